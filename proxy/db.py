@@ -1,0 +1,80 @@
+"""The database: connecting, and bringing its schema up to date.
+
+Owns the numbered migrations beside it. Leaves the queries to their users: `users.py`, `auth.py`,
+`request_log.py`.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import psycopg
+from psycopg import Connection
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+CONNECT_TIMEOUT_S = 5
+
+# Any number of our own will do; it keeps two proxies from applying migrations at once.
+_ADVISORY_LOCK = 0x6C6C616D61
+
+
+class SchemaError(Exception):
+    """The database's schema is newer than this program; the text says what to do."""
+
+
+def connect(url: str, *, application: str) -> Connection:
+    """Open a connection in autocommit mode.
+
+    Raises:
+        psycopg.OperationalError: the database cannot be reached or refuses the login. Its text may
+            name host and user, never the password.
+    """
+    return psycopg.connect(
+        url,
+        autocommit=True,
+        connect_timeout=CONNECT_TIMEOUT_S,
+        application_name=application,
+    )
+
+
+def known_migrations() -> list[tuple[int, str, str]]:
+    """Number, name and SQL of every migration, in order."""
+    found = []
+    for path in sorted(MIGRATIONS.glob("*.sql")):
+        match = re.fullmatch(r"(\d{4})_(\w+)", path.stem)
+        assert match, f"{path.name}: a migration is named NNNN_what_it_does.sql"
+        found.append((int(match[1]), match[2], path.read_text()))
+    return found
+
+
+def migrate(connection: Connection) -> list[str]:
+    """Apply the migrations that are missing, all or none; return their names.
+
+    Safe to run twice and by several at once.
+
+    Raises:
+        SchemaError: the database has migrations that this program does not know.
+    """
+    applied = []
+    with connection.transaction():
+        connection.execute("SELECT pg_advisory_xact_lock(%s)", [_ADVISORY_LOCK])
+        connection.execute(
+            "CREATE TABLE IF NOT EXISTS llama_schema (version int PRIMARY KEY, name text NOT NULL,"
+            " applied_at timestamptz NOT NULL DEFAULT now())"
+        )
+        there = {row[0] for row in connection.execute("SELECT version FROM llama_schema")}
+        known = known_migrations()
+        if unknown := there - {number for number, _, _ in known}:
+            raise SchemaError(
+                f"the database's schema has version {max(unknown)}, newer than this program's "
+                f"{max(number for number, _, _ in known)}: update the program, or restore a backup"
+            )
+        for number, name, sql in known:
+            if number not in there:
+                connection.execute(sql.encode())
+                connection.execute(
+                    "INSERT INTO llama_schema (version, name) VALUES (%s, %s)", [number, name]
+                )
+                applied.append(name)
+    return applied

@@ -1,0 +1,1 @@
+"""What runs: the installation, the supervised processes and the guarded model server."""
