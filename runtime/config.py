@@ -16,6 +16,7 @@ import re
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from io import StringIO
 from pathlib import Path
 from urllib.parse import quote, urlsplit
@@ -74,10 +75,7 @@ def _integer(low: int, high: int) -> Callable[[str], int]:
 
 def _seconds(low: float, high: float) -> Callable[[str], float]:
     def parse(value: str) -> float:
-        if (
-            not re.fullmatch(r"[0-9]{1,12}(\.[0-9]{1,9})?", value)
-            or not low <= float(value) <= high
-        ):
+        if not re.fullmatch(r"[0-9]{1,12}(\.[0-9]{1,9})?", value) or not low <= float(value) <= high:
             raise ValueError(f"must be a number of seconds from {low:g} to {high:g}")
         return float(value)
 
@@ -151,9 +149,7 @@ KEYS: dict[str, Key] = {
         Key(name="LLAMA_PROXY_HOST", default="127.0.0.1", parse=_host),
         Key(name="LLAMA_PROXY_PORT", default="8001", parse=_PORT),
         Key(name="LLAMA_PROXY_RATE_LIMIT", default="60", parse=_integer(1, 2**53)),
-        Key(
-            name="LLAMA_PROXY_RATE_WINDOW_SECONDS", default="60", parse=_seconds(0.001, 31_536_000)
-        ),
+        Key(name="LLAMA_PROXY_RATE_WINDOW_SECONDS", default="60", parse=_seconds(0.001, 31_536_000)),
         Key(name="LLAMA_PROXY_MAX_BODY_BYTES", default="16777216", parse=_integer(1024, 2**31)),
         Key(name="LLAMA_PROXY_CONNECT_SECONDS", default="5", parse=_seconds(0.1, 3600)),
         Key(name="LLAMA_PROXY_IDLE_SECONDS", default="600", parse=_seconds(1, 86_400)),
@@ -266,7 +262,7 @@ class Config:
     def server_url(self) -> str:
         """The local model server's URL."""
         host = self.text("LLAMA_SERVER_HOST")
-        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104  (a name, not a bind)
         return f"http://{bracketed(host)}:{self.text('LLAMA_SERVER_PORT')}"
 
     @property
@@ -298,8 +294,7 @@ class Config:
             return url
         if host := self.text("POSTGRES_AUTH_HOST"):
             user, password, database = (
-                quote(self.text(f"POSTGRES_AUTH_{part}"), safe="")
-                for part in ("USER", "PASSWORD", "DB")
+                quote(self.text(f"POSTGRES_AUTH_{part}"), safe="") for part in ("USER", "PASSWORD", "DB")
             )
             login = f"{user}:{password}" if password else user
             port = self.text("POSTGRES_AUTH_PORT")
@@ -366,8 +361,6 @@ def _problems_of(key: Key, value: str, where: str) -> list[str]:
 
 
 def _suggestion(name: str) -> str:
-    from difflib import get_close_matches  # only ever needed to explain a mistake
-
     close = get_close_matches(name, KEYS, n=1, cutoff=0.8)
     return f" (did you mean {close[0]}?)" if close else " (runtime/config.env.example lists all)"
 

@@ -1,0 +1,104 @@
+"""The application: its parts, opened in order and closed in reverse, and its routes."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import time
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+
+from aiohttp import web
+from psycopg_pool import AsyncConnectionPool
+
+from proxy.auth import Authenticator
+from proxy.config import ProxySettings
+from proxy.handler import Handler
+from proxy.health import Readiness, healthz
+from proxy.relay import Relay
+from proxy.request_log import RequestLog
+from proxy.running import Running
+from proxy.spool import Spool
+from proxy.windows import Windows
+
+logger = logging.getLogger(__name__)
+
+POOL_SIZE = 4
+POOL_TIMEOUT_S = 3.0
+
+SETTINGS = web.AppKey("settings", ProxySettings)
+RUNNING = web.AppKey("running", Running)
+HANDLER = web.AppKey("handler", Handler)
+READINESS = web.AppKey("readiness", Readiness)
+
+
+def create_app(settings: ProxySettings) -> web.Application:
+    """The proxy as an aiohttp application. Run it with `handler_cancellation=True`.
+
+    It starts without a database too, and takes up its work when one comes.
+    """
+    app = web.Application()
+    app[SETTINGS] = settings
+    app[RUNNING] = Running()
+    app.router.add_get("/healthz", healthz)
+    app.router.add_get("/readyz", lambda request: request.app[READINESS](request))
+    # One route for the rest: which paths there are is decided after the key has been checked.
+    app.router.add_route("*", "/{path:.*}", lambda request: request.app[HANDLER](request))
+    app.cleanup_ctx.append(_parts)
+    return app
+
+
+async def _parts(app: web.Application) -> AsyncIterator[None]:
+    """Open all parts; close them when the last request has ended."""
+    settings, running = app[SETTINGS], app[RUNNING]
+    async with AsyncExitStack() as stack:
+        pool = AsyncConnectionPool(
+            settings.database_url,
+            min_size=1,
+            max_size=POOL_SIZE,
+            timeout=POOL_TIMEOUT_S,
+            open=False,
+            kwargs={"autocommit": True, "application_name": "llamaserve-proxy"},
+        )
+        await pool.open(wait=False)
+        stack.push_async_callback(pool.close, timeout=2.0)
+        log = RequestLog(pool, Spool(settings.spool_dir))
+        stack.push_async_callback(log.close)
+        await stack.enter_async_context(_background(log.run()))
+        authenticator = Authenticator(
+            pool, database_url=settings.database_url, on_change=running.end_refused
+        )
+        await stack.enter_async_context(_background(authenticator.run()))
+        relay = await stack.enter_async_context(Relay(settings))
+        app[READINESS] = Readiness(pool, backend_url=settings.backend_url)
+        app[HANDLER] = Handler(
+            settings=settings,
+            authenticator=authenticator,
+            windows=Windows(started=time.monotonic()),
+            relay=relay,
+            request_log=log,
+            running=running,
+        )
+        yield
+
+
+@asynccontextmanager
+async def _background(work: Coroutine[None, None, None]) -> AsyncIterator[None]:
+    """Run a task for as long as the context lasts; its death, which has no business to be, is loud."""
+    task = asyncio.create_task(work)
+    task.add_done_callback(_report)
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+def _report(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        logger.critical("a background task died; the process ends itself", exc_info=error)
+        # The supervisor starts a new one, which is better than a proxy that records nothing.
+        os.kill(os.getpid(), signal.SIGTERM)

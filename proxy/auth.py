@@ -1,0 +1,215 @@
+"""Who sends a request: bearer keys, checked against the database once and then from memory.
+
+Owns the cache of known keys and keeps it true: triggers in the database NOTIFY every change of a user
+or key, and a lost LISTEN connection is noticed within seconds and made good by reading every cached
+key anew. While the database is down, keys known to this process go on and others get a 503.
+Leaves to its caller what a change means for requests under way (`on_change`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import os
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import psycopg
+from psycopg.rows import dict_row
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
+
+from proxy import errors, keys
+from proxy.principal import Principal, refusal
+
+logger = logging.getLogger(__name__)
+
+MAX_CACHED_KEYS = 50_000
+CHANNEL = "llama_user_changed"
+QUERY_TIMEOUT_S = 3.0
+# A silently lost LISTEN connection shows after HEARTBEAT + HEARTBEAT_TIMEOUT, and a new one follows
+# within RECONNECT: together less than the 5 s of staleness that the design allows.
+HEARTBEAT_S = 2.0
+HEARTBEAT_TIMEOUT_S = 1.5
+RECONNECT_S = 0.5
+
+_SELECT = """
+    SELECT k.public_id, k.hash, k.id AS key_id, k.user_id, u.username, u.is_active, u.rate_limit,
+           u.rate_window_seconds AS rate_window_s,
+           extract(epoch FROM k.expires_at)::float8 AS expires_at,
+           k.revoked_at IS NOT NULL AS revoked
+    FROM llama_api_keys k JOIN llama_users u ON u.id = k.user_id
+"""
+
+
+class Authenticator:
+    """Turns `Authorization` headers into principals.
+
+    `run` must be running as a task. `ready` is awaited before the database is asked: the users'
+    history must be complete there first.
+    """
+
+    def __init__(
+        self,
+        pool: AsyncConnectionPool,
+        *,
+        database_url: str,
+        on_change: Callable[[Iterable[Principal]], None],
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._pool = pool
+        self._database_url = database_url
+        self._on_change = on_change
+        self._clock = clock
+        # Keys are remembered by a keyed hash: no plaintext key stays in memory.
+        self._salt = os.urandom(32)
+        self._cache: OrderedDict[bytes, Principal] = OrderedDict()
+        self._digests: dict[str, bytes] = {}
+        self._lookups: dict[bytes, asyncio.Task[Principal | None]] = {}
+
+    async def authenticate(self, header: str | None) -> Principal:
+        """The principal of an `Authorization` header.
+
+        Raises:
+            ApiError: 401, 403 or, when the key is not known here and the database is down, 503.
+        """
+        key = _bearer_key(header)
+        digest = self._digest(key)
+        principal = self._cache.get(digest)
+        if principal is None:
+            if keys.public_id_of(key) is None:
+                raise errors.invalid_key(keys.mask(key))
+            principal = await self._lookup_once(key, digest)
+            if principal is None:
+                raise errors.invalid_key(keys.mask(key))
+        else:
+            self._cache.move_to_end(digest)
+        error = refusal(principal, now=self._clock(), masked=keys.mask(key))
+        if error is not None:
+            raise error
+        return principal
+
+    def _digest(self, key: str) -> bytes:
+        return hashlib.blake2b(key.encode("utf-8", "surrogateescape"), key=self._salt).digest()
+
+    async def _lookup_once(self, key: str, digest: bytes) -> Principal | None:
+        """Look up and verify a key, once for all requests that come with it meanwhile."""
+        task = self._lookups.get(digest)
+        if task is None:
+            task = asyncio.create_task(self._lookup(key, digest))
+            self._lookups[digest] = task
+            task.add_done_callback(lambda _: self._lookups.pop(digest, None))
+        try:
+            return await asyncio.shield(task)
+        except (psycopg.Error, PoolTimeout, OSError, TimeoutError) as error:
+            logger.warning("a key cannot be checked: %s", error)
+            raise errors.auth_unavailable() from error
+
+    async def _lookup(self, key: str, digest: bytes) -> Principal | None:
+        public_id = keys.public_id_of(key)
+        rows = await self._query([public_id])
+        if not rows:
+            return None
+        hash_ = rows[0].pop("hash")
+        if not await asyncio.to_thread(keys.verify_key, key, hash_):
+            return None
+        # Between the query and here a NOTIFY may have come for a key that was not cached yet.
+        self._remember(digest, Principal(**rows[0]))
+        await self._refresh([rows[0]["user_id"]])
+        return self._cache.get(digest)
+
+    def _remember(self, digest: bytes, principal: Principal) -> None:
+        self._cache[digest] = principal
+        self._digests[principal.public_id] = digest
+        if len(self._cache) > MAX_CACHED_KEYS:
+            _, oldest = self._cache.popitem(last=False)
+            self._digests.pop(oldest.public_id, None)
+
+    async def _query(self, public_ids: list[Any]) -> list[dict[str, Any]]:
+        async with (
+            asyncio.timeout(QUERY_TIMEOUT_S),
+            self._pool.connection(timeout=QUERY_TIMEOUT_S) as connection,
+            connection.cursor(row_factory=dict_row) as cursor,
+        ):
+            await cursor.execute(_SELECT + "WHERE k.public_id = ANY(%s)", [public_ids])
+            return await cursor.fetchall()
+
+    async def _refresh(self, user_ids: Iterable[int] | None = None) -> None:
+        """Read the cached keys of these users (None: of all) anew and tell of those that changed."""
+        wanted = None if user_ids is None else set(user_ids)
+        cached = {
+            principal.public_id: principal
+            for principal in self._cache.values()
+            if wanted is None or principal.user_id in wanted
+        }
+        if not cached:
+            return
+        found = {row.pop("public_id"): row for row in await self._query(list(cached))}
+        changed = []
+        for public_id, old in cached.items():
+            digest = self._digests.get(public_id)
+            if digest is None:
+                continue
+            row = found.get(public_id)
+            new = _without_hash(public_id, row) if row else _gone(old)
+            if new != old:
+                self._cache[digest] = new
+                changed.append(new)
+        if changed:
+            self._on_change(changed)
+
+    async def run(self) -> None:
+        """Listen for changes until cancelled."""
+        lost = False
+        while True:
+            try:
+                await self._listen(after_loss=lost)
+            except (psycopg.Error, PoolTimeout, OSError, TimeoutError) as error:
+                if not lost:
+                    logger.warning("lost touch with the user database, trying again: %s", error)
+                lost = True
+            await asyncio.sleep(RECONNECT_S)
+
+    async def _listen(self, *, after_loss: bool) -> None:
+        connection = await psycopg.AsyncConnection.connect(
+            self._database_url,
+            autocommit=True,
+            connect_timeout=2,
+            application_name="llamaserve-proxy-listen",
+        )
+        async with connection:
+            await connection.execute(f"LISTEN {CHANNEL}")
+            # Only now: what changed before LISTEN took hold is read, what changes after is told.
+            await self._refresh()
+            if after_loss:
+                logger.warning("in touch with the user database again")
+            while True:
+                changed = {
+                    int(notify.payload)
+                    async for notify in connection.notifies(timeout=HEARTBEAT_S, stop_after=1)
+                }
+                if changed:
+                    await self._refresh(changed)
+                    continue
+                async with asyncio.timeout(HEARTBEAT_TIMEOUT_S):
+                    await connection.execute("SELECT 1")
+
+
+def _bearer_key(header: str | None) -> str:
+    """The token of a bearer header (RFC 6750, section 2.1); the scheme's case does not matter."""
+    scheme, _, key = (header or "").strip().partition(" ")
+    key = key.strip()
+    if scheme.lower() != "bearer" or not key:
+        raise errors.missing_key()
+    return key
+
+
+def _without_hash(public_id: str, row: dict[str, Any]) -> Principal:
+    return Principal(public_id=public_id, **{k: v for k, v in row.items() if k != "hash"})
+
+
+def _gone(old: Principal) -> Principal:
+    """A key that is no longer in the database counts as revoked."""
+    return Principal(**{**{name: getattr(old, name) for name in Principal.__slots__}, "revoked": True})

@@ -1,0 +1,55 @@
+"""The proxy's settings, made once from the configuration and passed to whoever needs them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from runtime.config import Config
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProxySettings:
+    """Times are seconds, sizes are bytes. Secrets do not show in the repr."""
+
+    host: str
+    port: int
+    backend_url: str
+    backend_key: str = field(repr=False)
+    database_url: str = field(repr=False)
+    spool_dir: Path
+    rate_limit: int
+    rate_window_s: float
+    max_body_bytes: int
+    connect_timeout_s: float
+    idle_timeout_s: float
+    drain_s: float
+    tls_cert: Path | None = None
+    tls_key: Path | None = field(default=None, repr=False)
+    log_level: str = "info"
+
+    @classmethod
+    def from_config(cls, config: Config) -> ProxySettings:
+        """Read the proxy's part of the configuration.
+
+        Raises:
+            ConfigError: the embedded database is to be used and has not been set up.
+        """
+        tls = bool(config.text("LLAMA_PROXY_TLS_CERT"))
+        return cls(
+            host=config.text("LLAMA_PROXY_HOST"),
+            port=config.integer("LLAMA_PROXY_PORT"),
+            backend_url=config.backend_url,
+            backend_key=config.text("LLAMA_SERVER_API_KEY"),
+            database_url=config.database_url(),
+            spool_dir=config.data_dir / "spool",
+            rate_limit=config.integer("LLAMA_PROXY_RATE_LIMIT"),
+            rate_window_s=config.number("LLAMA_PROXY_RATE_WINDOW_SECONDS"),
+            max_body_bytes=config.integer("LLAMA_PROXY_MAX_BODY_BYTES"),
+            connect_timeout_s=config.number("LLAMA_PROXY_CONNECT_SECONDS"),
+            idle_timeout_s=config.number("LLAMA_PROXY_IDLE_SECONDS"),
+            drain_s=config.number("LLAMA_PROXY_DRAIN_SECONDS"),
+            tls_cert=config.path("LLAMA_PROXY_TLS_CERT", "") if tls else None,
+            tls_key=config.path("LLAMA_PROXY_TLS_KEY", "") if tls else None,
+            log_level=config.text("LLAMA_PROXY_LOG_LEVEL"),
+        )

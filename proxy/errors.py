@@ -1,0 +1,211 @@
+"""Every error a client can get, in OpenAI's envelope.
+
+The one place that knows statuses, types and codes
+(https://platform.openai.com/docs/guides/error-codes). Code below raises `ApiError`, made by one of
+the functions here; the handler puts it on the wire.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+
+
+class ApiError(Exception):
+    """An answer other than success. `error` is the short name that the request's record gets."""
+
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        *,
+        type_: str = "invalid_request_error",
+        code: str | None = None,
+        param: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+        self.type = type_
+        self.code = code
+        self.param = param
+        self.headers = dict(headers or {})
+
+    @property
+    def error(self) -> str:
+        return self.code or self.type
+
+    def body(self) -> bytes:
+        """The JSON envelope."""
+        return json.dumps(
+            {
+                "error": {
+                    "message": self.message,
+                    "type": self.type,
+                    "param": self.param,
+                    "code": self.code,
+                }
+            }
+        ).encode()
+
+    def event(self) -> bytes:
+        """The error as an event of a stream that has begun: the openai client raises APIError."""
+        return b"data: " + self.body() + b"\n\n"
+
+
+_CHALLENGE = {"WWW-Authenticate": "Bearer"}  # RFC 9110, section 11.6.1
+
+
+def missing_key() -> ApiError:
+    return ApiError(
+        401,
+        "You didn't provide an API key. Send it as a header: Authorization: Bearer YOUR_KEY.",
+        headers=_CHALLENGE,
+    )
+
+
+def invalid_key(masked: str) -> ApiError:
+    return ApiError(
+        401,
+        f"Incorrect API key provided: {masked}. Check it for typing mistakes, or ask whoever runs "
+        "this server for a new one.",
+        code="invalid_api_key",
+        headers=_CHALLENGE,
+    )
+
+
+def key_expired() -> ApiError:
+    return ApiError(
+        403,
+        "This API key has expired. Ask whoever runs this server for a new one.",
+        code="key_expired",
+    )
+
+
+def user_inactive() -> ApiError:
+    return ApiError(
+        403,
+        "This user has been deactivated. Ask whoever runs this server to activate it again.",
+        code="user_inactive",
+    )
+
+
+def auth_unavailable() -> ApiError:
+    return ApiError(
+        503,
+        "Your key cannot be checked right now because the user database is out of reach. Please "
+        "try again in 5s.",
+        type_="service_unavailable_error",
+        code="auth_unavailable",
+        headers=retry_headers(5.0),
+    )
+
+
+def unknown_url(method: str, path: str) -> ApiError:
+    return ApiError(
+        404,
+        f"Unknown request URL: {method} {path[:200]}. Check it for typing mistakes; the API's "
+        "paths begin with /v1/.",
+        code="unknown_url",
+    )
+
+
+def method_not_allowed(method: str, path: str, allowed: str) -> ApiError:
+    return ApiError(
+        405,
+        f"Not allowed to {method} on {path}: use {allowed}.",
+        code="method_not_allowed",
+        headers={"Allow": allowed},
+    )
+
+
+def body_too_large(limit_bytes: int) -> ApiError:
+    return ApiError(
+        413,
+        f"The request body is larger than the {limit_bytes} bytes allowed here. Shorten it, or ask "
+        "whoever runs this server to raise LLAMA_PROXY_MAX_BODY_BYTES.",
+        code="request_too_large",
+    )
+
+
+def unsupported_encoding(encoding: str) -> ApiError:
+    return ApiError(
+        415,
+        f"Content-Encoding {encoding[:40]!r} is not supported: send the body uncompressed.",
+        code="unsupported_content_encoding",
+    )
+
+
+def bad_request(message: str) -> ApiError:
+    return ApiError(400, message)
+
+
+def rate_limited(*, limit: int, window_s: float, retry_after_s: float) -> ApiError:
+    return ApiError(
+        429,
+        f"Rate limit reached: {limit} requests per {window_s:g}s, all used. Please try again in "
+        f"{duration(retry_after_s)}.",
+        type_="requests",
+        code="rate_limit_exceeded",
+        headers=retry_headers(retry_after_s),
+    )
+
+
+def upstream_unreachable() -> ApiError:
+    return ApiError(
+        503,
+        "The model server is starting or restarting. Please try again in 2s.",
+        type_="service_unavailable_error",
+        code="starting",
+        headers=retry_headers(2.0),
+    )
+
+
+def upstream_broke() -> ApiError:
+    return ApiError(
+        502,
+        "The model server broke off its answer. Please try again.",
+        type_="server_error",
+        code="upstream_error",
+    )
+
+
+def upstream_timeout(idle_s: float) -> ApiError:
+    return ApiError(
+        504,
+        f"The model server sent nothing for {idle_s:g}s. Try a shorter request.",
+        type_="server_error",
+        code="upstream_timeout",
+    )
+
+
+def internal() -> ApiError:
+    return ApiError(
+        500,
+        "The proxy failed to handle this request. Its log has the cause under the request id of "
+        "this answer's x-request-id header.",
+        type_="server_error",
+    )
+
+
+def retry_headers(seconds: float) -> dict[str, str]:
+    """`retry-after` in whole seconds, never 0 (the openai client ignores 0), and in milliseconds."""
+    return {
+        "retry-after": str(max(1, math.ceil(seconds))),
+        "retry-after-ms": str(max(1, math.ceil(seconds * 1000))),
+    }
+
+
+def duration(seconds: float) -> str:
+    """A time as OpenAI's headers give it, in Go's form, rounded up: 12ms, 1s, 1.5s, 6m0s, 1h0m0s."""
+    ms = max(0, math.ceil(seconds * 1000 - 1e-6))
+    if ms < 1000:
+        return f"{ms}ms"
+    minutes, rest = divmod(ms, 60_000)
+    text = f"{rest / 1000:g}s"
+    if not minutes:
+        return text
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}h{minutes}m{text}" if hours else f"{minutes}m{text}"

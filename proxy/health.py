@@ -1,0 +1,67 @@
+"""`/healthz`: this process is alive. `/readyz`: the database and the engine are there too."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import aiohttp
+import psycopg
+from aiohttp import web
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
+
+CHECK_TIMEOUT_S = 2.0
+KEEP_S = 1.0
+"""How long a result is kept: these routes need no key and must cost nothing to be flooded."""
+
+
+async def healthz(_: web.Request) -> web.Response:
+    """200 as long as the process answers at all."""
+    return web.json_response({"status": "ok"})
+
+
+class Readiness:
+    """Checks what the proxy stands on, at most once a second, however many ask."""
+
+    def __init__(self, pool: AsyncConnectionPool, *, backend_url: str) -> None:
+        self._pool = pool
+        self._url = backend_url + "/health"
+        self._lock = asyncio.Lock()
+        self._checked_at = float("-inf")
+        self._state = {"database": False, "engine": False}
+
+    async def __call__(self, _: web.Request) -> web.Response:
+        """200 with both there, else 503; the body says which is missing."""
+        async with self._lock:
+            if time.monotonic() - self._checked_at > KEEP_S:
+                database, engine = await asyncio.gather(self._database(), self._engine())
+                self._state = {"database": database, "engine": engine}
+                self._checked_at = time.monotonic()
+        ready = all(self._state.values())
+        return web.json_response(
+            {"status": "ok" if ready else "unavailable", **self._state},
+            status=200 if ready else 503,
+        )
+
+    async def _database(self) -> bool:
+        try:
+            async with (
+                asyncio.timeout(CHECK_TIMEOUT_S),
+                self._pool.connection(timeout=CHECK_TIMEOUT_S) as connection,
+            ):
+                await connection.execute("SELECT 1 FROM llama_users LIMIT 1")
+        except (psycopg.Error, PoolTimeout, OSError, TimeoutError):
+            return False
+        return True
+
+    async def _engine(self) -> bool:
+        """Whether the engine answers; one that has no /health is judged by answering at all."""
+        timeout = aiohttp.ClientTimeout(total=CHECK_TIMEOUT_S)
+        try:
+            async with (
+                aiohttp.ClientSession(timeout=timeout) as session,
+                session.get(self._url, allow_redirects=False) as response,
+            ):
+                return response.status < 500
+        except (aiohttp.ClientError, OSError, TimeoutError):
+            return False

@@ -1,0 +1,35 @@
+"""A user, by way of one of the user's keys, and whether the key may be used."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from proxy import errors
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Principal:
+    """A user, by way of one of the user's keys."""
+
+    public_id: str
+    key_id: int
+    user_id: int
+    username: str
+    is_active: bool
+    revoked: bool
+    expires_at: float | None
+    """Unix time."""
+    rate_limit: int | None
+    """None: the proxy's default; so too the window."""
+    rate_window_s: float | None
+
+
+def refusal(principal: Principal, *, now: float, masked: str) -> errors.ApiError | None:
+    """Why this key may not be used at the Unix time `now`; None when it may."""
+    if principal.revoked:
+        return errors.invalid_key(masked)
+    if not principal.is_active:
+        return errors.user_inactive()
+    if principal.expires_at is not None and now >= principal.expires_at:
+        return errors.key_expired()
+    return None

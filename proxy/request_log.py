@@ -1,0 +1,306 @@
+"""The record of every authenticated request: to the spool at once, to `llama_requests` in batches.
+
+A request writes a line at its admission and one at its end, in the form that COPY reads, so loading is
+a raw COPY of the spool's bytes and an INSERT that ignores rows already there. An admission whose end
+never came (the process was killed) becomes a row with `error = 'interrupted'`. The hot path never
+waits: no await, no database.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from uuid import UUID
+
+import psycopg
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
+
+from proxy import spool
+from proxy.ids import new_request_id
+from proxy.spool import Spool, SpoolFile
+
+logger = logging.getLogger(__name__)
+
+LOAD_EVERY_S = 0.2
+RETRY_S = 1.0
+BATCH_BYTES = 2**20
+LOAD_TIMEOUT_S = 30.0
+FINAL_LOAD_TIMEOUT_S = 5.0
+REFUSALS_PER_SECOND = 10
+"""Of one user; further ones of the same kind within the second are folded into one row."""
+
+_COLUMNS = (
+    "id, created_at, username, user_id, key_id, method, path, model, status_code, latency_ms, ttft_ms, "
+    "queue_ms, request_bytes, response_bytes, prompt_tokens, completion_tokens, stream, admitted, count, "
+    "error"
+)
+# ruff: noqa: S608  (the only thing put into these statements is _COLUMNS above)
+_STAGE = f"""
+    CREATE TEMPORARY TABLE IF NOT EXISTS llama_requests_batch ON COMMIT DELETE ROWS AS
+    SELECT ' '::text AS kind, {_COLUMNS} FROM llama_requests WITH NO DATA
+"""
+_COPY = f"COPY llama_requests_batch (kind, {_COLUMNS}) FROM STDIN"
+_INSERT = f"""
+    INSERT INTO llama_requests ({_COLUMNS}) SELECT {_COLUMNS} FROM llama_requests_batch
+    WHERE kind = %s ON CONFLICT (id) DO NOTHING
+"""
+_TOUCH_KEYS = """
+    UPDATE llama_api_keys k SET last_used_at = b.at
+    FROM (SELECT key_id, max(created_at) AS at FROM llama_requests_batch GROUP BY key_id) b
+    WHERE k.id = b.key_id AND (k.last_used_at IS NULL OR k.last_used_at < b.at - interval '1 minute')
+"""
+# Grouped into 4096ths of the window, each counted as old as its youngest: bounded, and never too few.
+_HISTORY = """
+    SELECT min(age), sum(count)::bigint FROM (
+        SELECT extract(epoch FROM now() - created_at)::float8 AS age, count FROM llama_requests
+        WHERE username = %(username)s AND user_id = %(user_id)s AND admitted
+          AND created_at > now() - make_interval(secs => %(window_s)s)
+    ) AS ages GROUP BY floor(age / %(window_s)s * 4096) ORDER BY 1 DESC
+"""
+
+
+@dataclass(kw_only=True, slots=True)
+class RequestRecord:
+    """What is known of one request. Sizes are bytes of bodies without transfer coding."""
+
+    created_at: float
+    """Arrival, Unix time."""
+    username: str
+    user_id: int
+    key_id: int
+    method: str
+    path: str
+    id: UUID = field(default_factory=new_request_id)
+    model: str | None = None
+    status_code: int | None = None
+    latency_ms: float | None = None
+    ttft_ms: float | None = None
+    queue_ms: float | None = None
+    request_bytes: int = 0
+    response_bytes: int = 0
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    stream: bool = False
+    admitted: bool = False
+    count: int = 1
+    error: str | None = None
+
+    def line(self, kind: str) -> bytes:
+        """The record as a line of COPY's text format, before it the line's kind."""
+        return (
+            "\t".join(
+                (
+                    kind,
+                    self.id.hex,
+                    datetime.fromtimestamp(self.created_at, UTC).isoformat(),
+                    _text(self.username),
+                    str(self.user_id),
+                    str(self.key_id),
+                    _text(self.method),
+                    _text(self.path),
+                    _text(self.model),
+                    _number(self.status_code),
+                    _number(self.latency_ms),
+                    _number(self.ttft_ms),
+                    _number(self.queue_ms),
+                    str(self.request_bytes),
+                    str(self.response_bytes),
+                    _number(self.prompt_tokens),
+                    _number(self.completion_tokens),
+                    "t" if self.stream else "f",
+                    "t" if self.admitted else "f",
+                    str(self.count),
+                    _text(self.error),
+                )
+            )
+            + "\n"
+        ).encode("utf-8", "replace")
+
+
+_ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r", "\0": ""})
+
+
+def _text(value: str | None) -> str:
+    return "\\N" if value is None else value.translate(_ESCAPES)
+
+
+def _number(value: float | None) -> str:
+    if value is None:
+        return "\\N"
+    return f"{value:.3f}" if isinstance(value, float) else str(value)
+
+
+ADMISSION, END = "A", "E"
+
+
+class RequestLog:
+    """Takes records and brings them to the database. `run` must be running as a task."""
+
+    def __init__(self, pool: AsyncConnectionPool, spool_: Spool) -> None:
+        self._pool = pool
+        self._spool = spool_
+        self._open: dict[UUID, bytes] = {}
+        self._offset = 0
+        self._refusals = _RefusalFolder()
+        self._broken_disk = False
+        self.recovered = asyncio.Event()
+        """Set once what earlier processes left in the spool is in the database."""
+
+    def admitted(self, record: RequestRecord) -> None:
+        """Note an admission: from here on a row is certain."""
+        line = replace(record, error="interrupted").line(ADMISSION)
+        self._open[record.id] = line
+        self._append(line)
+
+    def ended(self, record: RequestRecord) -> None:
+        """Note the end of a request. Call it before the client sees the end of its answer."""
+        self._open.pop(record.id, None)
+        if record.admitted or self._refusals.takes_own_row(record):
+            self._append(record.line(END))
+
+    def _append(self, line: bytes) -> None:
+        try:
+            self._spool.append(line)
+        except OSError as error:
+            if not self._broken_disk:
+                logger.error("request records are being lost, the spool cannot be written: %s", error)
+            self._broken_disk = True
+        else:
+            self._broken_disk = False
+
+    async def run(self) -> None:
+        """Load the spool until cancelled."""
+        failing = False
+        while True:
+            try:
+                if not self.recovered.is_set():
+                    await self._recover()
+                    self.recovered.set()
+                await self._load_all()
+                failing = False
+            except (psycopg.Error, PoolTimeout, OSError, TimeoutError) as error:
+                if not failing:
+                    logger.warning("request records stay in the spool for now: %s", error)
+                failing = True
+            await asyncio.sleep(RETRY_S if failing else LOAD_EVERY_S)
+            self._flush_refusals()
+
+    async def close(self) -> None:
+        """Load what is left, within a few seconds; what stays is loaded by the next process."""
+        self._flush_refusals(everything=True)
+        try:
+            async with asyncio.timeout(FINAL_LOAD_TIMEOUT_S):
+                await self._load_all()
+        except (psycopg.Error, PoolTimeout, OSError, TimeoutError) as error:
+            logger.warning("request records stay in the spool for the next start: %s", error)
+        else:
+            if not self._open and self._offset == self._spool.current.size:
+                self._spool.current.remove()
+                return
+        self._spool.close()
+
+    def _flush_refusals(self, *, everything: bool = False) -> None:
+        now = float("inf") if everything else time.time()
+        for record in self._refusals.take_folded(now):
+            self._append(record.line(END))
+
+    async def _load_all(self) -> None:
+        while self._spool.pending:
+            self._offset = await self._load(self._spool.pending[0], self._offset, END)
+            self._spool.pending.pop(0).remove()
+            self._offset = 0
+        self._offset = await self._load(self._spool.current, self._offset, END)
+        if self._offset >= spool.ROTATE_BYTES:
+            self._spool.rotate(self._open.values())
+
+    async def _recover(self) -> None:
+        files = list(self._spool.leftovers())
+        try:
+            # All ends first: an admission may stand in one file and its end in the next.
+            for kind in (END, ADMISSION):
+                for file in files:
+                    await self._load(file, 0, kind)
+        except BaseException:
+            for file in files:
+                file.close()
+            raise
+        for file in files:
+            logger.info("loaded the records that an earlier process left in %s", file.path.name)
+            file.remove()
+
+    async def _load(self, file: SpoolFile, offset: int, kind: str) -> int:
+        """Load a file's lines of one kind, from `offset` to its end; return where that is."""
+        while lines := file.read(offset, BATCH_BYTES):
+            await self._copy_or_salvage(lines, kind)
+            offset += len(lines)
+        return offset
+
+    async def _copy_or_salvage(self, lines: bytes, kind: str) -> None:
+        try:
+            await self._copy(lines, kind)
+        except psycopg.DataError:
+            for line in lines.splitlines(keepends=True):
+                try:
+                    await self._copy(line, kind)
+                except psycopg.DataError as error:
+                    logger.error("a request record cannot be loaded and is left out: %s", error)
+
+    async def _copy(self, lines: bytes, kind: str) -> None:
+        async with (
+            asyncio.timeout(LOAD_TIMEOUT_S),
+            self._pool.connection(timeout=RETRY_S) as connection,
+            connection.transaction(),
+            connection.cursor() as cursor,
+        ):
+            await cursor.execute(_STAGE)
+            async with cursor.copy(_COPY) as copy:
+                await copy.write(lines)
+            await cursor.execute(_INSERT, [kind])
+            await cursor.execute(_TOUCH_KEYS)
+
+    async def history(self, *, username: str, user_id: int, window_s: float) -> list[tuple[float, int]]:
+        """A user's admissions within the last window: (seconds ago, how many), oldest first.
+
+        Raises:
+            psycopg.Error, PoolTimeout, TimeoutError: the database is out of reach.
+        """
+        async with asyncio.timeout(RETRY_S * 3):
+            await self.recovered.wait()
+            async with self._pool.connection(timeout=RETRY_S) as connection:
+                cursor = await connection.execute(
+                    _HISTORY, {"username": username, "user_id": user_id, "window_s": window_s}
+                )
+                return [(age, count) for age, count in await cursor.fetchall()]
+
+
+class _RefusalFolder:
+    """Keeps a flood of refused requests from becoming a flood of rows."""
+
+    def __init__(self) -> None:
+        self._second = 0
+        self._rows: dict[int, int] = {}
+        self._folded: dict[tuple[int, int, str, int | None, str | None], RequestRecord] = {}
+
+    def takes_own_row(self, record: RequestRecord) -> bool:
+        """Whether this refusal gets a row; otherwise it is counted in one that comes later."""
+        second = int(record.created_at)
+        if second != self._second:
+            self._second = second
+            self._rows.clear()
+        self._rows[record.user_id] = rows = self._rows.get(record.user_id, 0) + 1
+        if rows <= REFUSALS_PER_SECOND:
+            return True
+        kind = (second, record.user_id, record.path, record.status_code, record.error)
+        if kind in self._folded:
+            self._folded[kind].count += 1
+        else:
+            self._folded[kind] = record
+        return False
+
+    def take_folded(self, now: float) -> list[RequestRecord]:
+        """The rows of the seconds that are over at the Unix time `now`."""
+        done = [kind for kind in self._folded if kind[0] + 1 <= now]
+        return [self._folded.pop(kind) for kind in done]

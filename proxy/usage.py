@@ -1,0 +1,61 @@
+"""What an answer says of itself: the model's name and the tokens used, without parsing the whole.
+
+The relay passes bytes on; this looks at copies of their beginning and end. Both fields can be told
+from text: within a JSON string every quote is escaped, so `"usage":` cannot come from what a model
+said.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+
+HEAD_BYTES = 1024
+TAIL_BYTES = 4096
+
+_MODEL = re.compile(rb'"model"\s*:\s*("(?:[^"\\]|\\.){1,300}")')
+# In a JSON body or an SSE chunk `"usage": {…}`; from our engine, when asked, the comment `: usage {…}`.
+_USAGE = re.compile(rb'(?:"usage"\s*:|^: usage)\s*(\{[^{}]*(?:\{[^{}]*\}[^{}]*)*\})', re.MULTILINE)
+
+
+class AnswerScanner:
+    """Sees the chunks of one answer pass by."""
+
+    __slots__ = ("_head", "_tail")
+
+    def __init__(self) -> None:
+        self._head = b""
+        self._tail = b""
+
+    def feed(self, chunk: bytes) -> None:
+        """Look at a chunk; keeps a bounded copy of the answer's beginning and end."""
+        if len(self._head) < HEAD_BYTES:
+            self._head += chunk[: HEAD_BYTES - len(self._head)]
+        self._tail = (self._tail + chunk[-TAIL_BYTES:])[-TAIL_BYTES:]
+
+    def saw_done(self) -> bool:
+        """Whether a stream has come to its `data: [DONE]`."""
+        return self._tail.rstrip().endswith(b"data: [DONE]")
+
+    def model(self) -> str | None:
+        """The model that answered, None where the answer does not say."""
+        match = _MODEL.search(self._head)
+        try:
+            return str(json.loads(match[1])) if match else None
+        except ValueError:
+            return None
+
+    def usage(self) -> tuple[int | None, int | None]:
+        """Prompt and completion tokens, None where the answer does not say."""
+        for match in reversed(list(_USAGE.finditer(self._tail))):
+            try:
+                usage = json.loads(match[1])
+            except ValueError:
+                continue
+            return _count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens"))
+        return None, None
+
+
+def _count(value: object) -> int | None:
+    valid = isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**53
+    return value if valid else None  # type: ignore[return-value]
