@@ -43,11 +43,19 @@ def create_app(settings: ProxySettings) -> web.Application:
     app[SETTINGS] = settings
     app[RUNNING] = Running()
     app.router.add_get("/healthz", healthz)
-    app.router.add_get("/readyz", lambda request: request.app[READINESS](request))
+    app.router.add_get("/readyz", _ready)
     # One route for the rest: which paths there are is decided after the key has been checked.
-    app.router.add_route("*", "/{path:.*}", lambda request: request.app[HANDLER](request))
+    app.router.add_route("*", "/{path:.*}", _handle)
     app.cleanup_ctx.append(_parts)
     return app
+
+
+async def _ready(request: web.Request) -> web.Response:
+    return await request.app[READINESS](request)
+
+
+async def _handle(request: web.Request) -> web.StreamResponse:
+    return await request.app[HANDLER](request)
 
 
 async def _parts(app: web.Application) -> AsyncIterator[None]:

@@ -34,8 +34,8 @@ REFUSALS_PER_SECOND = 10
 
 _COLUMNS = (
     "id, created_at, username, user_id, key_id, method, path, model, status_code, latency_ms, ttft_ms, "
-    "queue_ms, request_bytes, response_bytes, prompt_tokens, completion_tokens, stream, admitted, count, "
-    "error"
+    "queue_ms, request_bytes, response_bytes, prompt_tokens, completion_tokens, stream, admitted, "
+    "count, error"
 )
 # ruff: noqa: S608  (the only thing put into these statements is _COLUMNS above)
 _STAGE = f"""

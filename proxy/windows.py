@@ -40,7 +40,7 @@ class SlidingWindow:
 
     def admit(self, *, limit: int, window_s: float, now: float) -> Decision:
         """Take a place in the window if one is free; a refusal uses up nothing."""
-        self._forget(now - window_s)
+        self._forget(window_s=window_s, now=now)
         admitted = self._used < limit
         if admitted:
             self._add(now, 1, merge_s=window_s / MAX_ENTRIES)
@@ -71,9 +71,10 @@ class SlidingWindow:
         else:
             entries.append([time, time, count])
 
-    def _forget(self, until: float) -> None:
+    def _forget(self, *, window_s: float, now: float) -> None:
         entries = self._entries
-        while entries and entries[0][1] <= until:
+        # The sum, as in _wait: the difference can round to the other side.
+        while entries and entries[0][1] + window_s <= now:
             self._used -= int(entries.popleft()[2])
 
     def _wait(self, *, limit: int, window_s: float, now: float) -> float:

@@ -1,0 +1,42 @@
+"""Fixtures that many tests share: a real PostgreSQL and fresh databases on it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from proxy import db
+from tests.support.postgres import Postgres
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
+    """The embedded PostgreSQL, as the appliance runs it."""
+    server = Postgres(tmp_path_factory.mktemp("postgres"))
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def empty_database_url(postgres: Postgres) -> str:
+    """The URL of a database with nothing in it."""
+    return postgres.fresh_database()
+
+
+@pytest.fixture
+def database_url(empty_database_url: str) -> str:
+    """The URL of a database with the schema in place."""
+    with db.connect(empty_database_url, application="tests") as connection:
+        db.migrate(connection)
+    return empty_database_url
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    """A directory of the test's own, with a space in its name."""
+    path = tmp_path / "with space"
+    path.mkdir()
+    return path

@@ -1,0 +1,51 @@
+"""Fixtures of the proxy's tests: a fake engine, and users made as the command line makes them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from proxy import db, users
+from proxy.config import ProxySettings
+from tests.support.proxy import RunningProxy, running_proxy, settings_for
+from tests.support.upstream import FakeUpstream, fake_upstream
+
+
+@pytest.fixture
+async def upstream() -> AsyncIterator[FakeUpstream]:
+    """A fake engine."""
+    async with fake_upstream() as upstream:
+        yield upstream
+
+
+@pytest.fixture
+def settings(database_url: str, upstream: FakeUpstream, directory: Path) -> ProxySettings:
+    """A real proxy's defaults, in front of the fake engine."""
+    return settings_for(database_url=database_url, backend_url=upstream.url, directory=directory)
+
+
+@pytest.fixture
+async def proxy(settings: ProxySettings) -> AsyncIterator[RunningProxy]:
+    """A running proxy with the default settings."""
+    async with running_proxy(settings) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def create_user(database_url: str) -> Callable[..., str]:
+    """Makes a user and returns the key."""
+
+    def create(username: str = "alice", **fields: Any) -> str:
+        with db.connect(database_url, application="tests") as connection:
+            return users.create_user(connection, username=username, **fields).key
+
+    return create
+
+
+@pytest.fixture
+def key(create_user: Callable[..., str]) -> str:
+    """The key of a user named alice."""
+    return create_user("alice")

@@ -1,0 +1,136 @@
+"""Records: to the spool at once, to the database once and only once."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg_pool import AsyncConnectionPool
+
+from proxy.request_log import RequestLog, RequestRecord
+from proxy.spool import Spool
+
+
+def record(**fields: object) -> RequestRecord:
+    values = {
+        "created_at": time.time(),
+        "username": "alice",
+        "user_id": 1,
+        "key_id": 1,
+        "method": "POST",
+        "path": "/v1/completions",
+        "admitted": True,
+    }
+    return RequestRecord(**{**values, **fields})  # type: ignore[arg-type]
+
+
+def rows(url: str, columns: str) -> list[tuple[object, ...]]:
+    with psycopg.connect(url) as connection:
+        return connection.execute(f"SELECT {columns} FROM llama_requests ORDER BY id").fetchall()  # noqa: S608
+
+
+async def load(url: str, log_of: Spool, *, recover: bool = False) -> None:
+    async with AsyncConnectionPool(url, min_size=1, kwargs={"autocommit": True}) as pool:
+        log = RequestLog(pool, log_of)
+        if recover:
+            await log._recover()
+        await log.close()
+
+
+async def test_odd_text_arrives_as_it_was(database_url: str, directory: Path) -> None:
+    """Tabs, backslashes and line ends in a path cannot break out of their column; NUL goes."""
+    async with AsyncConnectionPool(database_url, kwargs={"autocommit": True}) as pool:
+        log = RequestLog(pool, Spool(directory / "spool"))
+        odd = record(path="/a\tb\\N\n\\.\r\0é\udcff", error="\\N", status_code=200)
+        log.admitted(odd)
+        log.ended(odd)
+        await log.close()
+    assert rows(database_url, "path, error, status_code") == [("/a\tb\\N\n\\.\ré?", "\\N", 200)]
+
+
+async def test_an_end_that_never_came_becomes_a_row_that_says_so(
+    database_url: str, directory: Path
+) -> None:
+    """The next process loads what a killed one left: ends as they are, admissions as interrupted."""
+    dead = Spool(directory / "spool")
+    async with AsyncConnectionPool(database_url, kwargs={"autocommit": True}) as pool:
+        log = RequestLog(pool, dead)
+        ended, running = record(), record()
+        log.admitted(ended)
+        log.admitted(running)
+        dead.rotate(log._open.values())
+        ended.status_code = 200
+        log.ended(ended)
+        dead.append(b"E\ttorn line without an end")
+        dead.close()
+        await load(database_url, Spool(directory / "spool"), recover=True)
+    assert rows(database_url, "id, status_code, error, admitted") == [
+        (ended.id, 200, None, True),
+        (running.id, None, "interrupted", True),
+    ]
+    assert list((directory / "spool").iterdir()) == []
+
+
+async def test_a_living_process_s_spool_is_left_alone(database_url: str, directory: Path) -> None:
+    """Two proxies share a directory; neither takes the other's records."""
+    living = Spool(directory / "spool")
+    living.append(record().line("A"))
+    await load(database_url, Spool(directory / "spool"), recover=True)
+    assert rows(database_url, "id") == []
+    assert living.current.path.exists()
+    living.close()
+
+
+async def test_loading_twice_makes_no_second_row(database_url: str, directory: Path) -> None:
+    """A process that died between COMMIT and the note of it loads the same lines again."""
+    line = record(status_code=200).line("E")
+    for _ in range(2):
+        spool = Spool(directory / "spool")
+        spool.append(line)
+        spool.close()
+        await load(database_url, Spool(directory / "spool"), recover=True)
+    assert len(rows(database_url, "id")) == 1
+
+
+async def test_a_line_that_cannot_be_loaded_does_not_hold_up_the_others(
+    database_url: str, directory: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is left out, loudly."""
+    spool = Spool(directory / "spool")
+    good = record(status_code=200)
+    spool.append(b"E\tnonsense\n" + good.line("E") + b"\xff\n")
+    await load(database_url, spool)
+    assert rows(database_url, "id") == [(good.id,)]
+    assert caplog.text.count("cannot be loaded") == 2
+
+
+async def test_the_spool_is_private(directory: Path) -> None:
+    """User names and paths are nobody else's business."""
+    spool = Spool(directory / "a" / "spool")
+    assert (directory / "a" / "spool").stat().st_mode & 0o777 == 0o700
+    assert spool.current.path.stat().st_mode & 0o777 == 0o600
+    spool.close()
+
+
+async def test_history_counts_what_was_admitted_within_the_window(
+    database_url: str, directory: Path
+) -> None:
+    """Refusals, other users and older requests do not count; ages come oldest first."""
+    now = time.time()
+    async with AsyncConnectionPool(database_url, kwargs={"autocommit": True}) as pool:
+        log = RequestLog(pool, Spool(directory / "spool"))
+        for age, fields in [
+            (50, {}),
+            (10, {}),
+            (5, {"admitted": False}),
+            (5, {"username": "bob", "user_id": 2}),
+            (70, {}),
+        ]:
+            log.ended(record(created_at=now - age, status_code=200, **fields))
+        await log._load_all()
+        log.recovered.set()
+        history = await log.history(username="alice", user_id=1, window_s=60)
+        await log.close()
+    assert [(round(age, -1), count) for age, count in history] == [(50, 1), (10, 1)]

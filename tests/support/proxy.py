@@ -1,0 +1,97 @@
+"""The real proxy in the test's own event loop, on a free port, in front of whatever is given."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import psycopg
+from aiohttp import web
+
+from proxy.app import RUNNING, create_app
+from proxy.config import ProxySettings
+from tests.support.wait import until
+
+
+@dataclass
+class RunningProxy:
+    """A proxy under test and a client for it."""
+
+    url: str
+    settings: ProxySettings
+    client: aiohttp.ClientSession
+    app: web.Application
+
+    def request(self, method: str, path: str, *, key: str | None = None, **arguments: Any) -> Any:
+        """An HTTP request with a bearer key, as `client.request` gives it."""
+        headers = dict(arguments.pop("headers", {}))
+        if key is not None:
+            headers["Authorization"] = f"Bearer {key}"
+        return self.client.request(method, self.url + path, headers=headers, **arguments)
+
+    def chat(self, key: str, **fields: Any) -> Any:
+        """A chat completion request."""
+        body = {"messages": [{"role": "user", "content": "Hello"}], **fields}
+        return self.request("POST", "/v1/chat/completions", key=key, json=body)
+
+    def under_way(self) -> int:
+        """How many requests run or wait."""
+        return len(self.app[RUNNING])
+
+    async def rows(self, count: int) -> list[dict[str, Any]]:
+        """The rows of llama_requests in order of arrival, once there are `count` of them."""
+        return await until(lambda: self._rows(count), f"{count} rows in llama_requests")
+
+    def _rows(self, count: int) -> list[dict[str, Any]] | None:
+        with psycopg.connect(self.settings.database_url) as connection:
+            cursor = connection.cursor(row_factory=psycopg.rows.dict_row)
+            rows = cursor.execute("SELECT * FROM llama_requests ORDER BY id").fetchall()
+        assert len(rows) <= count, rows
+        return rows if len(rows) == count else None
+
+
+def settings_for(
+    *, database_url: str, backend_url: str, directory: Path, **changes: Any
+) -> ProxySettings:
+    """Settings with the defaults of a real proxy, the given ones changed."""
+    settings = ProxySettings(
+        host="127.0.0.1",
+        port=0,
+        backend_url=backend_url,
+        backend_key="engine-key",
+        database_url=database_url,
+        spool_dir=directory / "spool",
+        rate_limit=60,
+        rate_window_s=60.0,
+        max_body_bytes=2**20,
+        connect_timeout_s=5.0,
+        idle_timeout_s=60.0,
+        drain_s=5.0,
+    )
+    return replace(settings, **changes)
+
+
+@asynccontextmanager
+async def running_proxy(settings: ProxySettings) -> AsyncIterator[RunningProxy]:
+    """A proxy on a free port for as long as the context lasts."""
+    app = create_app(settings)
+    runner = web.AppRunner(
+        app,
+        handler_cancellation=True,
+        access_log=None,
+        shutdown_timeout=settings.drain_s,
+        auto_decompress=False,
+    )
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, settings.host, 0)
+        await site.start()
+        url = f"http://{settings.host}:{runner.addresses[0][1]}"
+        async with aiohttp.ClientSession() as client:
+            yield RunningProxy(url, settings, client, app)
+    finally:
+        await runner.cleanup()

@@ -1,0 +1,139 @@
+"""A fake engine, for what a real one does not do on command: stall, drop, answer at once.
+
+Whatever a real llama_cpp.server can show is tested with a real one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from aiohttp import web
+
+Behaviour = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+CHAT = {
+    "id": "chatcmpl-1",
+    "object": "chat.completion",
+    "created": 1,
+    "model": "fake.gguf",
+    "choices": [
+        {"index": 0, "message": {"role": "assistant", "content": "hi"}, "finish_reason": "stop"}
+    ],
+    "usage": {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10},
+}
+
+
+def events(*contents: str) -> list[bytes]:
+    """A chat stream as llama_cpp.server writes it, an event for each content, and [DONE]."""
+    deltas: list[tuple[dict[str, str], str | None]] = [({"role": "assistant"}, None)]
+    deltas += [({"content": content}, None) for content in contents]
+    deltas += [({}, "stop")]
+    chunks = [
+        {
+            "id": "chatcmpl-1",
+            "object": "chat.completion.chunk",
+            "created": 1,
+            "model": "fake.gguf",
+            "choices": [{"index": 0, "delta": delta, "finish_reason": reason}],
+        }
+        for delta, reason in deltas
+    ]
+    return [b"data: " + json.dumps(chunk).encode() + b"\n\n" for chunk in chunks] + [b"data: [DONE]\n\n"]
+
+
+@dataclass(kw_only=True)
+class Received:
+    """A request as the engine saw it."""
+
+    method: str
+    path: str
+    headers: dict[str, str]
+    body: bytes
+
+
+@dataclass
+class FakeUpstream:
+    """Answers with `behaviour`; set it to change what the next requests get."""
+
+    url: str = ""
+    behaviour: Behaviour | None = None
+    received: list[Received] = field(default_factory=list)
+    left: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when the proxy has broken off a request."""
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        body = await request.read()
+        self.received.append(
+            Received(
+                method=request.method,
+                path=request.raw_path,
+                headers={name.lower(): value for name, value in request.headers.items()},
+                body=body,
+            )
+        )
+        try:
+            if self.behaviour is not None:
+                return await self.behaviour(request)
+        except (asyncio.CancelledError, ConnectionError):
+            self.left.set()
+            raise
+        return web.json_response(CHAT)
+
+    async def stall(self, _: web.Request) -> web.StreamResponse:
+        """Accept a request and never answer."""
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async def stream_and_stall(self, request: web.Request) -> web.StreamResponse:
+        """Begin a stream and never end it."""
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream; charset=utf-8"})
+        await response.prepare(request)
+        await response.write(events("one")[0])
+        await response.write(events("one")[1])
+        await asyncio.Event().wait()
+        return response
+
+    async def stream_and_drop(self, request: web.Request) -> web.StreamResponse:
+        """Break the connection in the midst of a stream."""
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream; charset=utf-8"})
+        await response.prepare(request)
+        await response.write(events("one")[1])
+        await drop(request)
+        return response
+
+    async def stream(self, request: web.Request) -> web.StreamResponse:
+        """A whole stream, an event at a time."""
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream; charset=utf-8"})
+        await response.prepare(request)
+        for event in events("one", "two"):
+            await response.write(event)
+        await response.write_eof()
+        return response
+
+
+async def drop(request: web.Request) -> None:
+    """Break the connection off."""
+    assert request.transport is not None
+    await asyncio.sleep(0)
+    request.transport.abort()
+
+
+@asynccontextmanager
+async def fake_upstream() -> AsyncIterator[FakeUpstream]:
+    """A fake engine on a free port, for as long as the context lasts."""
+    upstream = FakeUpstream()
+    app = web.Application(client_max_size=2**28)
+    app.router.add_route("*", "/{path:.*}", upstream.handle)
+    runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.1)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    upstream.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    try:
+        yield upstream
+    finally:
+        await runner.cleanup()

@@ -1,0 +1,38 @@
+"""Waiting for something to become true, with a deadline."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import time
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+T = TypeVar("T")
+
+DEADLINE_S = 30.0
+_PAUSE_S = 0.02
+
+
+async def until(
+    probe: Callable[[], T | Awaitable[T | None] | None], what: str, *, deadline_s: float = DEADLINE_S
+) -> T:
+    """The first true value of `probe`; AssertionError naming `what` after the deadline."""
+    end = time.monotonic() + deadline_s
+    while True:
+        value = probe()
+        if inspect.isawaitable(value):
+            value = await value
+        if value:
+            return value  # type: ignore[return-value]
+        assert time.monotonic() < end, f"waited {deadline_s:g} s in vain for: {what}"
+        await asyncio.sleep(_PAUSE_S)
+
+
+def wait_until(probe: Callable[[], T | None], what: str, *, deadline_s: float = DEADLINE_S) -> T:
+    """The same where there is no event loop."""
+    end = time.monotonic() + deadline_s
+    while not (value := probe()):
+        assert time.monotonic() < end, f"waited {deadline_s:g} s in vain for: {what}"
+        time.sleep(_PAUSE_S)
+    return value
