@@ -1,0 +1,85 @@
+"""`python -m proxy` as a process of its own, for what ends, begins or kills one."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from pathlib import Path
+from types import TracebackType
+
+from runtime.config import KEYS, ROOT
+from tests.support.wait import wait_until
+
+
+def free_port() -> int:
+    """A port that nothing listens on just now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class ProxyProcess:
+    """An async context: serves within it, is killed at its end if it still runs."""
+
+    def __init__(self, directory: Path, **configuration: str) -> None:
+        self.port = int(configuration.setdefault("LLAMA_PROXY_PORT", str(free_port())))
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.log = directory / f"proxy-{self.port}.log"
+        self._environment = {k: v for k, v in os.environ.items() if k not in KEYS}
+        self._environment |= {"LLAMA_DATA_DIR": str(directory / "data"), **configuration}
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self, **arguments: object) -> subprocess.Popen[bytes]:
+        """Start it, without waiting for anything."""
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "proxy"],
+                cwd=ROOT,
+                env=self._environment,
+                stderr=log,
+                **arguments,  # type: ignore[call-overload]
+            )
+        assert self.process is not None
+        return self.process
+
+    async def __aenter__(self) -> ProxyProcess:
+        self.start()
+        # In a thread: the engine in front of which it stands may live in this event loop.
+        await asyncio.to_thread(wait_until, self.answers, "the proxy to answer")
+        return self
+
+    def answers(self) -> bool:
+        """Whether it serves."""
+        assert self.process is None or self.process.poll() is None, self.log.read_text()
+        try:
+            with urllib.request.urlopen(self.url + "/healthz", timeout=5):
+                return True
+        except (urllib.error.URLError, ConnectionError):
+            return False
+
+    def signal(self, number: signal.Signals) -> None:
+        assert self.process is not None
+        self.process.send_signal(number)
+
+    async def wait(self, timeout_s: float = 20) -> int:
+        """Its exit status."""
+        assert self.process is not None
+        return await asyncio.to_thread(self.process.wait, timeout_s)
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self.process is not None and self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        if error is not None and self.log.exists():
+            print(self.log.read_text())
