@@ -20,7 +20,7 @@ _ADVISORY_LOCK = 0x6C6C616D61
 
 
 class SchemaError(Exception):
-    """The database's schema is newer than this program; the text says what to do."""
+    """The database's schema is not this program's; the text says what to do."""
 
 
 def connect(url: str, *, application: str) -> Connection:
@@ -57,19 +57,15 @@ def migrate(connection: Connection) -> list[str]:
         SchemaError: the database has migrations that this program does not know.
     """
     applied = []
+    known = known_migrations()
     with connection.transaction():
         connection.execute("SELECT pg_advisory_xact_lock(%s)", [_ADVISORY_LOCK])
         connection.execute(
             "CREATE TABLE IF NOT EXISTS llama_schema (version int PRIMARY KEY, name text NOT NULL,"
             " applied_at timestamptz NOT NULL DEFAULT now())"
         )
-        there = {row[0] for row in connection.execute("SELECT version FROM llama_schema")}
-        known = known_migrations()
-        if unknown := there - {number for number, _, _ in known}:
-            raise SchemaError(
-                f"the database's schema has version {max(unknown)}, newer than this program's "
-                f"{max(number for number, _, _ in known)}: update the program, or restore a backup"
-            )
+        there = _versions(connection)
+        _refuse_newer(there)
         for number, name, sql in known:
             if number not in there:
                 connection.execute(sql.encode())
@@ -78,3 +74,32 @@ def migrate(connection: Connection) -> list[str]:
                 )
                 applied.append(name)
     return applied
+
+
+def check_schema(connection: Connection) -> None:
+    """Make sure that the schema is the one this program knows.
+
+    Raises:
+        SchemaError: it is missing, older or newer.
+    """
+    row = connection.execute("SELECT to_regclass('llama_schema') IS NOT NULL").fetchone()
+    there = _versions(connection) if row and row[0] else set()
+    _refuse_newer(there)
+    if {number for number, _, _ in known_migrations()} - there:
+        state = "older than this program's" if there else "missing"
+        raise SchemaError(
+            f"the database's schema is {state}: run ./bin/user_management_cli.sh init-db"
+        )
+
+
+def _versions(connection: Connection) -> set[int]:
+    return {row[0] for row in connection.execute("SELECT version FROM llama_schema")}
+
+
+def _refuse_newer(there: set[int]) -> None:
+    newest = max(number for number, _, _ in known_migrations())
+    if there and max(there) > newest:
+        raise SchemaError(
+            f"the database's schema has version {max(there)}, newer than this program's {newest}: "
+            "update the program, or restore a backup"
+        )

@@ -40,7 +40,8 @@ def create_user(database_url: str) -> Callable[..., str]:
 
     def create(username: str = "alice", **fields: Any) -> str:
         with db.connect(database_url, application="tests") as connection:
-            return users.create_user(connection, username=username, **fields).key
+            made = users.create_user(connection, username=username, **fields)
+            return made.key
 
     return create
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import psycopg
 import pytest
-from tests.support.postgres import Postgres
 
 from proxy import db, keys, users
+from tests.support.postgres import Postgres
 from tests.support.proxy import RunningProxy, running_proxy, settings_for
 from tests.support.upstream import FakeUpstream
 from tests.support.wait import until

@@ -13,7 +13,7 @@ LAYERS = [
     {"app"},
     {"handler", "health"},
     {"auth", "windows", "relay", "request_log", "running"},
-    {"users", "db", "spool", "principal", "usage"},
+    {"users", "reports", "db", "spool", "principal", "usage"},
     {"config", "errors", "keys", "ids", "logs"},
 ]
 PACKAGE = Path(proxy.__file__).parent

@@ -11,6 +11,7 @@ from dataclasses import replace
 import aiohttp
 import pytest
 from aiohttp import web
+from yarl import URL
 
 from proxy.config import ProxySettings
 from tests.support.proxy import RunningProxy, running_proxy
@@ -157,7 +158,7 @@ async def test_only_the_api_s_own_paths_are_forwarded(
     code: str,
 ) -> None:
     """Anything else is refused in OpenAI's envelope, uses up nothing and gets a row."""
-    url = aiohttp.client.URL(proxy.url + path, encoded=True)
+    url = URL(proxy.url + path, encoded=True)
     async with proxy.client.request(method, url, headers={"Authorization": f"Bearer {key}"}) as response:
         assert response.status == status
         assert (await response.json())["error"]["code"] == code

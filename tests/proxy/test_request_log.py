@@ -121,13 +121,14 @@ async def test_history_counts_what_was_admitted_within_the_window(
     now = time.time()
     async with AsyncConnectionPool(database_url, kwargs={"autocommit": True}) as pool:
         log = RequestLog(pool, Spool(directory / "spool"))
-        for age, fields in [
+        ages: list[tuple[int, dict[str, object]]] = [
             (50, {}),
             (10, {}),
             (5, {"admitted": False}),
             (5, {"username": "bob", "user_id": 2}),
             (70, {}),
-        ]:
+        ]
+        for age, fields in ages:
             log.ended(record(created_at=now - age, status_code=200, **fields))
         await log._load_all()
         log.recovered.set()

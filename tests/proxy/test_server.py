@@ -55,18 +55,17 @@ async def test_sigterm_lets_a_stream_finish(
         return await upstream.stream(request)
 
     upstream.behaviour = slow
-    async with aiohttp.ClientSession() as client:
-        async with ProxyProcess(directory, **configuration) as proxy:
-            stream = asyncio.ensure_future(chat(client, proxy.url, key))
-            await until(lambda: bool(upstream.received), "the request to be with the engine")
-            proxy.signal(signal.SIGTERM)
-            await until(lambda: b"draining" in proxy.log.read_bytes(), "the drain to begin")
-            with pytest.raises(aiohttp.ClientConnectorError):
-                await client.get(proxy.url + "/healthz")
-            go_on.set()
-            async with await stream as response:
-                assert (await response.read()) == b"".join(events("one", "two"))
-            assert await proxy.wait() == 0
+    async with aiohttp.ClientSession() as client, ProxyProcess(directory, **configuration) as proxy:
+        stream = asyncio.ensure_future(chat(client, proxy.url, key))
+        await until(lambda: bool(upstream.received), "the request to be with the engine")
+        proxy.signal(signal.SIGTERM)
+        await until(lambda: b"draining" in proxy.log.read_bytes(), "the drain to begin")
+        with pytest.raises(aiohttp.ClientConnectorError):
+            await client.get(proxy.url + "/healthz")
+        go_on.set()
+        async with await stream as response:
+            assert (await response.read()) == b"".join(events("one", "two"))
+        assert await proxy.wait() == 0
     assert rows(database_url) == [(200, None)]
 
 
@@ -77,12 +76,12 @@ async def test_the_drain_has_an_end(
     """After LLAMA_PROXY_DRAIN_SECONDS what still runs is ended, and gets its row."""
     upstream.behaviour = upstream.stream_and_stall
     configuration["LLAMA_PROXY_DRAIN_SECONDS"] = "0.3"
-    async with aiohttp.ClientSession() as client:
-        async with ProxyProcess(directory, **configuration) as proxy:
-            async with chat(client, proxy.url, key) as response:
-                await response.content.readline()
-                proxy.signal(signal.SIGTERM)
-                assert await proxy.wait(10) == 0
+    async with aiohttp.ClientSession() as client, ProxyProcess(directory, **configuration) as proxy:
+        response = await chat(client, proxy.url, key)
+        await response.content.readline()
+        proxy.signal(signal.SIGTERM)
+        assert await proxy.wait(10) == 0
+        response.close()
     assert len(rows(database_url)) == 1
 
 

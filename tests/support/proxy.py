@@ -44,7 +44,10 @@ class RunningProxy:
 
     async def rows(self, count: int) -> list[dict[str, Any]]:
         """The rows of llama_requests in order of arrival, once there are `count` of them."""
-        return await until(lambda: self._rows(count), f"{count} rows in llama_requests")
+        rows: list[dict[str, Any]] = await until(
+            lambda: self._rows(count), f"{count} rows in llama_requests"
+        )
+        return rows
 
     def _rows(self, count: int) -> list[dict[str, Any]] | None:
         with psycopg.connect(self.settings.database_url) as connection:

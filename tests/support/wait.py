@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import inspect
 import time
-from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 
@@ -14,17 +14,18 @@ DEADLINE_S = 30.0
 _PAUSE_S = 0.02
 
 
-async def until(
-    probe: Callable[[], T | Awaitable[T | None] | None], what: str, *, deadline_s: float = DEADLINE_S
-) -> T:
-    """The first true value of `probe`; AssertionError naming `what` after the deadline."""
+async def until(probe: Callable[[], Any], what: str, *, deadline_s: float = DEADLINE_S) -> Any:
+    """The first true value of `probe`, awaited if it must be.
+
+    AssertionError, naming `what`, after the deadline.
+    """
     end = time.monotonic() + deadline_s
     while True:
         value = probe()
         if inspect.isawaitable(value):
             value = await value
         if value:
-            return value  # type: ignore[return-value]
+            return value
         assert time.monotonic() < end, f"waited {deadline_s:g} s in vain for: {what}"
         await asyncio.sleep(_PAUSE_S)
 
