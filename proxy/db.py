@@ -87,9 +87,7 @@ def check_schema(connection: Connection) -> None:
     _refuse_newer(there)
     if {number for number, _, _ in known_migrations()} - there:
         state = "older than this program's" if there else "missing"
-        raise SchemaError(
-            f"the database's schema is {state}: run ./bin/user_management_cli.sh init-db"
-        )
+        raise SchemaError(f"the database's schema is {state}: run ./bin/user_management_cli.sh init-db")
 
 
 def _versions(connection: Connection) -> set[int]:
@@ -97,9 +95,9 @@ def _versions(connection: Connection) -> set[int]:
 
 
 def _refuse_newer(there: set[int]) -> None:
-    newest = max(number for number, _, _ in known_migrations())
-    if there and max(there) > newest:
+    known = {number for number, _, _ in known_migrations()}
+    if unknown := there - known:
         raise SchemaError(
-            f"the database's schema has version {max(there)}, newer than this program's {newest}: "
+            f"the database's schema has version {max(unknown)}, newer than this program's {max(known)}: "
             "update the program, or restore a backup"
         )

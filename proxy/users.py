@@ -131,7 +131,7 @@ def rotate_key(
     *,
     grace_s: float = 0.0,
     public_id: str | None = None,
-    expires_at: datetime | None | _Unchanged = UNCHANGED,
+    expires_at: datetime | _Unchanged | None = UNCHANGED,
 ) -> IssuedKey:
     """Put one new key in the place of all the user's active keys, or of the one named.
 
@@ -152,13 +152,7 @@ def rotate_key(
         if public_id is not None and not old:
             raise KeyNotFound(username, public_id)
         replaced = [row[0] for row in old]
-        connection.execute(
-            "UPDATE llama_api_keys SET expires_at = least(expires_at, now() + make_interval(secs => %s))"
-            " WHERE public_id = ANY(%s)"
-            if grace_s > 0
-            else "UPDATE llama_api_keys SET revoked_at = now() WHERE %s = 0 AND public_id = ANY(%s)",
-            [grace_s, replaced],
-        )
+        _retire_keys(connection, replaced, grace_s=grace_s)
         if isinstance(expires_at, _Unchanged):
             expires_at = old[-1][1] if old else None
         return _issue_key(connection, user_id, expires_at=expires_at, replaced=replaced)
@@ -196,8 +190,8 @@ def set_limits(
     connection: Connection,
     username: str,
     *,
-    rate_limit: int | None | _Unchanged = UNCHANGED,
-    rate_window_seconds: float | None | _Unchanged = UNCHANGED,
+    rate_limit: int | _Unchanged | None = UNCHANGED,
+    rate_window_seconds: float | _Unchanged | None = UNCHANGED,
 ) -> None:
     """Set a user's rate window; both are positive, None goes back to the proxy's default."""
     with connection.transaction():
@@ -243,8 +237,25 @@ def _lock_user(connection: Connection, username: str) -> int:
     return int(row[0])
 
 
+def _retire_keys(connection: Connection, public_ids: list[str], *, grace_s: float) -> None:
+    if grace_s > 0:
+        connection.execute(
+            "UPDATE llama_api_keys SET expires_at = least(expires_at, now() + make_interval(secs => %s))"
+            " WHERE public_id = ANY(%s)",
+            [grace_s, public_ids],
+        )
+    else:
+        connection.execute(
+            "UPDATE llama_api_keys SET revoked_at = now() WHERE public_id = ANY(%s)", [public_ids]
+        )
+
+
 def _issue_key(
-    connection: Connection, user_id: int, *, expires_at: datetime | None, replaced: list[str] | None = None
+    connection: Connection,
+    user_id: int,
+    *,
+    expires_at: datetime | None,
+    replaced: list[str] | None = None,
 ) -> IssuedKey:
     new = keys.create_key()
     connection.execute(

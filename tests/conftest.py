@@ -12,12 +12,10 @@ from tests.support.postgres import Postgres
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
+def postgres() -> Iterator[Postgres]:
     """The embedded PostgreSQL, as the appliance runs it."""
-    server = Postgres(tmp_path_factory.mktemp("postgres"))
-    server.start()
-    yield server
-    server.stop()
+    with Postgres() as server:
+        yield server
 
 
 @pytest.fixture

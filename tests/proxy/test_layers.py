@@ -8,7 +8,7 @@ from pathlib import Path
 import proxy
 
 LAYERS = [
-    {"__main__"},
+    {"__main__", "admin"},
     {"server"},
     {"app"},
     {"handler", "health"},

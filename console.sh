@@ -1,0 +1,39 @@
+#!/usr/bin/env bash
+# Summary: The one entry to the appliance: ./console.sh COMMAND [ARGUMENT …]
+# Usage: ./console.sh COMMAND [ARGUMENT …]
+#
+# Each command is a file of runtime/commands/. `./console.sh help` lists them.
+set -euo pipefail
+
+# The checkout, also when this file is called through symbolic links.
+checkout() {
+  local path="$1" target
+  while [ -L "$path" ]; do
+    target="$(readlink "$path")"
+    case "$target" in
+      /*) path="$target" ;;
+      *) path="$(dirname -- "$path")/$target" ;;
+    esac
+  done
+  CDPATH='' cd -- "$(dirname -- "$path")" && pwd -P
+}
+
+main() {
+  local root command="${1-}"
+  root="$(checkout "${BASH_SOURCE[0]}")"
+  [ $# -eq 0 ] || shift
+  case "$command" in
+    -h | --help) command='help' ;;
+    '' | *[!a-z]*) ;;
+    *)
+      [ ! -f "$root/runtime/commands/$command.sh" ] ||
+        exec bash "$root/runtime/commands/$command.sh" "$@"
+      ;;
+  esac
+  [ "$command" != 'help' ] || exec bash "$root/runtime/commands/help.sh"
+  [ -z "$command" ] || printf 'error: unknown command: %s\n' "$command" >&2
+  bash "$root/runtime/commands/help.sh" >&2
+  exit 2
+}
+
+main "$@"

@@ -1,0 +1,55 @@
+"""Runs one command: the one place where errors become messages and exit codes.
+
+Exit codes: 0 done, 1 not done (stderr says why), 2 the call cannot be understood.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from argparse import Namespace
+from datetime import UTC, datetime
+
+import psycopg
+
+from proxy.admin import commands, database, grammar
+from proxy.admin.output import to_json
+from proxy.db import SchemaError, check_schema
+from proxy.users import UserError
+from runtime import config as configuration
+from runtime.config import ConfigError
+
+
+def main(argv: list[str]) -> int:
+    """Run one command; the exit code."""
+    arguments = grammar.parse(argv, now=datetime.now(UTC))
+    try:
+        _run(arguments)
+    except ConfigError as error:
+        problems = error.problems
+    except (UserError, SchemaError, database.DatabaseUnavailable) as error:
+        problems = [str(error)]
+    except psycopg.Error as error:
+        problems = [f"the database refused: {error.diag.message_primary or str(error).splitlines()[0]}"]
+    except BrokenPipeError:
+        # Whoever read the output has gone; Python's own flush at the end must not fail again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    else:
+        return 0
+    for line in problems:
+        print(f"error: {line}", file=sys.stderr)
+    return 1
+
+
+def _run(arguments: Namespace) -> None:
+    config = configuration.load()
+    for line in config.warnings:
+        print(f"warning: {line}", file=sys.stderr)
+    with database.connect(config) as connection:
+        if arguments.run is not commands.init_db:
+            check_schema(connection)
+        answer = arguments.run(connection, config, arguments)
+    print(to_json(answer.data) if arguments.json else answer.text, flush=True)

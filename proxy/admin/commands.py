@@ -1,0 +1,213 @@
+"""The commands: each does one action on the database and says what came of it."""
+
+from __future__ import annotations
+
+import sys
+from argparse import Namespace
+from collections.abc import Callable
+from dataclasses import asdict
+
+from psycopg import Connection
+
+from proxy import db, keys, reports, users
+from proxy.admin.output import Answer, table, time_text
+from proxy.users import IssuedKey, User, UserError
+from runtime.config import Config
+from runtime.readiness import proxy_url
+
+Command = Callable[[Connection, Config, Namespace], Answer]
+
+
+def init_db(connection: Connection, _config: Config, _arguments: Namespace) -> Answer:
+    """Bring the schema up to date."""
+    applied = db.migrate(connection)
+    text = f"The schema is in place: applied {', '.join(applied)}." if applied else "Nothing to do."
+    return Answer(data={"applied": applied}, text=text)
+
+
+def create_user(connection: Connection, config: Config, arguments: Namespace) -> Answer:
+    """Make a user with a key."""
+    issued = users.create_user(
+        connection,
+        username=arguments.username,
+        rate_limit=arguments.rate_limit,
+        rate_window_seconds=arguments.rate_window_seconds,
+        expires_at=arguments.expires,
+    )
+    user = users.get_user(connection, arguments.username)
+    first = f"Created the user {user.username}: {_limit_text(user, config)}."
+    return _key_answer(issued, user, config, arguments, [first])
+
+
+def rotate_key(connection: Connection, config: Config, arguments: Namespace) -> Answer:
+    """Replace a user's keys by a new one."""
+    issued = users.rotate_key(
+        connection,
+        arguments.username,
+        grace_s=arguments.grace,
+        public_id=arguments.key,
+        expires_at=arguments.expires,
+    )
+    user = users.get_user(connection, arguments.username)
+    lines = [f"Made a new key for {user.username}."]
+    for key in _replaced(issued, user):
+        fate = "is revoked" if key.revoked_at else f"works until {time_text(key.expires_at, none='')}"
+        lines.append(f"The old key {keys.PREFIX}{key.public_id} {fate}.")
+    if not user.is_active:
+        lines.append(f"{user.username} is deactivated: the key works after activate-user.")
+    return _key_answer(issued, user, config, arguments, lines)
+
+
+def _replaced(issued: IssuedKey, user: User) -> list[users.Key]:
+    return [key for key in user.keys if key.public_id in issued.replaced]
+
+
+def _key_answer(
+    issued: IssuedKey, user: User, config: Config, arguments: Namespace, lines: list[str]
+) -> Answer:
+    url = proxy_url(config) + "/v1"
+    data = {
+        "username": user.username,
+        "key": issued.key,
+        "public_id": issued.public_id,
+        "expires_at": issued.expires_at,
+        "base_url": url,
+        "replaced": [asdict(key) for key in _replaced(issued, user)],
+    }
+    if arguments.quiet:
+        return Answer(data=data, text=issued.key)
+    if not config.switch("LLAMA_PROXY_ENABLED"):
+        lines.append("The proxy is off (LLAMA_PROXY_ENABLED=0): keys work once it is on.")
+    lines += [
+        f"The new key expires: {time_text(issued.expires_at, none='never')}.",
+        "This is the key. It is shown this once and stored nowhere:",
+        "",
+        f"  {issued.key}",
+        "",
+        "Try it:",
+        "",
+        f"  curl {url}/chat/completions \\",
+        f'    -H "Authorization: Bearer {issued.key}" \\',
+        '    -H "Content-Type: application/json" \\',
+        """    -d '{"messages": [{"role": "user", "content": "Hello!"}]}'""",
+    ]
+    return Answer(data=data, text="\n".join(lines))
+
+
+def list_users(connection: Connection, config: Config, _arguments: Namespace) -> Answer:
+    """All users."""
+    found = users.list_users(connection)
+    rows = []
+    for user in found:
+        used = [key.last_used_at for key in user.keys if key.last_used_at]
+        active = sum(key.state == "active" for key in user.keys)
+        last_used = time_text(max(used, default=None), none="never")
+        rows.append(
+            (user.username, _yes_or_no(user.is_active), _limit_text(user, config), active, last_used)
+        )
+    text = table(["USERNAME", "ACTIVE", "RATE LIMIT", "KEYS", "LAST USED"], rows)
+    if not rows:
+        text = "There are no users yet: create-user --username NAME makes one."
+    return Answer(data=[asdict(user) for user in found], text=text)
+
+
+def show_user(connection: Connection, config: Config, arguments: Namespace) -> Answer:
+    """One user and the user's keys."""
+    user = users.get_user(connection, arguments.username)
+    rows = [
+        (
+            keys.PREFIX + key.public_id,
+            key.state,
+            time_text(key.created_at, none=""),
+            time_text(key.expires_at, none="never"),
+            time_text(key.last_used_at, none="never"),
+        )
+        for key in user.keys
+    ]
+    text = f"""\
+Username    {user.username}
+Active      {_yes_or_no(user.is_active)}
+Rate limit  {_limit_text(user, config)}
+Created     {time_text(user.created_at, none="")}
+
+{table(["KEY", "STATE", "CREATED", "EXPIRES", "LAST USED"], rows)}"""
+    return Answer(data=asdict(user), text=text)
+
+
+def deactivate_user(connection: Connection, _config: Config, arguments: Namespace) -> Answer:
+    """Shut a user out."""
+    users.set_active(connection, arguments.username, active=False)
+    return _changed(connection, arguments, "is deactivated: no key of theirs works")
+
+
+def activate_user(connection: Connection, _config: Config, arguments: Namespace) -> Answer:
+    """Let a user in again."""
+    users.set_active(connection, arguments.username, active=True)
+    return _changed(connection, arguments, "is active")
+
+
+def delete_user(connection: Connection, _config: Config, arguments: Namespace) -> Answer:
+    """Remove a user and all keys."""
+    user = users.get_user(connection, arguments.username)
+    if not arguments.yes:
+        print(
+            f"Delete {user.username} and all keys? Records stay. [y/N] ",
+            end="",
+            file=sys.stderr,
+            flush=True,
+        )
+        if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+            raise UserError("not confirmed, nothing was deleted")
+    users.delete_user(connection, user.username)
+    text = f"{user.username} is deleted. The records of their requests stay."
+    return Answer(data={"deleted": user.username}, text=text)
+
+
+def set_limits(connection: Connection, config: Config, arguments: Namespace) -> Answer:
+    """Set a user's rate window."""
+    users.set_limits(
+        connection,
+        arguments.username,
+        rate_limit=arguments.rate_limit,
+        rate_window_seconds=arguments.rate_window_seconds,
+    )
+    user = users.get_user(connection, arguments.username)
+    return _changed(connection, arguments, f"may send {_limit_text(user, config)}")
+
+
+def revoke_key(connection: Connection, _config: Config, arguments: Namespace) -> Answer:
+    """Make one key useless."""
+    users.revoke_key(connection, arguments.username, arguments.key)
+    return _changed(connection, arguments, f"can no longer use the key {keys.PREFIX}{arguments.key}")
+
+
+def usage(connection: Connection, _config: Config, arguments: Namespace) -> Answer:
+    """What was used."""
+    found = reports.usage(connection, since=arguments.since, by=arguments.by, user=arguments.username)
+    if not found and arguments.username is not None:
+        users.get_user(connection, arguments.username)
+    data = []
+    for row in map(asdict, found):
+        data.append({arguments.by: row.pop("name"), **row})
+    since = time_text(arguments.since, none="")
+    headers = "REQUESTS|REFUSED|TOKENS IN|TOKENS OUT|BYTES IN|BYTES OUT|MEDIAN MS|P95 MS".split("|")
+    text = f"Since {since}\n\n{table([arguments.by.upper(), *headers], [tuple(row.values()) for row in data])}"
+    if not data:
+        text = f"No requests since {since}."
+    return Answer(data=data, text=text)
+
+
+def _changed(connection: Connection, arguments: Namespace, what: str) -> Answer:
+    user = users.get_user(connection, arguments.username)
+    return Answer(data=asdict(user), text=f"{user.username} {what}.")
+
+
+def _limit_text(user: User, config: Config) -> str:
+    limit = user.rate_limit or config.integer("LLAMA_PROXY_RATE_LIMIT")
+    window_s = user.rate_window_seconds or config.number("LLAMA_PROXY_RATE_WINDOW_SECONDS")
+    default = " (default)" if user.rate_limit is user.rate_window_seconds is None else ""
+    return f"{limit} requests in {window_s:.12g} s{default}"
+
+
+def _yes_or_no(value: bool) -> str:
+    return "yes" if value else "no"

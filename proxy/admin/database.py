@@ -1,0 +1,70 @@
+"""The way from the configuration to an open database, with a remedy for whatever is in the way."""
+
+from __future__ import annotations
+
+import re
+
+import psycopg
+from psycopg import Connection
+from psycopg.conninfo import conninfo_to_dict
+
+from proxy import db
+from runtime.config import Config
+
+
+class DatabaseUnavailable(Exception):
+    """The database cannot be used; the text, one line, says why and what to do."""
+
+
+def connect(config: Config) -> Connection:
+    """Open the database that the configuration names, in autocommit mode.
+
+    Raises:
+        ConfigError: the embedded database has not been set up yet.
+        DatabaseUnavailable: it cannot be reached, or does not let this program in.
+    """
+    url = config.database_url()
+    which, remedy = _describe(config, url)
+    try:
+        return db.connect(url, application="llamaserve-users")
+    except psycopg.Error as error:
+        raise DatabaseUnavailable(f"{which} cannot be used ({_reason(error)}): {remedy}") from error
+
+
+def _describe(config: Config, url: str) -> tuple[str, str]:
+    """Which database it is, never the password, and what to do when it is out of reach."""
+    if config.uses_embedded_postgres:
+        return "the embedded database", "start it with ./console.sh start"
+    by_url = bool(config.text("LLAMA_SERVER_DATABASE_URL"))
+    names = "LLAMA_SERVER_DATABASE_URL" if by_url else "POSTGRES_AUTH_* in .env"
+    host, port = _host_and_port(url, names)
+    remedy = f"check {names}, and that it runs"
+    if not by_url:
+        remedy += " (docker compose up -d starts the one of compose.yaml)"
+    return f"the database at host {host}, port {port},", remedy
+
+
+def _host_and_port(url: str, names: str) -> tuple[str, str]:
+    """Where the URL leads.
+
+    A password with an unescaped `@` or `/` makes libpq take a part of it for the host, the port or the
+    database: then nothing of the URL may be shown.
+    """
+    try:
+        parts = conninfo_to_dict(url)
+    except psycopg.Error:
+        parts = {"host": "@"}
+    host, port = str(parts.get("host") or "localhost"), str(parts.get("port") or "5432")
+    if "@" in host + str(parts.get("dbname", "")) or not re.fullmatch(r"[0-9,]*", port):
+        raise DatabaseUnavailable(
+            f"{names} cannot be understood: write it as postgresql://USER:PASSWORD@HOST:5432/DATABASE, "
+            "with every @ : / ? # % in the password as %40 %3A %2F %3F %23 %25"
+        )
+    return host, port
+
+
+def _reason(error: psycopg.Error) -> str:
+    """The heart of libpq's message, in one line."""
+    text = str(error).strip()
+    found = re.findall(r"failed: ([^\n]+)", text) or text.splitlines() or [type(error).__name__]
+    return " ".join(re.sub(r"^.*failed: ", "", found[-1]).split())

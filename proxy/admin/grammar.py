@@ -1,0 +1,153 @@
+"""The command line's grammar: commands, their options, and the checks on what is given."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from datetime import datetime
+from functools import partial
+
+from proxy import keys
+from proxy.admin import commands, times
+from proxy.users import UNCHANGED
+from runtime.config import KEYS
+
+Parser = argparse.ArgumentParser
+Add = Callable[[str, commands.Command, str], Parser]
+Parse = Callable[[str], object]
+
+
+def parse(argv: list[str], *, now: datetime) -> argparse.Namespace:
+    """Understand a call, or end the program with exit code 2. `7d` and `30d` count from `now`.
+
+    The result's `run` is the command's function.
+    """
+    parser = Parser(
+        prog="user_management_cli.sh",
+        description="Users of the auth proxy: their keys, limits and usage. All times are UTC.",
+        allow_abbrev=False,
+    )
+    subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+
+    def add(name: str, run: commands.Command, help_: str) -> Parser:
+        sub = subparsers.add_parser(name, help=help_, description=help_, allow_abbrev=False)
+        sub.set_defaults(run=run, parser=sub)
+        sub.add_argument("--json", action="store_true", help="print JSON, for scripts")
+        return sub
+
+    def add_for_user(name: str, run: commands.Command, help_: str) -> Parser:
+        sub = add(name, run, help_)
+        sub.add_argument("--username", metavar="NAME", required=True)
+        return sub
+
+    add("init-db", commands.init_db, "Bring the database's schema up to date.")
+    _add_key_commands(add_for_user, now)
+    add("list-users", commands.list_users, "List all users.")
+    _add_user_commands(add_for_user)
+    _add_usage(add, now)
+    arguments = parser.parse_args(argv)
+    _check(arguments)
+    return arguments
+
+
+def _add_key_commands(add: Add, now: datetime) -> None:
+    sub = add("create-user", commands.create_user, "Make a user and print the key, once.")
+    _add_limits(sub, default=None, help_="default: the proxy's")
+    _add_new_key(sub, now, default=None, help_="when the key ends (default: never)")
+    sub = add("rotate-key", commands.rotate_key, "Put a new key in the place of the user's keys.")
+    sub.add_argument(
+        "--grace",
+        metavar="1h",
+        type=_told(times.parse_duration),
+        default=0.0,
+        help="how long the old keys go on (default: 0)",
+    )
+    sub.add_argument("--key", metavar="PUBLIC_ID", type=_public_id, help="replace this one only")
+    help_ = "when the new key ends, or never (default: with the newest one replaced)"
+    _add_new_key(sub, now, default=UNCHANGED, help_=help_)
+    sub = add("revoke-key", commands.revoke_key, "Make one key useless, at once.")
+    sub.add_argument("--key", metavar="PUBLIC_ID", type=_public_id, required=True, help="see show-user")
+
+
+def _add_user_commands(add: Add) -> None:
+    add("show-user", commands.show_user, "Show a user and the user's keys.")
+    add("deactivate-user", commands.deactivate_user, "Shut a user out, at once.")
+    add("activate-user", commands.activate_user, "Let a user in again.")
+    sub = add("delete-user", commands.delete_user, "Delete a user and all keys; records stay.")
+    sub.add_argument("--yes", action="store_true", help="do not ask")
+    sub = add("set-limits", commands.set_limits, "Set a user's rate window.")
+    _add_limits(sub, default=UNCHANGED, help_="or the word default: the proxy's")
+
+
+def _add_usage(add: Add, now: datetime) -> None:
+    sub = add("usage", commands.usage, "Sum up requests, tokens, bytes and latency.")
+    sub.add_argument("--username", "--user", metavar="NAME", help="of this user only")
+    sub.add_argument(
+        "--since",
+        metavar="7d",
+        type=_told(partial(times.parse_past, now=now)),
+        default="7d",
+        help="a time such as 24h, or a date (default: 7d)",
+    )
+    sub.add_argument("--by", choices=["user", "day"], default="user", help="(default: user)")
+
+
+def _add_limits(sub: Parser, *, default: object, help_: str) -> None:
+    """`--rate-limit` and `--rate-window-seconds`, in the ranges of the proxy's own configuration."""
+    for option, metavar, key, what in (
+        ("--rate-limit", "N", "LLAMA_PROXY_RATE_LIMIT", "requests in any window"),
+        ("--rate-window-seconds", "S", "LLAMA_PROXY_RATE_WINDOW_SECONDS", "the window's length"),
+    ):
+        accepted = KEYS[key].parse
+        sub.add_argument(
+            option,
+            metavar=metavar,
+            type=_told(accepted if default is None else _or_default(accepted)),
+            default=default,
+            help=f"{what} ({help_})",
+        )
+
+
+def _add_new_key(sub: Parser, now: datetime, *, default: object, help_: str) -> None:
+    sub.add_argument(
+        "--expires",
+        metavar="30d",
+        type=_told(partial(times.parse_future, now=now)),
+        default=default,
+        help=help_,
+    )
+    sub.add_argument("--quiet", action="store_true", help="print the key and nothing else")
+
+
+def _told(accepted: Parse) -> Parse:
+    """A parser whose ValueError says what is allowed, made to say it through argparse."""
+
+    def parse_argument(text: str) -> object:
+        try:
+            return accepted(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(f"{text!r} {error}") from error
+
+    return parse_argument
+
+
+def _or_default(accepted: Parse) -> Parse:
+    return lambda text: None if text == "default" else accepted(text)
+
+
+def _public_id(text: str) -> str:
+    """The public id: given as such, as show-user prints it, or within a whole key."""
+    return keys.public_id_of(text) or text.removeprefix(keys.PREFIX)
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    error = arguments.parser.error
+    if arguments.json and getattr(arguments, "quiet", False):
+        error("--quiet and --json exclude each other")
+    if arguments.command == "delete-user" and not arguments.yes and not sys.stdin.isatty():
+        error("there is no terminal to ask on: give --yes")
+    if arguments.command == "set-limits" and (
+        arguments.rate_limit is arguments.rate_window_seconds is UNCHANGED
+    ):
+        error("give --rate-limit, --rate-window-seconds or both")

@@ -1,0 +1,56 @@
+"""Answers as tables for people and as JSON for scripts. All times are UTC."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+Cell = str | int | float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What a command has to say: `data` for --json, `text` for people."""
+
+    data: object
+    text: str
+
+
+def to_json(data: object) -> str:
+    """Indented JSON; times in ISO 8601."""
+    return json.dumps(data, indent=2, ensure_ascii=False, default=_json_time)
+
+
+def _json_time(value: object) -> str:
+    if not isinstance(value, datetime):
+        raise TypeError(f"{type(value).__name__} has no JSON form")
+    return value.astimezone(UTC).isoformat(timespec="seconds")
+
+
+def time_text(moment: datetime | None, *, none: str) -> str:
+    """A time to the minute, `none` where there is none."""
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M} UTC" if moment else none
+
+
+def table(headers: Sequence[str], rows: Sequence[Sequence[Cell]]) -> str:
+    """Columns as wide as their content; numbers to the right, None as a dash."""
+    lines = [list(headers), *([_cell_text(cell) for cell in row] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    right = [
+        bool(rows) and not any(isinstance(cell, str) for cell in col) for col in zip(*rows, strict=True)
+    ]
+    return "\n".join(
+        "  ".join(
+            text.rjust(width) if to_right else text.ljust(width)
+            for text, width, to_right in zip(line, widths, right or [False] * len(widths), strict=True)
+        ).rstrip()
+        for line in lines
+    )
+
+
+def _cell_text(cell: Cell) -> str:
+    if cell is None:
+        return "-"
+    return f"{cell:.0f}" if isinstance(cell, float) else str(cell)

@@ -1,0 +1,145 @@
+#!/usr/bin/env bash
+# shellcheck disable=SC2153 # PROXY and the like are set by read_config in supervise.sh
+# Summary: What `start` and `restart` share: bring up what is down, or leave nothing half running.
+#
+# To be sourced after lib.sh, lock.sh and supervise.sh.
+
+POSTGRES_SECONDS=60
+PROXY_SECONDS=30
+
+# What this call has begun and not completed; clean_up ends it.
+BEGUN=''
+CHILD=''
+
+# named_model FILE: as the user means it, who may be in another directory than the checkout.
+named_model() {
+  case "$1" in
+    '') usage_error '--model needs a file' ;;
+    /*) printf '%s' "$1" ;;
+    *) if [ -f "$PWD/$1" ]; then printf '%s' "$PWD/$1"; else printf '%s' "$1"; fi ;;
+  esac
+}
+
+# In the background, since bash acts on a signal only between two commands.
+install() {
+  bash "$ROOT/runtime/install.sh" &
+  CHILD=$!
+  wait "$CHILD" || exit 1
+  CHILD=''
+}
+
+# To be called at the exit, also after a signal.
+clean_up() {
+  local status=$?
+  trap '' INT TERM
+  [ -z "$CHILD" ] || kill "$CHILD" 2>/dev/null || :
+  case "$BEGUN" in
+    '') ;;
+    *supervisord*)
+      say 'stopping what was started'
+      stop_all
+      ;;
+    *)
+      say "stopping$BEGUN"
+      # shellcheck disable=SC2086 # several names
+      supervision stop $BEGUN || :
+      ;;
+  esac
+  release_lock "$RUN_DIR/lock"
+  exit "$status"
+}
+
+# Print those of WANTED that are not up.
+down_programs() {
+  local states name
+  states="$(supervision states)" || die 'supervisord runs but does not answer' './console.sh restart mends that'
+  for name in $WANTED; do
+    case "$states" in *"$name running"* | *"$name starting"*) ;; *) printf '%s ' "$name" ;; esac
+  done
+}
+
+# bring_up MODEL: start what is down, and wait until all is ready.
+bring_up() {
+  local down="$WANTED" model=''
+  if supervisord_runs; then
+    down="$(down_programs)"
+  else
+    # What a killed supervisord left behind would hold ports and data.
+    stop_all
+  fi
+  case " $down " in
+    *' server '*) model="$(py -m runtime.models select ${1:+--model "$1"})" || exit 1 ;;
+    *) refuse_other_model "$1" ;;
+  esac
+  [ -z "$down" ] || start_programs "$down" "$model"
+  wait_for server "$START_SECONDS"
+  wait_for proxy "$PROXY_SECONDS"
+  BEGUN=''
+}
+
+refuse_other_model() {
+  local serving
+  [ -n "$1" ] && [ "$LOCAL_SERVER" = 1 ] || return 0
+  serving="$(cat "$DATA_DIR/model")"
+  [ "$(py -m runtime.models select --model "$1")" = "$serving" ] ||
+    die "the server runs already, with $serving" "./console.sh restart --model '$1' changes that"
+}
+
+# start_programs NAMES MODEL: those that are down, each when what it stands on is ready.
+start_programs() {
+  local names="$1" name
+  [ "$(id -u)" -ne 0 ] || say 'note: running as root; an ordinary user is enough'
+  if supervisord_runs; then
+    BEGUN=" $names"
+    # One that fails again and again is between two tries.
+    # shellcheck disable=SC2086 # several names
+    supervision stop $names
+  fi
+  # shellcheck disable=SC2086 # several names
+  supervision ports $names || exit 1
+  case " $names " in *' postgres '*) bash "$ROOT/runtime/postgres.sh" init ;; esac
+  [ -z "$2" ] || remember_model "$2"
+  if [ -z "$BEGUN" ]; then
+    BEGUN=supervisord
+    start_supervisord
+  fi
+  start_database "$names"
+  for name in server proxy; do
+    case " $names " in *" $name "*) supervision start "$name" ;; esac
+  done
+}
+
+# The database and its schema come first: server and proxy may then start together.
+start_database() {
+  [ "$PROXY" = 1 ] || return 0
+  case " $1 " in *' postgres '*) supervision start postgres ;; esac
+  wait_for postgres "$POSTGRES_SECONDS"
+  py bin/user_management_cli.py init-db >&2 || die 'the database schema could not be applied'
+}
+
+remember_model() (
+  umask 077
+  mkdir -p "$DATA_DIR"
+  printf '%s\n' "$1" >"$DATA_DIR/model.$$"
+  mv -f "$DATA_DIR/model.$$" "$DATA_DIR/model"
+)
+
+# wait_for NAME SECONDS: if it is one that we run.
+wait_for() {
+  case " $WANTED " in *" $1 "*) ;; *) return 0 ;; esac
+  supervision wait "$1" "$2" && return 0
+  show_log "$1"
+  exit 1
+}
+
+print_summary() {
+  local proxy="http://$PROXY_HOST:$PROXY_PORT"
+  [ "$LOCAL_SERVER" = 0 ] || printf 'model   %s\n' "$(cat "$DATA_DIR/model")"
+  printf 'server  %s/v1   (its key: LLAMA_SERVER_API_KEY in runtime/config.env)\n' "$BACKEND_URL"
+  if [ "$PROXY" = 1 ]; then
+    proxy="$(py -c 'from runtime import config, readiness; print(readiness.proxy_url(config.load()))')"
+    printf 'proxy   %s/v1   (a key for each user)\n' "$proxy"
+    printf 'users   ./bin/user_management_cli.sh create-user --username alice\n'
+  fi
+  printf 'logs    %s (./console.sh logs -f)\n' "$LOG_DIR"
+}

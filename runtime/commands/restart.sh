@@ -1,0 +1,92 @@
+#!/usr/bin/env bash
+# Summary: Restart the appliance or one part of it, with another model if wanted
+# Usage: ./console.sh restart [server|proxy|postgres] [--model FILE]
+#
+# Without a part, everything: that is also how a changed configuration takes effect. --model restarts
+# the server alone. A bad configuration or model is refused before anything is stopped. While the
+# proxy restarts, new connections wait.
+set -euo pipefail
+
+# shellcheck source=runtime/lib.sh
+. "$(dirname -- "${BASH_SOURCE[0]}")/../lib.sh"
+# shellcheck source=runtime/lock.sh
+. "$ROOT/runtime/lock.sh"
+# shellcheck source=runtime/supervise.sh
+. "$ROOT/runtime/supervise.sh"
+# shellcheck source=runtime/bring_up.sh
+. "$ROOT/runtime/bring_up.sh"
+
+PART=''
+MODEL=''
+
+parse() {
+  while [ $# -gt 0 ]; do
+    case "$1" in
+      server | proxy | postgres)
+        [ -z "$PART" ] || usage_error 'one part at a time'
+        PART="$1"
+        shift
+        ;;
+      --model)
+        [ $# -ge 2 ] || usage_error '--model needs a file'
+        MODEL="$(named_model "$2")"
+        shift 2
+        ;;
+      *) usage_error "cannot be understood: $1" ;;
+    esac
+  done
+  [ -z "$MODEL" ] || PART="${PART:-server}"
+  [ -z "$MODEL" ] || [ "$PART" = server ] || usage_error '--model goes with the server'
+}
+
+restart_all() {
+  stop_all
+  bring_up "$1"
+}
+
+# What supervisord was started with, it keeps: the proxy's port, and how long its drain may take.
+proxy_settings_changed() {
+  [ "$(cat "$RUN_DIR/started_with" 2>/dev/null)" != \
+    "$LLAMASERVE_PROXY_SOCKET"$'\n'"$LLAMASERVE_PROXY_STOP_SECONDS" ]
+}
+
+restart_part() {
+  supervisord_runs || die 'the appliance does not run' './console.sh start starts it'
+  case " $WANTED " in *" $PART "*) ;; *) die "the configuration has no $PART to run here" ;; esac
+  if [ "$PART" = proxy ] && proxy_settings_changed; then
+    say "the proxy's address or drain has changed: restarting everything"
+    restart_all ''
+    return
+  fi
+  [ "$PART" != server ] || remember_model "$1"
+  case "$PART" in
+    proxy) supervision pause proxy ;;
+    *) supervision stop "$PART" ;;
+  esac
+  if [ "$PART" = server ]; then supervision ports server || exit 1; fi
+  if [ "$PART" = postgres ]; then bash "$ROOT/runtime/postgres.sh" init; fi
+  supervision start "$PART"
+  wait_for "$PART" "$START_SECONDS"
+}
+
+main() {
+  local model=''
+  parse "$@"
+  init_supervision
+  make_dirs
+  trap clean_up EXIT
+  trap 'exit 130' INT
+  trap 'exit 143' TERM
+  take_lock "$RUN_DIR/lock" restart
+  install
+  py -m runtime.config check
+  read_config
+  case "$PART:$LOCAL_SERVER" in
+    :1 | server:1) model="$(py -m runtime.models select ${MODEL:+--model "$MODEL"})" || exit 1 ;;
+  esac
+  if [ -z "$PART" ]; then restart_all "$model"; else restart_part "$model"; fi
+  release_lock "$RUN_DIR/lock"
+  print_summary
+}
+
+main "$@"

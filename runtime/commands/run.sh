@@ -1,0 +1,61 @@
+#!/usr/bin/env bash
+# Summary: Run the appliance in the foreground, for systemd and containers
+# Usage: ./console.sh run [--model FILE]
+#
+# Starts everything, copies the logs to stdout, and stops everything on SIGTERM or SIGINT (exit 0).
+# Ends with 1 when the start fails or supervisord ends. In a systemd unit: KillMode=mixed, and
+# TimeoutStopSec above LLAMA_PROXY_DRAIN_SECONDS.
+set -euo pipefail
+
+# shellcheck source=runtime/lib.sh
+. "$(dirname -- "${BASH_SOURCE[0]}")/../lib.sh"
+# shellcheck source=runtime/supervise.sh
+. "$ROOT/runtime/supervise.sh"
+
+TAILS=''
+STARTER=''
+STOPPING=''
+
+follow_logs() {
+  local name
+  for name in postgres server proxy; do
+    (umask 077 && : >>"$LOG_DIR/$name.log")
+    tail -n 0 -F "$LOG_DIR/$name.log" 2>/dev/null \
+      > >(awk -v name="$name" '{ print name ": " $0; fflush() }') &
+    TAILS="$TAILS $!"
+  done
+}
+
+# bash acts on a signal while it waits for a process in the background, not for one before it.
+pause() {
+  sleep 1 &
+  wait $! || :
+}
+
+# shellcheck disable=SC2329 # the trap calls it
+on_signal() {
+  STOPPING=1
+  [ -z "$STARTER" ] || kill "$STARTER" 2>/dev/null || :
+}
+
+main() {
+  local status=0
+  init_supervision
+  make_dirs
+  trap on_signal INT TERM
+  follow_logs
+  bash "$ROOT/runtime/commands/start.sh" "$@" &
+  STARTER=$!
+  while kill -0 "$STARTER" 2>/dev/null; do wait "$STARTER" || status=$?; done
+  STARTER=''
+  while [ "$status" -eq 0 ] && [ -z "$STOPPING" ] && supervisord_runs; do pause; done
+  # Also where the start failed: it has stopped what it began, and this is then quickly done.
+  bash "$ROOT/runtime/commands/stop.sh"
+  # shellcheck disable=SC2086 # several numbers
+  kill $TAILS 2>/dev/null || :
+  [ -z "$STOPPING" ] || exit 0
+  [ "$status" -eq 0 ] && die 'supervisord has ended'
+  exit "$status"
+}
+
+main "$@"

@@ -1,0 +1,44 @@
+#!/usr/bin/env bash
+# Summary: Start the appliance: install what is missing, serve a model, wait until it answers
+# Usage: ./console.sh start [--model FILE]
+#
+# FILE is a GGUF file: a path, or a name in models/. Without --model it is LLAMA_SERVER_MODEL, else
+# the one served last, else the only one in models/, else you are asked.
+#
+# Where all runs already, nothing is done; where a part is down, that part is started. If something
+# fails, what this call has started is stopped again.
+#
+# Environment: any key of runtime/config.env.example, and what runtime/install.sh names
+set -euo pipefail
+
+# shellcheck source=runtime/lib.sh
+. "$(dirname -- "${BASH_SOURCE[0]}")/../lib.sh"
+# shellcheck source=runtime/lock.sh
+. "$ROOT/runtime/lock.sh"
+# shellcheck source=runtime/supervise.sh
+. "$ROOT/runtime/supervise.sh"
+# shellcheck source=runtime/bring_up.sh
+. "$ROOT/runtime/bring_up.sh"
+
+main() {
+  local model=''
+  case "$#:${1-}" in
+    0:) ;;
+    2:--model) model="$(named_model "$2")" ;;
+    *) usage_error "cannot be understood: $*" ;;
+  esac
+  init_supervision
+  make_dirs
+  trap clean_up EXIT
+  trap 'exit 130' INT
+  trap 'exit 143' TERM
+  take_lock "$RUN_DIR/lock" start
+  install
+  py -m runtime.config check
+  read_config
+  bring_up "$model"
+  release_lock "$RUN_DIR/lock"
+  print_summary
+}
+
+main "$@"

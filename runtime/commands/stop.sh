@@ -1,0 +1,34 @@
+#!/usr/bin/env bash
+# Summary: Stop the appliance: the proxy, when its requests have ended, then the server, then Postgres
+# Usage: ./console.sh stop
+#
+# Leaves nothing behind, also where supervisord was killed; a start that is under way is ended. To
+# stop what does not run is no error.
+set -euo pipefail
+
+# shellcheck source=runtime/lib.sh
+. "$(dirname -- "${BASH_SOURCE[0]}")/../lib.sh"
+# shellcheck source=runtime/lock.sh
+. "$ROOT/runtime/lock.sh"
+# shellcheck source=runtime/supervise.sh
+. "$ROOT/runtime/supervise.sh"
+
+main() {
+  local holder
+  [ $# -eq 0 ] || usage_error "cannot be understood: $*"
+  init_supervision
+  make_dirs
+  holder="$(lock_holder "$RUN_DIR/lock")"
+  case "$holder" in
+    *:start) kill "${holder%%:*}" 2>/dev/null || : ;;
+  esac
+  trap 'release_lock "$RUN_DIR/lock"' EXIT
+  take_lock "$RUN_DIR/lock" stop
+  if [ -n "$(our_processes '')" ]; then
+    say 'stopping'
+  fi
+  stop_all
+  say 'stopped'
+}
+
+main "$@"

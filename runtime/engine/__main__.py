@@ -1,0 +1,124 @@
+"""Runs the model server: `python -m runtime.engine [--model FILE | --selected]`.
+
+Without arguments it serves the model that `python -m runtime.models select` names. The port is
+claimed first and answers 503 until the model is loaded (GET /health tells when). Exit status: 0 after
+SIGTERM; 1, with the reason as the last line, when the configuration, the model or the port is bad.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+from typing import Never
+
+import uvicorn
+
+from runtime import models, ports
+from runtime.config import Config, ConfigError, bracketed, load
+from runtime.engine.app import Engine, LoadError
+from runtime.engine.settings import EngineSettings
+
+SHUTDOWN_SECONDS = 5
+"""How long requests may go on after SIGTERM. Streams are ended at once by the stock app."""
+
+logger = logging.getLogger("engine")
+
+
+def main(arguments: list[str]) -> int:
+    """Serve until SIGTERM or SIGINT; does not return then."""
+    options = _parse(arguments)
+    _log_to_stderr()
+    try:
+        config = load()
+        settings = EngineSettings.from_config(config, _model(config, options))
+        listener = ports.claim(settings.host, settings.port)
+    except (ConfigError, models.ModelError, ports.PortError) as error:
+        logger.error("%s", error)  # noqa: TRY400 - the user's to mend: a trace would bury the reason
+        return 1
+    for warning in config.warnings:
+        logger.warning("%s", warning)
+    url = f"http://{bracketed(settings.host)}:{settings.port}"
+    logger.info("loading %s, listening on %s", settings.model_path, url)
+    if not settings.api_key:
+        logger.warning("LLAMA_SERVER_API_KEY is not set: whoever reaches %s may use it", url)
+
+    engine = Engine(settings)
+    server = uvicorn.Server(
+        uvicorn.Config(
+            engine,
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=SHUTDOWN_SECONDS,
+        )
+    )
+    failures: list[str] = []
+    loader = threading.Thread(target=_load, args=(engine, server, settings, failures), daemon=True)
+    loader.start()
+    server.run(sockets=[listener])
+    for failure in failures:
+        logger.error("%s", failure)
+    _exit(1 if failures else 0)
+
+
+def _parse(arguments: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m runtime.engine")
+    choice = parser.add_mutually_exclusive_group()
+    choice.add_argument("--model", metavar="FILE", default="", help="serve this GGUF file")
+    choice.add_argument(
+        "--selected",
+        action="store_true",
+        help="serve the model that was served last, LLAMA_SERVER_MODEL notwithstanding",
+    )
+    return parser.parse_args(arguments)
+
+
+def _model(config: Config, options: argparse.Namespace) -> models.Model:
+    return models.select(config, options.model, last_used_first=options.selected)
+
+
+def _log_to_stderr() -> None:
+    # A descriptor of its own: llama_cpp sends number 2 to /dev/null while it loads a model.
+    stream = os.fdopen(os.dup(sys.stderr.fileno()), "w", buffering=1)
+    logging.basicConfig(
+        stream=stream, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
+
+
+def _load(
+    engine: Engine, server: uvicorn.Server, settings: EngineSettings, failures: list[str]
+) -> None:
+    """Load the model beside the running server; a failure ends the server."""
+    started = time.monotonic()
+    try:
+        engine.load()
+    except LoadError as error:
+        failures.append(str(error))
+        server.should_exit = True
+    else:
+        seconds = time.monotonic() - started
+        threads = settings.n_threads
+        logger.info("ready: %s after %.1f s, %d threads", settings.model_alias, seconds, threads)
+
+
+def _exit(status: int) -> Never:
+    """End at once. llama.cpp cannot be interrupted: a thread that loads or generates would hold up a
+    regular exit, or crash when the library's own data are destroyed under it.
+    """
+    logging.shutdown()
+    sys.stdout.flush()
+    os._exit(status)
+
+
+if __name__ == "__main__":
+    # uvicorn takes the signals over, shuts down in order and then raises them again, for these.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: _exit(0))
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,90 @@
+"""Layers round llama_cpp.server's app: each is an ASGI app that holds the next one.
+
+Owns what a request's body must not ask for. `app.py` puts the layers together.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from runtime.engine.wire import App, Message, Receive, Refusal, Send, send_refusal
+
+Check = Callable[[str, dict[str, Any]], None]
+"""Looks at a request's path and parsed body, and raises Refusal on what must not reach the model."""
+
+CHAT = "/v1/chat/completions"
+COMPLETIONS = ("/v1/completions", "/v1/engines/copilot-codex/completions")
+
+
+class BodyChecks:
+    """Runs checks on the JSON bodies of generating requests, before they reach the model.
+
+    A body that is no JSON object passes: the app behind answers it.
+    """
+
+    def __init__(self, app: App, checks: Sequence[Check]) -> None:
+        self._app = app
+        self._checks = checks
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        path = scope.get("path", "")
+        generates = scope["type"] == "http" and path in (CHAT, *COMPLETIONS)
+        if not (generates and scope["method"] == "POST"):
+            await self._app(scope, receive, send)
+            return
+        body = await _read_body(receive)
+        if body is None:
+            return
+        try:
+            for check in self._checks:
+                check(path, _json_object(body))
+        except Refusal as refusal:
+            await send_refusal(send, refusal)
+            return
+        await self._app(scope, _replay(body, receive), send)
+
+
+async def _read_body(receive: Receive) -> bytes | None:
+    """The whole body; None if the client left before its end."""
+    parts = []
+    while True:
+        message = await receive()
+        if message["type"] != "http.request":
+            return None
+        parts.append(message.get("body", b""))
+        if not message.get("more_body", False):
+            return b"".join(parts)
+
+
+def _json_object(body: bytes) -> dict[str, Any]:
+    try:
+        parsed = json.loads(body)
+    except (ValueError, RecursionError):
+        return {}
+    return parsed if isinstance(parsed, dict) else {}
+
+
+def _replay(body: bytes, receive: Receive) -> Receive:
+    """A `receive` that gives the body once more, then what the client does next (leave, mostly)."""
+    pending: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def replayed() -> Message:
+        return pending.pop() if pending else await receive()
+
+    return replayed
+
+
+def refuse_logprobs(path: str, body: dict[str, Any]) -> None:
+    """A check for an engine that keeps no logits: the stock app answers such a request with a 500."""
+    wanted = body.get("logprobs")
+    if wanted is None or (path == CHAT and not wanted):
+        return
+    raise Refusal(
+        status=400,
+        message="This server does not keep log probabilities. Its operator can turn them on with "
+        "LLAMA_SERVER_LOGPROBS=1; they take memory for every token of the context.",
+        param="logprobs",
+        code="logprobs_disabled",
+    )

@@ -1,0 +1,158 @@
+#!/usr/bin/env bash
+# Summary: Get llama-cpp-python into the environment: a wheel that fits the machine, else a build.
+#
+# To be sourced by runtime/install.sh, after lib.sh. Owns what runs long during an installation: the
+# log, the progress that is shown, the last lines on failure.
+
+WHEEL_INDEX='https://abetlen.github.io/llama-cpp-python/whl'
+
+# fail_with_log MESSAGE [REMEDY]: end with the last lines of the installation's log.
+fail_with_log() {
+  tail -n 20 "$LOG_DIR/install.log" | sed 's/^/  | /' >&2
+  die "$@" "the whole log: $LOG_DIR/install.log"
+}
+
+# run_logged WHAT COMMAND…: run it with its output in the log, and show that it is at work: a line
+# that counts the time on a terminal, a line now and then elsewhere.
+run_logged() {
+  local what="$1" pid status=0 began="$SECONDS" last="$SECONDS"
+  shift
+  printf '\n== %s: %s\n' "$(date '+%Y-%m-%d %H:%M:%S')" "$what" >>"$LOG_DIR/install.log"
+  # A process group of its own (-m), so that an interrupted installation leaves no compiler at work.
+  set -m
+  "$@" >>"$LOG_DIR/install.log" 2>&1 </dev/null &
+  pid=$!
+  set +m
+  trap 'kill -- "-$pid" 2>/dev/null; exit 1' INT TERM
+  [ -t 2 ] || say "$what"
+  while kill -0 "$pid" 2>/dev/null; do
+    sleep 0.2
+    if [ -t 2 ]; then
+      printf '\r%s … %s' "$what" "$(elapsed "$began")" >&2
+    elif [ $((SECONDS - last)) -ge 20 ]; then
+      last="$SECONDS"
+      say "$what … $(elapsed "$began")"
+    fi
+  done
+  wait "$pid" || status=$?
+  trap - INT TERM
+  [ ! -t 2 ] || printf '\n' >&2
+  return "$status"
+}
+
+elapsed() {
+  local seconds=$((SECONDS - $1))
+  printf '%d:%02d' $((seconds / 60)) $((seconds % 60))
+}
+
+# The driver's CUDA version as `MAJOR MINOR`; nothing where there is no NVIDIA GPU.
+cuda_version() {
+  nvidia-smi 2>/dev/null | sed -n 's/.*CUDA Version: \([0-9]*\)\.\([0-9]*\).*/\1 \2/p' || :
+}
+
+# The flavours of the wheel index that may fit this machine, best first.
+wheel_flavours() {
+  local version minor
+  version="$(cuda_version)"
+  case "$(uname -s)-$(uname -m)" in
+    Darwin-arm64) printf 'metal\n' ;;
+  esac
+  if [ -n "$version" ]; then
+    # A driver runs what was built for an older minor version of the same CUDA.
+    minor="${version#* }"
+    while [ "$minor" -ge 0 ]; do
+      printf 'cu%s%s\n' "${version% *}" "$minor"
+      minor=$((minor - 1))
+    done
+  fi
+  # Where CUDA can be built, a wheel for the CPU alone would waste the GPU.
+  { [ -n "$version" ] && command -v nvcc >/dev/null 2>&1; } || printf 'cpu\n'
+}
+
+# probe FLAVOUR: 0 when the index has that page, 1 when not, 2 when it cannot be reached.
+# The alarm ends also a name server that does not answer, which no time-out of urllib covers.
+probe() {
+  "$VENV_DIR/bin/python" - "$WHEEL_INDEX/$1/llama-cpp-python/" <<'END' 2>/dev/null
+import signal, sys, urllib.error, urllib.request
+signal.signal(signal.SIGALRM, lambda *_: sys.exit(2))
+signal.alarm(5)
+try:
+    urllib.request.urlopen(sys.argv[1], timeout=3).read()
+except urllib.error.HTTPError:
+    sys.exit(1)
+except OSError:
+    sys.exit(2)
+END
+}
+
+pip_engine() {
+  "$VENV_DIR/bin/python" -m pip install --no-deps --force-reinstall "$@" \
+    --requirement "$ROOT/runtime/requirements-engine.txt"
+}
+
+# Loading the library finds a wheel that was built for another C library or lacks CUDA's.
+engine_works() {
+  "$VENV_DIR/bin/python" -c 'import llama_cpp; llama_cpp.llama_print_system_info()' >/dev/null 2>&1
+}
+
+engine_is_installed() {
+  local wanted
+  wanted="$(sed 's/.*==//' "$ROOT/runtime/requirements-engine.txt")"
+  "$VENV_DIR/bin/python" - "$wanted" <<'END' 2>/dev/null && engine_works
+import sys
+from importlib.metadata import version
+sys.exit(version("llama-cpp-python") != sys.argv[1])
+END
+}
+
+install_wheel() {
+  local flavour status
+  for flavour in $(wheel_flavours); do
+    status=0
+    probe "$flavour" || status=$?
+    case "$status" in
+      0) ;;
+      1) continue ;;
+      *) return 1 ;;
+    esac
+    if run_logged "installing llama-cpp-python ($flavour wheel)" pip_engine \
+      --only-binary llama-cpp-python --index-url "$WHEEL_INDEX/$flavour" && engine_works; then
+      return 0
+    fi
+  done
+  return 1
+}
+
+# Without a compiler there is still what a mirror or pip's configuration may offer ready-made.
+build_engine() {
+  if ! "${CC:-cc}" --version >/dev/null 2>&1 || ! "${CXX:-c++}" --version >/dev/null 2>&1; then
+    if run_logged 'looking for a ready-made llama-cpp-python' pip_engine \
+      --only-binary llama-cpp-python && engine_works; then
+      return 0
+    fi
+    die 'llama-cpp-python must be built here, and there is no C/C++ compiler' "$(compiler_command)"
+  fi
+  # pip would take a wheel it built and kept before, whatever CMAKE_ARGS it was built with.
+  set -- ${CMAKE_ARGS:+--no-cache-dir}
+  run_logged 'building llama-cpp-python (this takes some minutes)' pip_engine "$@" ||
+    fail_with_log 'llama-cpp-python could not be built'
+  engine_works || fail_with_log 'llama-cpp-python was built, but its library does not load'
+}
+
+compiler_command() {
+  case "$(uname -s)" in
+    Darwin) printf 'xcode-select --install' ;;
+    *) package_command 'build-essential python3-dev' 'gcc-c++ make python3-devel' ;;
+  esac
+}
+
+install_engine() {
+  ! engine_is_installed || return 0
+  if [ -z "${CMAKE_ARGS:-}" ]; then
+    ! install_wheel || return 0
+    if [ -n "$(cuda_version)" ] && command -v nvcc >/dev/null 2>&1; then
+      export CMAKE_ARGS='-DGGML_CUDA=on'
+    fi
+  fi
+  build_engine
+}

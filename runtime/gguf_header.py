@@ -1,0 +1,214 @@
+"""Reads what a GGUF file says of itself: its metadata, and whether its tensors are all there.
+
+Owns the file format (https://github.com/ggml-org/ggml/blob/master/docs/gguf.md); leaves to
+`runtime/models.py` which files are models to serve.
+
+PyPI `gguf` has a reader too. It makes an array object of every token in the vocabulary, which takes
+seconds on a large one, and believes the counts in a damaged header. This one reads the header alone,
+through a buffer, steps over what it does not need, and gives up at the first impossible number: some
+hundred milliseconds at most, whatever the size of the file.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+MAGIC = b"GGUF"
+VERSIONS = (2, 3)
+DEFAULT_ALIGNMENT = 32
+
+# More than these, and the header is damaged.
+MAX_FIELDS = 1 << 16
+MAX_TENSORS = 1 << 20
+MAX_DIMENSIONS = 4
+MAX_NAME_BYTES = 1 << 16
+MAX_STRING_BYTES = 1 << 26
+MAX_STRINGS = 1 << 24
+
+_UINT32, _BOOL, _STRING, _ARRAY = 4, 7, 8, 9
+_SCALARS = {
+    0: "<B",
+    1: "<b",
+    2: "<H",
+    3: "<h",
+    _UINT32: "<I",
+    5: "<i",
+    6: "<f",
+    _BOOL: "<?",
+    10: "<Q",
+    11: "<q",
+    12: "<d",
+}
+
+# Tensor type: (values in a block, bytes a block), as in ggml's type traits. A type that is not here
+# is left to the engine to judge.
+BLOCK_SIZES = {
+    0: (1, 4),  # F32
+    1: (1, 2),  # F16
+    2: (32, 18),  # Q4_0
+    3: (32, 20),  # Q4_1
+    6: (32, 22),  # Q5_0
+    7: (32, 24),  # Q5_1
+    8: (32, 34),  # Q8_0
+    9: (32, 40),  # Q8_1
+    10: (256, 84),  # Q2_K
+    11: (256, 110),  # Q3_K
+    12: (256, 144),  # Q4_K
+    13: (256, 176),  # Q5_K
+    14: (256, 210),  # Q6_K
+    15: (256, 292),  # Q8_K
+    16: (256, 66),  # IQ2_XXS
+    17: (256, 74),  # IQ2_XS
+    18: (256, 98),  # IQ3_XXS
+    19: (256, 50),  # IQ1_S
+    20: (32, 18),  # IQ4_NL
+    21: (256, 110),  # IQ3_S
+    22: (256, 82),  # IQ2_S
+    23: (256, 136),  # IQ4_XS
+    24: (1, 1),  # I8
+    25: (1, 2),  # I16
+    26: (1, 4),  # I32
+    27: (1, 8),  # I64
+    28: (1, 8),  # F64
+    29: (256, 56),  # IQ1_M
+    30: (1, 2),  # BF16
+    34: (256, 54),  # TQ1_0
+    35: (256, 66),  # TQ2_0
+    39: (32, 17),  # MXFP4
+    40: (64, 36),  # NVFP4
+    41: (128, 18),  # Q1_0
+}
+
+Value = int | float | bool | str
+
+
+class GGUFError(Exception):
+    """The file is not a whole GGUF file. The text says why, without the file's name."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Header:
+    """What the start of a GGUF file says. Arrays are left out of `fields`."""
+
+    fields: dict[str, Value]
+    tensors: int
+    parameters: int
+    file_bytes: int
+    whole_bytes: int
+    """How long the file has to be to hold all of its tensors."""
+
+
+def read_header(path: Path) -> Header:
+    """Read the header of one file; its tensors' data are not touched.
+
+    Raises:
+        GGUFError: the file is not a GGUF file, or ends within its header.
+        OSError: it cannot be read.
+    """
+    with path.open("rb", buffering=1 << 18) as file:
+        return _Reader(file).read()
+
+
+class _Reader:
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._size = os.fstat(file.fileno()).st_size
+
+    def read(self) -> Header:
+        self._check_kind()
+        tensors = self._count(MAX_TENSORS, "tensors")
+        fields: dict[str, Value] = {}
+        for _ in range(self._count(MAX_FIELDS, "fields")):
+            name = self._text(MAX_NAME_BYTES)
+            value = self._value(self._number("<I"))
+            if value is not None:
+                fields[name] = value
+        parameters = end = 0
+        for _ in range(tensors):
+            values, tensor_end = self._tensor()
+            parameters += values
+            end = max(end, tensor_end)
+        alignment = fields.get("general.alignment", DEFAULT_ALIGNMENT)
+        if not isinstance(alignment, int) or alignment <= 0:
+            raise GGUFError("is damaged: its alignment is not a positive number")
+        data_start = -(-self._file.tell() // alignment) * alignment
+        return Header(
+            fields=fields,
+            tensors=tensors,
+            parameters=parameters,
+            file_bytes=self._size,
+            whole_bytes=data_start + end if tensors else self._file.tell(),
+        )
+
+    def _check_kind(self) -> None:
+        if self._file.read(len(MAGIC)) != MAGIC:
+            raise GGUFError("is not a GGUF file" if self._size else "is empty")
+        version = self._number("<I")
+        if version & 0xFFFF == 0:
+            raise GGUFError("is a GGUF file for big-endian machines")
+        if version not in VERSIONS:
+            raise GGUFError(f"is a GGUF file of version {version}; versions 2 and 3 are known")
+
+    def _take(self, length: int) -> bytes:
+        data = self._file.read(length)
+        if len(data) < length:
+            raise GGUFError("is truncated: it ends within its header")
+        return data
+
+    def _skip(self, length: int) -> None:
+        if self._file.tell() + length > self._size:
+            raise GGUFError("is truncated: it ends within its header")
+        self._file.seek(length, os.SEEK_CUR)
+
+    def _number(self, form: str) -> int:
+        (value,) = struct.unpack(form, self._take(struct.calcsize(form)))
+        return int(value)
+
+    def _count(self, limit: int, what: str) -> int:
+        count = self._number("<Q")
+        if count > limit:
+            raise GGUFError(f"is damaged: its header claims {count} {what}")
+        return count
+
+    def _text(self, limit: int) -> str:
+        return self._take(self._count(limit, "bytes in a string")).decode("utf-8", "replace")
+
+    def _value(self, kind: int) -> Value | None:
+        """The field's value; None for an array, which is stepped over."""
+        if kind == _STRING:
+            return self._text(MAX_STRING_BYTES)
+        if kind == _ARRAY:
+            self._skip_array()
+            return None
+        if kind not in _SCALARS:
+            raise GGUFError(f"is damaged: its header holds a value of unknown type {kind}")
+        form = _SCALARS[kind]
+        (value,) = struct.unpack(form, self._take(struct.calcsize(form)))
+        assert isinstance(value, int | float)
+        return value
+
+    def _skip_array(self) -> None:
+        kind = self._number("<I")
+        if kind in _SCALARS:
+            self._skip(self._number("<Q") * struct.calcsize(_SCALARS[kind]))
+        elif kind == _STRING:
+            for _ in range(self._count(MAX_STRINGS, "strings in an array")):
+                self._take(self._count(MAX_STRING_BYTES, "bytes in a string"))
+        else:
+            raise GGUFError(f"is damaged: its header holds an array of unknown type {kind}")
+
+    def _tensor(self) -> tuple[int, int]:
+        """How many values the next tensor has, and where it ends within the data."""
+        self._text(MAX_NAME_BYTES)
+        dimensions = self._number("<I")
+        if dimensions > MAX_DIMENSIONS:
+            raise GGUFError(f"is damaged: a tensor claims {dimensions} dimensions")
+        values = 1
+        for _ in range(dimensions):
+            values *= self._number("<Q")
+        per_block, block_bytes = BLOCK_SIZES.get(self._number("<I"), (1, 0))
+        return values, self._number("<Q") + values * block_bytes // per_block

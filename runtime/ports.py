@@ -1,0 +1,96 @@
+"""Listening sockets: taken early, so that a port in use is found before the slow work begins.
+
+Owns the claim and the message that names who holds a port already. Leaves the serving to others.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import socket
+import subprocess
+from pathlib import Path
+
+_LISTEN = "0A"
+"""TCP_LISTEN in the state column of /proc/net/tcp (proc_pid_net(5))."""
+
+_BACKLOG = 2048
+
+
+class PortError(Exception):
+    """The port cannot be listened on. The text says why, fit to be shown as it is."""
+
+
+def claim(host: str, port: int) -> socket.socket:
+    """A socket that listens on the port; clients may connect from now on, and wait.
+
+    It listens at once because Linux lets two sockets with SO_REUSEADDR be bound to one port until one
+    of them listens. Where a name has several addresses, IPv4 is preferred.
+
+    Raises:
+        PortError: the port is in use, may not be used, or the host is none of this machine's.
+    """
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except socket.gaierror as error:
+        raise PortError(f"{host} is not a known host: {error.strerror}") from error
+    family, kind, protocol, _, address = min(found, key=lambda info: info[0] != socket.AF_INET)
+    listener = socket.socket(family, kind, protocol)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(_BACKLOG)
+    except OSError as error:
+        listener.close()
+        raise PortError(_why(error, host, port)) from error
+    return listener
+
+
+def _why(error: OSError, host: str, port: int) -> str:
+    if error.errno == errno.EADDRINUSE:
+        by = holder(port)
+        return f"port {port} on {host} is already in use{f' by {by}' if by else ''}"
+    if error.errno == errno.EADDRNOTAVAIL:
+        return f"{host} is not an address of this machine"
+    return f"cannot listen on port {port} of {host}: {error.strerror}"
+
+
+def holder(port: int) -> str:
+    """Who listens on a TCP port, as `NAME (pid PID)`; empty where the system does not tell."""
+    if Path("/proc/net/tcp").exists():
+        return _holder_from_proc(port)
+    return _holder_from_lsof(port)
+
+
+def _holder_from_proc(port: int) -> str:
+    inodes = set()
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        try:
+            rows = [row.split() for row in Path(table).read_text().splitlines()[1:]]
+        except OSError:
+            continue
+        inodes |= {
+            f"socket:[{row[9]}]"
+            for row in rows
+            if row[3] == _LISTEN and int(row[1].rpartition(":")[2], 16) == port
+        }
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            links = {os.readlink(entry) for entry in os.scandir(folder / "fd")}
+            name = (folder / "comm").read_text().strip()
+        except OSError:
+            continue  # it ended, or belongs to another user
+        if inodes & links:
+            return f"{name} (pid {folder.name})"
+    return ""
+
+
+def _holder_from_lsof(port: int) -> str:
+    lsof = shutil.which("lsof")
+    if lsof is None:
+        return ""
+    command = [lsof, "-nP", f"-iTCP:{port}", "-sTCP:LISTEN", "-Fpc"]
+    answer = subprocess.run(command, capture_output=True, text=True, check=False, timeout=10)
+    fields = {line[:1]: line[1:] for line in reversed(answer.stdout.splitlines())}
+    return f"{fields['c']} (pid {fields['p']})" if {"c", "p"} <= fields.keys() else ""

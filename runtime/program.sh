@@ -1,0 +1,43 @@
+#!/usr/bin/env bash
+# Summary: Become one of the supervised programs; runtime/supervisord.conf calls it.
+# Usage: runtime/program.sh postgres|server|proxy-0|proxy-1 llamaserve=MARK
+#
+# The mark stands in each program's command line, so that what a killed supervisord leaves behind can
+# be found (our_processes in runtime/supervise.sh).
+set -euo pipefail
+
+# shellcheck source=runtime/lib.sh
+. "$(dirname -- "${BASH_SOURCE[0]}")/lib.sh"
+
+become_proxy() {
+  # Each connection takes two descriptors.
+  ulimit -S -n "$(ulimit -H -n)" 2>/dev/null || :
+  case "$LLAMASERVE_PROXY_SOCKET" in
+    tcp:*) export LLAMASERVE_LISTEN_FD=0 ;;
+  esac
+  exec "$VENV_DIR/bin/python" -X "$1" -m proxy
+}
+
+# Keep descriptor 0 open, which is the proxy's port, and do nothing: nobody writes to the pipe.
+hold_port() {
+  local pipe="$RUN_DIR/hold_port"
+  [ -p "$pipe" ] || mkfifo "$pipe"
+  read -r _ <>"$pipe"
+}
+
+main() {
+  [ $# -eq 2 ] || usage_error 'called by supervisord only'
+  load_paths
+  cd "$ROOT"
+  # One character for each start, from which `status` tells how often it came back.
+  printf . >>"$RUN_DIR/$1.starts"
+  case "$1" in
+    postgres) exec bash runtime/postgres.sh run ;;
+    server) exec "$VENV_DIR/bin/python" -X "$2" -m runtime.engine --selected ;;
+    proxy-0) become_proxy "$2" ;;
+    proxy-1) hold_port ;;
+    *) usage_error "unknown program: $1" ;;
+  esac
+}
+
+main "$@"

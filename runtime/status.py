@@ -1,0 +1,182 @@
+"""`./console.sh status [--json]`: what runs, how it is, and where it is reached.
+
+Exit status 0 when all that should be up is up and answers, 3 when nothing runs, else 1.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+
+from runtime import models, readiness
+from runtime.config import Config, ConfigError, load
+from runtime.supervision import PROGRAMS, NotRunningError, Supervisor, restarts
+
+EXIT_NOT_RUNNING = 3
+"""As the Linux Standard Base has it for init scripts."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """One line of the report."""
+
+    name: str
+    state: str
+    """supervisord's word for it; `external` where it is not ours to run, `disabled` where off."""
+    pid: int | None = None
+    uptime_seconds: int | None = None
+    memory_bytes: int | None = None
+    restarts: int | None = None
+    health: str = ""
+    """`ok`, or what is wrong."""
+
+    @property
+    def is_well(self) -> bool:
+        return self.state == "disabled" or (
+            self.state in ("running", "starting", "external") and self.health == "ok"
+        )
+
+
+def resident_bytes(pid: int, table: str) -> int:
+    """The memory of a process and of all below it, from lines of `PID PPID RSS-in-KiB`."""
+    rows = {int(p): (int(parent), int(rss)) for p, parent, rss in map(str.split, table.splitlines())}
+    family = {pid}
+    grew = True
+    while grew:
+        below = {child for child, (parent, _) in rows.items() if parent in family}
+        grew = not below <= family
+        family |= below
+    return 1024 * sum(rows[member][1] for member in family if member in rows)
+
+
+def _not_ours(config: Config, name: str) -> str:
+    """Empty, or the state of a part that this checkout does not run."""
+    if not config.switch("LLAMA_PROXY_ENABLED") and name != "server":
+        return "disabled"
+    if name == "postgres" and not config.uses_embedded_postgres:
+        return "external"
+    if name == "server" and not config.uses_local_server:
+        return "external"
+    return ""
+
+
+def _part(config: Config, supervisor: Supervisor, name: str, table: str) -> Part:
+    state = _not_ours(config, name)
+    if state == "disabled":
+        return Part(name=name, state=state)
+    health = readiness.check(config, name) or "ok"
+    if state:
+        return Part(name=name, state=state, health=health)
+    try:
+        program = supervisor.program(name)
+    except NotRunningError:
+        # Something answers, perhaps, but nobody looks after it.
+        state = "unsupervised" if health == "ok" else "stopped"
+        return Part(name=name, state=state, health="" if state == "stopped" else health)
+    if not program.pid:
+        return Part(name=name, state=program.state, restarts=restarts(config, name), health=health)
+    return Part(
+        name=name,
+        state=program.state,
+        pid=program.pid,
+        uptime_seconds=max(0, int(time.time() - program.since)),
+        memory_bytes=resident_bytes(program.pid, table),
+        restarts=restarts(config, name),
+        health=health,
+    )
+
+
+def _parts(config: Config) -> list[Part]:
+    command = ["ps", "-A", "-o", "pid=", "-o", "ppid=", "-o", "rss="]
+    table = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    socket_path = os.environ["LLAMASERVE_CONTROL"]
+    with ThreadPoolExecutor() as pool:  # the checks may each wait for an answer
+        work = [
+            # A connection of its own for each: an XML-RPC client is not for several threads.
+            pool.submit(_part, config, Supervisor(socket_path), name, table)
+            for name in PROGRAMS
+        ]
+        return [part.result() for part in work]
+
+
+def report(config: Config) -> dict[str, object]:
+    """Everything that status tells, as it stands in `--json`."""
+    parts = _parts(config)
+    last = models.last_used(config) if config.uses_local_server else None
+    return {
+        "ok": all(part.is_well for part in parts),
+        "running": any(part.pid for part in parts),
+        "model": str(last) if last else None,
+        "server_url": config.backend_url,
+        "proxy_url": readiness.proxy_url(config) if config.switch("LLAMA_PROXY_ENABLED") else None,
+        "processes": [asdict(part) for part in parts],
+    }
+
+
+def _duration(seconds: int | None) -> str:
+    if seconds is None:
+        return "-"
+    minutes, second = divmod(seconds, 60)
+    hours, minute = divmod(minutes, 60)
+    days, hour = divmod(hours, 24)
+    if days:
+        return f"{days}d {hour}h"
+    return f"{hour}h {minute}m" if hour else f"{minute}m {second}s" if minute else f"{second}s"
+
+
+def _size(size_bytes: int | None) -> str:
+    return "-" if size_bytes is None else f"{size_bytes / 2**20:,.0f} MB"
+
+
+def _text(status: dict[str, object], parts: list[Part]) -> str:
+    rows = [("", "state", "pid", "uptime", "memory", "restarts", "health")]
+    rows += [
+        (
+            part.name,
+            part.state,
+            str(part.pid or "-"),
+            _duration(part.uptime_seconds),
+            _size(part.memory_bytes),
+            "-" if part.restarts is None else str(part.restarts),
+            part.health or "-",
+        )
+        for part in parts
+    ]
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
+    lines += ["", f"model   {status['model'] or '-'}", f"server  {status['server_url']}/v1"]
+    if status["proxy_url"]:
+        lines.append(f"proxy   {status['proxy_url']}/v1")
+    return "\n".join(lines)
+
+
+def main(arguments: list[str]) -> int:
+    """Print the report; the exit status is told at the top of this module."""
+    if arguments not in ([], ["--json"]):
+        print("usage: ./console.sh status [--json]", file=sys.stderr)
+        return 2
+    try:
+        config = load()
+    except ConfigError as error:
+        for line in error.problems:
+            print(f"error: {line}", file=sys.stderr)
+        return 1
+    status = report(config)
+    if arguments:
+        print(json.dumps(status, indent=2))
+    else:
+        processes = status["processes"]
+        assert isinstance(processes, list)
+        print(_text(status, [Part(**process) for process in processes]))
+    if status["ok"]:
+        return 0
+    return 1 if status["running"] else EXIT_NOT_RUNNING
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,122 @@
+"""A real engine process for tests, in a checkout of its own so that nobody's configuration leaks in."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import IO
+from urllib.error import HTTPError, URLError
+from urllib.request import urlopen
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+API_KEY = "test-engine-key"
+START_SECONDS = 60
+
+
+def free_port() -> int:
+    """A TCP port of 127.0.0.1 that nobody uses now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def copy_runtime(root: Path) -> Path:
+    """Copy the Python code of runtime/ below `root`, and make an empty models/ beside it."""
+    python_only = shutil.ignore_patterns(".*", "data", "run", "logs", "__pycache__", "*.env", "*.sh")
+    shutil.copytree(ROOT / "runtime", root / "runtime", ignore=python_only)
+    (root / "models").mkdir()
+    return root
+
+
+class Engine:
+    """Owns one `python -m runtime.engine`: its directory, port, key, log and process.
+
+    Args:
+        root: an empty directory.
+        model: what LLAMA_SERVER_MODEL is set to; empty leaves it out.
+        arguments: for the command line.
+        env: more variables; an empty value removes one of ours.
+    """
+
+    def __init__(
+        self, root: Path, model: Path | str = "", *arguments: str, env: dict[str, str] | None = None
+    ) -> None:
+        self.root = copy_runtime(root)
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.headers = {"Authorization": f"Bearer {API_KEY}"}
+        self.command = [sys.executable, "-m", "runtime.engine", *arguments]
+        inherited = {k: v for k, v in os.environ.items() if not k.startswith("LLAMA")}
+        ours = {
+            "LLAMA_SERVER_PORT": str(self.port),
+            "LLAMA_SERVER_API_KEY": API_KEY,
+            "LLAMA_SERVER_MODEL": str(model),
+            **(env or {}),
+        }
+        self.env = inherited | {k: v for k, v in ours.items() if v}
+        self.log_path = root / "engine.log"
+        self._log: IO[bytes] = self.log_path.open("wb")
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Engine:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    @property
+    def log(self) -> str:
+        """What it has said so far, on stdout and stderr."""
+        return self.log_path.read_text()
+
+    def spawn(self) -> subprocess.Popen[bytes]:
+        """Start the process and return at once."""
+        self.process = subprocess.Popen(
+            self.command, cwd=self.root, env=self.env, stdout=self._log, stderr=self._log
+        )
+        return self.process
+
+    def start(self) -> Engine:
+        """Start the process and wait until it serves."""
+        process = self.spawn()
+        deadline = time.monotonic() + START_SECONDS
+        while self.health() != 200:
+            assert process.poll() is None, f"the engine ended:\n{self.log}"
+            assert time.monotonic() < deadline, f"the engine does not serve:\n{self.log}"
+            time.sleep(0.02)
+        return self
+
+    def health(self) -> int:
+        """The status of GET /health; 0 where nothing answers."""
+        try:
+            with urlopen(f"{self.url}/health", timeout=5) as answer:
+                assert json.load(answer) == {"status": "ok"}
+                return int(answer.status)
+        except HTTPError as error:
+            with error:
+                return error.code
+        except URLError:
+            return 0
+
+    def wait(self) -> int:
+        """Wait for the process to end by itself; its exit status."""
+        assert self.process is not None
+        return self.process.wait(timeout=START_SECONDS)
+
+    def stop(self) -> None:
+        """End the process, the hard way if it does not listen."""
+        if self.process is not None and self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(timeout=15)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+        self._log.close()

@@ -1,0 +1,180 @@
+"""Builds small GGUF models with random weights: no download, and loaded by the real engine in a moment.
+
+They answer with random words, which is all the appliance's tests need of them. The weights are
+arranged so that an answer is plain text and goes on for as long as is asked: control and byte tokens
+(the end of the text too, unless it is wanted) are never drawn.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+from gguf import GGUFWriter, TokenType
+from numpy.typing import NDArray
+
+CHAT_TEMPLATE = (
+    "{{ bos_token }}{% for message in messages %}"
+    "{{ '<|' + message['role'] + '|>\n' + message['content'] + '\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|assistant|>\n' }}{% endif %}"
+)
+UNKNOWN, BOS, EOS = 0, 1, 2
+_NEVER = -40.0
+"""A logit that no temperature in use brings back."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shape:
+    """How large a model is. `width` is a multiple of 32."""
+
+    layers: int
+    width: int
+    heads: int
+    feed_forward: int
+
+
+TINY = Shape(layers=2, width=64, heads=4, feed_forward=128)
+"""Some 150,000 parameters: an answer of a hundred tokens takes a moment."""
+
+SLOW = Shape(layers=128, width=64, heads=4, feed_forward=128)
+"""For answers that last, so that a test can act while one is under way: about 100 tokens a second on
+two cores. The many layers make it slow, not its size: the file has 11 MB."""
+
+
+def build_model(
+    path: Path,
+    *,
+    shape: Shape = TINY,
+    seed: int = 0,
+    context_length: int = 4096,
+    eos_logit: float = _NEVER,
+    chat_template: str | None = CHAT_TEMPLATE,
+    tensors_per_file: int = 0,
+) -> Path:
+    """Write a model of llama's architecture and return the path.
+
+    Args:
+        path: where it goes; its folder exists.
+        shape: how large, and so how slow.
+        seed: of the weights; the same seed gives the same bytes.
+        context_length: in tokens, the trained one that the file names.
+        eos_logit: about 0 makes the end of the text as likely as any word.
+        chat_template: None leaves it out.
+        tensors_per_file: splits the model, as gguf-split does, when it is not 0. The first part's
+            path is returned.
+    """
+    tokens, types = _vocabulary()
+    writer = GGUFWriter(path, "llama", split_max_tensors=tensors_per_file)
+    writer.add_type("model")
+    writer.add_name(path.stem)
+    writer.add_context_length(context_length)
+    writer.add_embedding_length(shape.width)
+    writer.add_block_count(shape.layers)
+    writer.add_feed_forward_length(shape.feed_forward)
+    writer.add_head_count(shape.heads)
+    writer.add_head_count_kv(shape.heads)
+    writer.add_rope_dimension_count(shape.width // shape.heads)
+    writer.add_layer_norm_rms_eps(1e-5)
+    writer.add_vocab_size(len(tokens))
+    writer.add_tokenizer_model("llama")
+    writer.add_token_list(tokens)
+    writer.add_token_scores([-float(rank) for rank in range(len(tokens))])
+    writer.add_token_types(types)
+    writer.add_unk_token_id(UNKNOWN)
+    writer.add_bos_token_id(BOS)
+    writer.add_eos_token_id(EOS)
+    if chat_template is not None:
+        writer.add_chat_template(chat_template)
+    for name, weights in _weights(shape, seed, _logits(types, eos_logit)).items():
+        writer.add_tensor(name, weights)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    if not tensors_per_file:
+        return path
+    return next(path.parent.glob(f"{path.stem}-00001-of-*.gguf"))
+
+
+def _vocabulary() -> tuple[list[str], list[int]]:
+    """Tokens and their types: three controls, 256 bytes, printable ASCII, and words of two syllables."""
+    syllables = [a + b for a, b in product("bdklmnrst", "aeiou")]
+    words = [f"▁{first}{second}" for first, second in product(syllables[::3], syllables[1::3])]
+    printable = ["▁", *(chr(code) for code in range(0x21, 0x7F))]
+    tokens = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256))]
+    types = [TokenType.UNKNOWN, *[TokenType.CONTROL] * 2, *[TokenType.BYTE] * 256]
+    types += [TokenType.NORMAL] * len(printable + words)
+    return tokens + printable + words, [int(kind) for kind in types]
+
+
+def _logits(types: list[int], eos_logit: float) -> NDArray[np.float32]:
+    """What is added to each token's logit."""
+    logits = np.where(np.array(types) == TokenType.NORMAL, 0.0, _NEVER).astype(np.float32)
+    logits[EOS] = eos_logit
+    return logits
+
+
+def _weights(
+    shape: Shape, seed: int, logits: NDArray[np.float32]
+) -> dict[str, NDArray[np.float32 | np.float16]]:
+    """All tensors. Every layer has the same ones: that is as slow, and quicker to make.
+
+    The architecture has no bias on its logits. So the first of the `width` channels is kept constant:
+    every token's embedding has the same large value in it and no layer writes to it. The final norm
+    makes it about sqrt(width), and the output weights on it are the bias.
+    """
+    random = np.random.default_rng(seed)
+
+    def matrix(rows: int, columns: int) -> NDArray[np.float16]:
+        values = random.standard_normal((rows, columns), dtype=np.float32)
+        return (values / np.sqrt(columns)).astype(np.float16)
+
+    width, constant = shape.width, np.float32(100 * np.sqrt(shape.width))
+    embedding = random.standard_normal((len(logits), width), dtype=np.float32)
+    embedding[:, 0] = constant
+    output = random.standard_normal((len(logits), width), dtype=np.float32)
+    output[:, 0] = logits / np.sqrt(width)
+    into_residual = {"attn_output": matrix(width, width)}
+    into_residual["ffn_down"] = matrix(width, shape.feed_forward)
+    for weights in into_residual.values():
+        weights /= shape.layers
+        weights[0] = 0
+    ones = np.ones(width, dtype=np.float32)
+    layer = {
+        "attn_norm": ones,
+        "ffn_norm": ones,
+        **{name: matrix(width, width) for name in ("attn_q", "attn_k", "attn_v")},
+        **{name: matrix(shape.feed_forward, width) for name in ("ffn_gate", "ffn_up")},
+        **into_residual,
+    }
+    return {
+        "token_embd.weight": embedding,
+        "output_norm.weight": ones,
+        "output.weight": output,
+        **{
+            f"blk.{number}.{name}.weight": weights
+            for number in range(shape.layers)
+            for name, weights in layer.items()
+        },
+    }
+
+
+def truncate(path: Path, *, by: int) -> Path:
+    """Cut the file's last bytes off, as a download that did not end would leave it."""
+    with path.open("r+b") as file:
+        file.truncate(path.stat().st_size - by)
+    return path
+
+
+def write_headers_only(path: Path, *, architecture: str = "llama", kind: str = "model") -> Path:
+    """A whole GGUF file without weights: a vocabulary, or with other arguments some companion file."""
+    writer = GGUFWriter(path, architecture)
+    writer.add_type(kind)
+    writer.add_token_list(_vocabulary()[0])
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_ti_data_to_file()
+    writer.close()
+    return path
