@@ -97,9 +97,7 @@ def _parts(path: Path) -> list[Path]:
     if shard is None:
         return [path]
     stem, number, count = shard.group(1), int(shard.group(2)), int(shard.group(3))
-    parts = [
-        path.with_name(f"{stem}-{i:05}-of-{count:05}{path.suffix}") for i in range(1, count + 1)
-    ]
+    parts = [path.with_name(f"{stem}-{i:05}-of-{count:05}{path.suffix}") for i in range(1, count + 1)]
     if number != 1:
         raise ModelError(f"{path}: is a part of a split model; name its first, {parts[0].name}")
     missing = [part.name for part in parts if not part.exists()]

@@ -76,14 +76,28 @@ def _holder_from_proc(port: int) -> str:
             if row[3] == _LISTEN and int(row[1].rpartition(":")[2], 16) == port
         }
     for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            links = {os.readlink(entry) for entry in os.scandir(folder / "fd")}
-            name = (folder / "comm").read_text().strip()
-        except OSError:
-            continue  # it ended, or belongs to another user
-        if inodes & links:
+        if any(_target(entry) in inodes for entry in _entries(folder / "fd")):
+            try:
+                name = (folder / "comm").read_text().strip()
+            except OSError:
+                continue
             return f"{name} (pid {folder.name})"
     return ""
+
+
+def _entries(folder: Path) -> list[Path]:
+    """What is in a folder of /proc; nothing if the process ended or belongs to another user."""
+    try:
+        return [folder / name for name in os.listdir(folder)]
+    except OSError:
+        return []
+
+
+def _target(link: Path) -> str:
+    try:
+        return os.readlink(link)
+    except OSError:
+        return ""
 
 
 def _holder_from_lsof(port: int) -> str:

@@ -11,6 +11,7 @@ import argparse
 import logging
 import os
 import signal
+import socket
 import sys
 import threading
 import time
@@ -30,7 +31,7 @@ logger = logging.getLogger("engine")
 
 
 def main(arguments: list[str]) -> int:
-    """Serve until SIGTERM or SIGINT; does not return then."""
+    """Serve until SIGTERM or SIGINT, which end the process; 1 when the start failed."""
     options = _parse(arguments)
     _log_to_stderr()
     try:
@@ -38,15 +39,18 @@ def main(arguments: list[str]) -> int:
         settings = EngineSettings.from_config(config, _model(config, options))
         listener = ports.claim(settings.host, settings.port)
     except (ConfigError, models.ModelError, ports.PortError) as error:
-        logger.error("%s", error)  # noqa: TRY400 - the user's to mend: a trace would bury the reason
+        logger.error("%s", error)
         return 1
     for warning in config.warnings:
         logger.warning("%s", warning)
+    return _serve(settings, listener)
+
+
+def _serve(settings: EngineSettings, listener: socket.socket) -> int:
     url = f"http://{bracketed(settings.host)}:{settings.port}"
     logger.info("loading %s, listening on %s", settings.model_path, url)
     if not settings.api_key:
         logger.warning("LLAMA_SERVER_API_KEY is not set: whoever reaches %s may use it", url)
-
     engine = Engine(settings)
     server = uvicorn.Server(
         uvicorn.Config(
@@ -59,12 +63,11 @@ def main(arguments: list[str]) -> int:
         )
     )
     failures: list[str] = []
-    loader = threading.Thread(target=_load, args=(engine, server, settings, failures), daemon=True)
-    loader.start()
+    threading.Thread(target=_load, args=(engine, server, settings, failures), daemon=True).start()
     server.run(sockets=[listener])
     for failure in failures:
         logger.error("%s", failure)
-    _exit(1 if failures else 0)
+    return 1
 
 
 def _parse(arguments: list[str]) -> argparse.Namespace:
@@ -92,9 +95,7 @@ def _log_to_stderr() -> None:
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
 
 
-def _load(
-    engine: Engine, server: uvicorn.Server, settings: EngineSettings, failures: list[str]
-) -> None:
+def _load(engine: Engine, server: uvicorn.Server, settings: EngineSettings, failures: list[str]) -> None:
     """Load the model beside the running server; a failure ends the server."""
     started = time.monotonic()
     try:
@@ -121,4 +122,4 @@ if __name__ == "__main__":
     # uvicorn takes the signals over, shuts down in order and then raises them again, for these.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: _exit(0))
-    sys.exit(main(sys.argv[1:]))
+    _exit(main(sys.argv[1:]))

@@ -2,17 +2,20 @@
 
 The order, from the outside: `Engine` answers /health and, until the model is loaded, everything else
 with a 503; then come the layers of `_guarded`; then the stock app. A new guard is a layer, or a
-check on the body, and is added in `_guarded`.
+rule for the body, and is added in `_guarded`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-from runtime.engine.guards import BodyChecks, Check, refuse_logprobs
-from runtime.engine.llama_log import LlamaLog
+from runtime.engine.guards import BodyRules, Rule, name_model, refuse_logprobs
 from runtime.engine.settings import EngineSettings
 from runtime.engine.wire import App, Message, Receive, Refusal, Send, send_json, send_refusal
+
+if TYPE_CHECKING:
+    from runtime.engine.llama_log import LlamaLog
 
 HEALTH = "/health"
 RETRY_AFTER_S = 5
@@ -36,9 +39,10 @@ class Engine:
         Raises:
             LoadError: it cannot be loaded.
         """
-        from runtime.engine import stock
+        # Late: they import llama_cpp, and the second that takes is not for the port's check to wait.
+        from runtime.engine import llama_log, stock  # noqa: PLC0415
 
-        self._log = LlamaLog(verbose=self._settings.verbose)
+        self._log = llama_log.LlamaLog(verbose=self._settings.verbose)
         try:
             app = stock.build(self._settings)
         except Exception as error:
@@ -74,8 +78,10 @@ def _starting() -> Refusal:
 
 def _guarded(app: App, settings: EngineSettings) -> App:
     """The layers round the stock app, the innermost first."""
-    checks: list[Check] = [] if settings.logprobs else [refuse_logprobs]
-    layers: list[Callable[[App], App]] = [lambda inner: BodyChecks(inner, checks)]
+    rules: list[Rule] = [name_model(settings.model_alias)]
+    if not settings.logprobs:
+        rules.append(refuse_logprobs)
+    layers: list[Callable[[App], App]] = [lambda inner: BodyRules(inner, rules)]
     for layer in layers:
         app = layer(app)
     return app

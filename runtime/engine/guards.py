@@ -1,6 +1,7 @@
 """Layers round llama_cpp.server's app: each is an ASGI app that holds the next one.
 
-Owns what a request's body must not ask for. `app.py` puts the layers together.
+Owns what a request's body must not ask for, and what is put right in it. `app.py` puts the layers
+together.
 """
 
 from __future__ import annotations
@@ -11,22 +12,22 @@ from typing import Any
 
 from runtime.engine.wire import App, Message, Receive, Refusal, Send, send_refusal
 
-Check = Callable[[str, dict[str, Any]], None]
-"""Looks at a request's path and parsed body, and raises Refusal on what must not reach the model."""
+Rule = Callable[[str, dict[str, Any]], None]
+"""Gets a request's path and parsed body: puts the body right in place, or raises Refusal."""
 
 CHAT = "/v1/chat/completions"
 COMPLETIONS = ("/v1/completions", "/v1/engines/copilot-codex/completions")
 
 
-class BodyChecks:
-    """Runs checks on the JSON bodies of generating requests, before they reach the model.
+class BodyRules:
+    """Applies rules to the JSON bodies of generating requests, before they reach the model.
 
     A body that is no JSON object passes: the app behind answers it.
     """
 
-    def __init__(self, app: App, checks: Sequence[Check]) -> None:
+    def __init__(self, app: App, rules: Sequence[Rule]) -> None:
         self._app = app
-        self._checks = checks
+        self._rules = rules
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         path = scope.get("path", "")
@@ -37,12 +38,15 @@ class BodyChecks:
         body = await _read_body(receive)
         if body is None:
             return
-        try:
-            for check in self._checks:
-                check(path, _json_object(body))
-        except Refusal as refusal:
-            await send_refusal(send, refusal)
-            return
+        parsed = _json_object(body)
+        if parsed is not None:
+            try:
+                for rule in self._rules:
+                    rule(path, parsed)
+            except Refusal as refusal:
+                await send_refusal(send, refusal)
+                return
+            body = json.dumps(parsed).encode()
         await self._app(scope, _replay(body, receive), send)
 
 
@@ -58,12 +62,12 @@ async def _read_body(receive: Receive) -> bytes | None:
             return b"".join(parts)
 
 
-def _json_object(body: bytes) -> dict[str, Any]:
+def _json_object(body: bytes) -> dict[str, Any] | None:
     try:
         parsed = json.loads(body)
     except (ValueError, RecursionError):
-        return {}
-    return parsed if isinstance(parsed, dict) else {}
+        return None
+    return parsed if isinstance(parsed, dict) else None
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:
@@ -76,8 +80,20 @@ def _replay(body: bytes, receive: Receive) -> Receive:
     return replayed
 
 
+def name_model(alias: str) -> Rule:
+    """A rule that makes answers name the model as /v1/models does.
+
+    The stock app repeats whatever name the request has, and without one gives the file's path.
+    """
+
+    def rule(_: str, body: dict[str, Any]) -> None:
+        body["model"] = alias
+
+    return rule
+
+
 def refuse_logprobs(path: str, body: dict[str, Any]) -> None:
-    """A check for an engine that keeps no logits: the stock app answers such a request with a 500."""
+    """A rule for an engine that keeps no logits: the stock app answers such a request with a 500."""
     wanted = body.get("logprobs")
     if wanted is None or (path == CHAT and not wanted):
         return

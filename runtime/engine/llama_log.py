@@ -9,6 +9,8 @@ from __future__ import annotations
 import ctypes
 import logging
 
+import llama_cpp
+
 logger = logging.getLogger("llama.cpp")
 
 # enum ggml_log_level in ggml.h (llama_cpp's own table is of an older release). 5 continues a line.
@@ -23,8 +25,6 @@ class LlamaLog:
     """
 
     def __init__(self, *, verbose: bool) -> None:
-        import llama_cpp
-
         self.first_error = ""
         """The cause; later lines tell how it was passed on."""
         logger.setLevel(logging.DEBUG if verbose else logging.ERROR)

@@ -1,6 +1,6 @@
 """llama_cpp.server's own app, built from our settings.
 
-The one module that imports llama_cpp, which takes a second: import it late.
+Imports llama_cpp, which takes a second: import it late.
 """
 
 from __future__ import annotations

@@ -16,8 +16,8 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Message, Receive, Send], Awaitable[None]]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Refusal(Exception):  # noqa: N818 - an answer rather than a fault
+@dataclass(kw_only=True)  # not frozen: Python sets a raised exception's __traceback__
+class Refusal(Exception):
     """A request that is answered with an error. `retry_after_s` becomes a Retry-After header."""
 
     status: int
@@ -28,9 +28,7 @@ class Refusal(Exception):  # noqa: N818 - an answer rather than a fault
     retry_after_s: int | None = None
 
 
-async def send_json(
-    send: Send, status: int, body: object, *, retry_after_s: int | None = None
-) -> None:
+async def send_json(send: Send, status: int, body: object, *, retry_after_s: int | None = None) -> None:
     """Answer a request."""
     content = json.dumps(body, separators=(",", ":")).encode()
     headers = [
