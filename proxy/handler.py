@@ -140,6 +140,9 @@ class Handler:
         except ApiError as error:
             _log_line(exchange, error.status, error.error)
             return exchange.error_response(error)
+        except Exception:
+            logger.exception("request %s failed", public_form(exchange.id))
+            return exchange.error_response(errors.internal())
         exchange.begin_record(principal)
         with self._running.entered(principal) as ticket:
             try:

@@ -76,7 +76,7 @@ def _integer(low: int, high: int) -> Callable[[str], int]:
 def _seconds(low: float, high: float) -> Callable[[str], float]:
     def parse(value: str) -> float:
         if not re.fullmatch(r"[0-9]{1,12}(\.[0-9]{1,9})?", value) or not low <= float(value) <= high:
-            raise ValueError(f"must be a number of seconds from {low:g} to {high:g}")
+            raise ValueError(f"must be a number of seconds from {low:.12g} to {high:.12g}")
         return float(value)
 
     return parse
@@ -162,7 +162,7 @@ KEYS: dict[str, Key] = {
             parse=_choice("debug", "info", "warning", "error"),
         ),
         # A PostgreSQL of one's own; without a host the embedded one is used.
-        Key(name="POSTGRES_AUTH_HOST", default="", parse=_text),
+        Key(name="POSTGRES_AUTH_HOST", default="", parse=_host),
         Key(name="POSTGRES_AUTH_PORT", default="5432", parse=_PORT),
         Key(name="POSTGRES_AUTH_USER", default="llamaserve", parse=_text),
         Key(name="POSTGRES_AUTH_PASSWORD", default="", parse=_text, secret=True),
@@ -176,6 +176,9 @@ _LINE = re.compile(
         (?:[ \t]+\#.*)?[ \t]*""",
     re.VERBOSE,
 )
+
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+"""Control characters but the tab. python-dotenv takes a lone carriage return for a line's end."""
 
 
 def parse_env(text: str, *, where: str) -> dict[str, str]:
@@ -191,7 +194,8 @@ def parse_env(text: str, *, where: str) -> dict[str, str]:
     problems = []
     for number, line in enumerate(re.split(r"\r?\n", text), 1):
         stripped = line.strip(" \t")
-        if stripped and not stripped.startswith("#") and not _LINE.fullmatch(stripped):
+        form = stripped.startswith("#") or _LINE.fullmatch(stripped)
+        if stripped and (not form or _CONTROL.search(stripped)):
             # The line itself may hold a secret: name the key at most.
             name = re.match(r"[A-Za-z_][A-Za-z0-9_]*(?==)", stripped)
             problems.append(

@@ -16,37 +16,10 @@ set -euo pipefail
 . "$(dirname -- "${BASH_SOURCE[0]}")/lib.sh"
 # shellcheck source=runtime/lock.sh
 . "$ROOT/runtime/lock.sh"
+# shellcheck source=runtime/python.sh
+. "$ROOT/runtime/python.sh"
 # shellcheck source=runtime/engine_build.sh
 . "$ROOT/runtime/engine_build.sh"
-
-find_python() {
-  local candidate
-  for candidate in ${PYTHON:+"$PYTHON"} python3.13 python3.12 python3.11 python3; do
-    # Run, not only looked up: a version manager's shim may be there without its Python.
-    if "$candidate" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' \
-      >/dev/null 2>&1; then
-      printf '%s' "$candidate"
-      return
-    fi
-  done
-  case "$(uname -s)" in
-    Darwin) set -- 'brew install python@3.12' ;;
-    *) set -- "$(package_command 'python3 python3-venv' 'python3.12')" ;;
-  esac
-  die 'no Python 3.11 or newer (with its venv module) was found' "$1" \
-    'or name one: PYTHON=/path/to/python3 ./console.sh start'
-}
-
-# package_command DEBIAN REDHAT: the command that installs these packages here.
-package_command() {
-  if command -v apt-get >/dev/null 2>&1; then
-    printf 'sudo apt-get install %s' "$1"
-  elif command -v dnf >/dev/null 2>&1; then
-    printf 'sudo dnf install %s' "$2"
-  else
-    printf 'install %s with the package manager of this system' "$2"
-  fi
-}
 
 # What the environment must have been made from; compared with what it was made from.
 # The file for `tests` counts apart, since not every installation has it.
@@ -134,8 +107,8 @@ main() {
   (umask 077 && mkdir -p "$LOG_DIR" && mkdir -p "$(dirname "$VENV_DIR")")
   take_lock "$VENV_DIR.lock" install
   trap 'release_lock "$VENV_DIR.lock"' EXIT
+  (umask 077 && : >>"$LOG_DIR/install.log")
   # Another installation may have done it while this one waited for the lock.
-  : >>"$LOG_DIR/install.log"
   is_installed base || install_base
   if [ -n "$tests" ] && ! is_installed tests; then
     install_locked requirements-dev.txt 'what the tests need'

@@ -27,7 +27,8 @@ class Part:
 
     name: str
     state: str
-    """supervisord's word for it; `external` where it is not ours to run, `disabled` where off."""
+    """supervisord's word for it, but `running` as soon as it does its work; `external` where it is not
+    ours to run, `disabled` where off, `unsupervised` where something answers without supervisord."""
     pid: int | None = None
     uptime_seconds: int | None = None
     memory_bytes: int | None = None
@@ -38,7 +39,7 @@ class Part:
     @property
     def is_well(self) -> bool:
         return self.state == "disabled" or (
-            self.state in ("running", "starting", "external") and self.health == "ok"
+            self.state in ("running", "external") and self.health == "ok"
         )
 
 
@@ -82,7 +83,7 @@ def _part(config: Config, supervisor: Supervisor, name: str, table: str) -> Part
         return Part(name=name, state=program.state, restarts=restarts(config, name), health=health)
     return Part(
         name=name,
-        state=program.state,
+        state="running" if program.state == "starting" and health == "ok" else program.state,
         pid=program.pid,
         uptime_seconds=max(0, int(time.time() - program.since)),
         memory_bytes=resident_bytes(program.pid, table),
@@ -110,7 +111,7 @@ def report(config: Config) -> dict[str, object]:
     last = models.last_used(config) if config.uses_local_server else None
     return {
         "ok": all(part.is_well for part in parts),
-        "running": any(part.pid for part in parts),
+        "running": any(part.pid or part.state == "unsupervised" for part in parts),
         "model": str(last) if last else None,
         "server_url": config.backend_url,
         "proxy_url": readiness.proxy_url(config) if config.switch("LLAMA_PROXY_ENABLED") else None,

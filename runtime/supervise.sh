@@ -72,7 +72,8 @@ read_config() {
 start_supervisord() {
   local status=0
   rm -f "$RUN_DIR"/*.starts
-  printf '%s\n' "$LLAMASERVE_PROXY_SOCKET" "$LLAMASERVE_PROXY_STOP_SECONDS" >"$RUN_DIR/started_with"
+  printf '%s\n' "$LLAMASERVE_PROXY_SOCKET" "$LLAMASERVE_PROXY_STOP_SECONDS" "$DATA_DIR" \
+    >"$RUN_DIR/started_with"
   (
     cd "$ROOT"
     umask 077
@@ -101,8 +102,11 @@ end_process() {
 # Stop everything there is, whatever state it is in: the proxy, the server, Postgres.
 # Needs neither a good configuration nor a working Python environment.
 stop_all() {
-  local drain=36 left
-  [ ! -f "$RUN_DIR/started_with" ] || drain="$(sed -n 2p "$RUN_DIR/started_with")"
+  local drain=36 data="$DATA_DIR" left
+  if [ -f "$RUN_DIR/started_with" ]; then
+    drain="$(sed -n 2p "$RUN_DIR/started_with")"
+    data="$(sed -n 3p "$RUN_DIR/started_with")"
+  fi
   # supervisord, on TERM, ends its programs in that order; the rest is for what it left behind.
   # shellcheck disable=SC2046 # several numbers
   {
@@ -112,8 +116,8 @@ stop_all() {
     end_process 10 $(our_processes '-m runtime.engine')
     end_process 5 $(our_processes 'runtime/program.sh')
   }
-  if [ -e "$DATA_DIR/postgres" ]; then
-    bash "$ROOT/runtime/postgres.sh" stop
+  if [ -e "$data/postgres" ]; then
+    LLAMA_DATA_DIR="$data" bash "$ROOT/runtime/postgres.sh" stop
   fi
   left="$(our_processes '')"
   [ -z "$left" ] || die "could not be stopped by $(id -un): process ${left//$'\n'/, }"

@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
 
 from proxy import db
+from tests.support.appliance import Appliance
 from tests.support.postgres import Postgres
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A failed test shows the logs of the appliance it used."""
+    report = yield
+    if report.failed:
+        for fixture in getattr(item, "funcargs", {}).values():
+            if isinstance(fixture, Appliance) and fixture.root.exists():
+                report.sections.append(("logs of the appliance", fixture.logs()))
+    return report
 
 
 @pytest.fixture(scope="session")

@@ -21,7 +21,9 @@ Command = Callable[[Connection, Config, Namespace], Answer]
 def init_db(connection: Connection, _config: Config, _arguments: Namespace) -> Answer:
     """Bring the schema up to date."""
     applied = db.migrate(connection)
-    text = f"The schema is in place: applied {', '.join(applied)}." if applied else "Nothing to do."
+    text = "The schema is up to date."
+    if applied:
+        text += f" Applied: {', '.join(applied)}."
     return Answer(data={"applied": applied}, text=text)
 
 
@@ -191,8 +193,9 @@ def usage(connection: Connection, _config: Config, arguments: Namespace) -> Answ
         data.append({arguments.by: row.pop("name"), **row})
     since = time_text(arguments.since, none="")
     headers = "REQUESTS|REFUSED|TOKENS IN|TOKENS OUT|BYTES IN|BYTES OUT|MEDIAN MS|P95 MS".split("|")
-    text = f"Since {since}\n\n{table([arguments.by.upper(), *headers], [tuple(row.values()) for row in data])}"
-    if not data:
+    rows = [tuple(row.values()) for row in data]
+    text = f"Since {since}\n\n{table([arguments.by.upper(), *headers], rows)}"
+    if not rows:
         text = f"No requests since {since}."
     return Answer(data=data, text=text)
 

@@ -46,7 +46,7 @@ restart_all() {
 
 # What supervisord was started with, it keeps: the proxy's port, and how long its drain may take.
 proxy_settings_changed() {
-  [ "$(cat "$RUN_DIR/started_with" 2>/dev/null)" != \
+  [ "$(head -n 2 "$RUN_DIR/started_with" 2>/dev/null)" != \
     "$LLAMASERVE_PROXY_SOCKET"$'\n'"$LLAMASERVE_PROXY_STOP_SECONDS" ]
 }
 

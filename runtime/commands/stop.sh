@@ -16,6 +16,7 @@ set -euo pipefail
 main() {
   local holder
   [ $# -eq 0 ] || usage_error "cannot be understood: $*"
+  export LLAMASERVE_LENIENT=1
   init_supervision
   make_dirs
   holder="$(lock_holder "$RUN_DIR/lock")"

@@ -172,6 +172,27 @@ async def test_limits_set_while_running_hold_from_the_next_request(
     await until(limit, "the new limit to hold", deadline_s=1)
 
 
+async def test_a_change_during_a_lost_connection_is_made_good(
+    proxy: RunningProxy, key: str, database_url: str
+) -> None:
+    """A notification that nobody heard means 5 s of staleness at most."""
+    async with proxy.request("GET", "/v1/models", key=key) as response:
+        assert response.status == 200
+    with db.connect(database_url, application="tests") as connection:
+        listeners = connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND application_name = 'llamaserve-proxy-listen'"
+        ).fetchall()
+        assert listeners == [(True,)]
+        users.set_active(connection, "alice", active=False)
+
+    async def refused() -> bool:
+        async with proxy.request("GET", "/v1/models", key=key) as response:
+            return bool(response.status == 403)
+
+    await until(refused, "the change to hold", deadline_s=5)
+
+
 async def test_without_the_database_known_users_go_on_and_unknown_keys_wait(
     directory: Any, upstream: FakeUpstream
 ) -> None:

@@ -8,11 +8,12 @@ import shutil
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import IO
 from urllib.error import HTTPError, URLError
 from urllib.request import urlopen
+
+from tests.support.wait import wait_until
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 API_KEY = "test-engine-key"
@@ -58,6 +59,7 @@ class Engine:
             "LLAMA_SERVER_PORT": str(self.port),
             "LLAMA_SERVER_API_KEY": API_KEY,
             "LLAMA_SERVER_MODEL": str(model),
+            "LLAMA_SERVER_N_THREADS": "1",  # the models are too small to share out
             **(env or {}),
         }
         self.env = inherited | {k: v for k, v in ours.items() if v}
@@ -86,11 +88,12 @@ class Engine:
     def start(self) -> Engine:
         """Start the process and wait until it serves."""
         process = self.spawn()
-        deadline = time.monotonic() + START_SECONDS
-        while self.health() != 200:
+
+        def serves() -> bool:
             assert process.poll() is None, f"the engine ended:\n{self.log}"
-            assert time.monotonic() < deadline, f"the engine does not serve:\n{self.log}"
-            time.sleep(0.02)
+            return self.health() == 200
+
+        wait_until(serves, "the engine to serve", deadline_s=START_SECONDS)
         return self
 
     def health(self) -> int:

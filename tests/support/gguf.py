@@ -21,6 +21,7 @@ CHAT_TEMPLATE = (
     "{% if add_generation_prompt %}{{ '<|assistant|>\n' }}{% endif %}"
 )
 UNKNOWN, BOS, EOS = 0, 1, 2
+Weights = NDArray[np.float32] | NDArray[np.float16]
 _NEVER = -40.0
 """A logit that no temperature in use brings back."""
 
@@ -39,8 +40,10 @@ TINY = Shape(layers=2, width=64, heads=4, feed_forward=128)
 """Some 150,000 parameters: an answer of a hundred tokens takes a moment."""
 
 SLOW = Shape(layers=128, width=64, heads=4, feed_forward=128)
-"""For answers that last, so that a test can act while one is under way: about 100 tokens a second on
-two cores. The many layers make it slow, not its size: the file has 11 MB."""
+"""For answers that last, so that a test can act while one is under way: some 100 tokens a
+second. The many layers make it slow, not its size: the file has 11 MB. Give it one thread
+(LLAMA_SERVER_N_THREADS=1): with more, they wait for each other at every layer, and on a busy machine
+it takes ten times as long."""
 
 
 def build_model(
@@ -116,9 +119,7 @@ def _logits(types: list[int], eos_logit: float) -> NDArray[np.float32]:
     return logits
 
 
-def _weights(
-    shape: Shape, seed: int, logits: NDArray[np.float32]
-) -> dict[str, NDArray[np.float32 | np.float16]]:
+def _weights(shape: Shape, seed: int, logits: NDArray[np.float32]) -> dict[str, Weights]:
     """All tensors. Every layer has the same ones: that is as slow, and quicker to make.
 
     The architecture has no bias on its logits. So the first of the `width` channels is kept constant:
@@ -129,20 +130,21 @@ def _weights(
 
     def matrix(rows: int, columns: int) -> NDArray[np.float16]:
         values = random.standard_normal((rows, columns), dtype=np.float32)
-        return (values / np.sqrt(columns)).astype(np.float16)
+        return np.divide(values, np.sqrt(columns)).astype(np.float16)
 
     width, constant = shape.width, np.float32(100 * np.sqrt(shape.width))
     embedding = random.standard_normal((len(logits), width), dtype=np.float32)
     embedding[:, 0] = constant
     output = random.standard_normal((len(logits), width), dtype=np.float32)
     output[:, 0] = logits / np.sqrt(width)
-    into_residual = {"attn_output": matrix(width, width)}
-    into_residual["ffn_down"] = matrix(width, shape.feed_forward)
+    into_residual = {
+        "attn_output": matrix(width, width) / np.float16(shape.layers),
+        "ffn_down": matrix(width, shape.feed_forward) / np.float16(shape.layers),
+    }
     for weights in into_residual.values():
-        weights /= shape.layers
         weights[0] = 0
     ones = np.ones(width, dtype=np.float32)
-    layer = {
+    layer: dict[str, Weights] = {
         "attn_norm": ones,
         "ffn_norm": ones,
         **{name: matrix(width, width) for name in ("attn_q", "attn_k", "attn_v")},

@@ -1,0 +1,1 @@
+"""Tests of proxy/admin/; what it does as a program is tested in tests/bin/."""

@@ -1,0 +1,122 @@
+"""console.sh: what it understands, and what it says where it does not."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from runtime.config import ROOT
+
+COMMANDS = sorted(path.stem for path in (ROOT / "runtime/commands").glob("*.sh"))
+
+
+def console(
+    *arguments: str, program: Path = ROOT / "console.sh", cwd: Path = ROOT
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [program, *arguments],
+        cwd=cwd,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=30,
+    )
+
+
+def test_all_commands_are_there() -> None:
+    """The commands that the README promises."""
+    assert COMMANDS == ["help", "logs", "restart", "run", "start", "status", "stop", "test"]
+
+
+def test_help_lists_every_command_with_its_summary() -> None:
+    """`help` is made of the headers of the commands' files."""
+    done = console("help")
+    assert done.returncode == 0
+    for command in COMMANDS:
+        (line,) = [row for row in done.stdout.splitlines() if row.split()[:1] == [command]]
+        assert len(line.split()) > 3
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_of_a_command_is_its_header(command: str) -> None:
+    """Summary and usage, without the comment signs and without the code."""
+    done = console("help", command)
+    assert done.returncode == 0
+    assert f"Usage: ./console.sh {command}" in done.stdout
+    assert "set -euo" not in done.stdout
+    assert not done.stdout.startswith("#")
+
+
+@pytest.mark.parametrize("option", ["-h", "--help"])
+def test_the_usual_options_for_help_work(option: str) -> None:
+    """They are the same as `help`."""
+    assert console(option).stdout == console("help").stdout
+
+
+@pytest.mark.parametrize("command", ["nonsense", "../lib", "start.sh", "START", "-x", "st art"])
+def test_an_unknown_command_is_refused_with_the_usage(command: str) -> None:
+    """Named, with the usage on stderr, and 2 as the exit status."""
+    done = console(command)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"unknown command: {command}" in done.stderr
+    assert "usage: ./console.sh COMMAND" in done.stderr
+
+
+def test_no_command_is_refused_with_the_usage() -> None:
+    """Without arguments there is nothing to do: usage on stderr, 2."""
+    done = console()
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("usage: ./console.sh COMMAND")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["start", "--modle", "x"],
+        ["start", "--model"],
+        ["start", "extra"],
+        ["start", "--model", ""],
+        ["stop", "now"],
+        ["restart", "everything"],
+        ["restart", "server", "proxy"],
+        ["restart", "proxy", "--model", "x"],
+        ["restart", "--model"],
+        ["status", "--yaml"],
+        ["logs", "-n"],
+        ["logs", "nginx"],
+        ["help", "nonsense"],
+        ["help", "start", "stop"],
+    ],
+    ids=" ".join,
+)
+def test_wrong_arguments_are_refused_with_the_commands_usage(arguments: list[str]) -> None:
+    """What is wrong, the usage of that command, 2; and nothing is started or stopped."""
+    done = console(*arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("error: ")
+    assert f"usage: ./console.sh {arguments[0]}" in done.stderr
+
+
+def test_it_works_from_anywhere_and_through_links(directory: Path) -> None:
+    """Called from another directory, through relative and absolute symbolic links."""
+    first, second = directory / "first link", directory / "second"
+    first.symlink_to(ROOT / "console.sh")
+    second.symlink_to(first.name)
+    relative = Path(os.path.relpath(second, directory.parent))
+    for program in (ROOT / "console.sh", first, second, relative):
+        assert console("help", program=program, cwd=directory.parent).returncode == 0
+
+
+def test_every_script_has_its_header() -> None:
+    """`# Summary:` in the second line (a note for the linter may precede it), for whoever opens it."""
+    scripts = [ROOT / "console.sh", *ROOT.glob("runtime/**/*.sh"), *ROOT.glob("bin/*.sh")]
+    for script in scripts:
+        if ".venv" in script.parts:
+            continue
+        lines = script.read_text().splitlines()
+        assert lines[0] == "#!/usr/bin/env bash", script
+        assert any(line.startswith("# Summary: ") for line in lines[1:3]), script
