@@ -11,10 +11,12 @@ from collections.abc import AsyncIterator, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 from aiohttp import web
+from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool
 
 from proxy.auth import Authenticator
 from proxy.config import ProxySettings
+from proxy.db import deadline
 from proxy.handler import Handler
 from proxy.health import Readiness, healthz
 from proxy.relay import Relay
@@ -27,6 +29,10 @@ logger = logging.getLogger(__name__)
 
 POOL_SIZE = 4
 POOL_TIMEOUT_S = 3.0
+CONNECT_TIMEOUT_S = 3
+CHECK_TIMEOUT_S = 1.0
+# Whoever needs a connection tries again anyway; the pool's own back-off would double up to minutes.
+RECONNECT_TIMEOUT_S = 1.0
 
 SETTINGS = web.AppKey("settings", ProxySettings)
 RUNNING = web.AppKey("running", Running)
@@ -45,7 +51,7 @@ def create_app(settings: ProxySettings) -> web.Application:
     app.router.add_get("/healthz", healthz)
     app.router.add_get("/readyz", _ready)
     # One route for the rest: which paths there are is decided after the key has been checked.
-    app.router.add_route("*", "/{path:.*}", _handle)
+    app.router.add_route("*", r"/{path:[\s\S]*}", _handle)
     app.cleanup_ctx.append(_parts)
     return app
 
@@ -67,8 +73,15 @@ async def _parts(app: web.Application) -> AsyncIterator[None]:
             min_size=1,
             max_size=POOL_SIZE,
             timeout=POOL_TIMEOUT_S,
+            reconnect_timeout=RECONNECT_TIMEOUT_S,
+            # A restarted database leaves dead connections here: nobody should be given one.
+            check=_check,
             open=False,
-            kwargs={"autocommit": True, "application_name": "llamaserve-proxy"},
+            kwargs={
+                "autocommit": True,
+                "application_name": "llamaserve-proxy",
+                "connect_timeout": CONNECT_TIMEOUT_S,
+            },
         )
         await pool.open(wait=False)
         stack.push_async_callback(pool.close, timeout=2.0)
@@ -90,6 +103,11 @@ async def _parts(app: web.Application) -> AsyncIterator[None]:
             running=running,
         )
         yield
+
+
+async def _check(connection: AsyncConnection) -> None:
+    with deadline(connection, CHECK_TIMEOUT_S):
+        await AsyncConnectionPool.check_connection(connection)
 
 
 @asynccontextmanager

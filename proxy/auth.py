@@ -12,6 +12,7 @@ import asyncio
 import hashlib
 import logging
 import os
+import re
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
@@ -22,6 +23,7 @@ from psycopg.rows import dict_row
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from proxy import errors, keys
+from proxy.db import deadline
 from proxy.principal import Principal, refusal
 
 logger = logging.getLogger(__name__)
@@ -45,11 +47,7 @@ _SELECT = """
 
 
 class Authenticator:
-    """Turns `Authorization` headers into principals.
-
-    `run` must be running as a task. `ready` is awaited before the database is asked: the users'
-    history must be complete there first.
-    """
+    """Turns `Authorization` headers into principals. `run` must be running as a task."""
 
     def __init__(
         self,
@@ -68,6 +66,7 @@ class Authenticator:
         self._cache: OrderedDict[bytes, Principal] = OrderedDict()
         self._digests: dict[str, bytes] = {}
         self._lookups: dict[bytes, asyncio.Task[Principal | None]] = {}
+        self._changes = 0
 
     async def authenticate(self, header: str | None) -> Principal:
         """The principal of an `Authorization` header.
@@ -109,16 +108,20 @@ class Authenticator:
 
     async def _lookup(self, key: str, digest: bytes) -> Principal | None:
         public_id = keys.public_id_of(key)
-        rows = await self._query([public_id])
-        if not rows:
-            return None
-        hash_ = rows[0].pop("hash")
-        if not await asyncio.to_thread(keys.verify_key, key, hash_):
-            return None
-        # Between the query and here a NOTIFY may have come for a key that was not cached yet.
-        self._remember(digest, Principal(**rows[0]))
-        await self._refresh([rows[0]["user_id"]])
-        return self._cache.get(digest)
+        while True:
+            changes = self._changes
+            async with self._pool.connection(timeout=QUERY_TIMEOUT_S) as connection:
+                rows = await _select(connection, [public_id])
+            if not rows:
+                return None
+            hash_ = rows[0].pop("hash")
+            if not await asyncio.to_thread(keys.verify_key, key, hash_):
+                return None
+            # A change told meanwhile was not applied to this key, which was not cached yet.
+            if changes == self._changes:
+                principal = Principal(**rows[0])
+                self._remember(digest, principal)
+                return principal
 
     def _remember(self, digest: bytes, principal: Principal) -> None:
         self._cache[digest] = principal
@@ -127,18 +130,11 @@ class Authenticator:
             _, oldest = self._cache.popitem(last=False)
             self._digests.pop(oldest.public_id, None)
 
-    async def _query(self, public_ids: list[Any]) -> list[dict[str, Any]]:
-        async with (
-            asyncio.timeout(QUERY_TIMEOUT_S),
-            self._pool.connection(timeout=QUERY_TIMEOUT_S) as connection,
-            connection.cursor(row_factory=dict_row) as cursor,
-        ):
-            await cursor.execute(_SELECT + "WHERE k.public_id = ANY(%s)", [public_ids])
-            return await cursor.fetchall()
-
-    async def _refresh(self, user_ids: Iterable[int] | None = None) -> None:
+    async def _refresh(
+        self, connection: psycopg.AsyncConnection, wanted: set[int] | None = None
+    ) -> None:
         """Read the cached keys of these users (None: of all) anew and tell of those that changed."""
-        wanted = None if user_ids is None else set(user_ids)
+        self._changes += 1
         cached = {
             principal.public_id: principal
             for principal in self._cache.values()
@@ -146,7 +142,8 @@ class Authenticator:
         }
         if not cached:
             return
-        found = {row.pop("public_id"): row for row in await self._query(list(cached))}
+        rows = await _select(connection, list(cached))
+        found = {row.pop("public_id"): row for row in rows}
         changed = []
         for public_id, old in cached.items():
             digest = self._digests.get(public_id)
@@ -180,21 +177,36 @@ class Authenticator:
             application_name="llamaserve-proxy-listen",
         )
         async with connection:
-            await connection.execute(f"LISTEN {CHANNEL}")
+            with deadline(connection, HEARTBEAT_TIMEOUT_S):
+                await connection.execute(f"LISTEN {CHANNEL}")
             # Only now: what changed before LISTEN took hold is read, what changes after is told.
-            await self._refresh()
+            # On this connection: those that wait for one of the pool must not delay a revocation.
+            await self._refresh(connection)
             if after_loss:
                 logger.warning("in touch with the user database again")
             while True:
-                changed = {
-                    int(notify.payload)
-                    async for notify in connection.notifies(timeout=HEARTBEAT_S, stop_after=1)
-                }
-                if changed:
-                    await self._refresh(changed)
+                told = [n async for n in connection.notifies(timeout=HEARTBEAT_S, stop_after=1)]
+                if told:
+                    await self._refresh(connection, _users_in(told))
                     continue
-                async with asyncio.timeout(HEARTBEAT_TIMEOUT_S):
+                with deadline(connection, HEARTBEAT_TIMEOUT_S):
                     await connection.execute("SELECT 1")
+
+
+async def _select(
+    connection: psycopg.AsyncConnection, public_ids: list[str | None]
+) -> list[dict[str, Any]]:
+    with deadline(connection, QUERY_TIMEOUT_S):
+        async with connection.cursor(row_factory=dict_row) as cursor:
+            await cursor.execute(_SELECT + "WHERE k.public_id = ANY(%s)", [public_ids])
+            return await cursor.fetchall()
+
+
+def _users_in(told: list[psycopg.Notify]) -> set[int] | None:
+    """The users that notifications are about; None, all of them, where one is not of ours."""
+    if all(re.fullmatch("[0-9]{1,18}", notify.payload, re.ASCII) for notify in told):
+        return {int(notify.payload) for notify in told}
+    return None
 
 
 def _bearer_key(header: str | None) -> str:

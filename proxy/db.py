@@ -6,11 +6,16 @@ Owns the numbered migrations beside it. Leaves the queries to their users: `user
 
 from __future__ import annotations
 
+import asyncio
+import os
 import re
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psycopg
-from psycopg import Connection
+from psycopg import AsyncConnection, Connection
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 CONNECT_TIMEOUT_S = 5
@@ -36,6 +41,26 @@ def connect(url: str, *, application: str) -> Connection:
         connect_timeout=CONNECT_TIMEOUT_S,
         application_name=application,
     )
+
+
+@contextmanager
+def deadline(connection: AsyncConnection, seconds: float) -> Iterator[None]:
+    """Break the connection off after so long: what waits for it gets an OperationalError.
+
+    `asyncio.timeout` will not do: psycopg answers a cancellation by asking the server to cancel the
+    query, and waits up to 10 s for a server that has fallen silent.
+    """
+    with socket.socket(fileno=os.dup(connection.fileno())) as twin:
+        timer = asyncio.get_running_loop().call_later(seconds, _break_off, twin)
+        try:
+            yield
+        finally:
+            timer.cancel()
+
+
+def _break_off(connected: socket.socket) -> None:
+    with suppress(OSError):  # it is broken off already
+        connected.shutdown(socket.SHUT_RDWR)
 
 
 def known_migrations() -> list[tuple[int, str, str]]:

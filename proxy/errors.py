@@ -130,6 +130,14 @@ def body_too_large(limit_bytes: int) -> ApiError:
     )
 
 
+def body_timeout(idle_s: float) -> ApiError:
+    return ApiError(
+        408,
+        f"Nothing of the request body has come for {idle_s:g}s. Please send the request again.",
+        code="request_timeout",
+    )
+
+
 def unsupported_encoding(encoding: str) -> ApiError:
     return ApiError(
         415,

@@ -21,7 +21,7 @@ from proxy.config import ProxySettings
 from proxy.errors import ApiError
 from proxy.ids import new_request_id, public_form
 from proxy.principal import Principal
-from proxy.relay import Answer, Relay, UpstreamFailedError, read_body
+from proxy.relay import Answer, Relay, UpstreamFailedError, check_body, read_body
 from proxy.request_log import RequestLog, RequestRecord
 from proxy.running import Running, Ticket
 from proxy.windows import Decision, Windows
@@ -131,12 +131,15 @@ class Handler:
         self._relay = relay
         self._log = request_log
         self._running = running
+        self._histories: dict[int, asyncio.Task[None]] = {}
 
     async def __call__(self, request: web.Request) -> web.StreamResponse:
         """Answer one request."""
         exchange = Exchange(request)
         try:
-            principal = await self._authenticator.authenticate(request.headers.get("Authorization"))
+            # Several are no key at all: which one counts would have to be guessed.
+            sent = request.headers.getall("Authorization", [])
+            principal = await self._authenticator.authenticate(sent[0] if len(sent) == 1 else None)
         except ApiError as error:
             _log_line(exchange, error.status, error.error)
             return exchange.error_response(error)
@@ -180,8 +183,7 @@ class Handler:
     async def _serve(self, exchange: Exchange, principal: Principal) -> web.StreamResponse:
         request = exchange.request
         check_path(request.method, exchange.path)
-        if (request.content_length or 0) > self._settings.max_body_bytes:
-            raise errors.body_too_large(self._settings.max_body_bytes)
+        check_body(request, self._settings.max_body_bytes)
         await self._admit(exchange, principal)
         body = await read_body(request, self._settings.max_body_bytes)
         assert exchange.record is not None
@@ -200,8 +202,14 @@ class Handler:
         limit = principal.rate_limit or self._settings.rate_limit
         window_s = principal.rate_window_s or self._settings.rate_window_s
         user_id = principal.user_id
-        if self._windows.needs_history(user_id, window_s=window_s, now=time.monotonic()):
-            await self._give_history(principal, window_s)
+        while self._windows.needs_history(user_id, window_s=window_s, now=time.monotonic()):
+            # Read once for all that wait: a hundred requests after a restart need one query.
+            task = self._histories.get(user_id)
+            if task is None:
+                task = asyncio.create_task(self._give_history(principal, window_s))
+                self._histories[user_id] = task
+                task.add_done_callback(lambda _: self._histories.pop(user_id, None))
+            await asyncio.shield(task)
         decision = self._windows.admit(user_id, limit=limit, window_s=window_s, now=time.monotonic())
         exchange.decision = decision
         if not decision.admitted:
@@ -222,14 +230,16 @@ class Handler:
             logger.warning("a user's window cannot be rebuilt: %s", error)
             raise errors.auth_unavailable() from error
         now = time.monotonic()
-        self._windows.seed(principal.user_id, [(now - age, count) for age, count in ages])
+        admissions = [(now - age, count) for age, count in ages]
+        self._windows.seed(principal.user_id, admissions, window_s=window_s)
 
     async def _fail(self, exchange: Exchange, error: ApiError) -> web.StreamResponse:
         """Answer with an error in the way that is still open."""
         response = exchange.answer.response
         if response is None or not response.prepared:
             answered = exchange.error_response(error)
-            exchange.answer.response_bytes = len(error.body())
+            if exchange.request.method != "HEAD":
+                exchange.answer.response_bytes = len(error.body())
             self._end(exchange, error.status, error.error)
             return answered
         if exchange.answer.stream:

@@ -6,6 +6,8 @@ import json
 import logging
 from datetime import UTC, datetime
 
+from aiohttp.http_exceptions import HttpProcessingError
+
 
 class JsonFormatter(logging.Formatter):
     """Time (UTC), level, logger, message; `extra={"fields": {…}}` adds members, None left out."""
@@ -25,10 +27,19 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(line, default=str)
 
 
+def _without_request_text(record: logging.LogRecord) -> bool:
+    """Take out what aiohttp quotes of a request that is not valid HTTP: a key may be in it."""
+    if record.exc_info and isinstance(record.exc_info[1], HttpProcessingError):
+        record.exc_info = None
+        record.msg += ": not valid HTTP"
+    return True
+
+
 def configure(level: str) -> None:
     """Send all logging to standard error in this form."""
     handler = logging.StreamHandler()
     handler.setFormatter(JsonFormatter())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+    handler.addFilter(_without_request_text)
     # It tells of every reconnection attempt; what matters is told by whoever needed the connection.
     logging.getLogger("psycopg.pool").setLevel(logging.ERROR)

@@ -7,6 +7,7 @@ Owns what is dropped and set in headers on either way. Leaves to the handler who
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -14,7 +15,7 @@ from uuid import UUID
 
 import aiohttp
 from aiohttp import web
-from multidict import CIMultiDict
+from multidict import CIMultiDict, MultiMapping
 from yarl import URL
 
 from proxy import errors
@@ -38,6 +39,9 @@ _RESERVED = ("x-llamaserve-", "x-ratelimit-")
 
 ENGINE_KEEPALIVE_S = 4.0
 """uvicorn drops idle connections after 5 s; ours must be dropped sooner."""
+
+BODY_IDLE_S = 60.0
+"""A client that sends nothing of its body for so long has given up."""
 
 _UPSTREAM_LOST = (aiohttp.ClientError, ConnectionError)
 
@@ -63,23 +67,35 @@ class UpstreamFailedError(Exception):
         self.error = error
 
 
-async def read_body(request: web.Request, limit_bytes: int) -> bytes:
-    """The request's body.
+def check_body(request: web.Request, limit_bytes: int) -> None:
+    """Refuse a body that its headers say will not do.
 
     Raises:
-        ApiError: 413 over the limit, 415 for a compressed body, 400 for one that breaks off.
+        ApiError: 413 over the limit, 415 for a compressed body.
     """
     encoding = request.headers.get("Content-Encoding", "identity")
     if encoding.lower() != "identity":
         raise errors.unsupported_encoding(encoding)
     if (request.content_length or 0) > limit_bytes:
         raise errors.body_too_large(limit_bytes)
+
+
+async def read_body(request: web.Request, limit_bytes: int) -> bytes:
+    """The request's body.
+
+    Raises:
+        ApiError: 413 over the limit, 400 for one that breaks off, 408 for one that stops coming.
+    """
     body = bytearray()
     try:
-        async for chunk in request.content.iter_any():
-            body += chunk
-            if len(body) > limit_bytes:
-                raise errors.body_too_large(limit_bytes)
+        async with asyncio.timeout(BODY_IDLE_S) as patience:
+            async for chunk in request.content.iter_any():
+                patience.reschedule(asyncio.get_running_loop().time() + BODY_IDLE_S)
+                body += chunk
+                if len(body) > limit_bytes:
+                    raise errors.body_too_large(limit_bytes)
+    except TimeoutError as error:
+        raise errors.body_timeout(BODY_IDLE_S) from error
     except (aiohttp.http_exceptions.HttpProcessingError, aiohttp.ClientPayloadError) as error:
         raise errors.bad_request("The request body broke off or is not valid HTTP.") from error
     return bytes(body)
@@ -224,9 +240,10 @@ def _response_to(
     return response
 
 
-def _filtered(headers: Mapping[str, str], dropped: frozenset[str]) -> CIMultiDict[str]:
+def _filtered(headers: MultiMapping[str], dropped: frozenset[str]) -> CIMultiDict[str]:
     """The headers without those dropped, those reserved to us, and those `Connection` names."""
-    named = {name.strip().lower() for name in headers.get("Connection", "").split(",")}
+    options = ",".join(headers.getall("Connection", ()))
+    named = {name.strip().lower() for name in options.split(",")}
     return CIMultiDict(
         (name, value)
         for name, value in headers.items()

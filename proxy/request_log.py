@@ -53,11 +53,15 @@ _TOUCH_KEYS = """
     WHERE k.id = b.key_id AND (k.last_used_at IS NULL OR k.last_used_at < b.at - interval '1 minute')
 """
 # Grouped into 4096ths of the window, each counted as old as its youngest: bounded, and never too few.
+# By the clock that wrote created_at; a time to come, since that clock was set back, counts as now.
+# Without the rows of this process, whose admissions the windows know by themselves.
 _HISTORY = """
     SELECT min(age), sum(count)::bigint FROM (
-        SELECT extract(epoch FROM now() - created_at)::float8 AS age, count FROM llama_requests
+        SELECT greatest(0, %(now)s - extract(epoch FROM created_at)::float8) AS age, count
+        FROM llama_requests
         WHERE username = %(username)s AND user_id = %(user_id)s AND admitted
-          AND created_at > now() - make_interval(secs => %(window_s)s)
+          AND created_at > to_timestamp(%(now)s - %(window_s)s)
+          AND NOT created_at BETWEEN to_timestamp(%(started)s) AND to_timestamp(%(now)s)
     ) AS ages GROUP BY floor(age / %(window_s)s * 4096) ORDER BY 1 DESC
 """
 
@@ -144,6 +148,7 @@ class RequestLog:
         self._spool = spool_
         self._open: dict[UUID, bytes] = {}
         self._offset = 0
+        self._started = time.time()
         self._refusals = _RefusalFolder()
         self._broken_disk = False
         self.recovered = asyncio.Event()
@@ -241,11 +246,11 @@ class RequestLog:
     async def _copy_or_salvage(self, lines: bytes, kind: str) -> None:
         try:
             await self._copy(lines, kind)
-        except psycopg.DataError:
+        except (psycopg.DataError, psycopg.IntegrityError):
             for line in lines.splitlines(keepends=True):
                 try:
                     await self._copy(line, kind)
-                except psycopg.DataError as error:
+                except (psycopg.DataError, psycopg.IntegrityError) as error:
                     logger.error("a request record cannot be loaded and is left out: %s", error)
 
     async def _copy(self, lines: bytes, kind: str) -> None:
@@ -262,7 +267,9 @@ class RequestLog:
             await cursor.execute(_TOUCH_KEYS)
 
     async def history(self, *, username: str, user_id: int, window_s: float) -> list[tuple[float, int]]:
-        """A user's admissions within the last window: (seconds ago, how many), oldest first.
+        """A user's admissions by earlier processes within the last window, oldest first.
+
+        Each is (seconds ago, how many).
 
         Raises:
             psycopg.Error, PoolTimeout, TimeoutError: the database is out of reach.
@@ -270,9 +277,9 @@ class RequestLog:
         async with asyncio.timeout(RETRY_S * 3):
             await self.recovered.wait()
             async with self._pool.connection(timeout=RETRY_S) as connection:
-                cursor = await connection.execute(
-                    _HISTORY, {"username": username, "user_id": user_id, "window_s": window_s}
-                )
+                of = {"username": username, "user_id": user_id, "window_s": window_s}
+                times = {"now": time.time(), "started": self._started}
+                cursor = await connection.execute(_HISTORY, of | times)
                 return [(age, count) for age, count in await cursor.fetchall()]
 
 
@@ -282,7 +289,7 @@ class _RefusalFolder:
     def __init__(self) -> None:
         self._second = 0
         self._rows: dict[int, int] = {}
-        self._folded: dict[tuple[int, int, str, int | None, str | None], RequestRecord] = {}
+        self._folded: dict[tuple[int, int, int | None, str | None], RequestRecord] = {}
 
     def takes_own_row(self, record: RequestRecord) -> bool:
         """Whether this refusal gets a row; otherwise it is counted in one that comes later."""
@@ -293,7 +300,8 @@ class _RefusalFolder:
         self._rows[record.user_id] = rows = self._rows.get(record.user_id, 0) + 1
         if rows <= REFUSALS_PER_SECOND:
             return True
-        kind = (second, record.user_id, record.path, record.status_code, record.error)
+        # Not by path: a client that goes through paths would get a row for each.
+        kind = (second, record.user_id, record.status_code, record.error)
         if kind in self._folded:
             self._folded[kind].count += 1
         else:

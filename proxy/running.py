@@ -12,6 +12,9 @@ from proxy.errors import ApiError
 from proxy.keys import PREFIX
 from proxy.principal import Principal, refusal
 
+WATCH_AGAIN_S = 60.0
+"""The longest a timer runs: steps of the wall clock are noticed by then."""
+
 
 @dataclass(kw_only=True, slots=True, eq=False)
 class Ticket:
@@ -20,6 +23,8 @@ class Ticket:
     task: asyncio.Task[object]
     public_id: str
     error: ApiError | None = None
+    timer: asyncio.TimerHandle | None = None
+    """Looks again when the key expires."""
 
     def end(self, error: ApiError) -> None:
         """Cancel the request; its handler answers with `error`."""
@@ -46,12 +51,12 @@ class Running:
         ticket = Ticket(task=task, public_id=principal.public_id)
         tickets = self._tickets.setdefault(principal.public_id, set())
         tickets.add(ticket)
-        timer = self._expiry_timer(ticket, principal)
+        self._watch(ticket, principal)
         try:
             yield ticket
         finally:
-            if timer is not None:
-                timer.cancel()
+            if ticket.timer is not None:
+                ticket.timer.cancel()
             tickets.discard(ticket)
             if not tickets and self._tickets.get(principal.public_id) is tickets:
                 del self._tickets[principal.public_id]
@@ -60,21 +65,20 @@ class Running:
         """End what runs with keys that may no longer be used; watch those that got an expiry."""
         for principal in principals:
             for ticket in list(self._tickets.get(principal.public_id, ())):
-                self._end_if_refused(ticket, principal)
-                if ticket.error is None:
-                    self._expiry_timer(ticket, principal)
+                self._watch(ticket, principal)
 
-    def _end_if_refused(self, ticket: Ticket, principal: Principal) -> None:
+    def _watch(self, ticket: Ticket, principal: Principal) -> None:
+        """End a request whose key may no longer be used, or look again when the key expires."""
+        if ticket.timer is not None:
+            ticket.timer.cancel()
+            ticket.timer = None
         masked = f"{PREFIX}{principal.public_id[:4]}…"
-        error = refusal(principal, now=self._clock(), masked=masked)
-        if error is not None and not ticket.task.done():
+        now = self._clock()
+        error = refusal(principal, now=now, masked=masked)
+        if error is not None:
             ticket.end(error)
-
-    def _expiry_timer(self, ticket: Ticket, principal: Principal) -> asyncio.TimerHandle | None:
-        if principal.expires_at is None:
-            return None
-        delay = max(0.0, principal.expires_at - self._clock())
-        # A timer of more than a day is left to the next request's: uvloop's timers have a limit.
-        if delay > 86_400:
-            return None
-        return asyncio.get_running_loop().call_later(delay, self._end_if_refused, ticket, principal)
+        elif principal.expires_at is not None:
+            # uvloop's timers go off up to a millisecond early: hence a second look, not an end.
+            delay = min(max(0.001, principal.expires_at - now), WATCH_AGAIN_S)
+            loop = asyncio.get_running_loop()
+            ticket.timer = loop.call_later(delay, self._watch, ticket, principal)

@@ -45,10 +45,17 @@ async def serve(settings: ProxySettings) -> None:
         handler_cancellation=True,
         access_log=None,
         keepalive_timeout=KEEPALIVE_S,
-        shutdown_timeout=settings.drain_s,
+        # aiohttp waits so long twice over, and for ever when told 0.
+        shutdown_timeout=max(settings.drain_s / 2, 0.01),
         auto_decompress=False,
     )
-    await runner.setup()
+    try:
+        await runner.setup()
+    except OSError as error:
+        raise StartError(
+            f"cannot write to {settings.spool_dir}: {error.strerror}; make it writable, or set "
+            "LLAMA_DATA_DIR to a directory that is"
+        ) from error
     try:
         await web.SockSite(runner, listener, ssl_context=context, backlog=BACKLOG).start()
         logger.info("listening on %s port %d", *listener.getsockname()[:2])

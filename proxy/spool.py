@@ -9,11 +9,14 @@ one's. What the lines mean is `request_log.py`'s business.
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from proxy.ids import new_request_id
+
+logger = logging.getLogger(__name__)
 
 SUFFIX = ".spool"
 ROTATE_BYTES = 8 * 2**20
@@ -67,6 +70,11 @@ class Spool:
     """This process's end of the spool: the file being written, and full ones not yet loaded."""
 
     def __init__(self, directory: Path) -> None:
+        """Open a new file in the directory, which is made if need be.
+
+        Raises:
+            OSError: it cannot be written.
+        """
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._directory = directory
         self._current = self._new_file()
@@ -99,6 +107,9 @@ class Spool:
                     yield SpoolFile(path, create=False)
                 except (BlockingIOError, FileNotFoundError):
                     continue
+                except OSError as error:
+                    # One file of another owner must not keep the others from being loaded.
+                    logger.error("a left spool file cannot be read and is passed over: %s", error)
 
     def close(self) -> None:
         for file in [*self.pending, self._current]:

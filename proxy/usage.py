@@ -34,8 +34,8 @@ class AnswerScanner:
         self._tail = (self._tail + chunk[-TAIL_BYTES:])[-TAIL_BYTES:]
 
     def saw_done(self) -> bool:
-        """Whether a stream has come to its `data: [DONE]`."""
-        return self._tail.rstrip().endswith(b"data: [DONE]")
+        """Whether a stream has come to its `data: [DONE]`, the blank line after it included."""
+        return self._tail.endswith((b"data: [DONE]\n\n", b"data: [DONE]\r\n\r\n"))
 
     def model(self) -> str | None:
         """The model that answered, None where the answer does not say."""

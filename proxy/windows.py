@@ -53,12 +53,15 @@ class SlidingWindow:
             reset_s=self.empty_at - now,
         )
 
-    def seed(self, admissions: Iterable[tuple[float, int]]) -> None:
-        """Put in what was admitted before this process began: (time, how many), oldest first."""
-        newer = list(self._entries)
+    def seed(self, admissions: Iterable[tuple[float, int]], *, before: float) -> None:
+        """Put in what was admitted before the time `before`: (time, how many), oldest first.
+
+        It takes the place of what an earlier call put in.
+        """
+        newer = [entry for entry in self._entries if entry[0] > before]
         self._entries.clear()
         for time, count in admissions:
-            self._add(time, count, merge_s=0.0)
+            self._add(min(time, before), count, merge_s=0.0)
         self._entries.extend(newer)
         self._used = sum(int(count) for _, _, count in self._entries)
 
@@ -100,18 +103,19 @@ class Windows:
     def __init__(self, *, started: float) -> None:
         self._started = started
         self._windows: dict[int, SlidingWindow] = {}
-        self._seeded: set[int] = set()
+        self._seeded: dict[int, float] = {}
+        """The window, in seconds, that each user's history was read for."""
         self._calls = 0
 
     def needs_history(self, user_id: int, *, window_s: float, now: float) -> bool:
         """Whether admissions of an earlier process may still be within this user's window."""
-        return now - self._started < window_s and user_id not in self._seeded
+        return now - self._started < window_s and self._seeded.get(user_id, 0.0) < window_s
 
-    def seed(self, user_id: int, admissions: Iterable[tuple[float, int]]) -> None:
-        """Give a user's earlier admissions, (monotonic time, how many), oldest first; once."""
-        if user_id not in self._seeded:
-            self._seeded.add(user_id)
-            self._windows.setdefault(user_id, SlidingWindow()).seed(admissions)
+    def seed(self, user_id: int, admissions: Iterable[tuple[float, int]], *, window_s: float) -> None:
+        """Give the admissions of earlier processes: (monotonic time, how many), oldest first."""
+        self._seeded[user_id] = window_s
+        window = self._windows.setdefault(user_id, SlidingWindow())
+        window.seed(admissions, before=self._started)
 
     def admit(self, user_id: int, *, limit: int, window_s: float, now: float) -> Decision:
         """Take a place in the user's window if one is free."""

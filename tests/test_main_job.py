@@ -263,7 +263,7 @@ def test_usage_adds_up(appliance: Appliance, user: tuple[str, str]) -> None:
         curl(appliance.proxy_url + "/v1/chat/completions", key, "--data", body)
     rows_of(appliance, name, 3)
     (line,) = json.loads(appliance.cli("usage", "--user", name, "--since", "1h", "--json"))
-    assert line["name"] == name
+    assert line["user"] == name
     assert line["requests"] == 3
     assert line["completion_tokens"] == 12
 

@@ -12,6 +12,7 @@ import psycopg
 import pytest
 
 from proxy import db, keys, users
+from tests.support.pipe import Pipe
 from tests.support.postgres import Postgres
 from tests.support.proxy import RunningProxy, running_proxy, settings_for
 from tests.support.upstream import FakeUpstream
@@ -191,6 +192,102 @@ async def test_a_change_during_a_lost_connection_is_made_good(
             return bool(response.status == 403)
 
     await until(refused, "the change to hold", deadline_s=5)
+
+
+async def test_a_connection_that_fell_silent_is_noticed(
+    upstream: FakeUpstream, key: str, database_url: str, directory: Any
+) -> None:
+    """Nothing says that it is lost, the database is there: 5 s of staleness at most all the same."""
+    async with Pipe(database_url) as pipe:
+        settings = settings_for(database_url=pipe.url, backend_url=upstream.url, directory=directory)
+        async with running_proxy(settings) as proxy:
+            async with proxy.chat(key) as response:
+                assert response.status == 200
+            await pipe.fall_silent()
+            with db.connect(database_url, application="tests") as connection:
+                users.set_active(connection, "alice", active=False)
+
+            async def refused() -> bool:
+                async with proxy.chat(key) as response:
+                    return bool(response.status == 403)
+
+            await until(refused, "the change to hold", deadline_s=5)
+
+
+async def test_a_notification_of_another_s_making_does_no_harm(
+    proxy: RunningProxy, key: str, database_url: str
+) -> None:
+    """Whatever it says: changes after it take hold."""
+    async with proxy.request("GET", "/v1/models", key=key) as response:
+        assert response.status == 200
+    with db.connect(database_url, application="tests") as connection:
+        connection.execute("NOTIFY llama_user_changed, 'all of them'")
+        connection.execute("NOTIFY llama_user_changed")
+        users.set_active(connection, "alice", active=False)
+
+    async def refused() -> bool:
+        async with proxy.request("GET", "/v1/models", key=key) as response:
+            return bool(response.status == 403)
+
+    await until(refused, "the change to hold", deadline_s=1)
+
+
+async def test_a_change_while_a_key_is_looked_up_is_not_missed(
+    proxy: RunningProxy, key: str, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The user is deactivated, and the proxy told, after the query and before the key is cached."""
+    verify = keys.verify_key
+
+    def slow_verify(key: str, hash_: str) -> bool:
+        if verifications.append(key) or len(verifications) == 1:  # type: ignore[func-returns-value]
+            with db.connect(database_url, application="tests") as connection:
+                users.set_active(connection, "alice", active=False)
+            time.sleep(0.3)  # in a thread; the notification comes within it
+        return verify(key, hash_)
+
+    verifications: list[str] = []
+    monkeypatch.setattr(keys, "verify_key", slow_verify)
+    assert (await refusal(proxy, f"Bearer {key}"))[0] == 403
+    assert len(verifications) == 2
+
+
+async def test_several_authorization_headers_are_none(proxy: RunningProxy, key: str) -> None:
+    """Which one counts would have to be guessed."""
+    headers = [("Authorization", f"Bearer {key}"), ("Authorization", "Bearer x")]
+    async with proxy.client.get(proxy.url + "/v1/models", headers=headers) as response:
+        assert response.status == 401
+
+
+async def test_the_database_s_restart_is_made_good_at_once(
+    directory: Any, upstream: FakeUpstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No key meets a connection that died with it, and no back-off has to run out after an outage."""
+    with Postgres() as postgres:
+        url = postgres.fresh_database()
+        with db.connect(url, application="tests") as connection:
+            db.migrate(connection)
+            made = [users.create_user(connection, username=name).key for name in ("a", "b", "c")]
+        settings = settings_for(database_url=url, backend_url=upstream.url, directory=directory)
+        async with running_proxy(settings) as proxy:
+            async with proxy.chat(made[0]) as response:
+                assert response.status == 200
+            await proxy.rows(1)
+            await asyncio.to_thread(postgres.stop)
+            await asyncio.to_thread(postgres.start)
+            async with proxy.chat(made[1]) as response:
+                assert response.status == 200
+            await proxy.rows(2)
+            monkeypatch.setattr("psycopg_pool.base.AttemptWithBackoff.INITIAL_DELAY", 60.0)
+            await asyncio.to_thread(postgres.stop)
+            async with proxy.chat(made[2]) as response:
+                assert response.status == 503
+            await asyncio.to_thread(postgres.start)
+
+            async def healed() -> bool:
+                async with proxy.chat(made[2]) as response:
+                    return bool(response.status == 200)
+
+            await until(healed, "the pool to connect again", deadline_s=5)
 
 
 async def test_without_the_database_known_users_go_on_and_unknown_keys_wait(

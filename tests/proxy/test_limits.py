@@ -75,6 +75,60 @@ async def test_a_restart_frees_nobody_s_limit(
         assert [await status_of(proxy, key) for _ in range(2)] == [200, 429]
 
 
+async def test_refusals_of_many_paths_are_folded_too(proxy: RunningProxy, key: str) -> None:
+    """Going through paths that are not there makes no row for each."""
+
+    async def get(number: int) -> None:
+        async with proxy.request("GET", f"/v1/{number}", key=key) as response:
+            assert response.status == 404
+
+    await asyncio.gather(*(get(number) for number in range(200)))
+
+    def rows() -> int:
+        with psycopg.connect(proxy.settings.database_url) as connection:
+            row = connection.execute("SELECT sum(count), count(*) FROM llama_requests").fetchone()
+        assert row is not None
+        return int(row[1]) if row[0] == 200 else 0
+
+    assert await until(rows, "all refusals to be counted") <= 60
+
+
+async def test_a_clock_set_back_does_not_shut_a_user_out(
+    settings: ProxySettings, create_user: Callable[..., str], database_url: str
+) -> None:
+    """What an earlier process recorded at a time to come counts as now, for one window."""
+    key = create_user("early", rate_limit=1, rate_window_seconds=1.0)
+    async with running_proxy(settings) as proxy:
+        assert await status_of(proxy, key) == 200
+    with psycopg.connect(database_url) as connection:
+        connection.execute("UPDATE llama_requests SET created_at = now() + interval '1 hour'")
+    async with running_proxy(settings) as proxy:
+        assert await status_of(proxy, key) == 429
+        await until(lambda: admitted(proxy, key), "a place", deadline_s=2)
+
+
+async def admitted(proxy: RunningProxy, key: str) -> bool:
+    return await status_of(proxy, key) == 200
+
+
+async def test_a_long_history_is_read_once_for_all_that_wait(
+    settings: ProxySettings, create_user: Callable[..., str], database_url: str
+) -> None:
+    """A hundred requests right after a restart pass, however long it takes to read."""
+    key = create_user("long", rate_limit=10**6, rate_window_seconds=3600)
+    with psycopg.connect(database_url) as connection:
+        connection.execute(
+            "INSERT INTO llama_requests (id, created_at, username, user_id, method, path, admitted)"
+            " SELECT gen_random_uuid(), now() - n * interval '10 ms', username, u.id, 'POST', '/', true"
+            " FROM llama_users u, generate_series(1, 200000) n"
+        )
+    async with running_proxy(settings) as proxy:
+        statuses = await asyncio.gather(*(status_of(proxy, key) for _ in range(100)))
+        assert Counter(statuses) == {200: 100}
+        async with proxy.request("GET", "/v1/models", key=key) as response:
+            assert response.headers["x-ratelimit-remaining-requests"] == str(10**6 - 200_101)
+
+
 async def test_the_openai_client_gets_through_by_its_own_retry(
     proxy: RunningProxy, create_user: Callable[..., str]
 ) -> None:

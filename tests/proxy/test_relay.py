@@ -283,7 +283,8 @@ async def test_a_compressed_body_is_a_415(proxy: RunningProxy, key: str) -> None
     ) as response:
         assert response.status == 415
         assert (await response.json())["error"]["code"] == "unsupported_content_encoding"
-    await proxy.rows(1)
+    (row,) = await proxy.rows(1)
+    assert not row["admitted"]
 
 
 async def test_an_engine_s_refusal_is_passed_on(
@@ -326,3 +327,52 @@ async def test_health_needs_no_key(proxy: RunningProxy) -> None:
         assert (response.status, await response.json()) == (200, {"status": "ok"})
     async with proxy.request("GET", "/readyz") as response:
         assert (response.status, (await response.json())["status"]) == (200, "ok")
+
+
+async def test_all_connection_headers_are_heeded(
+    proxy: RunningProxy, upstream: FakeUpstream, key: str
+) -> None:
+    """Of several, each may name headers that are not to be passed on (RFC 9110, sections 5.3, 7.6.1)."""
+    headers = [("Connection", "keep-alive"), ("Connection", "X-Mine"), ("X-Mine", "1")]
+    headers.append(("Authorization", f"Bearer {key}"))
+    async with proxy.client.get(proxy.url + "/v1/models", headers=headers) as response:
+        assert response.status == 200
+    assert "x-mine" not in upstream.received[0].headers
+
+
+async def test_the_answer_to_head_has_no_body(proxy: RunningProxy, key: str) -> None:
+    """And its row says so."""
+    async with proxy.request("HEAD", "/v1/models", key=key) as response:
+        assert response.status == 405
+    (row,) = await proxy.rows(1)
+    assert row["response_bytes"] == 0
+
+
+async def test_a_path_with_a_line_end_is_refused_as_any_other(proxy: RunningProxy, key: str) -> None:
+    """By us, in the envelope, not by the framework."""
+    url = URL(proxy.url + "/v1/%0a", encoded=True)
+    async with proxy.client.get(url, headers={"Authorization": f"Bearer {key}"}) as response:
+        assert response.status == 404
+        assert (await response.json())["error"]["code"] == "unknown_url"
+    await proxy.rows(1)
+
+
+@pytest.mark.parametrize("rest", [b"", b"zz\r\n\r\n"])
+async def test_a_body_that_stops_coming_is_a_408(
+    proxy: RunningProxy, upstream: FakeUpstream, key: str, rest: bytes,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """Or that goes on with what is no chunk; the engine sees nothing of it."""
+    monkeypatch.setattr("proxy.relay.BODY_IDLE_S", 0.3)
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(proxy.url.rsplit(":", 1)[1]))
+    writer.write(
+        f"POST /v1/completions HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {key}\r\n"
+        "Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n".encode()
+    )
+    await until(proxy.under_way, "the request to be under way")
+    writer.write(rest)
+    assert b" 408 " in await asyncio.wait_for(reader.readline(), 10)
+    writer.close()
+    assert upstream.received == []
+    (row,) = await proxy.rows(1)
+    assert (row["status_code"], row["error"]) == (408, "request_timeout")

@@ -66,10 +66,9 @@ async def test_an_end_that_never_came_becomes_a_row_that_says_so(
         dead.append(b"E\ttorn line without an end")
         dead.close()
         await load(database_url, Spool(directory / "spool"), recover=True)
-    assert rows(database_url, "id, status_code, error, admitted") == [
-        (ended.id, 200, None, True),
-        (running.id, None, "interrupted", True),
-    ]
+    assert rows(database_url, "id, status_code, error, admitted") == sorted(
+        [(ended.id, 200, None, True), (running.id, None, "interrupted", True)], key=lambda row: row[0]
+    )
     assert list((directory / "spool").iterdir()) == []
 
 
@@ -100,10 +99,25 @@ async def test_a_line_that_cannot_be_loaded_does_not_hold_up_the_others(
     """It is left out, loudly."""
     spool = Spool(directory / "spool")
     good = record(status_code=200)
-    spool.append(b"E\tnonsense\n" + good.line("E") + b"\xff\n")
+    nameless = record().line("E").replace(b"alice", b"\\N")
+    spool.append(b"E\tnonsense\n" + nameless + good.line("E") + b"\xff\n")
     await load(database_url, spool)
     assert rows(database_url, "id") == [(good.id,)]
-    assert caplog.text.count("cannot be loaded") == 2
+    assert caplog.text.count("cannot be loaded") == 3
+
+
+async def test_a_file_that_cannot_be_opened_does_not_hold_up_the_others(
+    database_url: str, directory: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Such as one of another owner (here: a directory); it stays, and the log tells of it."""
+    dead = Spool(directory / "spool")
+    line = record(status_code=200)
+    dead.append(line.line("E"))
+    dead.close()
+    (directory / "spool" / f"{'f' * 32}.spool").mkdir()
+    await load(database_url, Spool(directory / "spool"), recover=True)
+    assert rows(database_url, "id") == [(line.id,)]
+    assert "passed over" in caplog.text
 
 
 async def test_the_spool_is_private(directory: Path) -> None:

@@ -7,6 +7,7 @@ import json
 import signal
 import socket
 import ssl
+import time
 from pathlib import Path
 from typing import Any
 
@@ -69,18 +70,21 @@ async def test_sigterm_lets_a_stream_finish(
     assert rows(database_url) == [(200, None)]
 
 
+@pytest.mark.parametrize("seconds", ["0", "2"])
 async def test_the_drain_has_an_end(
     directory: Path, configuration: dict[str, str], upstream: FakeUpstream, key: str,
-    database_url: str,
+    database_url: str, seconds: str,
 ) -> None:  # fmt: skip
     """After LLAMA_PROXY_DRAIN_SECONDS what still runs is ended, and gets its row."""
     upstream.behaviour = upstream.stream_and_stall
-    configuration["LLAMA_PROXY_DRAIN_SECONDS"] = "0.3"
+    configuration["LLAMA_PROXY_DRAIN_SECONDS"] = seconds
     async with aiohttp.ClientSession() as client, ProxyProcess(directory, **configuration) as proxy:
         response = await chat(client, proxy.url, key)
         await response.content.readline()
         proxy.signal(signal.SIGTERM)
+        begun = time.monotonic()
         assert await proxy.wait(10) == 0
+        assert float(seconds) <= time.monotonic() - begun < float(seconds) + 1.5
         response.close()
     assert len(rows(database_url)) == 1
 
@@ -184,6 +188,32 @@ async def test_what_keeps_it_from_starting_is_said(
         proxy.start()
         assert await proxy.wait() == 1
     assert message in proxy.log.read_text()
+
+
+async def test_a_spool_that_cannot_be_written_keeps_it_from_starting(
+    directory: Path, configuration: dict[str, str]
+) -> None:
+    """Status 1, and a line that says which directory and what to set."""
+    (directory / "data").mkdir()
+    (directory / "data" / "spool").write_text("in the way")
+    proxy = ProxyProcess(directory, **configuration)
+    proxy.start()
+    assert await proxy.wait() == 1
+    assert "set LLAMA_DATA_DIR" in proxy.log.read_text()
+    assert "Traceback" not in proxy.log.read_text()
+
+
+async def test_a_key_in_a_broken_request_stays_out_of_the_log(
+    directory: Path, configuration: dict[str, str], key: str
+) -> None:
+    """What is not HTTP is refused and logged without its text."""
+    async with ProxyProcess(directory, **configuration) as proxy:
+        reader, writer = await asyncio.open_connection("127.0.0.1", proxy.port)
+        writer.write(f"GET / HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {key}\x01\r\n\r\n".encode())
+        assert b" 400 " in await asyncio.wait_for(reader.readline(), 10)
+        writer.close()
+        assert "not valid HTTP" in proxy.log.read_text()
+        assert key not in proxy.log.read_text()
 
 
 async def test_the_log_has_a_line_of_json_for_each_request(

@@ -55,3 +55,13 @@ def test_any_bytes_can_pass(body: bytes) -> None:
     scanner = scan(body + b'"usage": {"prompt_tokens": -1, "completion_tokens": true}', 1000)
     assert scanner.usage() == (None, None)
     scanner.model()
+
+
+def test_a_stream_is_done_with_the_blank_line_after_done() -> None:
+    """Wherever the network cuts it: the bytes up to there count as the answer's."""
+    for end in (b"\n\n", b"\r\n\r\n"):
+        scanner = AnswerScanner()
+        for byte in b"data: [DONE]" + end:
+            assert not scanner.saw_done()
+            scanner.feed(bytes([byte]))
+        assert scanner.saw_done()

@@ -76,11 +76,22 @@ def test_history_of_an_earlier_process_counts() -> None:
     """Admissions given with `seed` take places until they leave the window."""
     windows = Windows(started=1000.0)
     assert windows.needs_history(7, window_s=60, now=1001.0)
-    windows.seed(7, [(950.0, 1), (990.0, 2)])
+    windows.seed(7, [(950.0, 1), (990.0, 2)], window_s=60)
     assert not windows.needs_history(7, window_s=60, now=1001.0)
     assert not windows.admit(7, limit=3, window_s=60, now=1001.0).admitted
     assert windows.admit(7, limit=3, window_s=60, now=1010.5).admitted
     assert not windows.needs_history(8, window_s=60, now=1060.0)
+
+
+def test_a_window_made_longer_asks_for_more_history() -> None:
+    """What an earlier reading gave is replaced, what this process admitted stays and counts once."""
+    windows = Windows(started=1000.0)
+    windows.seed(7, [(990.0, 1)], window_s=20)
+    assert windows.admit(7, limit=9, window_s=20, now=1001.0).remaining == 7
+    assert windows.needs_history(7, window_s=600, now=1002.0)
+    windows.seed(7, [(500.0, 1), (990.0, 1)], window_s=600)
+    assert not windows.needs_history(7, window_s=600, now=1002.0)
+    assert windows.admit(7, limit=9, window_s=600, now=1002.0).remaining == 5
 
 
 def test_windows_of_users_who_went_away_are_dropped() -> None:
