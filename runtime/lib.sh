@@ -48,6 +48,15 @@ need_cmd() {
   command -v "$1" >/dev/null 2>&1 || die "the command '$1' is needed and was not found" "${2:-install it}"
 }
 
+# command_of PID: the command line of a process; nothing when there is none. Slim containers have no ps.
+command_of() {
+  if [ -r /proc/self/cmdline ]; then
+    { tr '\0' ' ' <"/proc/$1/cmdline"; } 2>/dev/null || :
+  else
+    ps -ww -o command= -p "$1" 2>/dev/null | sed '/^(.*)$/d; /<defunct>/d' || :
+  fi
+}
+
 # load_env FILE: export our own keys (LLAMA_*, POSTGRES_AUTH_*) that the environment does not have.
 #
 # Of several lines for a key the last wins. A missing file is an empty one; a line of another form

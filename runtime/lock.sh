@@ -10,7 +10,7 @@ lock_holder() {
   local target
   target="$(readlink "$1" 2>/dev/null)" || return 0
   # The number alone may be another process's by now: ours run a script of some runtime/ directory.
-  case "$(ps -ww -o command= -p "${target%%:*}" 2>/dev/null)" in
+  case "$(command_of "${target%%:*}")" in
     *runtime/*.sh*) printf '%s' "$target" ;;
   esac
 }

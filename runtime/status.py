@@ -12,6 +12,7 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 from runtime import models, readiness
 from runtime.config import Config, ConfigError, load
@@ -43,16 +44,34 @@ class Part:
         )
 
 
-def resident_bytes(pid: int, table: str) -> int:
-    """The memory of a process and of all below it, from lines of `PID PPID RSS-in-KiB`."""
-    rows = {int(p): (int(parent), int(rss)) for p, parent, rss in map(str.split, table.splitlines())}
+def process_table() -> dict[int, tuple[int, int]]:
+    """Parent and resident memory (KiB) of every process. From /proc: slim containers have no ps."""
+    if not Path("/proc/self/status").exists():
+        command = ["ps", "-A", "-o", "pid=", "-o", "ppid=", "-o", "rss="]
+        output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        return {int(p): (int(up), int(rss)) for p, up, rss in map(str.split, output.splitlines())}
+    table = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            lines = (folder / "status").read_text(errors="replace").splitlines()
+        except OSError:
+            continue  # it has ended
+        fields = dict(line.split(":", 1) for line in lines if ":" in line)
+        # A zombie and a kernel's thread have no memory.
+        resident_kib = int(fields.get("VmRSS", "0 kB").split()[0])
+        table[int(folder.name)] = (int(fields["PPid"]), resident_kib)
+    return table
+
+
+def resident_bytes(pid: int, table: dict[int, tuple[int, int]]) -> int:
+    """The memory of a process and of all below it."""
     family = {pid}
     grew = True
     while grew:
-        below = {child for child, (parent, _) in rows.items() if parent in family}
+        below = {child for child, (parent, _) in table.items() if parent in family}
         grew = not below <= family
         family |= below
-    return 1024 * sum(rows[member][1] for member in family if member in rows)
+    return 1024 * sum(table[member][1] for member in family if member in table)
 
 
 def _not_ours(config: Config, name: str) -> str:
@@ -66,7 +85,7 @@ def _not_ours(config: Config, name: str) -> str:
     return ""
 
 
-def _part(config: Config, supervisor: Supervisor, name: str, table: str) -> Part:
+def _part(config: Config, supervisor: Supervisor, name: str, table: dict[int, tuple[int, int]]) -> Part:
     state = _not_ours(config, name)
     if state == "disabled":
         return Part(name=name, state=state)
@@ -93,8 +112,7 @@ def _part(config: Config, supervisor: Supervisor, name: str, table: str) -> Part
 
 
 def _parts(config: Config) -> list[Part]:
-    command = ["ps", "-A", "-o", "pid=", "-o", "ppid=", "-o", "rss="]
-    table = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    table = process_table()
     socket_path = os.environ["LLAMASERVE_CONTROL"]
     with ThreadPoolExecutor() as pool:  # the checks may each wait for an answer
         work = [

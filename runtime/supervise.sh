@@ -34,12 +34,21 @@ supervision() { py -m runtime.supervision "$@"; }
 
 # our_processes WORD: the numbers of this checkout's processes with WORD in the command line.
 our_processes() {
-  local pid command
-  ps -A -ww -o pid= -o command= | while read -r pid command; do
-    case "$command" in
-      *"$MARK"*) case "$command" in *"$1"*) printf '%s\n' "$pid" ;; esac ;;
+  local pid
+  for pid in $(marked_processes); do
+    case "$(command_of "$pid")" in
+      *"$MARK"*) case "$(command_of "$pid")" in *"$1"*) printf '%s\n' "$pid" ;; esac ;;
     esac
   done
+}
+
+# A first, quick choice; the search may find itself, which is gone when it is looked at again.
+marked_processes() {
+  if [ -r /proc/self/cmdline ]; then
+    grep -lsF -- "$MARK" /proc/[0-9]*/cmdline | cut -d/ -f3 || :
+  else
+    pgrep -f -- "$MARK" || :
+  fi
 }
 
 supervisord_runs() { [ -n "$(our_processes supervisor.supervisord)" ]; }
@@ -91,8 +100,8 @@ end_process() {
   kill "$@" 2>/dev/null || :
   for pid in "$@"; do
     while kill -0 "$pid" 2>/dev/null; do
-      # A zombie of a parent that does not look is as good as gone.
-      case "$(ps -o state= -p "$pid" 2>/dev/null)" in Z*) break ;; esac
+      # A zombie, which has no command line, is as good as gone.
+      [ -n "$(command_of "$pid")" ] || break
       [ "$SECONDS" -lt "$deadline" ] || kill -KILL "$pid" 2>/dev/null || break
       sleep 0.1
     done

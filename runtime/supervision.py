@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import http.client
 import os
+import socket
 import sys
 import time
 from dataclasses import dataclass
@@ -34,6 +35,9 @@ PROGRAMS = ("postgres", "server", "proxy")
 _GROUP = {"postgres": "postgres", "server": "server", "proxy": "proxy:proxy-0"}
 PORT_HOLDER = "proxy:proxy-1"
 """Keeps the proxy's port open while the proxy is away (runtime/supervisord.conf)."""
+
+_ANSWER_S = 10.0
+"""How long supervisord may take to answer: it never waits for anything itself."""
 
 _PAUSE_S = 0.1
 _STOP_LIMIT_S = 3700.0
@@ -72,6 +76,8 @@ class Supervisor:
 
     def __init__(self, socket_path: str) -> None:
         transport = SupervisorTransport(None, None, serverurl=f"unix://{socket_path}")
+        # It makes its sockets without a time-out of their own, and a stopped supervisord is silent.
+        socket.setdefaulttimeout(_ANSWER_S)
         self._rpc = ServerProxy("http://127.0.0.1", transport=transport)
 
     def _call(self, method: str, *arguments: object) -> Any:

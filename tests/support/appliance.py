@@ -12,6 +12,8 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -36,6 +38,29 @@ def copy_tree(target: Path) -> None:
             continue
         (target / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(source, target / name)
+
+
+def _command_lines() -> Iterator[tuple[str, str]]:
+    """Number and command line of every process; slim containers have no ps."""
+    if not Path("/proc/self/cmdline").exists():
+        command = ["ps", "-A", "-ww", "-o", "pid=", "-o", "command="]
+        rows = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        for row in rows.splitlines():
+            pid, _, line = row.strip().partition(" ")
+            yield pid, line
+        return
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # it has ended
+            line = os.fsdecode((folder / "cmdline").read_bytes()).replace("\0", " ")
+            if line:
+                yield folder.name, line
+
+
+def _working_directory(pid: str) -> str:
+    try:
+        return os.readlink(f"/proc/{pid}/cwd")
+    except OSError:  # it has ended, or this is no Linux
+        return ""
 
 
 class Appliance:
@@ -189,22 +214,12 @@ class Appliance:
             ["cksum"], input=os.fsencode(self.root.resolve()), capture_output=True, check=True
         ).stdout.split()
         mark = "llamaserve={}-{}".format(*map(bytes.decode, sum_and_length))
-        command = ["ps", "-A", "-ww", "-o", "pid=", "-o", "command="]
-        rows = subprocess.run(command, capture_output=True, text=True, check=True).stdout
         found = []
-        for row in rows.splitlines():
-            pid, _, line = row.strip().partition(" ")
-            works_in = self._works_in(pid)
+        for pid, line in _command_lines():
+            works_in = _working_directory(pid)
             if mark in line or str(self.base) in line or str(self.base) in works_in:
                 found.append(f"{pid} {line} in {works_in}")
         return found
-
-    @staticmethod
-    def _works_in(pid: str) -> str:
-        try:
-            return os.readlink(f"/proc/{pid}/cwd")
-        except OSError:  # it has ended, or this is no Linux
-            return ""
 
     def close(self) -> None:
         """Stop everything and remove the checkout."""

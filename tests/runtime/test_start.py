@@ -1,0 +1,221 @@
+"""`start` and `run` where something is in the way, or another shape of appliance is wanted."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from tests.support.appliance import MODEL, Appliance
+from tests.support.postgres import TcpPostgres
+from tests.support.wait import wait_until
+
+
+@pytest.fixture(scope="module")
+def shared() -> Iterator[Appliance]:
+    """An appliance of the server alone, without a database: quickly started."""
+    with Appliance(LLAMA_PROXY_ENABLED="0") as appliance:
+        yield appliance
+
+
+@pytest.fixture
+def appliance(shared: Appliance) -> Iterator[Appliance]:
+    """The server-only appliance, not started."""
+    configuration = dict(shared.configuration)
+    yield shared
+    shared.stop()
+    shared.configuration = configuration
+    shared.configure()
+    (shared.root / "runtime/data/model").unlink(missing_ok=True)
+    for model in (shared.root / "models").glob("*.gguf"):
+        if model.name != MODEL:
+            model.unlink()
+
+
+def refuse(appliance: Appliance, *expected: str, arguments: tuple[str, ...] = ()) -> str:
+    """Start it in vain: exit status 1, a message with all of these, and nothing left running."""
+    done = appliance.console("start", *arguments)
+    assert done.returncode == 1, done.stderr
+    for text in expected:
+        assert text in done.stderr
+    assert appliance.leftovers() == []
+    return done.stderr
+
+
+def test_without_the_proxy_there_is_only_the_server(appliance: Appliance) -> None:
+    """LLAMA_PROXY_ENABLED=0: no proxy, no database, and all is well."""
+    output = appliance.start()
+    assert "proxy" not in output
+    status = appliance.status()
+    assert status["ok"]
+    states = {name: part["state"] for name, part in status["processes"].items()}
+    assert states == {"postgres": "disabled", "server": "running", "proxy": "disabled"}
+    assert not (appliance.root / "runtime/data/postgres").exists()
+
+
+def test_a_busy_port_is_named_with_its_holder(appliance: Appliance) -> None:
+    """Before the server is even started."""
+    before = appliance.log("server")
+    with socket.create_server(("127.0.0.1", 0)) as holder:
+        port = holder.getsockname()[1]
+        appliance.configure(LLAMA_SERVER_PORT=str(port))
+        refuse(appliance, f"port {port}", f"(pid {os.getpid()})", "LLAMA_SERVER_PORT")
+    assert appliance.log("server") == before
+
+
+def test_one_port_for_both_is_refused(appliance: Appliance) -> None:
+    """The two settings are named."""
+    port = appliance.configuration["LLAMA_SERVER_PORT"]
+    appliance.configure(LLAMA_PROXY_ENABLED="1", LLAMA_PROXY_PORT=port)
+    refuse(appliance, "LLAMA_SERVER_PORT and LLAMA_PROXY_PORT")
+
+
+def test_a_bad_configuration_is_refused_with_the_keys(appliance: Appliance) -> None:
+    """Every problem has its line."""
+    appliance.configure(LLAMA_SERVER_PROT="1", LLAMA_SERVER_N_BATCH="many")
+    refuse(appliance, "unknown key LLAMA_SERVER_PROT", "LLAMA_SERVER_N_BATCH=many")
+
+
+def test_a_bad_line_is_refused_with_its_number(appliance: Appliance) -> None:
+    """Nothing starts with half a configuration; but what runs can still be stopped."""
+    appliance.start()
+    with (appliance.root / ".env").open("a") as file:
+        file.write("LLAMA_SERVER_N_CTX = 512\n")
+    done = appliance.console("restart")
+    assert done.returncode == 1
+    assert ".env:4:" in done.stderr
+    assert appliance.pid("supervisord")
+    appliance.stop()
+    refuse(appliance, ".env:4:")
+
+
+@pytest.mark.parametrize(("content", "why"), [(b"text, no model", "GGUF"), (None, "does not exist")])
+def test_a_file_that_is_no_model_is_refused_by_name(
+    appliance: Appliance, content: bytes | None, why: str
+) -> None:
+    """Text, or nothing at all: nothing is started."""
+    path = appliance.root / "models/wanted.gguf"
+    if content is not None:
+        path.write_bytes(content)
+    refuse(appliance, "wanted.gguf", why, arguments=("--model", "wanted.gguf"))
+
+
+def test_a_truncated_model_is_refused_by_name(appliance: Appliance) -> None:
+    """A download that did not end."""
+    path = appliance.add_model("short.gguf")
+    path.write_bytes(path.read_bytes()[:-1000])
+    refuse(appliance, "short.gguf", "truncated", arguments=("--model", str(path)))
+
+
+def test_several_models_are_named(appliance: Appliance) -> None:
+    """Without a terminal to ask, it says which ones there are and how to choose."""
+    appliance.add_model("other.gguf")
+    refuse(appliance, "tiny.gguf", "other.gguf", "--model")
+
+
+def test_a_program_that_ends_at_once_is_told_at_once(appliance: Appliance) -> None:
+    """With its last log lines, the log's path; the whole time-out is not waited for."""
+    appliance.configure(
+        LLAMA_PROXY_ENABLED="1",
+        LLAMA_PROXY_TLS_CERT="/nowhere/cert.pem",
+        LLAMA_PROXY_TLS_KEY="/nowhere/key.pem",
+    )
+    errors = refuse(appliance, "proxy ended", "LLAMA_PROXY_TLS_CERT", "logs/proxy.log")
+    assert "stopping what was started" in errors
+
+
+def test_a_long_path_is_no_hindrance() -> None:
+    """A checkout so deep that a socket's path in it would be too long."""
+    with Appliance(folder="d" * 60 + "/" + "e" * 60, LLAMA_PROXY_ENABLED="0") as appliance:
+        appliance.start()
+        assert appliance.status()["ok"]
+        appliance.stop()
+        assert appliance.leftovers() == []
+
+
+class Engine(BaseHTTPRequestHandler):
+    """Another's engine: it answers, but knows no /health."""
+
+    def do_GET(self) -> None:
+        self.send_error(404)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def engine_url() -> Iterator[str]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Engine) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+def test_another_engine_and_another_postgres(engine_url: str) -> None:
+    """LLAMA_SERVER_BACKEND_URL and POSTGRES_AUTH_*: only the proxy is started, and needs no model."""
+    with (
+        TcpPostgres(user="u", password="p", database="d") as postgres,
+        Appliance(
+            model=False,
+            LLAMA_SERVER_BACKEND_URL=engine_url,
+            POSTGRES_AUTH_HOST="127.0.0.1",
+            POSTGRES_AUTH_PORT=str(postgres.port),
+            POSTGRES_AUTH_USER="u",
+            POSTGRES_AUTH_PASSWORD="p",
+            POSTGRES_AUTH_DB="d",
+        ) as appliance,
+    ):
+        appliance.start()
+        status = appliance.status()
+        states = {name: part["state"] for name, part in status["processes"].items()}
+        assert states == {"postgres": "external", "server": "external", "proxy": "running"}
+        assert status["ok"]
+        appliance.stop()
+        assert appliance.leftovers() == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_run_stays_in_the_foreground_until_a_signal(
+    appliance: Appliance, number: signal.Signals
+) -> None:
+    """The logs go to stdout; a signal stops everything, and that is a good end."""
+    process = appliance.popen("run", start_new_session=True)
+    wait_until(lambda: appliance.status()["ok"], "the appliance to be up")
+    process.send_signal(number)
+    output, errors = process.communicate(timeout=60)
+    assert process.returncode == 0, errors
+    assert any(line.startswith("server: ") and "ready" in line for line in output.splitlines())
+    assert appliance.leftovers() == []
+
+
+def test_run_fails_where_start_does(appliance: Appliance) -> None:
+    """A supervisor above sees a status that is not 0."""
+    done = appliance.console("run", "--model", "missing.gguf")
+    assert done.returncode == 1
+    assert "missing.gguf" in done.stderr
+    assert appliance.leftovers() == []
+
+
+def test_run_ends_when_supervisord_does(appliance: Appliance) -> None:
+    """So that whoever runs it can start it anew; what was left behind is cleared away."""
+    process = appliance.popen("run")
+    wait_until(lambda: appliance.status()["ok"], "the appliance to be up")
+    appliance.kill("supervisord")
+    process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert appliance.leftovers() == []
+
+
+def test_status_of_what_does_not_run(appliance: Appliance) -> None:
+    """Exit status 3, in JSON too."""
+    done = appliance.console("status", "--json")
+    assert done.returncode == 3
+    assert json.loads(done.stdout)["running"] is False
