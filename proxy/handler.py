@@ -21,8 +21,9 @@ from proxy.config import ProxySettings
 from proxy.errors import ApiError
 from proxy.ids import new_request_id, public_form
 from proxy.principal import Principal
+from proxy.record import RequestRecord
 from proxy.relay import Answer, Relay, UpstreamFailedError, check_body, read_body
-from proxy.request_log import RequestLog, RequestRecord
+from proxy.request_log import RequestLog
 from proxy.running import Running, Ticket
 from proxy.windows import Decision, Windows
 

@@ -8,9 +8,11 @@ Owns what is dropped and set in headers on either way. Leaves to the handler who
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from uuid import UUID
 
 import aiohttp
@@ -21,6 +23,8 @@ from yarl import URL
 from proxy import errors
 from proxy.config import ProxySettings
 from proxy.usage import AnswerScanner
+
+logger = logging.getLogger(__name__)
 
 # Of one connection only, not to be passed on (RFC 9110, section 7.6.1); with them, what each leg sets
 # for itself.
@@ -150,6 +154,7 @@ class Relay:
         """
         upstream = await self._send(request, body, request_id)
         try:
+            _refuse_key_error(upstream)
             answer.status_code = upstream.status
             answer.stream = upstream.content_type == "text/event-stream"
             response = answer.response = _response_to(request, upstream, headers())
@@ -173,10 +178,12 @@ class Relay:
                 allow_redirects=False,
             )
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
+            logger.warning("the engine cannot be reached: %s", error)
             raise errors.upstream_unreachable() from error
         except TimeoutError as error:
             raise errors.upstream_timeout(self._settings.idle_timeout_s) from error
         except _UPSTREAM_LOST as error:
+            logger.warning("the engine broke off: %s", error)
             raise errors.upstream_broke() from error
 
     def _request_headers(self, request: web.Request, request_id: UUID) -> CIMultiDict[str]:
@@ -206,6 +213,7 @@ class Relay:
                     errors.upstream_timeout(self._settings.idle_timeout_s)
                 ) from error
             except _UPSTREAM_LOST as error:
+                logger.warning("the engine broke off in mid-answer: %s", error)
                 raise UpstreamFailedError(errors.upstream_broke()) from error
             if chunk:
                 if answer.first_byte_at is None:
@@ -218,6 +226,13 @@ class Relay:
             if not chunk:
                 return
             await response.write(chunk)
+
+
+def _refuse_key_error(upstream: aiohttp.ClientResponse) -> None:
+    """An engine that refuses our key is our fault: the user would look for it in a key that is good."""
+    if upstream.status == HTTPStatus.UNAUTHORIZED:
+        logger.error("the engine refuses LLAMA_SERVER_API_KEY: set it to the engine's own key")
+        raise errors.upstream_broke()
 
 
 def _is_last(upstream: aiohttp.ClientResponse, answer: Answer) -> bool:

@@ -11,15 +11,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from dataclasses import replace
 from uuid import UUID
 
 import psycopg
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from proxy import spool
-from proxy.ids import new_request_id
+from proxy.record import COLUMNS, RequestRecord
 from proxy.spool import Spool, SpoolFile
 
 logger = logging.getLogger(__name__)
@@ -32,19 +31,14 @@ FINAL_LOAD_TIMEOUT_S = 5.0
 REFUSALS_PER_SECOND = 10
 """Of one user; further ones of the same kind within the second are folded into one row."""
 
-_COLUMNS = (
-    "id, created_at, username, user_id, key_id, method, path, model, status_code, latency_ms, ttft_ms, "
-    "queue_ms, request_bytes, response_bytes, prompt_tokens, completion_tokens, stream, admitted, "
-    "count, error"
-)
-# ruff: noqa: S608  (the only thing put into these statements is _COLUMNS above)
+# ruff: noqa: S608  (the only thing put into these statements is COLUMNS)
 _STAGE = f"""
     CREATE TEMPORARY TABLE IF NOT EXISTS llama_requests_batch ON COMMIT DELETE ROWS AS
-    SELECT ' '::text AS kind, {_COLUMNS} FROM llama_requests WITH NO DATA
+    SELECT ' '::text AS kind, {COLUMNS} FROM llama_requests WITH NO DATA
 """
-_COPY = f"COPY llama_requests_batch (kind, {_COLUMNS}) FROM STDIN"
+_COPY = f"COPY llama_requests_batch (kind, {COLUMNS}) FROM STDIN"
 _INSERT = f"""
-    INSERT INTO llama_requests ({_COLUMNS}) SELECT {_COLUMNS} FROM llama_requests_batch
+    INSERT INTO llama_requests ({COLUMNS}) SELECT {COLUMNS} FROM llama_requests_batch
     WHERE kind = %s ON CONFLICT (id) DO NOTHING
 """
 _TOUCH_KEYS = """
@@ -64,77 +58,6 @@ _HISTORY = """
           AND NOT created_at BETWEEN to_timestamp(%(started)s) AND to_timestamp(%(now)s)
     ) AS ages GROUP BY floor(age / %(window_s)s * 4096) ORDER BY 1 DESC
 """
-
-
-@dataclass(kw_only=True, slots=True)
-class RequestRecord:
-    """What is known of one request. Sizes are bytes of bodies without transfer coding."""
-
-    created_at: float
-    """Arrival, Unix time."""
-    username: str
-    user_id: int
-    key_id: int
-    method: str
-    path: str
-    id: UUID = field(default_factory=new_request_id)
-    model: str | None = None
-    status_code: int | None = None
-    latency_ms: float | None = None
-    ttft_ms: float | None = None
-    queue_ms: float | None = None
-    request_bytes: int = 0
-    response_bytes: int = 0
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
-    stream: bool = False
-    admitted: bool = False
-    count: int = 1
-    error: str | None = None
-
-    def line(self, kind: str) -> bytes:
-        """The record as a line of COPY's text format, before it the line's kind."""
-        return (
-            "\t".join(
-                (
-                    kind,
-                    self.id.hex,
-                    datetime.fromtimestamp(self.created_at, UTC).isoformat(),
-                    _text(self.username),
-                    str(self.user_id),
-                    str(self.key_id),
-                    _text(self.method),
-                    _text(self.path),
-                    _text(self.model),
-                    _number(self.status_code),
-                    _number(self.latency_ms),
-                    _number(self.ttft_ms),
-                    _number(self.queue_ms),
-                    str(self.request_bytes),
-                    str(self.response_bytes),
-                    _number(self.prompt_tokens),
-                    _number(self.completion_tokens),
-                    "t" if self.stream else "f",
-                    "t" if self.admitted else "f",
-                    str(self.count),
-                    _text(self.error),
-                )
-            )
-            + "\n"
-        ).encode("utf-8", "replace")
-
-
-_ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r", "\0": ""})
-
-
-def _text(value: str | None) -> str:
-    return "\\N" if value is None else value.translate(_ESCAPES)
-
-
-def _number(value: float | None) -> str:
-    if value is None:
-        return "\\N"
-    return f"{value:.3f}" if isinstance(value, float) else str(value)
 
 
 ADMISSION, END = "A", "E"

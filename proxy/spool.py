@@ -92,11 +92,19 @@ class Spool:
         self._current.append(line)
 
     def rotate(self, still_open: Iterable[bytes]) -> None:
-        """Begin a new file with these lines, the admissions that have no end yet."""
-        full, self._current = self._current, self._new_file()
-        if carried := b"".join(still_open):
-            self._current.append(carried)
-        self.pending.append(full)
+        """Begin a new file with these lines, the admissions that have no end yet.
+
+        OSError, and nothing has changed, when the disk is full.
+        """
+        new = self._new_file()
+        try:
+            if carried := b"".join(still_open):
+                new.append(carried)
+        except OSError:
+            new.remove()
+            raise
+        self.pending.append(self._current)
+        self._current = new
 
     def leftovers(self) -> Iterator[SpoolFile]:
         """The files of processes that have died, oldest first."""

@@ -13,7 +13,7 @@ LAYERS = [
     {"app"},
     {"handler", "health"},
     {"auth", "windows", "relay", "request_log", "running"},
-    {"users", "reports", "db", "spool", "principal", "usage"},
+    {"users", "reports", "db", "spool", "record", "principal", "usage"},
     {"config", "errors", "keys", "ids", "logs"},
 ]
 PACKAGE = Path(proxy.__file__).parent

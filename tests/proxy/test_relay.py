@@ -304,6 +304,23 @@ async def test_an_engine_s_refusal_is_passed_on(
     assert (row["status_code"], row["admitted"]) == (400, True)
 
 
+async def test_an_engine_that_refuses_our_key_is_not_the_user_s_fault(
+    proxy: RunningProxy, upstream: FakeUpstream, key: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A 502 to the user, whose key is good; the log names the setting."""
+
+    async def refuse(_: web.Request) -> web.StreamResponse:
+        return web.json_response({"detail": "Invalid API key"}, status=401)
+
+    upstream.behaviour = refuse
+    async with proxy.chat(key) as response:
+        assert response.status == 502
+        assert (await response.json())["error"]["code"] == "upstream_error"
+    assert "LLAMA_SERVER_API_KEY" in caplog.text
+    (row,) = await proxy.rows(1)
+    assert (row["status_code"], row["error"]) == (502, "upstream_error")
+
+
 async def test_an_http_1_0_client_gets_a_whole_stream(
     proxy: RunningProxy, upstream: FakeUpstream, key: str
 ) -> None:

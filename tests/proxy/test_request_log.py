@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import time
 from pathlib import Path
 
@@ -9,8 +10,9 @@ import psycopg
 import pytest
 from psycopg_pool import AsyncConnectionPool
 
-from proxy.request_log import RequestLog, RequestRecord
-from proxy.spool import Spool
+from proxy.record import RequestRecord
+from proxy.request_log import RequestLog
+from proxy.spool import Spool, SpoolFile
 
 
 def record(**fields: object) -> RequestRecord:
@@ -149,3 +151,24 @@ async def test_history_counts_what_was_admitted_within_the_window(
         history = await log.history(username="alice", user_id=1, window_s=60)
         await log.close()
     assert [(round(age, -1), count) for age, count in history] == [(50, 1), (10, 1)]
+
+
+def test_a_full_disk_at_a_new_file_changes_nothing(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file in use stays in use, and the new one is gone: no line is looked for in the wrong one."""
+    spool = Spool(directory / "spool")
+    spool.append(b"E\tone\n")
+    before = spool.current
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(SpoolFile, "append", full)
+        with pytest.raises(OSError, match="No space"):
+            spool.rotate([b"A\tstill open\n"])
+    assert spool.current is before
+    assert spool.pending == []
+    assert list((directory / "spool").iterdir()) == [before.path]
+    spool.close()
