@@ -40,15 +40,7 @@ async def serve(settings: ProxySettings) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    runner = web.AppRunner(
-        create_app(settings),
-        handler_cancellation=True,
-        access_log=None,
-        keepalive_timeout=KEEPALIVE_S,
-        # aiohttp waits so long twice over, and for ever when told 0.
-        shutdown_timeout=max(settings.drain_s / 2, 0.01),
-        auto_decompress=False,
-    )
+    runner = create_runner(settings)
     try:
         await runner.setup()
     except OSError as error:
@@ -64,6 +56,19 @@ async def serve(settings: ProxySettings) -> None:
     finally:
         await runner.cleanup()
     logger.info("stopped")
+
+
+def create_runner(settings: ProxySettings) -> web.AppRunner:
+    """The application with all that the server around it must be told."""
+    return web.AppRunner(
+        create_app(settings),
+        handler_cancellation=True,
+        access_log=None,
+        keepalive_timeout=KEEPALIVE_S,
+        # aiohttp waits so long twice over, and for ever when told 0.
+        shutdown_timeout=max(settings.drain_s / 2, 0.01),
+        auto_decompress=False,
+    )
 
 
 def _listener(settings: ProxySettings) -> socket.socket:

@@ -137,7 +137,7 @@ print_summary() {
   [ "$LOCAL_SERVER" = 0 ] || printf 'model   %s\n' "$(cat "$DATA_DIR/model")"
   printf 'server  %s/v1   (its key: LLAMA_SERVER_API_KEY in runtime/config.env)\n' "$BACKEND_URL"
   if [ "$PROXY" = 1 ]; then
-    proxy="$(py -c 'from runtime import config, readiness; print(readiness.proxy_url(config.load()))')"
+    proxy="$(py -m runtime.config get proxy_url)"
     printf 'proxy   %s/v1   (a key for each user)\n' "$proxy"
     printf 'users   ./bin/user_management_cli.sh create-user --username alice\n'
   fi

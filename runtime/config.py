@@ -264,10 +264,14 @@ class Config:
 
     @property
     def server_url(self) -> str:
-        """The local model server's URL."""
-        host = self.text("LLAMA_SERVER_HOST")
-        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104  (a name, not a bind)
-        return f"http://{bracketed(host)}:{self.text('LLAMA_SERVER_PORT')}"
+        """The local model server's URL, as seen from this machine."""
+        return f"http://{_reachable(self.text('LLAMA_SERVER_HOST'))}:{self.text('LLAMA_SERVER_PORT')}"
+
+    @property
+    def proxy_url(self) -> str:
+        """The proxy's URL, as seen from this machine."""
+        scheme = "https" if self.text("LLAMA_PROXY_TLS_CERT") else "http"
+        return f"{scheme}://{_reachable(self.text('LLAMA_PROXY_HOST'))}:{self.text('LLAMA_PROXY_PORT')}"
 
     @property
     def backend_url(self) -> str:
@@ -311,6 +315,11 @@ class Config:
             ) from None
         except OSError as error:
             raise ConfigError([f"{self.embedded_url_file}: {error.strerror}"]) from error
+
+
+def _reachable(host: str) -> str:
+    """Where to connect to what listens on `host`, as it stands in a URL."""
+    return bracketed({"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host))  # noqa: S104 - not bound
 
 
 def bracketed(host: str) -> str:

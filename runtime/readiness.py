@@ -11,17 +11,9 @@ import urllib.request
 
 import psycopg
 
-from runtime.config import Config, ConfigError, bracketed
+from runtime.config import Config, ConfigError
 
 TIMEOUT_S = 3
-
-
-def proxy_url(config: Config) -> str:
-    """The proxy's URL as seen from this machine."""
-    host = config.text("LLAMA_PROXY_HOST")
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - not bound here
-    scheme = "https" if config.text("LLAMA_PROXY_TLS_CERT") else "http"
-    return f"{scheme}://{bracketed(host)}:{config.text('LLAMA_PROXY_PORT')}"
 
 
 def check(config: Config, name: str) -> str:
@@ -30,7 +22,7 @@ def check(config: Config, name: str) -> str:
         return _check_postgres(config)
     if name == "server":
         return _check_url(config.backend_url + "/health", is_ours=config.uses_local_server)
-    return _check_url(proxy_url(config) + "/healthz", is_ours=True)
+    return _check_url(config.proxy_url + "/healthz", is_ours=True)
 
 
 def _check_postgres(config: Config) -> str:

@@ -132,7 +132,7 @@ def report(config: Config) -> dict[str, object]:
         "running": any(part.pid or part.state == "unsupervised" for part in parts),
         "model": str(last) if last else None,
         "server_url": config.backend_url,
-        "proxy_url": readiness.proxy_url(config) if config.switch("LLAMA_PROXY_ENABLED") else None,
+        "proxy_url": config.proxy_url if config.switch("LLAMA_PROXY_ENABLED") else None,
         "processes": [asdict(part) for part in parts],
     }
 

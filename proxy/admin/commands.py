@@ -13,7 +13,6 @@ from proxy import db, keys, reports, users
 from proxy.admin.output import Answer, table, time_text
 from proxy.users import IssuedKey, User, UserError
 from runtime.config import Config
-from runtime.readiness import proxy_url
 
 Command = Callable[[Connection, Config, Namespace], Answer]
 
@@ -67,7 +66,7 @@ def _replaced(issued: IssuedKey, user: User) -> list[users.Key]:
 def _key_answer(
     issued: IssuedKey, user: User, config: Config, arguments: Namespace, lines: list[str]
 ) -> Answer:
-    url = proxy_url(config) + "/v1"
+    url = config.proxy_url + "/v1"
     data = {
         "username": user.username,
         "key": issued.key,

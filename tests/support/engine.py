@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -15,17 +14,11 @@ from urllib.request import urlopen
 
 from tests.support.wait import wait_until
 
+from tests.support.process import free_port
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 API_KEY = "test-engine-key"
 START_SECONDS = 60
-
-
-def free_port() -> int:
-    """A TCP port of 127.0.0.1 that nobody uses now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def copy_runtime(root: Path) -> Path:

@@ -12,8 +12,9 @@ import aiohttp
 import psycopg
 from aiohttp import web
 
-from proxy.app import RUNNING, create_app
+from proxy.app import RUNNING
 from proxy.config import ProxySettings
+from proxy.server import create_runner
 from tests.support.wait import until
 
 
@@ -81,20 +82,13 @@ def settings_for(
 @asynccontextmanager
 async def running_proxy(settings: ProxySettings) -> AsyncIterator[RunningProxy]:
     """A proxy on a free port for as long as the context lasts."""
-    app = create_app(settings)
-    runner = web.AppRunner(
-        app,
-        handler_cancellation=True,
-        access_log=None,
-        shutdown_timeout=settings.drain_s,
-        auto_decompress=False,
-    )
+    runner = create_runner(settings)
     await runner.setup()
     try:
         site = web.TCPSite(runner, settings.host, 0)
         await site.start()
         url = f"http://{settings.host}:{runner.addresses[0][1]}"
         async with aiohttp.ClientSession() as client:
-            yield RunningProxy(url, settings, client, app)
+            yield RunningProxy(url, settings, client, runner.app)
     finally:
         await runner.cleanup()
