@@ -12,9 +12,8 @@ from typing import IO
 from urllib.error import HTTPError, URLError
 from urllib.request import urlopen
 
-from tests.support.wait import wait_until
-
 from tests.support.process import free_port
+from tests.support.wait import wait_until
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 API_KEY = "test-engine-key"
