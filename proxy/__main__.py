@@ -10,7 +10,8 @@ import uvloop
 from proxy import logs
 from proxy.config import ProxySettings
 from proxy.server import StartError, serve
-from runtime.config import ConfigError, load
+from runtime.config import load
+from runtime.env_file import ConfigError
 
 
 def main() -> int:

@@ -2,7 +2,7 @@
 # Summary: What the shell scripts share: messages, checks, the reading of KEY=VALUE files, the paths.
 #
 # To be sourced. Sets ROOT, the checkout; `load_paths` sets the other paths.
-# Owns the shell's side of the configuration files' form: `parse_env` in runtime/config.py reads the
+# Owns the shell's side of the configuration files' form: `parse_env` in runtime/env_file.py reads the
 # same strict subset, and tests/runtime/test_config.py puts one set of cases to both.
 
 # Never taken from the environment: one checkout's console may run another's (the tests do).

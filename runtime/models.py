@@ -20,7 +20,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from runtime.config import Config, ConfigError, load
+from runtime.config import Config, load
+from runtime.env_file import ConfigError
 from runtime.gguf_header import GGUFError, Header, read_header
 
 SHARD = re.compile(r"(.+)-(\d{5})-of-(\d{5})\.gguf", re.IGNORECASE)

@@ -11,7 +11,8 @@ import urllib.request
 
 import psycopg
 
-from runtime.config import Config, ConfigError
+from runtime.config import Config
+from runtime.env_file import ConfigError
 
 TIMEOUT_S = 3
 

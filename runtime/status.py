@@ -15,7 +15,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from runtime import models, readiness
-from runtime.config import Config, ConfigError, load
+from runtime.config import Config, load
+from runtime.env_file import ConfigError
 from runtime.supervision import PROGRAMS, NotRunningError, Supervisor, restarts
 
 EXIT_NOT_RUNNING = 3

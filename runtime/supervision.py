@@ -27,7 +27,8 @@ from supervisor.states import RUNNING_STATES, ProcessStates, getProcessStateDesc
 from supervisor.xmlrpc import Faults, SupervisorTransport
 
 from runtime import ports, readiness
-from runtime.config import Config, ConfigError, load
+from runtime.config import Config, load
+from runtime.env_file import ConfigError
 
 PROGRAMS = ("postgres", "server", "proxy")
 """In the order they start; they stop in the reverse."""

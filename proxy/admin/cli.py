@@ -17,7 +17,7 @@ from proxy.admin.output import to_json
 from proxy.db import SchemaError, check_schema
 from proxy.users import UserError
 from runtime import config as configuration
-from runtime.config import ConfigError
+from runtime.env_file import ConfigError
 
 
 def main(argv: list[str]) -> int:

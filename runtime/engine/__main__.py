@@ -20,9 +20,10 @@ from typing import Never
 import uvicorn
 
 from runtime import models, ports
-from runtime.config import Config, ConfigError, bracketed, load
+from runtime.config import Config, bracketed, load
 from runtime.engine.app import Engine, LoadError
 from runtime.engine.settings import EngineSettings
+from runtime.env_file import ConfigError
 
 SHUTDOWN_SECONDS = 5
 """How long requests may go on after SIGTERM. Streams are ended at once by the stock app."""

@@ -11,9 +11,10 @@ import pytest
 import yaml
 
 from runtime import config
+from runtime.env_file import parse_env
 from tests.support.postgres import ROOT, TcpPostgres
 
-EXAMPLE = config.parse_env((ROOT / ".env.example").read_text(), where=".env.example")
+EXAMPLE = parse_env((ROOT / ".env.example").read_text(), where=".env.example")
 
 
 @pytest.fixture(scope="module")

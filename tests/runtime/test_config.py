@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from runtime.config import ROOT, ConfigError, load, parse_env
+from runtime.config import ROOT, load
+from runtime.env_file import ConfigError, parse_env
 
 GOOD = {
     "bare": ("LLAMA_A=1", {"LLAMA_A": "1"}),

@@ -6,7 +6,8 @@ import re
 
 import pytest
 
-from runtime.config import KEYS, ROOT, parse_env
+from runtime.config import KEYS, ROOT
+from runtime.env_file import parse_env
 
 EXAMPLE = ROOT / "runtime" / "config.env.example"
 SETTING = re.compile(r"#([A-Z][A-Z0-9_]*=.*)")

@@ -17,7 +17,8 @@ from pathlib import Path
 
 import pytest
 
-from runtime.config import KEYS, ROOT, load, parse_env
+from runtime.config import KEYS, ROOT, load
+from runtime.env_file import parse_env
 from tests.support.appliance import copy_tree
 
 TOOLS = "bash cat cksum date dd dirname grep ln ls mkdir mv readlink rm sed sleep tail tr uname".split()
