@@ -90,7 +90,7 @@ def _key_answer(
         f"  curl {url}/chat/completions \\",
         f'    -H "Authorization: Bearer {issued.key}" \\',
         '    -H "Content-Type: application/json" \\',
-        """    -d '{"messages": [{"role": "user", "content": "Hello!"}]}'""",
+        """    -d '{"messages": [{"role": "user", "content": "Hello!"}], "max_tokens": 64}'""",
     ]
     return Answer(data=data, text="\n".join(lines))
 

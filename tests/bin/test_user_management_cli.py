@@ -51,7 +51,7 @@ Try it:
   curl http://127.0.0.1:8765/v1/chat/completions \\
     -H "Authorization: Bearer KEY" \\
     -H "Content-Type: application/json" \\
-    -d '{"messages": [{"role": "user", "content": "Hello!"}]}'
+    -d '{"messages": [{"role": "user", "content": "Hello!"}], "max_tokens": 64}'
 """
     )
     (key,) = set(re.findall(r"lsk_\w{50}", text))
