@@ -22,6 +22,10 @@ main() {
   local root command="${1-}"
   root="$(checkout "${BASH_SOURCE[0]}")"
   [ $# -eq 0 ] || shift
+  case "$command:${1-}" in
+    test:*) ;; # pytest has a --help of its own
+    [a-z]*:-h | [a-z]*:--help) set -- "$command" && command='help' ;;
+  esac
   case "$command" in
     -h | --help) command='help' ;;
     '' | *[!a-z]*) ;;

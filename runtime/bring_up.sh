@@ -33,6 +33,8 @@ clean_up() {
   local status=$?
   trap '' INT TERM
   [ -z "$CHILD" ] || kill "$CHILD" 2>/dev/null || :
+  # Until it has ended, what it says last must not come between the lines that follow.
+  [ -z "$CHILD" ] || wait "$CHILD" 2>/dev/null || :
   case "$BEGUN" in
     '') ;;
     *supervisord*)
@@ -124,10 +126,16 @@ remember_model() (
   mv -f "$DATA_DIR/model.$$" "$DATA_DIR/model"
 )
 
-# wait_for NAME SECONDS: if it is one that we run.
+# wait_for NAME SECONDS: if it is one that we run. In the background, as `install` is: a model may
+# load for minutes, and a stop must not wait for that.
 wait_for() {
+  local status=0
   case " $WANTED " in *" $1 "*) ;; *) return 0 ;; esac
-  supervision wait "$1" "$2" && return 0
+  (cd "$ROOT" && exec "$PYTHON_BIN" -m runtime.supervision wait "$1" "$2") &
+  CHILD=$!
+  wait "$CHILD" || status=$?
+  CHILD=''
+  [ "$status" -ne 0 ] || return 0
   show_log "$1"
   exit 1
 }

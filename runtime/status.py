@@ -30,7 +30,8 @@ class Part:
     name: str
     state: str
     """supervisord's word for it, but `running` as soon as it does its work; `external` where it is not
-    ours to run, `disabled` where off, `unsupervised` where something answers without supervisord."""
+    ours to run, `disabled` where off, `unwanted` where it runs all the same, `unsupervised` where
+    something answers without supervisord."""
     pid: int | None = None
     uptime_seconds: int | None = None
     memory_bytes: int | None = None
@@ -89,7 +90,7 @@ def _not_ours(config: Config, name: str) -> str:
 def _part(config: Config, supervisor: Supervisor, name: str, table: dict[int, tuple[int, int]]) -> Part:
     state = _not_ours(config, name)
     if state == "disabled":
-        return Part(name=name, state=state)
+        return _disabled_part(supervisor, name)
     health = readiness.check(config, name) or "ok"
     if state:
         return Part(name=name, state=state, health=health)
@@ -109,6 +110,19 @@ def _part(config: Config, supervisor: Supervisor, name: str, table: dict[int, tu
         memory_bytes=resident_bytes(program.pid, table),
         restarts=restarts(config, name),
         health=health,
+    )
+
+
+def _disabled_part(supervisor: Supervisor, name: str) -> Part:
+    """What the configuration has off; it may have been on when the appliance was started."""
+    try:
+        pid = supervisor.program(name).pid
+    except NotRunningError:
+        pid = 0
+    if not pid:
+        return Part(name=name, state="disabled")
+    return Part(
+        name=name, state="unwanted", pid=pid, health="the configuration has it off: ./console.sh restart"
     )
 
 

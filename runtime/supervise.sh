@@ -19,12 +19,24 @@ init_supervision() {
 }
 
 make_dirs() {
+  [ -n "${LLAMASERVE_LENIENT:-}" ] || refuse_foreign
   (umask 077 && mkdir -p "$RUN_DIR" "$LOG_DIR") || die "cannot write in $ROOT/runtime"
   local dir
   dir="$(dirname "$CONTROL")"
   [ -d "$dir" ] || mkdir -m 700 "$dir"
-  [ ! -L "$dir" ] && [ -O "$dir" ] || die "$dir, meant for the control socket, belongs to another user"
+  [ -n "${LLAMASERVE_LENIENT:-}" ] || { [ ! -L "$dir" ] && [ -O "$dir" ]; } ||
+    die "$dir, meant for the control socket, belongs to another user"
   chmod 700 "$RUN_DIR" "$LOG_DIR" "$dir"
+}
+
+# Files of root's in a user's appliance lock that user out, and the control socket may be elsewhere.
+# To stop it is allowed.
+refuse_foreign() {
+  local owner
+  [ -e "$RUN_DIR" ] && [ ! -O "$RUN_DIR" ] || return 0
+  read -r _ _ owner _ <<<"$(ls -ld "$RUN_DIR")"
+  die "this appliance is $owner's, and you are $(id -un)" "sudo -u '$owner' ./console.sh …" \
+    "or, to take it over: ./console.sh stop, then chown -R '$(id -un)' '$ROOT/runtime'"
 }
 
 # py ARGUMENT…: the environment's Python, in the checkout, with its path in the right place.

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import http.client
 import os
+import signal
 import socket
 import sys
 import time
@@ -237,6 +238,8 @@ def main(arguments: list[str]) -> int:
             case ["pause", name]:
                 supervisor.stop(name, keep_port=True)
             case ["wait", name, seconds]:
+                # An exit like any other, which leaves no half-written line on the terminal.
+                signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
                 problems = [wait_ready(supervisor, load(), name, float(seconds))]
             case ["ports", *names]:
                 problems = check_ports(load(), names)

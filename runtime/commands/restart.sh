@@ -51,7 +51,6 @@ proxy_settings_changed() {
 }
 
 restart_part() {
-  supervisord_runs || die 'the appliance does not run' './console.sh start starts it'
   case " $WANTED " in *" $PART "*) ;; *) die "the configuration has no $PART to run here" ;; esac
   if [ "$PART" = proxy ] && proxy_settings_changed; then
     say "the proxy's address or drain has changed: restarting everything"
@@ -78,6 +77,8 @@ main() {
   trap 'exit 130' INT
   trap 'exit 143' TERM
   take_lock "$RUN_DIR/lock" restart
+  # Before anything is installed for it.
+  [ -z "$PART" ] || supervisord_runs || die 'the appliance does not run' './console.sh start starts it'
   install
   py -m runtime.config check
   read_config

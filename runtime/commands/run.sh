@@ -16,12 +16,17 @@ TAILS=''
 STARTER=''
 STOPPING=''
 
+# Line by line: mawk, which is many a system's awk, waits for a full block.
+name_lines() {
+  local line
+  while IFS= read -r line; do printf '%s: %s\n' "$1" "$line"; done
+}
+
 follow_logs() {
   local name
   for name in postgres server proxy; do
     (umask 077 && : >>"$LOG_DIR/$name.log")
-    tail -n 0 -F "$LOG_DIR/$name.log" 2>/dev/null \
-      > >(awk -v name="$name" '{ print name ": " $0; fflush() }') &
+    tail -n 0 -F "$LOG_DIR/$name.log" 2>/dev/null > >(name_lines "$name") &
     TAILS="$TAILS $!"
   done
 }

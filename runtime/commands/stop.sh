@@ -2,8 +2,8 @@
 # Summary: Stop the appliance: the proxy, when its requests have ended, then the server, then Postgres
 # Usage: ./console.sh stop
 #
-# Leaves nothing behind, also where supervisord was killed; a start that is under way is ended. To
-# stop what does not run is no error.
+# Leaves nothing behind, also where supervisord was killed; a start or restart that is under way
+# is ended. To stop what does not run is no error.
 set -euo pipefail
 
 # shellcheck source=runtime/lib.sh
@@ -21,7 +21,7 @@ main() {
   make_dirs
   holder="$(lock_holder "$RUN_DIR/lock")"
   case "$holder" in
-    *:start) kill "${holder%%:*}" 2>/dev/null || : ;;
+    *:start | *:restart) kill "${holder%%:*}" 2>/dev/null || : ;;
   esac
   trap 'release_lock "$RUN_DIR/lock"' EXIT
   take_lock "$RUN_DIR/lock" stop

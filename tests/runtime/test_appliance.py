@@ -235,6 +235,19 @@ def test_restart_applies_a_changed_address(appliance: Appliance) -> None:
     assert appliance.until_well()["proxy_url"].endswith(f":{port}")
 
 
+def test_status_tells_what_runs_although_it_is_off(appliance: Appliance) -> None:
+    """A proxy that the configuration has off since serves until a restart: not all is well."""
+    appliance.configure(LLAMA_PROXY_ENABLED="0")
+    try:
+        status = appliance.status()
+    finally:
+        appliance.configure(LLAMA_PROXY_ENABLED="1")
+    assert not status["ok"]
+    assert status["processes"]["proxy"]["state"] == "unwanted"
+    assert "./console.sh restart" in status["processes"]["proxy"]["health"]
+    assert appliance.status()["ok"]
+
+
 def test_logs_show_each_part(appliance: Appliance) -> None:
     """All of them, or one."""
     for name, word in (("server", "tiny.gguf"), ("proxy", "listening"), ("postgres", "database system")):

@@ -57,6 +57,12 @@ def test_the_usual_options_for_help_work(option: str) -> None:
     assert console(option).stdout == console("help").stdout
 
 
+@pytest.mark.parametrize("command", [name for name in COMMANDS if name != "test"])
+def test_a_command_s_own_help_option_works(command: str) -> None:
+    """`start --help` is `help start`; only `test` passes it on, to pytest."""
+    assert console(command, "--help").stdout == console("help", command).stdout
+
+
 @pytest.mark.parametrize("command", ["nonsense", "../lib", "start.sh", "START", "-x", "st art"])
 def test_an_unknown_command_is_refused_with_the_usage(command: str) -> None:
     """Named, with the usage on stderr, and 2 as the exit status."""

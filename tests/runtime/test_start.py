@@ -8,6 +8,7 @@ import signal
 import socket
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -186,14 +187,43 @@ def test_another_engine_and_another_postgres(engine_url: str) -> None:
 def test_run_stays_in_the_foreground_until_a_signal(
     appliance: Appliance, number: signal.Signals
 ) -> None:
-    """The logs go to stdout; a signal stops everything, and that is a good end."""
+    """The logs go to stdout as they come; a signal stops everything, and that is a good end."""
     process = appliance.popen("run", start_new_session=True)
+    assert process.stdout is not None
+    descriptor, shown = process.stdout.fileno(), bytearray()
+    os.set_blocking(descriptor, False)
+
+    def shows_the_log() -> bool:
+        with suppress(BlockingIOError):
+            shown.extend(os.read(descriptor, 65536))
+        return any(line.startswith(b"server: ") and b"ready" in line for line in shown.splitlines())
+
+    wait_until(shows_the_log, "the server's log on stdout")
     wait_until(lambda: appliance.status()["ok"], "the appliance to be up")
     process.send_signal(number)
-    output, errors = process.communicate(timeout=60)
+    errors = process.communicate(timeout=60)[1]
     assert process.returncode == 0, errors
-    assert any(line.startswith("server: ") and "ready" in line for line in output.splitlines())
     assert appliance.leftovers() == []
+
+
+@pytest.mark.parametrize("command", ["start", "restart", "run"])
+def test_a_stop_does_not_wait_for_a_model_that_loads(appliance: Appliance, command: str) -> None:
+    """What is under way ends at once, and nothing is left, however long the model would take."""
+    engine = appliance.root / "runtime/engine/__main__.py"
+    text = engine.read_text()
+    engine.write_text("import time\n\ntime.sleep(600)\n")
+    try:
+        under_way = appliance.popen(command)
+        wait_until(
+            lambda: any("-m runtime.engine" in line for line in appliance.leftovers()),
+            "the engine to be started",
+        )
+        appliance.stop()
+        under_way.communicate(timeout=30)
+        assert under_way.returncode == 128 + signal.SIGTERM
+        assert appliance.leftovers() == []
+    finally:
+        engine.write_text(text)
 
 
 def test_run_fails_where_start_does(appliance: Appliance) -> None:
@@ -219,3 +249,27 @@ def test_status_of_what_does_not_run(appliance: Appliance) -> None:
     done = appliance.console("status", "--json")
     assert done.returncode == 3
     assert json.loads(done.stdout)["running"] is False
+
+
+@pytest.mark.parametrize("part", ["server", "proxy", "postgres"])
+def test_restart_of_a_part_needs_a_running_appliance(appliance: Appliance, part: str) -> None:
+    """It says so, and how to start it."""
+    done = appliance.console("restart", part)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: the appliance does not run\n")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
+@pytest.mark.parametrize("command", ["start", "restart", "run"])
+def test_root_does_not_meddle_with_a_users_appliance(appliance: Appliance, command: str) -> None:
+    """Files of root's would lock its owner out; to stop it is allowed."""
+    run_dir = appliance.root / "runtime/run"
+    run_dir.mkdir(exist_ok=True)
+    os.chown(run_dir, 65534, 65534)
+    try:
+        done = appliance.console(command)
+        assert done.returncode == 1
+        assert "this appliance is nobody's, and you are root" in done.stderr
+        appliance.stop()
+    finally:
+        os.chown(run_dir, 0, 0)
