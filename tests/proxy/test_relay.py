@@ -393,3 +393,21 @@ async def test_a_body_that_stops_coming_is_a_408(
     assert upstream.received == []
     (row,) = await proxy.rows(1)
     assert (row["status_code"], row["error"]) == (408, "request_timeout")
+
+
+async def test_a_connection_to_the_engine_serves_many_requests(
+    proxy: RunningProxy, upstream: FakeUpstream, key: str
+) -> None:
+    """Plain answers and whole streams give it back; only one that was broken off costs a new one."""
+    ports = set()
+
+    async def note_port(request: web.Request) -> web.StreamResponse:
+        assert request.transport is not None
+        ports.add(request.transport.get_extra_info("peername")[1])
+        return await upstream.stream(request)
+
+    upstream.behaviour = note_port
+    for _ in range(3):
+        async with proxy.chat(key, stream=True) as response:
+            await response.read()
+    assert len(ports) == 1
