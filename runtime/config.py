@@ -92,6 +92,15 @@ def _http_url(value: str) -> str:
     return value.rstrip("/")
 
 
+def _origins(value: str) -> str:
+    for origin in value.split():
+        if origin != "*" and not re.fullmatch(r"https?://[A-Za-z0-9.:\[\]-]+", origin):
+            raise ValueError(
+                "must be origins such as https://chat.example.org with blanks between, or *"
+            )
+    return value
+
+
 def _postgres_url(value: str) -> str:
     if not value.startswith(("postgresql://", "postgres://")):
         raise ValueError("must be a URL such as postgresql://USER:PASSWORD@HOST:5432/DATABASE")
@@ -123,8 +132,16 @@ KEYS: dict[str, Key] = {
         Key(name="LLAMA_SERVER_FLASH_ATTN", default="0", parse=_switch),
         Key(name="LLAMA_SERVER_USE_MMAP", default="1", parse=_switch),
         Key(name="LLAMA_SERVER_USE_MLOCK", default="0", parse=_switch),
-        Key(name="LLAMA_SERVER_LOGPROBS", default="0", parse=_switch),
         Key(name="LLAMA_SERVER_VERBOSE", default="0", parse=_switch),
+        Key(name="LLAMA_SERVER_MAX_TOKENS", default="1024", parse=_integer(1, 2**24)),
+        Key(name="LLAMA_SERVER_ANY_MODEL", default="0", parse=_switch),
+        Key(name="LLAMA_SERVER_CACHE_BYTES", default="1073741824", parse=_integer(0, 2**46)),
+        Key(name="LLAMA_SERVER_MAX_BODY_BYTES", default="16777216", parse=_integer(1024, 2**31)),
+        Key(name="LLAMA_SERVER_REQUEST_SECONDS", default="600", parse=_seconds(0.1, 86_400)),
+        Key(name="LLAMA_SERVER_STALL_SECONDS", default="60", parse=_seconds(1, 86_400)),
+        Key(name="LLAMA_SERVER_HANG_SECONDS", default="300", parse=_seconds(1, 86_400)),
+        Key(name="LLAMA_SERVER_STOP_SECONDS", default="5", parse=_seconds(0, 3600)),
+        Key(name="LLAMA_SERVER_CORS_ORIGINS", default="", parse=_origins),
         Key(name="LLAMA_SERVER_START_SECONDS", default="600", parse=_seconds(1, 86_400)),
         Key(name="LLAMA_SERVER_BACKEND_URL", default="", parse=_http_url),
         Key(name="LLAMA_SERVER_DATABASE_URL", default="", parse=_postgres_url, secret=True),

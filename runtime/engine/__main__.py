@@ -8,13 +8,16 @@ SIGTERM; 1, with the reason as the last line, when the configuration, the model 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import logging
+import math
 import os
 import signal
 import socket
 import sys
 import threading
 import time
+from types import FrameType
 from typing import Never
 
 import uvicorn
@@ -22,11 +25,8 @@ import uvicorn
 from runtime import models, ports
 from runtime.config import Config, bracketed, load
 from runtime.engine.app import Engine, LoadError
-from runtime.engine.settings import EngineSettings
+from runtime.engine.settings import THREAD_STACK_BYTES, EngineSettings
 from runtime.env_file import ConfigError
-
-SHUTDOWN_SECONDS = 5
-"""How long requests may go on after SIGTERM. Streams are ended at once by the stock app."""
 
 logger = logging.getLogger("engine")
 
@@ -52,16 +52,19 @@ def _serve(settings: EngineSettings, listener: socket.socket) -> int:
     logger.info("loading %s, listening on %s", settings.model_path, url)
     if not settings.api_key:
         logger.warning("LLAMA_SERVER_API_KEY is not set: whoever reaches %s may use it", url)
+    threading.stack_size(THREAD_STACK_BYTES)
     engine = Engine(settings)
-    server = uvicorn.Server(
+    server = _Server(
+        engine,
         uvicorn.Config(
             engine,
             lifespan="off",
             log_config=None,
             access_log=False,
             server_header=False,
-            timeout_graceful_shutdown=SHUTDOWN_SECONDS,
-        )
+            ws="none",
+            timeout_graceful_shutdown=math.ceil(settings.stop_s),
+        ),
     )
     failures: list[str] = []
     threading.Thread(target=_load, args=(engine, server, settings, failures), daemon=True).start()
@@ -69,6 +72,22 @@ def _serve(settings: EngineSettings, listener: socket.socket) -> int:
     for failure in failures:
         logger.error("%s", failure)
     return 1
+
+
+class _Server(uvicorn.Server):
+    """uvicorn, with the engine's watchdog beside it and its answers ended first when it stops."""
+
+    def __init__(self, engine: Engine, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self._engine = engine
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._watching = asyncio.create_task(self._engine.watch())
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        super().handle_exit(sig, frame)
+        self._engine.stop()
 
 
 def _parse(arguments: list[str]) -> argparse.Namespace:

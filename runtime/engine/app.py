@@ -1,24 +1,30 @@
-"""The engine as one ASGI app: health, "still loading", our guards, and llama_cpp.server's app inside.
+"""The engine as one ASGI app: health, "still loading", and the API round llama_cpp.server's app.
 
-The order, from the outside: `Engine` answers /health and, until the model is loaded, everything else
-with a 503; then come the layers of `_guarded`; then the stock app. A new guard is a layer, or a
-rule for the body, and is added in `_guarded`.
+From the outside to the inside: `Engine` answers /health and, until the model is loaded, everything else
+with a 503; CORS, if configured; `Front` (ids, errors); `KeyCheck`; `Routes`; and, for what the model is
+to answer, `Exchange` and the stock app. A new path is a line in `Routes`' table.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+import sys
 from typing import TYPE_CHECKING
 
-from runtime.engine.guards import BodyRules, Rule, name_model, refuse_logprobs
+from starlette.middleware.cors import CORSMiddleware
+
+from runtime.engine import errors
+from runtime.engine.front import Front, KeyCheck
+from runtime.engine.metrics import Metrics
+from runtime.engine.progress import TICK_S, Watchdog
 from runtime.engine.settings import EngineSettings
-from runtime.engine.wire import App, Message, Receive, Refusal, Send, send_json, send_refusal
+from runtime.engine.wire import App, Receive, Scope, Send, send_bytes, send_refusal
 
 if TYPE_CHECKING:
+    from runtime.engine.llama import GuardedLlama
     from runtime.engine.llama_log import LlamaLog
 
 HEALTH = "/health"
-RETRY_AFTER_S = 5
 
 
 class LoadError(Exception):
@@ -30,8 +36,12 @@ class Engine:
 
     def __init__(self, settings: EngineSettings) -> None:
         self._settings = settings
+        self._metrics = Metrics()
         self._app: App | None = None
+        self._llama: GuardedLlama | None = None
         self._log: LlamaLog | None = None
+        self._stopping = False
+        self._watchdog: Watchdog | None = None
 
     def load(self) -> None:
         """Load the model; takes from seconds to minutes.
@@ -40,48 +50,54 @@ class Engine:
             LoadError: it cannot be loaded.
         """
         # Late: they import llama_cpp, and the second that takes is not for the port's check to wait.
-        from runtime.engine import llama_log, stock  # noqa: PLC0415
+        from runtime.engine import llama_log, routes, stock  # noqa: PLC0415
 
         self._log = llama_log.LlamaLog(verbose=self._settings.verbose)
         try:
-            app = stock.build(self._settings)
+            app, llama = stock.build(self._settings, self._metrics)
         except Exception as error:
             reason = " ".join((self._log.first_error or str(error) or repr(error)).split())
             raise LoadError(f"{self._settings.model_path}: could not be loaded: {reason}") from error
-        self._app = _guarded(app, self._settings)
+        table = routes.Routes(app, llama, self._settings, self._metrics)
+        self._llama = llama
+        self._watchdog = Watchdog(
+            llama.progress, hang_s=self._settings.hang_s, on_tick=llama.end_overdue, log=sys.stderr
+        )
+        self._app = self._wrapped(table, table.paths)
 
-    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+    def _wrapped(self, app: App, paths: frozenset[str]) -> App:
+        app = Front(KeyCheck(app, self._settings.api_key), self._metrics, paths=paths)
+        origins = self._settings.cors_origins
+        if origins:
+            return CORSMiddleware(app, allow_origins=origins, allow_methods=["*"], allow_headers=["*"])
+        return app
+
+    async def watch(self) -> None:
+        """Look after the model, from when it is loaded until cancelled."""
+        while self._watchdog is None:  # noqa: ASYNC110 - another thread loads
+            await asyncio.sleep(TICK_S)
+        await self._watchdog.run()
+
+    def stop(self) -> None:
+        """Have the running answer end now, and all that wait. A signal's handler may call it."""
+        self._stopping = True
+        if self._llama is not None:
+            self._llama.stop()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["path"] == HEALTH:
             await self._answer_health(send)
-        elif self._app is not None:
+        elif self._app is not None and not self._stopping:
             await self._app(scope, receive, send)
         elif scope["type"] == "http":
-            await send_refusal(send, _starting())
+            await send_refusal(send, errors.stopping() if self._stopping else errors.starting())
 
     async def _answer_health(self, send: Send) -> None:
         """Asks neither for the key nor for the model's lock, which a generation holds to its end."""
-        if self._app is None:
-            await send_json(send, 503, {"status": "loading"}, retry_after_s=RETRY_AFTER_S)
-        else:
-            await send_json(send, 200, {"status": "ok"})
-
-
-def _starting() -> Refusal:
-    return Refusal(
-        status=503,
-        message="The model is being loaded. Please try again in a few seconds.",
-        type="service_unavailable_error",
-        code="starting",
-        retry_after_s=RETRY_AFTER_S,
-    )
-
-
-def _guarded(app: App, settings: EngineSettings) -> App:
-    """The layers round the stock app, the innermost first."""
-    rules: list[Rule] = [name_model(settings.model_alias)]
-    if not settings.logprobs:
-        rules.append(refuse_logprobs)
-    layers: list[Callable[[App], App]] = [lambda inner: BodyRules(inner, rules)]
-    for layer in layers:
-        app = layer(app)
-    return app
+        state = "ok" if self._watchdog is not None else "loading"
+        if self._watchdog is not None and self._watchdog.stuck:
+            state = "stuck"
+        status = 200 if state == "ok" else 503
+        headers = [] if state == "ok" else [(b"retry-after", str(errors.RETRY_AFTER_S).encode())]
+        body = b'{"status":"%s"}' % state.encode()
+        await send_bytes(send, status, body, headers, kind=b"application/json")

@@ -18,6 +18,10 @@ from runtime.models import Model
 MAX_DEFAULT_CONTEXT = 8192
 """Tokens. A trained context of 128k and more would take many GB of memory unasked."""
 
+THREAD_STACK_BYTES = 16 * 2**20
+"""Of every thread: the tokenizer's recursion needs it (`vocabulary.py`), and the system's default may be
+a small fraction of it."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class EngineSettings:
@@ -43,8 +47,23 @@ class EngineSettings:
     flash_attn: bool
     use_mmap: bool
     use_mlock: bool
-    logprobs: bool
     verbose: bool
+    max_tokens: int
+    """Of an answer whose request leaves its length open."""
+    request_s: float
+    """Seconds that one answer may take of the model, prompt included."""
+    hang_s: float
+    """Seconds without a token or a batch of a prompt, after which the process is replaced."""
+    stop_s: float
+    """Seconds that connections have to end in after SIGTERM."""
+    stall_s: float
+    """Seconds after which a client that takes nothing of its answer is given up."""
+    cache_bytes: int
+    """Of saved conversations."""
+    max_body_bytes: int
+    any_model: bool
+    """Whether a request may name any model, and gets the one there is."""
+    cors_origins: tuple[str, ...]
 
     @classmethod
     def from_config(cls, config: Config, model: Model) -> EngineSettings:
@@ -67,8 +86,16 @@ class EngineSettings:
             flash_attn=config.switch("LLAMA_SERVER_FLASH_ATTN"),
             use_mmap=config.switch("LLAMA_SERVER_USE_MMAP"),
             use_mlock=config.switch("LLAMA_SERVER_USE_MLOCK"),
-            logprobs=config.switch("LLAMA_SERVER_LOGPROBS"),
             verbose=config.switch("LLAMA_SERVER_VERBOSE"),
+            max_tokens=config.integer("LLAMA_SERVER_MAX_TOKENS"),
+            request_s=config.number("LLAMA_SERVER_REQUEST_SECONDS"),
+            hang_s=config.number("LLAMA_SERVER_HANG_SECONDS"),
+            stop_s=config.number("LLAMA_SERVER_STOP_SECONDS"),
+            stall_s=config.number("LLAMA_SERVER_STALL_SECONDS"),
+            cache_bytes=config.integer("LLAMA_SERVER_CACHE_BYTES"),
+            max_body_bytes=config.integer("LLAMA_SERVER_MAX_BODY_BYTES"),
+            any_model=config.switch("LLAMA_SERVER_ANY_MODEL"),
+            cors_origins=tuple(config.text("LLAMA_SERVER_CORS_ORIGINS").split()),
         )
 
 

@@ -1,4 +1,4 @@
-"""llama_cpp.server's own app, built from our settings.
+"""llama_cpp.server's own app, built from our settings and with our model in it.
 
 Imports llama_cpp, which takes a second: import it late.
 """
@@ -8,16 +8,21 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import MutableMapping
+from typing import Any
 
 import llama_cpp
+from fastapi import FastAPI
 from llama_cpp.llama_chat_format import get_chat_completion_handler
 from llama_cpp.server.app import create_app
 from llama_cpp.server.settings import ModelSettings, ServerSettings, Settings
 
+from runtime.engine.llama import GuardedLlama
+from runtime.engine.metrics import Metrics
 from runtime.engine.settings import EngineSettings
-from runtime.engine.wire import App
 
 logger = logging.getLogger(__name__)
+
+StockApp = FastAPI
 
 
 def clear_environment(environ: MutableMapping[str, str]) -> list[str]:
@@ -33,8 +38,10 @@ def clear_environment(environ: MutableMapping[str, str]) -> list[str]:
     return found
 
 
-def build(settings: EngineSettings) -> App:
-    """The stock app, with the model loaded; takes from seconds to minutes.
+def build(settings: EngineSettings, metrics: Metrics) -> tuple[StockApp, GuardedLlama]:
+    """The stock app and the model it serves; takes from seconds to minutes.
+
+    To be called once in a process: the app and its model are the module's own globals.
 
     Raises:
         Exception: whatever llama_cpp raises when it cannot load the model.
@@ -43,22 +50,36 @@ def build(settings: EngineSettings) -> App:
         logger.info("ignored from the environment: %s", ", ".join(names))
     if settings.chat_format is not None:
         _check_chat_format(settings.chat_format)
+    made: list[GuardedLlama] = []
+
+    class Served(GuardedLlama):
+        """The class that the stock app makes its model of."""
+
+        def __init__(self, **kwargs: Any) -> None:
+            super().__init__(cache_bytes=settings.cache_bytes, metrics=metrics, **kwargs)
+            made.append(self)
+
+    # The app takes the class from this module, when it loads and with every stream.
+    llama_cpp.Llama = Served  # type: ignore[misc, assignment]
     server = ServerSettings(
         host=settings.host,
         port=settings.port,
         api_key=settings.api_key or None,
         interrupt_requests=False,  # else any request cuts the stream that is running
     )
-    app: App = create_app(server_settings=server, model_settings=[_model_settings(settings)])
-    return app
+    app: StockApp = create_app(server_settings=server, model_settings=[_model_settings(settings)])
+    return app, made[0]
 
 
 def _check_chat_format(name: str) -> None:
-    """Raise ValueError on an unknown one, which the first request would find out otherwise."""
+    """Raise ValueError on one that cannot be served, before the first request finds out."""
     try:
-        get_chat_completion_handler(name)
+        handler = get_chat_completion_handler(name)
     except Exception as error:
         raise ValueError(f"LLAMA_SERVER_CHAT_FORMAT: {error}") from error
+    # The others (functionary's) answer in ways of their own, with several completions.
+    if "chat_formatter_to_chat_completion_handler" not in getattr(handler, "__qualname__", ""):
+        raise ValueError(f"LLAMA_SERVER_CHAT_FORMAT: {name} is not supported by this server")
 
 
 def _model_settings(settings: EngineSettings) -> ModelSettings:
@@ -77,6 +98,6 @@ def _model_settings(settings: EngineSettings) -> ModelSettings:
         flash_attn=settings.flash_attn,
         use_mmap=settings.use_mmap,
         use_mlock=settings.use_mlock,
-        logits_all=settings.logprobs,  # takes n_ctx × vocabulary × 4 bytes
+        logits_all=False,  # takes n_ctx × vocabulary × 4 bytes, and nothing here needs it
         verbose=settings.verbose,
     )

@@ -1,0 +1,142 @@
+"""What an answer must look like: a JSON schema, any JSON object, or a grammar.
+
+llguidance compiles them against the loaded vocabulary and says after each token which may follow. It
+replaces llama.cpp's own grammar sampler, which ends the process on what it cannot compile. Errors are
+found here, before anything is generated. Compiling and masks release the interpreter's lock.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import llama_cpp
+import numpy as np
+from llguidance import LLMatcher, LLParserLimits, LLTokenizer
+from llguidance.gbnf_to_lark import any_to_lark
+from llguidance.llamacpp import lltokenizer_from_vocab
+from numpy.typing import NDArray
+
+from runtime.engine import errors
+from runtime.engine.vocabulary import Vocabulary
+
+MAX_DEPTH = 64
+"""Of a schema: llguidance recurses into it, on the stack."""
+MAX_GRAMMAR_CHARACTERS = 65_536
+_REASON_CHARACTERS = 300
+
+
+class Constraint:
+    """One answer's progress through its grammar. Not for several threads at once."""
+
+    def __init__(self, matcher: LLMatcher, n_tokens: int) -> None:
+        self._matcher = matcher
+        self._n_tokens = n_tokens
+
+    def forbidden(self) -> NDArray[np.bool_]:
+        """For each token, whether it must not come next; of shape (vocabulary,).
+
+        Raises:
+            Refusal: the grammar turned out too complex.
+        """
+        bits = np.frombuffer(self._matcher.compute_bitmask(), dtype=np.uint8)
+        self._check()
+        bits = np.unpackbits(bits, count=self._n_tokens, bitorder="little")
+        return np.equal(bits, 0)
+
+    def accept(self, token: int) -> None:
+        """Go on by a token that was allowed.
+
+        Raises:
+            Refusal: the grammar turned out too complex.
+        """
+        self._matcher.consume_token(token)
+        self._check()
+
+    def _check(self) -> None:
+        if self._matcher.is_error():
+            raise _refusal("response_format", self._matcher.get_error())
+
+
+class Constraints:
+    """Compiles constraints for one vocabulary. Thread-safe; made once, in about a second."""
+
+    def __init__(self, vocab: llama_cpp.llama_vocab_p, vocabulary: Vocabulary) -> None:
+        self._n_tokens = vocabulary.n_tokens
+        self._tokenizer: LLTokenizer = lltokenizer_from_vocab(vocab, eos_token=vocabulary.ends() or None)
+        self._limits = LLParserLimits(verbose_errors=False)
+
+    def json_object(self) -> Constraint:
+        """Any JSON object."""
+        return self.json_schema({"type": "object"}, param="response_format", strict=False)
+
+    def json_schema(self, schema: object, *, param: str, strict: bool) -> Constraint:
+        """JSON that a schema allows, without blanks between its parts.
+
+        Args:
+            schema: https://json-schema.org/draft/2020-12/schema; references within it only.
+            param: the request's field that it came in, for the error.
+            strict: refuse keywords that cannot be enforced, rather than leave them out.
+
+        Raises:
+            Refusal: it is no schema, cannot be satisfied, or is too large.
+        """
+        if isinstance(schema, bool):
+            schema = {} if schema else {"not": {}}
+        if not isinstance(schema, Mapping):
+            raise errors.invalid(param, f"{param} must be a JSON schema: an object.")
+        if _depth(schema) > MAX_DEPTH:
+            raise errors.invalid(param, f"{param} is nested more than {MAX_DEPTH} levels deep.")
+        options: dict[str, Any] = {"whitespace_flexible": False, "lenient": not strict}
+        try:
+            compiler: Any = LLMatcher.grammar_from_json_schema
+            grammar = compiler(json.dumps(schema), overrides=options)
+        except ValueError as error:
+            raise _refusal(param, str(error)) from error
+        return self._compile(grammar, param)
+
+    def grammar(self, text: str) -> Constraint:
+        """Text that a grammar allows: llama.cpp's GBNF, or llguidance's Lark.
+
+        Raises:
+            Refusal: it is no valid grammar, or too large.
+        """
+        if len(text) > MAX_GRAMMAR_CHARACTERS:
+            raise errors.invalid(
+                "grammar", f"grammar must have at most {MAX_GRAMMAR_CHARACTERS} characters."
+            )
+        try:
+            lark = any_to_lark(text)
+        except Exception as error:  # the converter raises Exception itself
+            raise _refusal("grammar", str(error)) from error
+        return self._compile(LLMatcher.grammar_from_lark(lark), "grammar")
+
+    def _compile(self, grammar: str, param: str) -> Constraint:
+        matcher = LLMatcher(self._tokenizer, grammar, log_level=0, limits=self._limits)
+        if not matcher.is_error():
+            # Some limits show with the first mask only.
+            matcher.compute_bitmask()
+        if matcher.is_error():
+            raise _refusal(param, matcher.get_error())
+        return Constraint(matcher, self._n_tokens)
+
+
+def _refusal(param: str, reason: str) -> errors.Refusal:
+    reason = " ".join(reason.split("<state>", maxsplit=1)[0].split())[:_REASON_CHARACTERS]
+    return errors.invalid(
+        param, f"{param} cannot be used to constrain the answer: {reason}", code="invalid_grammar"
+    )
+
+
+def _depth(value: Any) -> int:
+    """How deep objects and arrays are nested; without recursion."""
+    depth, level = 0, [value]
+    while level := [
+        item
+        for container in level
+        if isinstance(container, Mapping | list)
+        for item in (container.values() if isinstance(container, Mapping) else container)
+    ]:
+        depth += 1
+    return depth

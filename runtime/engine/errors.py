@@ -1,0 +1,161 @@
+"""Every refusal of the engine: its status, type, code and text.
+
+The envelope and the codes are OpenAI's: https://platform.openai.com/docs/guides/error-codes. A text
+says what to do; it never holds a path, a trace, or more of the input than the name of a field.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+RETRY_AFTER_S = 5
+
+
+@dataclass(kw_only=True)  # not frozen: Python sets a raised exception's __traceback__
+class Refusal(Exception):
+    """A request that is answered with an error. `retry_after_s` becomes a Retry-After header."""
+
+    status: int
+    message: str
+    type: str = "invalid_request_error"
+    param: str | None = None
+    code: str | None = None
+    retry_after_s: int | None = None
+    allow: str | None = None
+    """For a 405: the method that is allowed."""
+
+    def body(self) -> bytes:
+        """The error in OpenAI's envelope, as JSON."""
+        error = {
+            "message": self.message,
+            "type": self.type,
+            "param": self.param,
+            "code": self.code,
+        }
+        return json.dumps({"error": error}, separators=(",", ":")).encode()
+
+    def headers(self) -> list[tuple[bytes, bytes]]:
+        """What goes with it, the body's own headers aside."""
+        headers = []
+        if self.retry_after_s is not None:
+            headers.append((b"retry-after", str(self.retry_after_s).encode()))
+        if self.allow is not None:
+            headers.append((b"allow", self.allow.encode()))
+        if self.status == 401:
+            headers.append((b"www-authenticate", b"Bearer"))
+        return headers
+
+
+def invalid(param: str | None, message: str, *, code: str | None = "invalid_value") -> Refusal:
+    return Refusal(status=400, message=message, param=param, code=code)
+
+
+def invalid_json(reason: str) -> Refusal:
+    return Refusal(
+        status=400, message=f"The request body is not valid JSON: {reason}.", code="invalid_json"
+    )
+
+
+def not_supported(param: str | None, message: str) -> Refusal:
+    return Refusal(status=400, message=message, param=param, code="unsupported_value")
+
+
+def context_length_exceeded(*, n_prompt: int, n_ctx: int, param: str) -> Refusal:
+    return Refusal(
+        status=400,
+        message=f"This model's maximum context length is {n_ctx} tokens. However, your prompt has "
+        f"{n_prompt}, which leaves none for the answer. Please shorten it.",
+        param=param,
+        code="context_length_exceeded",
+    )
+
+
+def prompt_too_long(*, n_bytes: int, n_ctx: int, param: str) -> Refusal:
+    """For a text that cannot fit whatever it says, so that nobody has to count its tokens."""
+    return Refusal(
+        status=400,
+        message=f"This model's maximum context length is {n_ctx} tokens. However, your prompt has "
+        f"{n_bytes} bytes, which are more tokens than that. Please shorten it.",
+        param=param,
+        code="context_length_exceeded",
+    )
+
+
+def body_too_large(limit_bytes: int) -> Refusal:
+    return Refusal(
+        status=413,
+        message=f"The request body has more than the {limit_bytes} bytes allowed "
+        "(LLAMA_SERVER_MAX_BODY_BYTES).",
+        code="request_too_large",
+    )
+
+
+def no_key() -> Refusal:
+    return Refusal(
+        status=401,
+        message="You didn't provide an API key. Send it in an Authorization header: "
+        "Authorization: Bearer YOUR_KEY.",
+    )
+
+
+def wrong_key(sent: str) -> Refusal:
+    shown = f"{sent[:8]}…{sent[-4:]}" if len(sent) > 16 else "…"
+    return Refusal(
+        status=401,
+        message=f"Incorrect API key provided: {shown}. The model server takes its own key only, "
+        "LLAMA_SERVER_API_KEY.",
+        code="invalid_api_key",
+    )
+
+
+def unknown_url(method: str, path: str) -> Refusal:
+    shown = path if len(path) <= 100 else path[:100] + "…"
+    return Refusal(status=404, message=f"Unknown request URL: {method} {shown}.", code="unknown_url")
+
+
+def method_not_allowed(method: str, allowed: str) -> Refusal:
+    return Refusal(
+        status=405,
+        message=f"This URL takes {allowed}, not {method}.",
+        code="method_not_allowed",
+        allow=allowed,
+    )
+
+
+def model_not_found(alias: str) -> Refusal:
+    return Refusal(
+        status=404,
+        message=f"The model asked for does not exist. This server has one: {alias}. Name it, or leave "
+        "`model` out.",
+        param="model",
+        code="model_not_found",
+    )
+
+
+def internal() -> Refusal:
+    return Refusal(
+        status=500,
+        message="The model server had an error while processing your request. Its log tells more.",
+        type="server_error",
+    )
+
+
+def starting() -> Refusal:
+    return Refusal(
+        status=503,
+        message="The model is being loaded. Please try again in a few seconds.",
+        type="service_unavailable_error",
+        code="starting",
+        retry_after_s=RETRY_AFTER_S,
+    )
+
+
+def stopping() -> Refusal:
+    return Refusal(
+        status=503,
+        message="The model server is being stopped. Please try again in a few seconds.",
+        type="service_unavailable_error",
+        code="stopping",
+        retry_after_s=RETRY_AFTER_S,
+    )

@@ -1,0 +1,213 @@
+"""From a request's body to what the stock app and the model are given.
+
+All that can be wrong with a request is found here, before it waits for the model: the stock app then
+gets a body that it cannot misread. Everything in here may take long and belongs in a worker thread.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from runtime.engine import errors
+from runtime.engine.constraint import Constraint
+from runtime.engine.generation import Generation, Limits, Prompt
+from runtime.engine.llama import GuardedLlama
+from runtime.engine.prompts import render
+from runtime.engine.schemas import (
+    ChatRequest,
+    CompletionRequest,
+    Function,
+    FunctionName,
+    GenerationRequest,
+    Tool,
+    ToolChoice,
+    parse,
+)
+from runtime.engine.settings import EngineSettings
+
+_TO_STOCK = (
+    "temperature top_p min_p top_k repeat_penalty presence_penalty frequency_penalty "
+    "mirostat_mode mirostat_tau mirostat_eta seed stream"
+).split()
+"""What the stock app passes on to the model as it is."""
+
+
+class Preparation:
+    """Prepares requests for one model."""
+
+    def __init__(self, llama: GuardedLlama, settings: EngineSettings) -> None:
+        self._llama = llama
+        self._settings = settings
+        self._n_ctx = llama.n_ctx()
+
+    def completion(self, body: bytes) -> tuple[Generation, dict[str, Any]]:
+        """Of /v1/completions: the answer to be made, and the body for the stock app.
+
+        Raises:
+            Refusal: the request cannot be answered; says why.
+        """
+        request, sent = parse(CompletionRequest, body)
+        self.check_model(request.model)
+        if sent.get("suffix"):
+            raise errors.not_supported("suffix", "suffix: this server does not fill in.")
+        if request.echo and request.logprobs is not None:
+            raise errors.not_supported(
+                "logprobs", "logprobs: not together with echo; a prompt's own are not kept."
+            )
+        prompt = self._completion_prompt(request)
+        generation = Generation(
+            prompt=prompt,
+            limits=self._limits(request, prompt, request.max_tokens, request.logprobs),
+            constraint=self._grammar(request),
+            include_usage=request.stream and request.stream_options.include_usage,
+        )
+        return generation, {"prompt": "", **self._to_stock(request, generation)}
+
+    def chat(self, body: bytes) -> tuple[Generation, dict[str, Any]]:
+        """Of /v1/chat/completions.
+
+        Raises:
+            Refusal: the request cannot be answered; says why.
+        """
+        request, sent = parse(ChatRequest, body)
+        self.check_model(request.model)
+        tools = sent.get("tools") or [
+            {"type": "function", "function": function} for function in sent.get("functions") or ()
+        ]
+        wanted = request.max_completion_tokens
+        max_tokens = request.max_tokens if wanted is None else wanted
+        prompt = self._chat_prompt(request, tools)
+        function = _chosen(request)
+        generation = Generation(
+            prompt=prompt,
+            limits=self._limits(
+                request, prompt, max_tokens, request.top_logprobs if request.logprobs else None
+            ),
+            constraint=self._chat_constraint(request, function),
+            include_usage=request.stream and request.stream_options.include_usage,
+            call=None if function is None else function.name,
+            legacy_call=not request.tools,
+        )
+        return generation, {"messages": [], **self._to_stock(request, generation)}
+
+    def check_model(self, name: str | None) -> None:
+        """Refuse another model than the one there is, unless any name will do."""
+        alias = self._settings.model_alias
+        known = (None, "", alias, alias.removesuffix(".gguf"))
+        if name not in known and not self._settings.any_model:
+            raise errors.model_not_found(alias)
+
+    def _completion_prompt(self, request: CompletionRequest) -> Prompt:
+        vocabulary = self._llama.vocabulary
+        if isinstance(request.prompt, list):
+            if not vocabulary.holds(request.prompt):
+                raise errors.invalid(
+                    "prompt", f"prompt: tokens are whole numbers from 0 to {vocabulary.n_tokens - 1}."
+                )
+            tokens, text = request.prompt, vocabulary.join(request.prompt).decode("utf-8", "replace")
+        else:
+            tokens = self._tokenize(request.prompt, "prompt", add_special=True)
+            text = request.prompt
+        self._check_length(tokens, "prompt")
+        return Prompt(tokens=tokens, stops=request.stop, echo=text if request.echo else "")
+
+    def _chat_prompt(self, request: ChatRequest, tools: list[dict[str, Any]]) -> Prompt:
+        rendered = render(self._llama, request, tools)
+        tokens = self._tokenize(rendered.text, "messages", add_special=rendered.add_special)
+        self._check_length(tokens, "messages")
+        return Prompt(tokens=tokens, stops=[*request.stop, *rendered.stops])
+
+    def _tokenize(self, text: str, param: str, *, add_special: bool) -> list[int]:
+        n_bytes = len(text.encode())
+        if n_bytes > self._n_ctx * self._llama.vocabulary.longest_piece_bytes:
+            raise errors.prompt_too_long(n_bytes=n_bytes, n_ctx=self._n_ctx, param=param)
+        return self._llama.vocabulary.tokenize(text, add_special=add_special, parse_special=True)
+
+    def _check_length(self, tokens: list[int], param: str) -> None:
+        if len(tokens) >= self._n_ctx:
+            raise errors.context_length_exceeded(n_prompt=len(tokens), n_ctx=self._n_ctx, param=param)
+        if not tokens:
+            raise errors.invalid(param, f"{param} must not be empty with this model.")
+
+    def _limits(
+        self,
+        request: GenerationRequest,
+        prompt: Prompt,
+        max_tokens: int | None,
+        top_logprobs: int | None,
+    ) -> Limits:
+        if max_tokens is None or max_tokens <= 0:
+            max_tokens = self._settings.max_tokens
+        return Limits(
+            max_tokens=min(max_tokens, self._n_ctx - len(prompt.tokens)),
+            min_tokens=request.min_tokens,
+            seconds=self._settings.request_s,
+            logit_bias=self._logit_bias(request),
+            top_logprobs=top_logprobs,
+        )
+
+    def _logit_bias(self, request: GenerationRequest) -> dict[int, float]:
+        biases: dict[int, float] = {}
+        for name, bias in request.logit_bias.items():
+            for token in self._biased_tokens(name, by_text=request.logit_bias_type == "tokens"):
+                biases[token] = bias
+        return biases
+
+    def _biased_tokens(self, name: str, *, by_text: bool) -> list[int]:
+        vocabulary = self._llama.vocabulary
+        if by_text:
+            return vocabulary.tokenize(name, add_special=False, parse_special=True)
+        if name.isascii() and name.isdecimal() and len(name) < 10 and int(name) < vocabulary.n_tokens:
+            return [int(name)]
+        raise errors.invalid(
+            "logit_bias",
+            f"logit_bias: its keys are tokens, whole numbers from 0 to {vocabulary.n_tokens - 1}.",
+        )
+
+    def _grammar(self, request: GenerationRequest) -> Constraint | None:
+        return None if request.grammar is None else self._llama.constraints.grammar(request.grammar)
+
+    def _chat_constraint(self, request: ChatRequest, function: Function | None) -> Constraint | None:
+        constraints, form = self._llama.constraints, request.response_format
+        if function is not None:
+            param = "tools" if request.tools else "functions"
+            schema = function.parameters or {"type": "object"}
+            return constraints.json_schema(schema, param=param, strict=function.strict)
+        if request.grammar is not None and form.type != "text":
+            raise errors.invalid("grammar", "grammar: not together with response_format.")
+        if form.type == "json_schema":
+            assert form.json_schema is not None
+            return constraints.json_schema(
+                form.json_schema.schema_, param="response_format", strict=form.json_schema.strict
+            )
+        if form.type == "json_object" and form.schema_ is not None:
+            return constraints.json_schema(form.schema_, param="response_format", strict=False)
+        if form.type == "json_object":
+            return constraints.json_object()
+        return self._grammar(request)
+
+    def _to_stock(self, request: GenerationRequest, generation: Generation) -> dict[str, Any]:
+        body = {name: getattr(request, name) for name in _TO_STOCK}
+        if generation.constraint is not None:
+            # Its estimate of the distribution has no meaning where most tokens are forbidden.
+            body["mirostat_mode"] = 0
+        return {**body, "model": self._settings.model_alias}
+
+
+def _chosen(request: ChatRequest) -> Function | None:
+    """The function whose call the request demands by name, None if it leaves the choice."""
+    if isinstance(request.tool_choice, ToolChoice) and request.tools:
+        return _named(request.tool_choice.function.name, request.tools, "tool_choice")
+    if isinstance(request.function_call, FunctionName):
+        tools = [Tool(function=function) for function in request.functions]
+        return _named(request.function_call.name, tools, "function_call")
+    if isinstance(request.tool_choice, ToolChoice):
+        raise errors.invalid("tool_choice", "tool_choice: there are no tools to choose from.")
+    return None
+
+
+def _named(name: str, tools: list[Tool], param: str) -> Function:
+    for tool in tools:
+        if tool.function.name == name:
+            return tool.function
+    raise errors.invalid(param, f"{param}: none of the functions has this name.")

@@ -1,0 +1,155 @@
+"""What the engine serves, path by path. All of it but the answers themselves is made here, without the
+model's lock; whatever may take long runs in a worker thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from runtime.engine import errors
+from runtime.engine.docs import openapi, swagger
+from runtime.engine.exchange import Exchange
+from runtime.engine.generation import Generation
+from runtime.engine.llama import GuardedLlama
+from runtime.engine.metrics import Metrics
+from runtime.engine.preparation import Preparation
+from runtime.engine.schemas import DetokenizeRequest, TokenizeRequest, parse
+from runtime.engine.settings import EngineSettings
+from runtime.engine.stock import StockApp
+from runtime.engine.wire import Receive, Scope, Send, header, read_body, send_bytes, send_json
+
+Handler = Callable[[Scope, Receive, Send], Awaitable[None]]
+Prepare = Callable[[bytes], tuple[Generation, dict[str, Any]]]
+
+_MODEL = "/v1/models/"
+_USAGE_HEADER = b"x-llamaserve-usage"
+
+
+class Routes:
+    """The API of one loaded model, as an ASGI app."""
+
+    def __init__(
+        self, stock: StockApp, llama: GuardedLlama, settings: EngineSettings, metrics: Metrics
+    ) -> None:
+        self._stock = stock
+        self._llama = llama
+        self._settings = settings
+        self._metrics = metrics
+        self._created = int(time.time())
+        self._preparation = Preparation(llama, settings)
+        self._exchange = Exchange(stock, stall_s=settings.stall_s)
+        self._document = openapi(stock)
+        completion = self._generating(self._preparation.completion)
+        self._table: dict[str, tuple[str, Handler]] = {
+            "/v1/chat/completions": ("POST", self._generating(self._preparation.chat)),
+            "/v1/completions": ("POST", completion),
+            "/v1/engines/copilot-codex/completions": ("POST", completion),
+            "/v1/embeddings": ("POST", self._embeddings),
+            "/v1/models": ("GET", self._models),
+            "/extras/tokenize": ("POST", self._tokenize),
+            "/extras/tokenize/count": ("POST", self._count),
+            "/extras/detokenize": ("POST", self._detokenize),
+            "/metrics": ("GET", self._show_metrics),
+            "/openapi.json": ("GET", self._show_openapi),
+            "/docs": ("GET", self._show_docs),
+        }
+
+    @property
+    def paths(self) -> frozenset[str]:
+        return frozenset(self._table)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path, method = scope["path"], scope["method"]
+        allowed, handler = self._table.get(path, ("GET", self._model))
+        if path not in self._table and not path.startswith(_MODEL):
+            raise errors.unknown_url(method, path)
+        if method != allowed:
+            raise errors.method_not_allowed(method, allowed)
+        await handler(scope, receive, send)
+
+    def _generating(self, prepare: Prepare) -> Handler:
+        """A handler that has the model answer."""
+
+        async def handler(scope: Scope, receive: Receive, send: Send) -> None:
+            body = await self._body(receive)
+            generation, for_stock = await asyncio.to_thread(prepare, body)
+            await self._exchange.run(
+                scope,
+                receive,
+                send,
+                generation=generation,
+                body=for_stock,
+                usage_comment=header(scope, _USAGE_HEADER) == "comment",
+            )
+
+        return handler
+
+    async def _body(self, receive: Receive) -> bytes:
+        return await read_body(receive, self._settings.max_body_bytes)
+
+    async def _models(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await send_json(send, 200, {"object": "list", "data": [self._described()]})
+
+    async def _model(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self._preparation.check_model(scope["path"].removeprefix(_MODEL))
+        await send_json(send, 200, self._described())
+
+    def _described(self) -> dict[str, Any]:
+        """https://platform.openai.com/docs/api-reference/models/object, and the context's length."""
+        return {
+            "id": self._settings.model_alias,
+            "object": "model",
+            "created": self._created,
+            "owned_by": "llamaserve",
+            "context_length": self._llama.n_ctx(),
+        }
+
+    async def _embeddings(self, scope: Scope, receive: Receive, send: Send) -> None:
+        raise errors.not_supported(
+            None, "This server's model generates text; it was not loaded for embeddings."
+        )
+
+    async def _tokenize(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await send_json(send, 200, {"tokens": await self._tokens(receive)})
+
+    async def _count(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await send_json(send, 200, {"count": len(await self._tokens(receive))})
+
+    async def _tokens(self, receive: Receive) -> list[int]:
+        body = await self._body(receive)
+
+        def tokens() -> list[int]:
+            request, _ = parse(TokenizeRequest, body)
+            self._preparation.check_model(request.model)
+            return self._llama.vocabulary.tokenize(request.input, add_special=True, parse_special=True)
+
+        return await asyncio.to_thread(tokens)
+
+    async def _detokenize(self, scope: Scope, receive: Receive, send: Send) -> None:
+        body = await self._body(receive)
+
+        def text() -> str:
+            request, _ = parse(DetokenizeRequest, body)
+            self._preparation.check_model(request.model)
+            vocabulary = self._llama.vocabulary
+            if not vocabulary.holds(request.tokens):
+                raise errors.invalid(
+                    "tokens", f"tokens: they are whole numbers from 0 to {vocabulary.n_tokens - 1}."
+                )
+            return vocabulary.join(request.tokens).decode("utf-8", "replace")
+
+        await send_json(send, 200, {"text": await asyncio.to_thread(text)})
+
+    async def _show_metrics(self, scope: Scope, receive: Receive, send: Send) -> None:
+        content = self._metrics.render()
+        await send_bytes(send, 200, content, [], kind=self._metrics.media_type.encode())
+
+    async def _show_openapi(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await send_json(send, 200, self._document)
+
+    async def _show_docs(self, scope: Scope, receive: Receive, send: Send) -> None:
+        page = swagger(self._document)
+        await send_bytes(send, 200, page, [], kind=b"text/html; charset=utf-8")

@@ -1,0 +1,112 @@
+"""The model's vocabulary: text to tokens and back, safe for any text and any id.
+
+Owns three defects of the stock tokenizer. A long run without a change between blanks and other
+characters ends the process with many BPE vocabularies, whose splitting expression recurses once for
+each character (std::regex; 50,000 letters were enough), and takes quadratic time with SentencePiece
+ones. Pieces longer than 32 bytes vanish. Ids outside the vocabulary end the process.
+
+Needs no lock: llama.cpp reads its vocabulary only.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import re
+from collections.abc import Iterable, Sequence
+
+import llama_cpp
+
+RUN_CHARACTERS = 4000
+"""A longer run is tokenized in parts of this length. The expressions need up to 500 bytes of stack a
+character, and one match takes in two runs at the most: 4 MB, of settings.THREAD_STACK_BYTES."""
+
+_LONG_RUN = re.compile(rf"\S{{{RUN_CHARACTERS}}}|\s{{{RUN_CHARACTERS}}}")
+_SENTINEL = "☺"
+"""Stands before a later part of a text while that is tokenized, so that it is not taken for the
+beginning of a text, to which some vocabularies add a blank. No known piece joins it to anything."""
+
+
+class Vocabulary:
+    """The vocabulary of one model; `vocab` is llama.cpp's pointer, as from `llama_model_get_vocab`."""
+
+    def __init__(self, vocab: object) -> None:
+        self._vocab = vocab
+        self.n_tokens = int(llama_cpp.llama_vocab_n_tokens(vocab))
+        self._pieces = [_read_piece(vocab, token) for token in range(self.n_tokens)]
+        self.longest_piece_bytes = max(map(len, self._pieces), default=1) or 1
+
+    def is_end(self, token: int) -> bool:
+        """Whether the token ends an answer."""
+        return bool(llama_cpp.llama_vocab_is_eog(self._vocab, token))
+
+    def ends(self) -> list[int]:
+        """All tokens that end an answer."""
+        return [token for token in range(self.n_tokens) if self.is_end(token)]
+
+    def piece(self, token: int) -> bytes:
+        """A token's bytes, none for a control token."""
+        return self._pieces[token]
+
+    def join(self, tokens: Iterable[int]) -> bytes:
+        """The bytes of several tokens.
+
+        Raises:
+            IndexError: one is no token of this vocabulary.
+        """
+        return b"".join(self._pieces[token] for token in tokens)
+
+    def holds(self, tokens: Sequence[int]) -> bool:
+        """Whether all are tokens of this vocabulary."""
+        return not tokens or (min(tokens) >= 0 and max(tokens) < self.n_tokens)
+
+    def tokenize(self, text: str, *, add_special: bool, parse_special: bool) -> list[int]:
+        """The text's tokens.
+
+        Takes seconds for some MB: not for an event loop.
+
+        Args:
+            text: any; it holds no lone surrogates.
+            add_special: begin (and end, where the model wants that) with the vocabulary's own marks.
+            parse_special: read `<s>` and the like in the text as the tokens they name.
+        """
+        first, *others = _parts(text)
+        tokens = self._tokenize(first, add_special=add_special, parse_special=parse_special)
+        if others:
+            before = self._tokenize(_SENTINEL, add_special=False, parse_special=False)
+            for part in others:
+                more = self._tokenize(_SENTINEL + part, add_special=False, parse_special=parse_special)
+                if more[: len(before)] == before:
+                    tokens += more[len(before) :]
+                else:
+                    tokens += self._tokenize(part, add_special=False, parse_special=parse_special)
+        return tokens
+
+    def _tokenize(self, text: str, *, add_special: bool, parse_special: bool) -> list[int]:
+        content = text.encode()
+        room = len(content) + 2
+        while True:
+            tokens = (llama_cpp.llama_token * room)()
+            count = llama_cpp.llama_tokenize(
+                self._vocab, content, len(content), tokens, room, add_special, parse_special
+            )
+            if count >= 0:
+                return list(tokens[:count])
+            room = -count
+
+
+def _read_piece(vocab: object, token: int) -> bytes:
+    room = 64
+    while True:
+        buffer = ctypes.create_string_buffer(room)
+        size = int(llama_cpp.llama_token_to_piece(vocab, token, buffer, room, 0, False))
+        if size >= 0:
+            return buffer.raw[:size]
+        room = -size
+
+
+def _parts(text: str) -> list[str]:
+    """The text, cut wherever a run has become too long; one part for nearly every text."""
+    if len(text) < RUN_CHARACTERS:
+        return [text]
+    cuts = [match.end() for match in _LONG_RUN.finditer(text)]
+    return [text[start:end] for start, end in zip([0, *cuts], [*cuts, len(text)], strict=True)]
