@@ -7,7 +7,6 @@ to answer, `Exchange` and the stock app. A new path is a line in `Routes`' table
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from typing import TYPE_CHECKING
 
@@ -16,7 +15,7 @@ from starlette.middleware.cors import CORSMiddleware
 from runtime.engine import errors
 from runtime.engine.front import Front, KeyCheck
 from runtime.engine.metrics import Metrics
-from runtime.engine.progress import TICK_S, Watchdog
+from runtime.engine.progress import Progress, Watchdog
 from runtime.engine.settings import EngineSettings
 from runtime.engine.wire import App, Receive, Scope, Send, send_bytes, send_refusal
 
@@ -41,7 +40,10 @@ class Engine:
         self._llama: GuardedLlama | None = None
         self._log: LlamaLog | None = None
         self._stopping = False
-        self._watchdog: Watchdog | None = None
+        self._progress = Progress()
+        self._watchdog = Watchdog(
+            self._progress, hang_s=settings.hang_s, on_tick=self._end_overdue, log=sys.stderr
+        )
 
     def load(self) -> None:
         """Load the model; takes from seconds to minutes.
@@ -54,15 +56,13 @@ class Engine:
 
         self._log = llama_log.LlamaLog(verbose=self._settings.verbose)
         try:
-            app, llama = stock.build(self._settings, self._metrics)
+            app, llama = stock.build(self._settings, self._metrics, self._progress)
         except Exception as error:
             reason = " ".join((self._log.first_error or str(error) or repr(error)).split())
             raise LoadError(f"{self._settings.model_path}: could not be loaded: {reason}") from error
         table = routes.Routes(app, llama, self._settings, self._metrics)
         self._llama = llama
-        self._watchdog = Watchdog(
-            llama.progress, hang_s=self._settings.hang_s, on_tick=llama.end_overdue, log=sys.stderr
-        )
+        self._log.is_expected = lambda: llama.is_aborting
         self._app = self._wrapped(table, table.paths)
 
     def _wrapped(self, app: App, paths: frozenset[str]) -> App:
@@ -73,9 +73,7 @@ class Engine:
         return app
 
     async def watch(self) -> None:
-        """Look after the model, from when it is loaded until cancelled."""
-        while self._watchdog is None:  # noqa: ASYNC110 - another thread loads
-            await asyncio.sleep(TICK_S)
+        """Look after the model and the event loop, until cancelled."""
         await self._watchdog.run()
 
     def stop(self) -> None:
@@ -83,6 +81,10 @@ class Engine:
         self._stopping = True
         if self._llama is not None:
             self._llama.stop()
+
+    def _end_overdue(self) -> None:
+        if self._llama is not None:
+            self._llama.end_overdue()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["path"] == HEALTH:
@@ -94,8 +96,8 @@ class Engine:
 
     async def _answer_health(self, send: Send) -> None:
         """Asks neither for the key nor for the model's lock, which a generation holds to its end."""
-        state = "ok" if self._watchdog is not None else "loading"
-        if self._watchdog is not None and self._watchdog.stuck:
+        state = "ok" if self._app is not None else "loading"
+        if self._watchdog.stuck:
             state = "stuck"
         status = 200 if state == "ok" else 503
         headers = [] if state == "ok" else [(b"retry-after", str(errors.RETRY_AFTER_S).encode())]

@@ -210,6 +210,7 @@ class Exchange:
                 generation.failure = error
         finally:
             current.reset(token)
+            generation.close()
         return _failure(generation)
 
 

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import Any
 
 from runtime.engine.abort import AbortSwitch
 from runtime.engine.constraint import Constraint
@@ -65,6 +66,8 @@ class Generation:
     ended_by: End | None = None
     deadline: float | None = None
     """Monotonic; None until the model has begun."""
+    pieces: Generator[Any, None, None] | None = None
+    """What generates it. A stream that is broken off leaves it suspended, with the model in hand."""
     failure: Exception | None = None
     """What ended it inside the model; the client is told."""
     _switch: AbortSwitch | None = None
@@ -87,6 +90,11 @@ class Generation:
             self.deadline = time.monotonic() + self.limits.seconds
             self._switch = switch
             switch.set(self.ended_by is not None)
+
+    def close(self) -> None:
+        """Nobody takes any more of it: let go of the model."""
+        if self.pieces is not None:
+            self.pieces.close()
 
     def release(self) -> None:
         """The model is no longer this answer's; `end` does not reach it any more."""

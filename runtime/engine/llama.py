@@ -10,7 +10,7 @@ from __future__ import annotations
 import secrets
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
 from typing import Any
 
@@ -50,15 +50,16 @@ class GuardedLlama(llama_cpp.Llama):
     Args:
         cache_bytes: the bound of saved conversations, see `prefixes.py`.
         metrics: counts tokens and seconds.
+        progress: told of each step.
         kwargs: as llama_cpp.Llama's.
     """
 
-    def __init__(self, *, cache_bytes: int, metrics: Metrics, **kwargs: Any) -> None:
+    def __init__(self, *, cache_bytes: int, metrics: Metrics, progress: Progress, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         vocab = llama_cpp.llama_model_get_vocab(self.model)
         self.vocabulary = Vocabulary(vocab)
         self.constraints = Constraints(vocab, self.vocabulary)
-        self.progress = Progress()
+        self._progress = progress
         self.active: Generation | None = None
         """The answer that has the model."""
         self._ends = self.vocabulary.ends()
@@ -93,7 +94,7 @@ class GuardedLlama(llama_cpp.Llama):
                 if self.active is not None and self.active.is_over():
                     raise RuntimeError("ended between two batches")
                 super().eval(tokens[start : start + self.n_batch])
-                self.progress.step()
+                self._progress.step()
         except BaseException:
             # The logits of before are gone: whoever comes next must evaluate one token at least.
             self._requires_eval = True
@@ -104,6 +105,11 @@ class GuardedLlama(llama_cpp.Llama):
         self._stopping = True
         if (active := self.active) is not None:
             active.end(End.STOPPING)
+
+    @property
+    def is_aborting(self) -> bool:
+        """Whether the answer under way has been told to end, which llama.cpp logs as errors."""
+        return self.active is not None and self.active.ended_by is not None
 
     def end_overdue(self) -> None:
         """End the answer under way if its time is up: in a prompt, it looks at no clock itself."""
@@ -131,14 +137,14 @@ class GuardedLlama(llama_cpp.Llama):
 
     def _answer(self, generation: Generation, shape: Shape, kwargs: dict[str, Any]) -> Any:
         sampling = {ours: kwargs[theirs] for theirs, ours in _SAMPLING.items()}
-        pieces = self.pieces(generation, seed=kwargs["seed"], **sampling)
+        pieces = generation.pieces = self.pieces(generation, seed=kwargs["seed"], **sampling)
         if kwargs["stream"]:
             return shape.chunks(pieces)
         return shape.whole(pieces)
 
     def pieces(
         self, generation: Generation, *, seed: int | None = None, **sampling: Any
-    ) -> Iterator[Piece]:
+    ) -> Generator[Piece, None, None]:
         """Generate an answer; waits until the model is free.
 
         The last piece has a finish_reason. A client that left gets no more pieces.
@@ -189,11 +195,13 @@ class GuardedLlama(llama_cpp.Llama):
             generation.begin(self._switch)
             if self._stopping:
                 generation.end(End.STOPPING)
-            self.progress.step()
+            self._progress.step()
+            self._metrics.generating(True)
             try:
                 yield
             finally:
-                self.progress.rest()
+                self._metrics.generating(False)
+                self._progress.rest()
                 self.active = None
                 generation.release()
 

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import ctypes
 import logging
+from collections.abc import Callable
 
 import llama_cpp
 
 logger = logging.getLogger("llama.cpp")
 
 # enum ggml_log_level in ggml.h (llama_cpp's own table is of an older release). 5 continues a line.
-_ERROR = 4
-_LEVELS = {1: logging.DEBUG, 2: logging.INFO, 3: logging.WARNING, _ERROR: logging.ERROR}
+_DEBUG, _ERROR = 1, 4
+_LEVELS = {_DEBUG: logging.DEBUG, 2: logging.INFO, 3: logging.WARNING, _ERROR: logging.ERROR}
 
 
 class LlamaLog:
@@ -27,12 +28,16 @@ class LlamaLog:
     def __init__(self, *, verbose: bool) -> None:
         self.first_error = ""
         """The cause; later lines tell how it was passed on."""
+        self.is_expected: Callable[[], bool] = lambda: False
+        """Whether errors are of our own making just now."""
         logger.setLevel(logging.DEBUG if verbose else logging.ERROR)
         self._callback = llama_cpp.llama_log_callback(self._write)
         llama_cpp.llama_log_set(self._callback, ctypes.c_void_p(0))
 
     def _write(self, level: int, text: bytes, _user_data: object) -> None:
         line = text.decode("utf-8", "replace").strip()
+        if level == _ERROR and self.is_expected():
+            level = _DEBUG
         if level == _ERROR and not self.first_error:
             self.first_error = line
         if line:

@@ -44,6 +44,9 @@ class Metrics:
         self._running = Gauge(
             "llama_requests_running", "Requests under way, waiting ones too.", registry=self._registry
         )
+        self._generating = Gauge(
+            "llama_generating", "1 while the model is at work.", registry=self._registry
+        )
         self._prompt_speed = Gauge(
             "llama_prompt_tokens_per_second", "Of the last prompt.", registry=self._registry
         )
@@ -63,6 +66,9 @@ class Metrics:
         """A request has been answered, or its client has left (499)."""
         self._running.dec()
         self._requests.labels(path, str(status)).inc()
+
+    def generating(self, at_work: bool) -> None:
+        self._generating.set(at_work)
 
     def saved_bytes(self, n_bytes: int) -> None:
         self._saved_bytes.set(n_bytes)

@@ -16,9 +16,11 @@ from runtime.engine.prompts import render
 from runtime.engine.schemas import (
     ChatRequest,
     CompletionRequest,
+    DetokenizeRequest,
     Function,
     FunctionName,
     GenerationRequest,
+    TokenizeRequest,
     Tool,
     ToolChoice,
     parse,
@@ -30,6 +32,10 @@ _TO_STOCK = (
     "mirostat_mode mirostat_tau mirostat_eta seed stream"
 ).split()
 """What the stock app passes on to the model as it is."""
+
+
+MAX_SPECIAL_TOKENS = 16_384
+"""That a text to be tokenized may name; a chat's are bounded by the context."""
 
 
 class Preparation:
@@ -104,12 +110,16 @@ class Preparation:
                 raise errors.invalid(
                     "prompt", f"prompt: tokens are whole numbers from 0 to {vocabulary.n_tokens - 1}."
                 )
-            tokens, text = request.prompt, vocabulary.join(request.prompt).decode("utf-8", "replace")
+            tokens = request.prompt
         else:
             tokens = self._tokenize(request.prompt, "prompt", add_special=True)
-            text = request.prompt
         self._check_length(tokens, "prompt")
-        return Prompt(tokens=tokens, stops=request.stop, echo=text if request.echo else "")
+        echo = ""
+        if request.echo and isinstance(request.prompt, str):
+            echo = request.prompt
+        elif request.echo:
+            echo = vocabulary.join(tokens).decode("utf-8", "replace")
+        return Prompt(tokens=tokens, stops=request.stop, echo=echo)
 
     def _chat_prompt(self, request: ChatRequest, tools: list[dict[str, Any]]) -> Prompt:
         rendered = render(self._llama, request, tools)
@@ -118,10 +128,42 @@ class Preparation:
         return Prompt(tokens=tokens, stops=[*request.stop, *rendered.stops])
 
     def _tokenize(self, text: str, param: str, *, add_special: bool) -> list[int]:
+        vocabulary = self._llama.vocabulary
         n_bytes = len(text.encode())
-        if n_bytes > self._n_ctx * self._llama.vocabulary.longest_piece_bytes:
+        fits = n_bytes <= self._n_ctx * vocabulary.longest_piece_bytes
+        if not fits or vocabulary.count_special(text) > self._n_ctx:
             raise errors.prompt_too_long(n_bytes=n_bytes, n_ctx=self._n_ctx, param=param)
-        return self._llama.vocabulary.tokenize(text, add_special=add_special, parse_special=True)
+        return vocabulary.tokenize(text, add_special=add_special, parse_special=True)
+
+    def tokens(self, body: bytes) -> list[int]:
+        """Of /extras/tokenize.
+
+        Raises:
+            Refusal: the request cannot be answered; says why.
+        """
+        request, _ = parse(TokenizeRequest, body)
+        self.check_model(request.model)
+        vocabulary = self._llama.vocabulary
+        if vocabulary.count_special(request.input) > MAX_SPECIAL_TOKENS:
+            raise errors.invalid(
+                "input", f"input: it must name no more than {MAX_SPECIAL_TOKENS} special tokens."
+            )
+        return vocabulary.tokenize(request.input, add_special=True, parse_special=True)
+
+    def text(self, body: bytes) -> str:
+        """Of /extras/detokenize.
+
+        Raises:
+            Refusal: the request cannot be answered; says why.
+        """
+        request, _ = parse(DetokenizeRequest, body)
+        self.check_model(request.model)
+        vocabulary = self._llama.vocabulary
+        if not vocabulary.holds(request.tokens):
+            raise errors.invalid(
+                "tokens", f"tokens: they are whole numbers from 0 to {vocabulary.n_tokens - 1}."
+            )
+        return vocabulary.join(request.tokens).decode("utf-8", "replace")
 
     def _check_length(self, tokens: list[int], param: str) -> None:
         if len(tokens) >= self._n_ctx:

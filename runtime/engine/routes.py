@@ -7,7 +7,10 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+
+import orjson
 
 from runtime.engine import errors
 from runtime.engine.docs import openapi, swagger
@@ -16,7 +19,6 @@ from runtime.engine.generation import Generation
 from runtime.engine.llama import GuardedLlama
 from runtime.engine.metrics import Metrics
 from runtime.engine.preparation import Preparation
-from runtime.engine.schemas import DetokenizeRequest, TokenizeRequest, parse
 from runtime.engine.settings import EngineSettings
 from runtime.engine.stock import StockApp
 from runtime.engine.wire import Receive, Scope, Send, header, read_body, send_bytes, send_json
@@ -39,19 +41,24 @@ class Routes:
         self._settings = settings
         self._metrics = metrics
         self._created = int(time.time())
-        self._preparation = Preparation(llama, settings)
+        self._preparation = prepare = Preparation(llama, settings)
+        # Of its own: a text that takes long must not keep answers from being prepared.
+        self._tokenizing = ThreadPoolExecutor(2, "tokenizing")
         self._exchange = Exchange(stock, stall_s=settings.stall_s)
         self._document = openapi(stock)
-        completion = self._generating(self._preparation.completion)
+        completion = self._generating(prepare.completion)
         self._table: dict[str, tuple[str, Handler]] = {
-            "/v1/chat/completions": ("POST", self._generating(self._preparation.chat)),
+            "/v1/chat/completions": ("POST", self._generating(prepare.chat)),
             "/v1/completions": ("POST", completion),
             "/v1/engines/copilot-codex/completions": ("POST", completion),
             "/v1/embeddings": ("POST", self._embeddings),
             "/v1/models": ("GET", self._models),
-            "/extras/tokenize": ("POST", self._tokenize),
-            "/extras/tokenize/count": ("POST", self._count),
-            "/extras/detokenize": ("POST", self._detokenize),
+            "/extras/tokenize": ("POST", self._made(lambda body: {"tokens": prepare.tokens(body)})),
+            "/extras/tokenize/count": (
+                "POST",
+                self._made(lambda body: {"count": len(prepare.tokens(body))}),
+            ),
+            "/extras/detokenize": ("POST", self._made(lambda body: {"text": prepare.text(body)})),
             "/metrics": ("GET", self._show_metrics),
             "/openapi.json": ("GET", self._show_openapi),
             "/docs": ("GET", self._show_docs),
@@ -112,36 +119,16 @@ class Routes:
             None, "This server's model generates text; it was not loaded for embeddings."
         )
 
-    async def _tokenize(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await send_json(send, 200, {"tokens": await self._tokens(receive)})
+    def _made(self, make: Callable[[bytes], dict[str, Any]]) -> Handler:
+        """A handler that makes its answer from the body, in a thread: texts and lists may be long."""
 
-    async def _count(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await send_json(send, 200, {"count": len(await self._tokens(receive))})
+        async def handler(scope: Scope, receive: Receive, send: Send) -> None:
+            body = await self._body(receive)
+            loop = asyncio.get_running_loop()
+            content = await loop.run_in_executor(self._tokenizing, lambda: orjson.dumps(make(body)))
+            await send_bytes(send, 200, content, [], kind=b"application/json")
 
-    async def _tokens(self, receive: Receive) -> list[int]:
-        body = await self._body(receive)
-
-        def tokens() -> list[int]:
-            request, _ = parse(TokenizeRequest, body)
-            self._preparation.check_model(request.model)
-            return self._llama.vocabulary.tokenize(request.input, add_special=True, parse_special=True)
-
-        return await asyncio.to_thread(tokens)
-
-    async def _detokenize(self, scope: Scope, receive: Receive, send: Send) -> None:
-        body = await self._body(receive)
-
-        def text() -> str:
-            request, _ = parse(DetokenizeRequest, body)
-            self._preparation.check_model(request.model)
-            vocabulary = self._llama.vocabulary
-            if not vocabulary.holds(request.tokens):
-                raise errors.invalid(
-                    "tokens", f"tokens: they are whole numbers from 0 to {vocabulary.n_tokens - 1}."
-                )
-            return vocabulary.join(request.tokens).decode("utf-8", "replace")
-
-        await send_json(send, 200, {"text": await asyncio.to_thread(text)})
+        return handler
 
     async def _show_metrics(self, scope: Scope, receive: Receive, send: Send) -> None:
         content = self._metrics.render()

@@ -15,6 +15,7 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
+    FailFast,
     Field,
     ValidationError,
     field_validator,
@@ -29,6 +30,11 @@ MAX_STOP_CHARACTERS = 256
 MAX_LOGIT_BIASES = 1024
 MAX_MESSAGES = 4096
 MAX_TOP_LOGPROBS = 20
+MAX_TOOLS = 128
+MAX_DETOKENIZED = 65_536
+MAX_VALUES = 500_000
+"""Of one body, about: values are read with the interpreter's lock held, some 500,000 in a quarter of a
+second."""
 
 
 def _whole(value: Any) -> Any:
@@ -38,6 +44,7 @@ def _whole(value: Any) -> Any:
 
 Whole = Annotated[int, BeforeValidator(_whole), Field(ge=-INT64, lt=INT64)]
 Number = Annotated[float, Field(allow_inf_nan=False)]
+Tokens = Annotated[list[Whole], FailFast()]
 Stop = Annotated[str, Field(max_length=MAX_STOP_CHARACTERS)]
 Bias = Annotated[float, Field(ge=-100, le=100)]
 
@@ -51,6 +58,17 @@ class _Body(BaseModel):
         if isinstance(body, dict):
             return {name: value for name, value in body.items() if value is not None}
         return body
+
+
+def _bounded(most: int) -> BeforeValidator:
+    """Refuse a longer list or object before any of its members is looked at."""
+
+    def check(value: Any) -> Any:
+        if isinstance(value, list | dict) and len(value) > most:
+            raise ValueError(f"at most {most} are allowed")
+        return value
+
+    return BeforeValidator(check)
 
 
 class StreamOptions(_Body):
@@ -78,12 +96,10 @@ class GenerationRequest(_Body):
     mirostat_tau: Annotated[Number, Field(ge=0, le=10)] = 5.0
     mirostat_eta: Annotated[Number, Field(ge=0.001, le=1)] = 0.1
     seed: Whole | None = None
-    stop: Annotated[list[Stop], Field(max_length=MAX_STOPS)] = Field(default_factory=list)
+    stop: Annotated[list[Stop], _bounded(MAX_STOPS)] = Field(default_factory=list)
     stream: bool = False
     stream_options: StreamOptions = StreamOptions()
-    logit_bias: Annotated[dict[str, Bias], Field(max_length=MAX_LOGIT_BIASES)] = Field(
-        default_factory=dict
-    )
+    logit_bias: Annotated[dict[str, Bias], _bounded(MAX_LOGIT_BIASES)] = Field(default_factory=dict)
     logit_bias_type: Literal["input_ids", "tokens"] = "input_ids"
     n: Annotated[Whole, Field(ge=1, le=1, description="One answer a request.")] = 1
     grammar: str | None = Field(None, description="GBNF, or llguidance's Lark.")
@@ -97,7 +113,7 @@ class GenerationRequest(_Body):
 class CompletionRequest(GenerationRequest):
     """POST /v1/completions."""
 
-    prompt: str | list[Whole] = Field("", description="One text, or its tokens.")
+    prompt: str | Tokens = Field("", description="One text, or its tokens.")
     echo: bool = False
     logprobs: Annotated[Whole, Field(ge=0, le=MAX_TOP_LOGPROBS)] | None = None
     best_of: Annotated[Whole, Field(ge=1, le=1)] = 1
@@ -171,21 +187,23 @@ class Message(_Body):
     role: Literal["system", "developer", "user", "assistant", "tool", "function"]
     content: Any = Field(None, description="A text, or a list of parts of the type text.")
     name: str | None = None
-    tool_calls: list[dict[str, Any]] | None = None
+    tool_calls: Annotated[list[dict[str, Any]], _bounded(MAX_TOOLS)] | None = None
     tool_call_id: str | None = None
 
 
 class ChatRequest(GenerationRequest):
     """POST /v1/chat/completions."""
 
-    messages: Annotated[list[Message], Field(min_length=1, max_length=MAX_MESSAGES)]
+    messages: Annotated[list[Message], FailFast(), _bounded(MAX_MESSAGES), Field(min_length=1)]
     max_completion_tokens: Whole | None = Field(None, description="The newer name of max_tokens.")
     logprobs: bool = False
     top_logprobs: Annotated[Whole, Field(ge=0, le=MAX_TOP_LOGPROBS)] = 0
     response_format: ResponseFormat = Field(default_factory=lambda: ResponseFormat.model_validate({}))
-    tools: list[Tool] = Field(default_factory=list)
+    tools: Annotated[list[Tool], _bounded(MAX_TOOLS)] = Field(default_factory=list)
     tool_choice: Literal["none", "auto", "required"] | ToolChoice = "auto"
-    functions: list[Function] = Field(default_factory=list, description="Older form of tools.")
+    functions: Annotated[list[Function], _bounded(MAX_TOOLS)] = Field(
+        default_factory=list, description="Older form of tools."
+    )
     function_call: Literal["none", "auto"] | FunctionName = "auto"
 
 
@@ -200,7 +218,7 @@ class DetokenizeRequest(_Body):
     """POST /extras/detokenize."""
 
     model: Annotated[str, Field(max_length=512)] | None = None
-    tokens: list[Whole]
+    tokens: Annotated[Tokens, _bounded(MAX_DETOKENIZED)]
 
 
 Request = TypeVar("Request", bound=_Body)
@@ -212,6 +230,8 @@ def parse(kind: type[Request], body: bytes) -> tuple[Request, dict[str, Any]]:
     Raises:
         Refusal: 400 that names the field.
     """
+    if sum(body.count(mark) for mark in (b",", b"[", b"{")) > MAX_VALUES:
+        raise errors.invalid(None, f"The request body has more than {MAX_VALUES} values or commas.")
     try:
         sent = orjson.loads(body)
     except orjson.JSONDecodeError as error:

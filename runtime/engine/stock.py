@@ -18,6 +18,7 @@ from llama_cpp.server.settings import ModelSettings, ServerSettings, Settings
 
 from runtime.engine.llama import GuardedLlama
 from runtime.engine.metrics import Metrics
+from runtime.engine.progress import Progress
 from runtime.engine.settings import EngineSettings
 
 logger = logging.getLogger(__name__)
@@ -38,7 +39,9 @@ def clear_environment(environ: MutableMapping[str, str]) -> list[str]:
     return found
 
 
-def build(settings: EngineSettings, metrics: Metrics) -> tuple[StockApp, GuardedLlama]:
+def build(
+    settings: EngineSettings, metrics: Metrics, progress: Progress
+) -> tuple[StockApp, GuardedLlama]:
     """The stock app and the model it serves; takes from seconds to minutes.
 
     To be called once in a process: the app and its model are the module's own globals.
@@ -56,7 +59,9 @@ def build(settings: EngineSettings, metrics: Metrics) -> tuple[StockApp, Guarded
         """The class that the stock app makes its model of."""
 
         def __init__(self, **kwargs: Any) -> None:
-            super().__init__(cache_bytes=settings.cache_bytes, metrics=metrics, **kwargs)
+            super().__init__(
+                cache_bytes=settings.cache_bytes, metrics=metrics, progress=progress, **kwargs
+            )
             made.append(self)
 
     # The app takes the class from this module, when it loads and with every stream.

@@ -17,10 +17,12 @@ from collections.abc import Iterable, Sequence
 import llama_cpp
 
 RUN_CHARACTERS = 4000
-"""A longer run is tokenized in parts of this length. The expressions need up to 500 bytes of stack a
-character, and one match takes in two runs at the most: 4 MB, of settings.THREAD_STACK_BYTES."""
+"""A longer run is tokenized in parts of no more than this. The expressions need up to 500 bytes of stack
+a character, and one match takes in two runs at the most: 4 MB, of settings.THREAD_STACK_BYTES."""
 
-_LONG_RUN = re.compile(rf"\S{{{RUN_CHARACTERS}}}|\s{{{RUN_CHARACTERS}}}")
+_BLOCK = RUN_CHARACTERS // 2
+_BLANK = re.compile(r"\s")
+
 _SENTINEL = "☺"
 """Stands before a later part of a text while that is tokenized, so that it is not taken for the
 beginning of a text, to which some vocabularies add a blank. No known piece joins it to anything."""
@@ -34,6 +36,7 @@ class Vocabulary:
         self.n_tokens = int(llama_cpp.llama_vocab_n_tokens(vocab))
         self._pieces = [_read_piece(vocab, token) for token in range(self.n_tokens)]
         self.longest_piece_bytes = max(map(len, self._pieces), default=1) or 1
+        self._specials = _specials(vocab, self.n_tokens)
 
     def is_end(self, token: int) -> bool:
         """Whether the token ends an answer."""
@@ -58,6 +61,12 @@ class Vocabulary:
     def holds(self, tokens: Sequence[int]) -> bool:
         """Whether all are tokens of this vocabulary."""
         return not tokens or (min(tokens) >= 0 and max(tokens) < self.n_tokens)
+
+    def count_special(self, text: str) -> int:
+        """How many special tokens a text names, about: looking for each costs the tokenizer a pass over
+        all that it has found.
+        """
+        return sum(text.count(special) for special in self._specials)
 
     def tokenize(self, text: str, *, add_special: bool, parse_special: bool) -> list[int]:
         """The text's tokens.
@@ -104,9 +113,28 @@ def _read_piece(vocab: object, token: int) -> bytes:
         room = -size
 
 
+def _specials(vocab: object, n_tokens: int) -> list[str]:
+    """The texts that are read as one token wherever they stand."""
+    special = (
+        llama_cpp.LLAMA_TOKEN_ATTR_CONTROL
+        | llama_cpp.LLAMA_TOKEN_ATTR_USER_DEFINED
+        | llama_cpp.LLAMA_TOKEN_ATTR_UNKNOWN
+    )
+    texts = [
+        llama_cpp.llama_vocab_get_text(vocab, token).decode("utf-8", "replace")
+        for token in range(n_tokens)
+        if llama_cpp.llama_vocab_get_attr(vocab, token) & special
+    ]
+    return [text for text in texts if text]
+
+
 def _parts(text: str) -> list[str]:
     """The text, cut wherever a run has become too long; one part for nearly every text."""
-    if len(text) < RUN_CHARACTERS:
-        return [text]
-    cuts = [match.end() for match in _LONG_RUN.finditer(text)]
+    # A run that long has a whole block in it, which is all blanks or has none. Looking for the run
+    # itself would take a time that is the square of its length.
+    cuts = [end for end in range(_BLOCK, len(text), _BLOCK) if _is_run(text[end - _BLOCK : end])]
     return [text[start:end] for start, end in zip([0, *cuts], [*cuts, len(text)], strict=True)]
+
+
+def _is_run(block: str) -> bool:
+    return block.isspace() or _BLANK.search(block) is None

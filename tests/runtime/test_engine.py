@@ -7,18 +7,14 @@ import json
 import socket
 import subprocess
 from collections.abc import Iterator
+from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Any
 
-import aiohttp
 import pytest
 
 from tests.support.engine import API_KEY, Engine
 from tests.support.gguf import SLOW, build_model
 from tests.support.wait import until, wait_until
-
-CHAT = "/v1/chat/completions"
-HELLO = [{"role": "user", "content": "Hello"}]
 
 
 @pytest.fixture(scope="module")
@@ -45,129 +41,19 @@ def quick(models: Path, tmp_path: Path) -> Iterator[Engine]:
         yield made
 
 
-async def post(
-    engine: Engine, path: str, body: dict[str, Any], *, key: str = API_KEY
-) -> tuple[int, Any]:
-    headers = {"Authorization": f"Bearer {key}"}
-    async with (
-        aiohttp.ClientSession(headers=headers) as session,
-        session.post(engine.url + path, json=body) as answer,
-    ):
-        return answer.status, await answer.json()
-
-
-async def stream(engine: Engine, body: dict[str, Any]) -> list[dict[str, Any]]:
-    """The chunks of a stream that ended with [DONE]."""
-    async with (
-        aiohttp.ClientSession(headers=engine.headers) as session,
-        session.post(engine.url + CHAT, json={"stream": True, **body}) as answer,
-    ):
-        text = (await answer.read()).decode()
-    events = [line[6:] for line in text.splitlines() if line.startswith("data: ")]
-    assert events[-1] == "[DONE]"
-    return [json.loads(event) for event in events[:-1]]
-
-
 async def test_answers_a_chat_with_plain_text(engine: Engine) -> None:
     """The whole way through the real server, and the test model keeps its promise: words, to the end."""
-    status, answer = await post(engine, CHAT, {"messages": HELLO, "max_tokens": 30})
+    answer = await engine.chat(max_tokens=30)
 
-    assert status == 200
-    assert answer["choices"][0]["finish_reason"] == "length"
-    assert answer["usage"]["completion_tokens"] == 30
-    assert answer["choices"][0]["message"]["content"].strip().isprintable()
-
-
-@pytest.mark.parametrize("named", [{}, {"model": "slow.gguf"}, {"model": "slow"}, {"model": "x"}])
-async def test_the_model_is_called_by_its_file_name_and_any_other_will_do(
-    engine: Engine, named: dict[str, str]
-) -> None:
-    """/v1/models and every answer give the file's name, never its path; requests need not."""
-    async with (
-        aiohttp.ClientSession(headers=engine.headers) as session,
-        session.get(f"{engine.url}/v1/models") as answer,
-    ):
-        listed = await answer.json()
-    status, answered = await post(engine, CHAT, {**named, "messages": HELLO, "max_tokens": 1})
-
-    assert [model["id"] for model in listed["data"]] == ["slow.gguf"]
-    assert (status, answered["model"]) == (200, "slow.gguf")
+    assert answer.choice["finish_reason"] == "length"
+    assert answer.usage["completion_tokens"] == 30
+    assert answer.content.strip().isprintable()
 
 
 @pytest.mark.parametrize("key", ["wrong", "other"])
 async def test_only_the_configured_key_is_let_in(engine: Engine, key: str) -> None:
     """Not the one of a stray API_KEY in the environment."""
-    status, _ = await post(engine, CHAT, {"messages": HELLO}, key=key)
-
-    assert status == 401
-
-
-async def test_two_streams_at_once_both_complete(engine: Engine) -> None:
-    """The stock setting cuts the first one short when the second arrives."""
-    body = {"messages": HELLO, "max_tokens": 60}
-
-    answers = await asyncio.gather(stream(engine, body), stream(engine, body))
-
-    for chunks in answers:
-        assert chunks[-1]["choices"][0]["finish_reason"] == "length"
-        assert sum("content" in chunk["choices"][0]["delta"] for chunk in chunks) >= 50
-
-
-async def test_health_answers_without_a_key_while_the_model_is_busy(engine: Engine) -> None:
-    """/v1/models waits for the model's lock; /health does not take it."""
-    async with (
-        aiohttp.ClientSession() as session,
-        session.post(
-            engine.url + CHAT,
-            json={"messages": HELLO, "max_tokens": 3000, "stream": True},
-            headers=engine.headers,
-        ) as running,
-    ):
-        await running.content.readline()
-        async with session.get(f"{engine.url}/health") as answer:
-            assert (answer.status, await answer.json()) == (200, {"status": "ok"})
-        assert not running.content.at_eof()
-
-
-@pytest.mark.parametrize(
-    ("path", "body"),
-    [
-        (CHAT, {"messages": HELLO, "logprobs": True, "top_logprobs": 2}),
-        (CHAT, {"messages": HELLO, "logprobs": True, "stream": True}),
-        ("/v1/completions", {"prompt": "Hello", "logprobs": 0}),
-    ],
-)
-async def test_logprobs_are_refused_with_the_setting_that_allows_them(
-    engine: Engine, path: str, body: dict[str, Any]
-) -> None:
-    """A 400 in OpenAI's envelope, where the stock server answers with a 500."""
-    status, answer = await post(engine, path, body)
-
-    assert status == 400
-    assert "LLAMA_SERVER_LOGPROBS=1" in answer["error"]["message"]
-    assert answer["error"]["type"] == "invalid_request_error"
-    assert answer["error"]["param"] == "logprobs"
-
-
-async def test_logprobs_not_asked_for_are_no_matter(engine: Engine) -> None:
-    """Clients send `logprobs: false` and null."""
-    for value in (False, None):
-        body = {"messages": HELLO, "logprobs": value, "max_tokens": 1}
-        status, _ = await post(engine, CHAT, body)
-        assert status == 200
-
-
-async def test_logprobs_are_given_when_turned_on(quick: Engine) -> None:
-    """LLAMA_SERVER_LOGPROBS=1 keeps the logits."""
-    quick.env["LLAMA_SERVER_LOGPROBS"] = "1"
-    quick.start()
-
-    status, answer = await post(
-        quick, "/v1/completions", {"prompt": "Hello", "logprobs": 2, "max_tokens": 3}
-    )
-
-    assert status == 200
-    assert len(answer["choices"][0]["logprobs"]["tokens"]) == 3
+    assert (await engine.get("/v1/models", key=key)).status == 401
 
 
 def test_listens_where_it_is_told_and_says_what_it_ignores(engine: Engine) -> None:
@@ -235,15 +121,11 @@ async def test_answers_503_until_the_model_is_loaded(quick: Engine) -> None:
         return seen[-1] == 503
 
     wait_until(is_loading, "a 503 from /health")
-    async with (
-        aiohttp.ClientSession(headers=quick.headers) as session,
-        session.get(f"{quick.url}/v1/models") as answer,
-    ):
-        body = await answer.json()
+    answer = await quick.get("/v1/models")
     wait_until(lambda: quick.health() == 200, "a 200 from /health")
 
     assert set(seen) <= {0, 503}
-    assert (answer.status, body["error"]["code"]) == (503, "starting")
+    assert (answer.status, answer.error["code"]) == (503, "starting")
     assert int(answer.headers["Retry-After"]) > 0
 
 
@@ -260,27 +142,32 @@ def test_the_model_served_last_is_served_again(quick: Engine, models: Path) -> N
     assert "ready: quick.gguf" in quick.log
 
 
-async def test_sigterm_ends_it_although_an_answer_is_being_made(quick: Engine, models: Path) -> None:
-    """A generation cannot be interrupted, and would hold the stock server up to its end."""
+@pytest.mark.parametrize("stream", [False, True])
+async def test_sigterm_ends_it_at_once_whatever_is_running(
+    quick: Engine, models: Path, stream: bool
+) -> None:
+    """The answer under way and those that wait are told why: a 503, or an error event in a stream."""
     quick.env["LLAMA_SERVER_MODEL"] = str(models / "slow.gguf")
     process = quick.start().process
     assert process is not None
-
-    async def is_generating() -> bool:
-        """/v1/models waits for the model's lock."""
-        try:
-            async with asyncio.timeout(0.3), session.get(f"{quick.url}/v1/models"):
-                return False
-        except TimeoutError:
-            return True
-
-    async with aiohttp.ClientSession(headers=quick.headers) as session:
-        body = {"messages": HELLO, "max_tokens": 3500}
-        running = asyncio.create_task(session.post(quick.url + CHAT, json=body))
-        await until(is_generating, "the model's lock to be taken")
+    async with AsyncExitStack() as stack:
+        if stream:
+            running = await stack.enter_async_context(quick.streaming(max_tokens=3500))
+            await running.content.readline()
+        asked = [asyncio.create_task(quick.chat(max_tokens=3500)) for _ in range(3)]
+        await until(lambda: _asked(quick, 3 + stream), "all to have arrived")
         process.terminate()
-        status = await asyncio.to_thread(process.wait, 15)
-        with pytest.raises(aiohttp.ClientError):
-            await running
+        status = await asyncio.to_thread(process.wait, 10)
+        answers = [await task for task in asked]
+        told = (await running.read()).decode() if stream else ""
 
     assert status == 0
+    for answer in answers:
+        assert (answer.status, answer.error["code"]) == (503, "stopping")
+        assert int(answer.headers["Retry-After"]) > 0
+    if stream:
+        assert json.loads(told.split("data: ")[-1])["error"]["code"] == "stopping"
+
+
+async def _asked(engine: Engine, number: int) -> bool:
+    return await engine.metric("llama_requests_running") == number + 1

@@ -12,6 +12,7 @@ from typing import IO
 from urllib.error import HTTPError, URLError
 from urllib.request import urlopen
 
+from tests.support.client import Client
 from tests.support.process import free_port
 from tests.support.wait import wait_until
 
@@ -28,7 +29,7 @@ def copy_runtime(root: Path) -> Path:
     return root
 
 
-class Engine:
+class Engine(Client):
     """Owns one `python -m runtime.engine`: its directory, port, key, log and process.
 
     Args:
@@ -43,8 +44,7 @@ class Engine:
     ) -> None:
         self.root = copy_runtime(root)
         self.port = free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
-        self.headers = {"Authorization": f"Bearer {API_KEY}"}
+        super().__init__(f"http://127.0.0.1:{self.port}", API_KEY)
         self.command = [sys.executable, "-m", "runtime.engine", *arguments]
         inherited = {k: v for k, v in os.environ.items() if not k.startswith("LLAMA")}
         ours = {
@@ -64,6 +64,25 @@ class Engine:
 
     def __exit__(self, *_: object) -> None:
         self.stop()
+
+    @property
+    def pid(self) -> int:
+        assert self.process is not None
+        return self.process.pid
+
+    @property
+    def alive(self) -> bool:
+        return self.process is not None and self.process.poll() is None
+
+    async def metric(self, name: str) -> float:
+        """The value of a metric that has no labels."""
+        shown = (await self.get("/metrics")).text
+        (value,) = [line.split()[1] for line in shown.splitlines() if line.startswith(f"{name} ")]
+        return float(value)
+
+    async def is_generating(self) -> bool:
+        """Whether the model is at work."""
+        return await self.metric("llama_generating") == 1
 
     @property
     def log(self) -> str:

@@ -7,6 +7,7 @@ arranged so that an answer is plain text and goes on for as long as is asked: co
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -55,6 +56,7 @@ def build_model(
     eos_logit: float = _NEVER,
     chat_template: str | None = CHAT_TEMPLATE,
     tensors_per_file: int = 0,
+    extra_tokens: Sequence[str] = (),
 ) -> Path:
     """Write a model of llama's architecture and return the path.
 
@@ -67,8 +69,9 @@ def build_model(
         chat_template: None leaves it out.
         tensors_per_file: splits the model, as gguf-split does, when it is not 0. The first part's
             path is returned.
+        extra_tokens: plain ones after the others. No text is ever split into them; they are drawn.
     """
-    tokens, types = _vocabulary()
+    tokens, types = _vocabulary(extra_tokens)
     writer = GGUFWriter(path, "llama", split_max_tensors=tensors_per_file)
     writer.add_type("model")
     writer.add_name(path.stem)
@@ -101,15 +104,22 @@ def build_model(
     return next(path.parent.glob(f"{path.stem}-00001-of-*.gguf"))
 
 
-def _vocabulary() -> tuple[list[str], list[int]]:
+def token_ids(extra_tokens: Sequence[str] = ()) -> dict[str, int]:
+    """The id of each token of a model with these `extra_tokens`; a byte's token reads `<0x0A>`."""
+    tokens, _ = _vocabulary(extra_tokens)
+    return {token: number for number, token in enumerate(tokens)}
+
+
+def _vocabulary(extra_tokens: Sequence[str] = ()) -> tuple[list[str], list[int]]:
     """Tokens and their types: three controls, 256 bytes, printable ASCII, and words of two syllables."""
     syllables = [a + b for a, b in product("bdklmnrst", "aeiou")]
     words = [f"▁{first}{second}" for first, second in product(syllables[::3], syllables[1::3])]
     printable = ["▁", *(chr(code) for code in range(0x21, 0x7F))]
     tokens = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256))]
     types = [TokenType.UNKNOWN, *[TokenType.CONTROL] * 2, *[TokenType.BYTE] * 256]
-    types += [TokenType.NORMAL] * len(printable + words)
-    return tokens + printable + words, [int(kind) for kind in types]
+    normal = [*printable, *words, *extra_tokens]
+    types += [TokenType.NORMAL] * len(normal)
+    return tokens + normal, [int(kind) for kind in types]
 
 
 def _logits(types: list[int], eos_logit: float) -> NDArray[np.float32]:
@@ -161,6 +171,42 @@ def _weights(shape: Shape, seed: int, logits: NDArray[np.float32]) -> dict[str, 
             for name, weights in layer.items()
         },
     }
+
+
+def build_bpe_vocabulary(path: Path, *, splitting: str) -> Path:
+    """Write a file that holds nothing but a small byte-level BPE vocabulary; to be loaded vocab_only.
+
+    Args:
+        path: where it goes.
+        splitting: the name that llama.cpp has for the expression that splits texts, such as gpt-2.
+    """
+    # Bytes are written as in GPT-2: printable ones as they are, the others from U+0100 on.
+    printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    others = [byte for byte in range(256) if byte not in printable]
+    bytes_ = [chr(byte) for byte in printable] + [chr(0x100 + n) for n in range(len(others))]
+    merges = ["a a", "aa aa", "7 7", "! !", "h e", "l l", "he ll"]
+    tokens = [*bytes_, *(merge.replace(" ", "") for merge in merges), "<s>", "</s>"]
+    types = [TokenType.NORMAL] * (len(tokens) - 2) + [TokenType.CONTROL] * 2
+    writer = GGUFWriter(path, "llama")
+    writer.add_type("model")
+    writer.add_context_length(512)
+    writer.add_embedding_length(32)
+    writer.add_block_count(1)
+    writer.add_feed_forward_length(32)
+    writer.add_head_count(1)
+    writer.add_layer_norm_rms_eps(1e-5)
+    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre(splitting)
+    writer.add_token_list(tokens)
+    writer.add_token_types([int(kind) for kind in types])
+    writer.add_token_merges(merges)
+    writer.add_bos_token_id(len(tokens) - 2)
+    writer.add_eos_token_id(len(tokens) - 1)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_ti_data_to_file()
+    writer.close()
+    return path
 
 
 def truncate(path: Path, *, by: int) -> Path:

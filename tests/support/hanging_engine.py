@@ -1,0 +1,45 @@
+"""The engine, with a model that can be made to hang: `python -m tests.support.hanging_engine`.
+
+A real one does not hang on command. A prompt with the token of `#` in it stalls the evaluation for good;
+one with `@` does it with the interpreter's lock in its hands, as a library of C can.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+from runtime.engine import __main__ as engine
+from runtime.engine import app
+from tests.support.gguf import token_ids
+
+IDS = token_ids()
+
+
+def _make_hanging() -> None:
+    from runtime.engine.llama import GuardedLlama  # noqa: PLC0415 - as late as the engine does
+
+    evaluate = GuardedLlama.eval
+
+    def hanging(self: Any, tokens: Sequence[int]) -> None:
+        if IDS["#"] in tokens:
+            threading.Event().wait()
+        if IDS["@"] in tokens:
+            ctypes.PyDLL(None).sleep(600)
+        evaluate(self, tokens)
+
+    GuardedLlama.eval = hanging  # type: ignore[method-assign]
+
+
+if __name__ == "__main__":
+    load = app.Engine.load
+
+    def load_hanging(self: app.Engine) -> None:
+        _make_hanging()
+        load(self)
+
+    app.Engine.load = load_hanging  # type: ignore[method-assign]
+    engine._exit(engine.main(sys.argv[1:]))
