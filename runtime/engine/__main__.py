@@ -123,6 +123,10 @@ def _load(engine: Engine, server: uvicorn.Server, settings: EngineSettings, fail
     except LoadError as error:
         failures.append(str(error))
         server.should_exit = True
+    except BaseException:
+        server.should_exit = True
+        failures.append("the model could not be loaded; the trace above tells where")
+        raise
     else:
         seconds = time.monotonic() - started
         threads = settings.n_threads

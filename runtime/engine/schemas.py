@@ -15,7 +15,6 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
-    FailFast,
     Field,
     ValidationError,
     field_validator,
@@ -44,7 +43,7 @@ def _whole(value: Any) -> Any:
 
 Whole = Annotated[int, BeforeValidator(_whole), Field(ge=-INT64, lt=INT64)]
 Number = Annotated[float, Field(allow_inf_nan=False)]
-Tokens = Annotated[list[Whole], FailFast()]
+Tokens = Annotated[list[Whole], Field(fail_fast=True)]
 Stop = Annotated[str, Field(max_length=MAX_STOP_CHARACTERS)]
 Bias = Annotated[float, Field(ge=-100, le=100)]
 
@@ -194,7 +193,7 @@ class Message(_Body):
 class ChatRequest(GenerationRequest):
     """POST /v1/chat/completions."""
 
-    messages: Annotated[list[Message], FailFast(), _bounded(MAX_MESSAGES), Field(min_length=1)]
+    messages: Annotated[list[Message], Field(min_length=1, fail_fast=True), _bounded(MAX_MESSAGES)]
     max_completion_tokens: Whole | None = Field(None, description="The newer name of max_tokens.")
     logprobs: bool = False
     top_logprobs: Annotated[Whole, Field(ge=0, le=MAX_TOP_LOGPROBS)] = 0
