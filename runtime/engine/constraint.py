@@ -2,7 +2,8 @@
 
 llguidance compiles them against the loaded vocabulary and says after each token which may follow. It
 replaces llama.cpp's own grammar sampler, which ends the process on what it cannot compile. Errors are
-found here, before anything is generated. Compiling and masks release the interpreter's lock.
+found here, before anything is generated; whether compiling comes to an end, in `sandbox.py`. Compiling
+and masks release the interpreter's lock.
 """
 
 from __future__ import annotations
@@ -13,17 +14,19 @@ from typing import Any
 
 import llama_cpp
 import numpy as np
-from llguidance import LLMatcher, LLParserLimits, LLTokenizer
+from llguidance import LLMatcher, LLTokenizer
 from llguidance.gbnf_to_lark import any_to_lark
 from llguidance.llamacpp import lltokenizer_from_vocab
 from numpy.typing import NDArray
 
 from runtime.engine import errors
+from runtime.engine.sandbox import Sandbox, limits
 from runtime.engine.vocabulary import Vocabulary
 
 MAX_DEPTH = 64
 """Of a schema: llguidance recurses into it, on the stack."""
-MAX_GRAMMAR_CHARACTERS = 65_536
+MAX_GRAMMAR_CHARACTERS = 262_144
+"""Of a grammar or a schema."""
 _REASON_CHARACTERS = 300
 
 
@@ -65,11 +68,7 @@ class Constraints:
     def __init__(self, vocab: llama_cpp.llama_vocab_p, vocabulary: Vocabulary) -> None:
         self._n_tokens = vocabulary.n_tokens
         self._tokenizer: LLTokenizer = lltokenizer_from_vocab(vocab, eos_token=vocabulary.ends() or None)
-        self._limits = LLParserLimits(verbose_errors=False)
-
-    def json_object(self) -> Constraint:
-        """Any JSON object."""
-        return self.json_schema({"type": "object"}, param="response_format", strict=False)
+        self._sandbox = Sandbox(vocabulary.pieces, vocabulary.ends())
 
     def json_schema(self, schema: object, *, param: str, strict: bool) -> Constraint:
         """JSON that a schema allows, without blanks between its parts.
@@ -88,10 +87,15 @@ class Constraints:
             raise errors.invalid(param, f"{param} must be a JSON schema: an object.")
         if _depth(schema) > MAX_DEPTH:
             raise errors.invalid(param, f"{param} is nested more than {MAX_DEPTH} levels deep.")
+        text = json.dumps(schema)
+        if len(text) > MAX_GRAMMAR_CHARACTERS:
+            raise errors.invalid(
+                param, f"{param} must have at most {MAX_GRAMMAR_CHARACTERS} characters."
+            )
         options: dict[str, Any] = {"whitespace_flexible": False, "lenient": not strict}
         try:
             compiler: Any = LLMatcher.grammar_from_json_schema
-            grammar = compiler(json.dumps(schema), overrides=options)
+            grammar = compiler(text, overrides=options)
         except ValueError as error:
             raise _refusal(param, str(error)) from error
         return self._compile(grammar, param)
@@ -113,17 +117,18 @@ class Constraints:
         return self._compile(LLMatcher.grammar_from_lark(lark), "grammar")
 
     def _compile(self, grammar: str, param: str) -> Constraint:
-        matcher = LLMatcher(self._tokenizer, grammar, log_level=0, limits=self._limits)
-        if not matcher.is_error():
-            # Some limits show with the first mask only.
-            matcher.compute_bitmask()
+        if error := self._sandbox.check(grammar):
+            raise _refusal(param, error)
+        matcher = LLMatcher(self._tokenizer, grammar, log_level=0, limits=limits())
         if matcher.is_error():
             raise _refusal(param, matcher.get_error())
         return Constraint(matcher, self._n_tokens)
 
 
 def _refusal(param: str, reason: str) -> errors.Refusal:
-    reason = " ".join(reason.split("<state>", maxsplit=1)[0].split())[:_REASON_CHARACTERS]
+    if reason.startswith("NoExtension"):
+        reason = "no text satisfies it"
+    reason = " ".join(reason.replace("<non-verbose/>", "").split())[:_REASON_CHARACTERS]
     return errors.invalid(
         param, f"{param} cannot be used to constrain the answer: {reason}", code="invalid_grammar"
     )

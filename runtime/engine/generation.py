@@ -56,6 +56,7 @@ class Generation:
     prompt: Prompt
     limits: Limits
     constraint: Constraint | None = None
+    """What the answer is held to; compiled before the model is asked."""
     completion_tokens: int = 0
     include_usage: bool = False
     """Whether a stream ends with a chunk that tells the usage."""

@@ -6,6 +6,9 @@ gets a body that it cannot misread. Everything in here may take long and belongs
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from runtime.engine import errors
@@ -38,6 +41,21 @@ MAX_SPECIAL_TOKENS = 16_384
 """That a text to be tokenized may name; a chat's are bounded by the context."""
 
 
+Compile = Callable[[], Constraint]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A request that can be answered."""
+
+    generation: Generation
+    for_stock: dict[str, Any]
+    """The body for the stock app."""
+    compile_: Compile | None
+    """Makes the generation's constraint, if it has one; raises Refusal. Apart from the rest, since it
+    may take seconds."""
+
+
 class Preparation:
     """Prepares requests for one model."""
 
@@ -46,8 +64,8 @@ class Preparation:
         self._settings = settings
         self._n_ctx = llama.n_ctx()
 
-    def completion(self, body: bytes) -> tuple[Generation, dict[str, Any]]:
-        """Of /v1/completions: the answer to be made, and the body for the stock app.
+    def completion(self, body: bytes) -> Prepared:
+        """Of /v1/completions.
 
         Raises:
             Refusal: the request cannot be answered; says why.
@@ -64,12 +82,12 @@ class Preparation:
         generation = Generation(
             prompt=prompt,
             limits=self._limits(request, prompt, request.max_tokens, request.logprobs),
-            constraint=self._grammar(request),
             include_usage=request.stream and request.stream_options.include_usage,
         )
-        return generation, {"prompt": "", **self._to_stock(request, generation)}
+        compile_ = self._grammar(request)
+        return Prepared(generation, {"prompt": "", **self._to_stock(request, compile_)}, compile_)
 
-    def chat(self, body: bytes) -> tuple[Generation, dict[str, Any]]:
+    def chat(self, body: bytes) -> Prepared:
         """Of /v1/chat/completions.
 
         Raises:
@@ -89,12 +107,12 @@ class Preparation:
             limits=self._limits(
                 request, prompt, max_tokens, request.top_logprobs if request.logprobs else None
             ),
-            constraint=self._chat_constraint(request, function),
             include_usage=request.stream and request.stream_options.include_usage,
             call=None if function is None else function.name,
             legacy_call=not request.tools,
         )
-        return generation, {"messages": [], **self._to_stock(request, generation)}
+        compile_ = self._chat_constraint(request, function)
+        return Prepared(generation, {"messages": [], **self._to_stock(request, compile_)}, compile_)
 
     def check_model(self, name: str | None) -> None:
         """Refuse another model than the one there is, unless any name will do."""
@@ -206,31 +224,30 @@ class Preparation:
             f"logit_bias: its keys are tokens, whole numbers from 0 to {vocabulary.n_tokens - 1}.",
         )
 
-    def _grammar(self, request: GenerationRequest) -> Constraint | None:
-        return None if request.grammar is None else self._llama.constraints.grammar(request.grammar)
+    def _grammar(self, request: GenerationRequest) -> Compile | None:
+        if request.grammar is None:
+            return None
+        return partial(self._llama.constraints.grammar, request.grammar)
 
-    def _chat_constraint(self, request: ChatRequest, function: Function | None) -> Constraint | None:
-        constraints, form = self._llama.constraints, request.response_format
+    def _chat_constraint(self, request: ChatRequest, function: Function | None) -> Compile | None:
+        compile_schema, form = self._llama.constraints.json_schema, request.response_format
         if function is not None:
             param = "tools" if request.tools else "functions"
-            schema = function.parameters or {"type": "object"}
-            return constraints.json_schema(schema, param=param, strict=function.strict)
-        if request.grammar is not None and form.type != "text":
+            schema: Any = function.parameters or {"type": "object"}
+            return partial(compile_schema, schema, param=param, strict=function.strict)
+        if form.type == "text":
+            return self._grammar(request)
+        if request.grammar is not None:
             raise errors.invalid("grammar", "grammar: not together with response_format.")
-        if form.type == "json_schema":
-            assert form.json_schema is not None
-            return constraints.json_schema(
-                form.json_schema.schema_, param="response_format", strict=form.json_schema.strict
-            )
-        if form.type == "json_object" and form.schema_ is not None:
-            return constraints.json_schema(form.schema_, param="response_format", strict=False)
-        if form.type == "json_object":
-            return constraints.json_object()
-        return self._grammar(request)
+        if form.json_schema is not None and form.type == "json_schema":
+            schema, strict = form.json_schema.schema_, form.json_schema.strict
+            return partial(compile_schema, schema, param="response_format", strict=strict)
+        schema = {"type": "object"} if form.schema_ is None else form.schema_
+        return partial(compile_schema, schema, param="response_format", strict=False)
 
-    def _to_stock(self, request: GenerationRequest, generation: Generation) -> dict[str, Any]:
+    def _to_stock(self, request: GenerationRequest, compile_: Compile | None) -> dict[str, Any]:
         body = {name: getattr(request, name) for name in _TO_STOCK}
-        if generation.constraint is not None:
+        if compile_ is not None:
             # Its estimate of the distribution has no meaning where most tokens are forbidden.
             body["mirostat_mode"] = 0
         return {**body, "model": self._settings.model_alias}

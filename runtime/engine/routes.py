@@ -15,16 +15,15 @@ import orjson
 from runtime.engine import errors
 from runtime.engine.docs import openapi, swagger
 from runtime.engine.exchange import Exchange
-from runtime.engine.generation import Generation
 from runtime.engine.llama import GuardedLlama
 from runtime.engine.metrics import Metrics
-from runtime.engine.preparation import Preparation
+from runtime.engine.preparation import Preparation, Prepared
 from runtime.engine.settings import EngineSettings
 from runtime.engine.stock import StockApp
 from runtime.engine.wire import Receive, Scope, Send, header, read_body, send_bytes, send_json
 
 Handler = Callable[[Scope, Receive, Send], Awaitable[None]]
-Prepare = Callable[[bytes], tuple[Generation, dict[str, Any]]]
+Prepare = Callable[[bytes], Prepared]
 
 _MODEL = "/v1/models/"
 _USAGE_HEADER = b"x-llamaserve-usage"
@@ -42,8 +41,9 @@ class Routes:
         self._metrics = metrics
         self._created = int(time.time())
         self._preparation = prepare = Preparation(llama, settings)
-        # Of its own: a text that takes long must not keep answers from being prepared.
+        # Of their own: what takes long must not keep other requests from being prepared.
         self._tokenizing = ThreadPoolExecutor(2, "tokenizing")
+        self._compiling = ThreadPoolExecutor(2, "compiling")
         self._exchange = Exchange(stock, stall_s=settings.stall_s)
         self._document = openapi(stock)
         completion = self._generating(prepare.completion)
@@ -82,13 +82,17 @@ class Routes:
 
         async def handler(scope: Scope, receive: Receive, send: Send) -> None:
             body = await self._body(receive)
-            generation, for_stock = await asyncio.to_thread(prepare, body)
+            prepared = await asyncio.to_thread(prepare, body)
+            generation = prepared.generation
+            if prepared.compile_ is not None:
+                loop = asyncio.get_running_loop()
+                generation.constraint = await loop.run_in_executor(self._compiling, prepared.compile_)
             await self._exchange.run(
                 scope,
                 receive,
                 send,
                 generation=generation,
-                body=for_stock,
+                body=prepared.for_stock,
                 usage_comment=header(scope, _USAGE_HEADER) == "comment",
             )
 

@@ -34,8 +34,8 @@ class Vocabulary:
     def __init__(self, vocab: object) -> None:
         self._vocab = vocab
         self.n_tokens = int(llama_cpp.llama_vocab_n_tokens(vocab))
-        self._pieces = [_read_piece(vocab, token) for token in range(self.n_tokens)]
-        self.longest_piece_bytes = max(map(len, self._pieces), default=1) or 1
+        self.pieces = [_read_piece(vocab, token) for token in range(self.n_tokens)]
+        self.longest_piece_bytes = max(map(len, self.pieces), default=1) or 1
         self._specials = _specials(vocab, self.n_tokens)
 
     def is_end(self, token: int) -> bool:
@@ -48,7 +48,7 @@ class Vocabulary:
 
     def piece(self, token: int) -> bytes:
         """A token's bytes, none for a control token."""
-        return self._pieces[token]
+        return self.pieces[token]
 
     def join(self, tokens: Iterable[int]) -> bytes:
         """The bytes of several tokens.
@@ -56,7 +56,7 @@ class Vocabulary:
         Raises:
             IndexError: one is no token of this vocabulary.
         """
-        return b"".join(self._pieces[token] for token in tokens)
+        return b"".join(self.pieces[token] for token in tokens)
 
     def holds(self, tokens: Sequence[int]) -> bool:
         """Whether all are tokens of this vocabulary."""

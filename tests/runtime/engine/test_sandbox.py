@@ -1,0 +1,111 @@
+"""Grammars that no compiler comes to an end with, or survives: refused, and nobody else waits."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runtime.engine.sandbox import Sandbox
+from tests.support.client import CHAT, HELLO
+from tests.support.engine import Engine
+from tests.support.wait import wait_until
+
+ENDLESS = "start: A\nA: " + " & ".join(f"/.*a.{{{number}}}/" for number in range(40))
+"""Half a kilobyte that takes hours to compile."""
+
+
+def deep_references() -> dict[str, Any]:
+    """A schema that is flat, but for what its references lead to: 3,500 levels."""
+    definitions: dict[str, Any] = {"d60": {"type": "string"}}
+    for number in range(60):
+        schema: dict[str, Any] = {"$ref": f"#/$defs/d{number + 1}"}
+        for _ in range(58):
+            schema = {"items": schema}
+        definitions[f"d{number}"] = schema
+    return {"$ref": "#/$defs/d0", "$defs": definitions}
+
+
+@pytest.fixture
+def sandbox() -> Iterator[Sandbox]:
+    """One with a vocabulary of single bytes."""
+    made = Sandbox([*(bytes([byte]) for byte in range(256)), b""], [256])
+    yield made
+    made.close()
+
+
+def test_what_can_be_compiled_passes(sandbox: Sandbox) -> None:
+    """And what cannot is told with the reason; a second time without compiling."""
+    assert sandbox.check('{"grammars": [{"lark_grammar": "start: \\"a\\""}]}') == ""
+    assert "regex" in sandbox.check('{"grammars": [{"lark_grammar": "start: /(/"}]}')
+
+
+def test_an_endless_compilation_is_cut_short(sandbox: Sandbox) -> None:
+    """By ending the process that does it; the next grammar gets a new one."""
+    assert "2 seconds" in sandbox.check(_lark(ENDLESS))
+    assert sandbox.check(_lark('start: "a"')) == ""
+
+
+def _lark(text: str) -> str:
+    from llguidance import LLMatcher  # noqa: PLC0415 - named as in the code under test
+
+    return LLMatcher.grammar_from_lark(text)
+
+
+async def test_references_that_lead_deep_are_refused(quick: Engine) -> None:
+    """The compiler overflows its stack with them; in a process of its own."""
+    pid = quick.pid
+    form = {"type": "json_object", "schema": deep_references()}
+
+    answer = await quick.chat(response_format=form)
+
+    assert answer.status == 400
+    assert "too complex" in answer.error["message"]
+    assert (await quick.chat(grammar='root ::= "fine"')).content == "fine"
+    assert (quick.pid, quick.alive) == (pid, True)
+
+
+async def test_an_endless_grammar_keeps_nobody_else_waiting(quick: Engine) -> None:
+    """Three of them at once, and all other requests are answered meanwhile."""
+    bombs = [
+        asyncio.create_task(quick.post(CHAT, {"messages": HELLO, "grammar": f"{ENDLESS}\n// {number}"}))
+        for number in range(3)
+    ]
+    answered = 0
+    while not all(bomb.done() for bomb in bombs):
+        async with asyncio.timeout(5):
+            assert (await quick.chat(max_tokens=2)).status == 200
+            assert (await quick.post("/extras/tokenize", {"input": "x"})).status == 200
+        answered += 1
+
+    assert answered > 5
+    assert {(await bomb).status for bomb in bombs} == {400}
+
+
+def test_it_ends_with_the_engine(models: Path, tmp_path: Path) -> None:
+    """Killed while it compiles: nothing of it is left behind."""
+    with Engine(tmp_path, models / "quick.gguf") as engine:
+        engine.start()
+
+        async def ask() -> None:
+            async with asyncio.timeout(1):
+                await engine.chat(grammar=ENDLESS)
+
+        with pytest.raises(TimeoutError):
+            asyncio.run(ask())
+        (child,) = _children(engine.pid)
+        assert engine.process is not None
+        engine.process.kill()
+
+        wait_until(lambda: not Path(f"/proc/{child}").exists(), "the compiler to end")
+
+
+def _children(pid: int) -> list[str]:
+    return Path(f"/proc/{pid}/task/{pid}/children").read_text().split() or [
+        child
+        for thread in Path(f"/proc/{pid}/task").iterdir()
+        for child in (thread / "children").read_text().split()
+    ]
