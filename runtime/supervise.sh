@@ -70,11 +70,13 @@ supervisord_runs() { [ -n "$(our_processes supervisor.supervisord)" ]; }
 read_config() {
   local values
   values="$(py -m runtime.config get LLAMA_PROXY_ENABLED uses_local_server uses_embedded_postgres \
-    LLAMA_PROXY_HOST LLAMA_PROXY_PORT LLAMA_PROXY_DRAIN_SECONDS LLAMA_SERVER_START_SECONDS backend_url)" ||
+    LLAMA_PROXY_HOST LLAMA_PROXY_PORT LLAMA_PROXY_DRAIN_SECONDS LLAMA_SERVER_START_SECONDS \
+    LLAMA_SERVER_STOP_SECONDS backend_url)" ||
     exit 1
   {
     read -r PROXY && read -r LOCAL_SERVER && read -r EMBEDDED && read -r PROXY_HOST &&
-      read -r PROXY_PORT && read -r DRAIN && read -r START_SECONDS && read -r BACKEND_URL
+      read -r PROXY_PORT && read -r DRAIN && read -r START_SECONDS && read -r SERVER_STOP &&
+      read -r BACKEND_URL
   } <<<"$values"
   WANTED=''
   [ "$PROXY$EMBEDDED" != 11 ] || WANTED='postgres'
@@ -82,6 +84,8 @@ read_config() {
   [ "$PROXY" = 0 ] || WANTED="$WANTED proxy"
   # The part after the point counts as a whole second, and five are for the end of a drain.
   export LLAMASERVE_PROXY_STOP_SECONDS=$((${DRAIN%%.*} + 6))
+  # Then it is killed: it may be where no signal reaches it.
+  export LLAMASERVE_SERVER_STOP_SECONDS=$((${SERVER_STOP%%.*} + 5))
   # supervisord opens ports on IPv4 only, and at once: elsewhere it gets a socket that is not used.
   LLAMASERVE_PROXY_SOCKET="tcp://$PROXY_HOST:$PROXY_PORT"
   case "$PROXY:$PROXY_HOST" in

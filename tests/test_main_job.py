@@ -165,7 +165,7 @@ def test_two_users_stream_at_once_and_both_get_all(appliance: Appliance) -> None
         with client_of(appliance, key) as client:
             both_begun.wait()
             chunks = list(
-                client.chat.completions.create(model="x", messages=MESSAGES, max_tokens=60, stream=True)
+                client.chat.completions.create(model="slow", messages=MESSAGES, max_tokens=60, stream=True)
             )
         reasons: list[str | None] = [chunk.choices[0].finish_reason for chunk in chunks]
         return reasons, sum(bool(chunk.choices[0].delta.content) for chunk in chunks)
@@ -185,13 +185,13 @@ def test_a_client_that_leaves_frees_the_model(appliance: Appliance, user: tuple[
     name, key = user
     with client_of(appliance, key) as client:
         stream = client.chat.completions.create(
-            model="x", messages=MESSAGES, max_tokens=4000, stream=True
+            model="slow", messages=MESSAGES, max_tokens=4000, stream=True
         )
         for _ in zip(range(5), stream, strict=False):
             pass
         stream.close()
         left = time.monotonic()
-        client.chat.completions.create(model="x", messages=MESSAGES, max_tokens=1)
+        client.chat.completions.create(model="slow", messages=MESSAGES, max_tokens=1)
         assert time.monotonic() - left < 15
     rows = rows_of(appliance, name, 2)
     assert [row["status_code"] for row in rows] == [499, 200]

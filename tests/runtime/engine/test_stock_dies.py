@@ -17,59 +17,18 @@ import pytest
 
 from tests.support.client import CHAT, COMPLETIONS, HELLO
 from tests.support.gguf import build_model, token_ids
+from tests.support.killers import (
+    INVALID_GRAMMARS,
+    KILLING_SCHEMAS,
+    json_schema,
+    named_tool,
+)
 from tests.support.stock import StockServer
 
 IDS = token_ids()
 EOS = str(IDS["</s>"])
 CRASHES = (-signal.SIGSEGV, -signal.SIGABRT)
 """A null sampler is followed, or C++ throws what Python cannot catch."""
-
-KILLING_SCHEMAS: dict[str, dict[str, Any]] = {
-    "digits": {"type": "string", "pattern": r"^\d+$"},
-    "word characters": {"type": "string", "pattern": r"^\w+$"},
-    "spaces": {"type": "string", "pattern": r"^\s+$"},
-    "no spaces": {"type": "string", "pattern": r"^\S+$"},
-    "an escaped dot": {"type": "string", "pattern": r"^a\.b$"},
-    "an escaped slash": {"type": "string", "pattern": r"^a\/b$"},
-    "a word's edge": {"type": "string", "pattern": r"^\bfoo$"},
-    "a range backwards": {"type": "string", "pattern": "^[z-a]+$"},
-    "an empty enum": {"enum": []},
-    "an empty anyOf": {"anyOf": []},
-    "no types": {"type": []},
-    "NUL in a const": {"const": "a\0b"},
-    "NUL in an enum": {"enum": ["a\0b"]},
-    "a quote in a const": {"const": 'a"b'},
-    "a quote in an enum": {"enum": ['a"b']},
-    "a quote in a property's name": {
-        "type": "object",
-        "properties": {'a"b': {"type": "string"}},
-        "required": ['a"b'],
-    },
-    "a quote in an optional property's name": {
-        "type": "object",
-        "properties": {'a"b': {"type": "string"}},
-    },
-    "NUL in a property's name": {
-        "type": "object",
-        "properties": {"a\0b": {"type": "string"}},
-        "required": ["a\0b"],
-    },
-    "a long string allowed": {"type": "string", "maxLength": 2000},
-    "a long array allowed": {"type": "array", "items": {"type": "string"}, "maxItems": 2000},
-}
-
-INVALID_GRAMMARS = {
-    "an open bracket": "root ::= [",
-    "no root": 'start ::= "a"',
-    "an undefined rule": "root ::= nowhere",
-    "left recursion": 'root ::= root "a" | "a"',
-    "NUL": 'root ::= "a\0"',
-    "too many repetitions": 'root ::= "a"{100000}',
-    "valid, but nested deeper than the parser's stack": "root ::= "
-    + "(" * 100_000
-    + '"a"'
-    + ")" * 100_000,
-}
 
 FINISHED: dict[str, Any] = {"grammar": 'root ::= "a"', "max_tokens": 40}
 """After one letter the grammar allows nothing but the end of the text."""
@@ -94,16 +53,6 @@ async def assert_dies_of(server: StockServer, path: str, body: object) -> None:
         await server.post(path, body)
 
     assert await asyncio.to_thread(server.wait, 10) in CRASHES
-
-
-def named_tool(parameters: dict[str, Any]) -> dict[str, Any]:
-    function = {"name": "f", "parameters": parameters}
-    choice = {"type": "function", "function": {"name": "f"}}
-    return {"tools": [{"type": "function", "function": function}], "tool_choice": choice}
-
-
-def json_schema(schema: dict[str, Any]) -> dict[str, Any]:
-    return {"response_format": {"type": "json_object", "schema": schema}}
 
 
 @pytest.mark.parametrize("name", KILLING_SCHEMAS)

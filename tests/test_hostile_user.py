@@ -1,0 +1,117 @@
+"""One user's requests against another's: what ends the stock server is sent through the proxy by user A
+while user B streams. B gets all of it, the model server's process is the same, and A gets an answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from typing import Any
+
+import openai
+import pytest
+
+from tests.support.appliance import Appliance
+from tests.support.client import CHAT, COMPLETIONS, HELLO, Answer, Client
+from tests.support.gguf import SLOW, build_model
+from tests.support.killers import INVALID_GRAMMARS, KILLING_SCHEMAS, json_schema, named_tool
+
+STREAMED = 400
+"""Tokens that B asks for, which take a few seconds."""
+
+Attack = tuple[str, dict[str, Any]]
+
+
+def attacks() -> dict[str, Attack]:
+    """All that is known to end, block or confuse the stock server: path and body by name."""
+
+    def chat(**body: Any) -> Attack:
+        return CHAT, {"messages": HELLO, "max_tokens": 24, **body}
+
+    found: dict[str, Attack] = {}
+    for name, schema in KILLING_SCHEMAS.items():
+        found[f"schema: {name}"] = chat(**json_schema(schema))
+        found[f"tool: {name}"] = chat(**named_tool({"type": "object", "properties": {"a": schema}}))
+    for name, grammar in INVALID_GRAMMARS.items():
+        found[f"grammar: {name}"] = chat(grammar=grammar)
+        found[f"completion's grammar: {name}"] = (COMPLETIONS, {"prompt": "x", "grammar": grammar})
+    for token in (-1, 10**6, 2**31):
+        found[f"detokenize {token}"] = ("/extras/detokenize", {"tokens": [token]})
+        found[f"prompt of {token}"] = (COMPLETIONS, {"prompt": [token]})
+        found[f"bias on {token}"] = chat(logit_bias={str(token): 5})
+    found["an end forbidden"] = chat(grammar='root ::= "a"', min_tokens=30)
+    found["an end biased away"] = chat(grammar='root ::= "a"', logit_bias={"2": -1e300})
+    found["no temperature that is a number"] = chat(temperature=1e300)
+    found["a length without end"] = chat(max_tokens=10**12, stop=["e"])
+    found["a prompt without end"] = chat(messages=[{"role": "user", "content": "z" * 10**6}])
+    found["an image"] = chat(
+        messages=[
+            {
+                "role": "user",
+                "content": [{"type": "image_url", "image_url": {"url": "file:///etc/hostname"}}],
+            }
+        ]
+    )
+    return found
+
+
+@pytest.fixture(scope="module")
+def appliance() -> Iterator[Appliance]:
+    """A running appliance that lets a user send many requests."""
+    with Appliance(model=False, LLAMA_SERVER_N_THREADS="1", LLAMA_PROXY_RATE_LIMIT="1000") as appliance:
+        build_model(appliance.root / "models" / "slow.gguf", shape=SLOW)
+        appliance.start()
+        yield appliance
+
+
+async def stream_on(client: openai.AsyncOpenAI, begun: asyncio.Event, over: asyncio.Event) -> list[Any]:
+    """One stream after the other until told that it is over: the chunks of each."""
+    streams = []
+    while not over.is_set():
+        chunks = []
+        stream = await client.chat.completions.create(
+            model="slow",
+            messages=[{"role": "user", "content": "Tell me"}],
+            max_tokens=STREAMED,
+            stream=True,
+            stream_options={"include_usage": True},
+        )
+        async for chunk in stream:
+            begun.set()
+            chunks.append(chunk)
+        streams.append(chunks)
+    return streams
+
+
+async def test_nothing_a_user_sends_reaches_another_s_stream(appliance: Appliance) -> None:
+    """Nor the process: every attack gets an answer or a refusal, none of them a 5xx."""
+    keys = {name: appliance.cli("create-user", "--username", name, "--quiet") for name in ("a", "b")}
+    pid = appliance.pid("server")
+    attacker = Client(appliance.proxy_url, keys["a"])
+    at_once = asyncio.Semaphore(8)
+    begun, over = asyncio.Event(), asyncio.Event()
+
+    async def attack(path: str, body: dict[str, Any]) -> Answer:
+        async with at_once, asyncio.timeout(120):
+            return await attacker.post(path, body)
+
+    async with openai.AsyncOpenAI(base_url=appliance.proxy_url + "/v1", api_key=keys["b"]) as client:
+        streaming = asyncio.create_task(stream_on(client, begun, over))
+        await begun.wait()
+        try:
+            listed = attacks()
+            answers = await asyncio.gather(*(attack(*each) for each in listed.values()))
+        finally:
+            over.set()
+        streams = await streaming
+
+    statuses = {name: answer.status for name, answer in zip(listed, answers, strict=True)}
+    assert {name: status for name, status in statuses.items() if status not in (200, 400)} == {}
+    assert set(statuses.values()) == {200, 400}
+    for answer in answers:
+        assert answer.status == 200 or answer.error["message"]
+    for chunks in streams:
+        assert chunks[-1].usage.completion_tokens == STREAMED
+        assert chunks[-2].choices[0].finish_reason == "length"
+    assert appliance.pid("server") == pid
+    assert "Traceback" not in appliance.logs()
