@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.client import Answer
+from tests.support.client import DONE, Answer
 from tests.support.engine import Engine
 
 MAX = {"max_tokens": 300}
@@ -143,6 +143,17 @@ async def test_a_grammar_that_becomes_too_complex_ends_the_answer_with_a_400(qui
 
     assert answer.status == 400
     assert answer.error["code"] == "invalid_grammar"
+
+
+async def test_an_error_in_a_stream_is_an_event(quick: Engine) -> None:
+    """The same, streamed: what has come stands, then the error comes, and no [DONE]."""
+    answer = await quick.stream(**MAX, response_format=json_schema(object_of({"$ref": "#"})))
+
+    *_, last = answer.chunks
+    assert answer.status == 200
+    assert not answer.broken
+    assert last["error"]["code"] == "invalid_grammar"
+    assert DONE not in answer.events
 
 
 async def test_any_json_object(quick: Engine) -> None:

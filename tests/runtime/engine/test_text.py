@@ -192,6 +192,15 @@ async def test_probabilities_come_with_the_tokens_they_belong_to(quick: Engine, 
         assert bytes(token["bytes"]).decode() == token["token"]
 
 
+async def test_probabilities_without_alternatives(quick: Engine) -> None:
+    """`logprobs` alone; the stock server wants top_logprobs with it, and a setting."""
+    answer = await quick.chat(max_tokens=3, logprobs=True)
+
+    content = answer.choice["logprobs"]["content"]
+    assert [token["top_logprobs"] for token in content] == [[], [], []]
+    assert all(token["logprob"] < 0 for token in content)
+
+
 async def test_probabilities_of_a_completion_add_up_to_one(quick: Engine) -> None:
     """In the older form; and those of all tokens are a distribution."""
     answer = await quick.complete(max_tokens=1, logprobs=20, temperature=0, repeat_penalty=1)
