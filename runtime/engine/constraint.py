@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import llama_cpp
@@ -62,6 +63,14 @@ class Constraint:
             raise _refusal("response_format", self._matcher.get_error())
 
 
+@dataclass(frozen=True)
+class Grammar:
+    """What an answer is to be held to, not compiled yet. `param` is the request's field it came in."""
+
+    text: str
+    param: str
+
+
 class Constraints:
     """Compiles constraints for one vocabulary. Thread-safe; made once, in about a second."""
 
@@ -70,7 +79,7 @@ class Constraints:
         self._tokenizer: LLTokenizer = lltokenizer_from_vocab(vocab, eos_token=vocabulary.ends() or None)
         self._sandbox = Sandbox(vocabulary.pieces, vocabulary.ends())
 
-    def json_schema(self, schema: object, *, param: str, strict: bool) -> Constraint:
+    def json_schema(self, schema: object, *, param: str, strict: bool) -> Grammar:
         """JSON that a schema allows, without blanks between its parts.
 
         Args:
@@ -79,7 +88,7 @@ class Constraints:
             strict: refuse keywords that cannot be enforced, rather than leave them out.
 
         Raises:
-            Refusal: it is no schema, cannot be satisfied, or is too large.
+            Refusal: it is no schema, or too large.
         """
         if isinstance(schema, bool):
             schema = {} if schema else {"not": {}}
@@ -98,13 +107,13 @@ class Constraints:
             grammar = compiler(text, overrides=options)
         except ValueError as error:
             raise _refusal(param, str(error)) from error
-        return self._compile(grammar, param)
+        return Grammar(grammar, param)
 
-    def grammar(self, text: str) -> Constraint:
+    def grammar(self, text: str) -> Grammar:
         """Text that a grammar allows: llama.cpp's GBNF, or llguidance's Lark.
 
         Raises:
-            Refusal: it is no valid grammar, or too large.
+            Refusal: it is no grammar, or too large.
         """
         if len(text) > MAX_GRAMMAR_CHARACTERS:
             raise errors.invalid(
@@ -114,14 +123,23 @@ class Constraints:
             lark = any_to_lark(text)
         except Exception as error:  # the converter raises Exception itself
             raise _refusal("grammar", str(error)) from error
-        return self._compile(LLMatcher.grammar_from_lark(lark), "grammar")
+        return Grammar(LLMatcher.grammar_from_lark(lark), "grammar")
 
-    def _compile(self, grammar: str, param: str) -> Constraint:
-        if error := self._sandbox.check(grammar):
-            raise _refusal(param, error)
-        matcher = LLMatcher(self._tokenizer, grammar, log_level=0, limits=limits())
+    def is_known(self, grammar: Grammar) -> bool:
+        """Whether it has been compiled before, or refused: `compile` is quick then."""
+        return self._sandbox.known(grammar.text) is not None
+
+    def compile(self, grammar: Grammar) -> Constraint:
+        """A constraint for one answer. Takes up to some seconds, and waits for other compilations.
+
+        Raises:
+            Refusal: it is invalid, cannot be satisfied, or is too complex.
+        """
+        if error := self._sandbox.check(grammar.text):
+            raise _refusal(grammar.param, error)
+        matcher = LLMatcher(self._tokenizer, grammar.text, log_level=0, limits=limits())
         if matcher.is_error():
-            raise _refusal(param, matcher.get_error())
+            raise _refusal(grammar.param, matcher.get_error())
         return Constraint(matcher, self._n_tokens)
 
 

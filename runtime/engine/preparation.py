@@ -6,13 +6,11 @@ gets a body that it cannot misread. Everything in here may take long and belongs
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 from runtime.engine import errors
-from runtime.engine.constraint import Constraint
+from runtime.engine.constraint import Grammar
 from runtime.engine.generation import Generation, Limits, Prompt
 from runtime.engine.llama import GuardedLlama
 from runtime.engine.prompts import render
@@ -41,9 +39,6 @@ MAX_SPECIAL_TOKENS = 16_384
 """That a text to be tokenized may name; a chat's are bounded by the context."""
 
 
-Compile = Callable[[], Constraint]
-
-
 @dataclass(frozen=True)
 class Prepared:
     """A request that can be answered."""
@@ -51,9 +46,8 @@ class Prepared:
     generation: Generation
     for_stock: dict[str, Any]
     """The body for the stock app."""
-    compile_: Compile | None
-    """Makes the generation's constraint, if it has one; raises Refusal. Apart from the rest, since it
-    may take seconds."""
+    grammar: Grammar | None
+    """To be compiled for the generation's constraint. Apart from the rest, since it may take seconds."""
 
 
 class Preparation:
@@ -84,8 +78,8 @@ class Preparation:
             limits=self._limits(request, prompt, request.max_tokens, request.logprobs),
             include_usage=request.stream and request.stream_options.include_usage,
         )
-        compile_ = self._grammar(request)
-        return Prepared(generation, {"prompt": "", **self._to_stock(request, compile_)}, compile_)
+        grammar = self._grammar(request)
+        return self._prepared(generation, grammar, {"prompt": "", **self._to_stock(request, grammar)})
 
     def chat(self, body: bytes) -> Prepared:
         """Of /v1/chat/completions.
@@ -111,8 +105,8 @@ class Preparation:
             call=None if function is None else function.name,
             legacy_call=not request.tools,
         )
-        compile_ = self._chat_constraint(request, function)
-        return Prepared(generation, {"messages": [], **self._to_stock(request, compile_)}, compile_)
+        grammar = self._chat_grammar(request, function)
+        return self._prepared(generation, grammar, {"messages": [], **self._to_stock(request, grammar)})
 
     def check_model(self, name: str | None) -> None:
         """Refuse another model than the one there is, unless any name will do."""
@@ -224,30 +218,37 @@ class Preparation:
             f"logit_bias: its keys are tokens, whole numbers from 0 to {vocabulary.n_tokens - 1}.",
         )
 
-    def _grammar(self, request: GenerationRequest) -> Compile | None:
-        if request.grammar is None:
-            return None
-        return partial(self._llama.constraints.grammar, request.grammar)
+    def _prepared(
+        self, generation: Generation, grammar: Grammar | None, for_stock: dict[str, Any]
+    ) -> Prepared:
+        """One that has been compiled before does not wait behind others that take long."""
+        if grammar is not None and self._llama.constraints.is_known(grammar):
+            generation.constraint = self._llama.constraints.compile(grammar)
+            grammar = None
+        return Prepared(generation, for_stock, grammar)
 
-    def _chat_constraint(self, request: ChatRequest, function: Function | None) -> Compile | None:
-        compile_schema, form = self._llama.constraints.json_schema, request.response_format
+    def _grammar(self, request: GenerationRequest) -> Grammar | None:
+        return None if request.grammar is None else self._llama.constraints.grammar(request.grammar)
+
+    def _chat_grammar(self, request: ChatRequest, function: Function | None) -> Grammar | None:
+        json_schema, form = self._llama.constraints.json_schema, request.response_format
         if function is not None:
             param = "tools" if request.tools else "functions"
             schema: Any = function.parameters or {"type": "object"}
-            return partial(compile_schema, schema, param=param, strict=function.strict)
+            return json_schema(schema, param=param, strict=function.strict)
         if form.type == "text":
             return self._grammar(request)
         if request.grammar is not None:
             raise errors.invalid("grammar", "grammar: not together with response_format.")
         if form.json_schema is not None and form.type == "json_schema":
             schema, strict = form.json_schema.schema_, form.json_schema.strict
-            return partial(compile_schema, schema, param="response_format", strict=strict)
+            return json_schema(schema, param="response_format", strict=strict)
         schema = {"type": "object"} if form.schema_ is None else form.schema_
-        return partial(compile_schema, schema, param="response_format", strict=False)
+        return json_schema(schema, param="response_format", strict=False)
 
-    def _to_stock(self, request: GenerationRequest, compile_: Compile | None) -> dict[str, Any]:
+    def _to_stock(self, request: GenerationRequest, grammar: Grammar | None) -> dict[str, Any]:
         body = {name: getattr(request, name) for name in _TO_STOCK}
-        if compile_ is not None:
+        if grammar is not None:
             # Its estimate of the distribution has no meaning where most tokens are forbidden.
             body["mirostat_mode"] = 0
         return {**body, "model": self._settings.model_alias}

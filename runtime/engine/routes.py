@@ -43,7 +43,7 @@ class Routes:
         self._preparation = prepare = Preparation(llama, settings)
         # Of their own: what takes long must not keep other requests from being prepared.
         self._tokenizing = ThreadPoolExecutor(2, "tokenizing")
-        self._compiling = ThreadPoolExecutor(2, "compiling")
+        self._compiling = ThreadPoolExecutor(1, "compiling")
         self._exchange = Exchange(stock, stall_s=settings.stall_s)
         self._document = openapi(stock)
         completion = self._generating(prepare.completion)
@@ -84,9 +84,11 @@ class Routes:
             body = await self._body(receive)
             prepared = await asyncio.to_thread(prepare, body)
             generation = prepared.generation
-            if prepared.compile_ is not None:
+            if prepared.grammar is not None:
                 loop = asyncio.get_running_loop()
-                generation.constraint = await loop.run_in_executor(self._compiling, prepared.compile_)
+                generation.constraint = await loop.run_in_executor(
+                    self._compiling, self._llama.constraints.compile, prepared.grammar
+                )
             await self._exchange.run(
                 scope,
                 receive,

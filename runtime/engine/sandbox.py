@@ -59,21 +59,34 @@ class Sandbox:
         self._vocabulary = (json.dumps({"tokens": encoded, "ends": list(ends)}) + "\n").encode()
         self._lock = threading.Lock()
         self._child: subprocess.Popen[bytes] | None = None
-        self._passed: OrderedDict[bytes, None] = OrderedDict()
+        self._memory = threading.Lock()
+        self._verdicts: OrderedDict[bytes, str] = OrderedDict()
 
     def check(self, grammar: str) -> str:
         """Empty if the grammar can be compiled, else why not."""
-        digest = hashlib.sha256(grammar.encode()).digest()
+        known = self.known(grammar)
+        if known is not None:
+            return known
         with self._lock:
-            if digest in self._passed:
-                self._passed.move_to_end(digest)
-                return ""
-            error = self._ask(grammar)
-            if not error:
-                self._passed[digest] = None
-                if len(self._passed) > _REMEMBERED:
-                    self._passed.popitem(last=False)
-            return error
+            known = self.known(grammar)  # another may have asked the same meanwhile
+            if known is None:
+                known = self._ask(grammar)
+                self._remember(grammar, known)
+        return known
+
+    def known(self, grammar: str) -> str | None:
+        """The same for a grammar that has been checked before, at once; None for another."""
+        with self._memory:
+            verdict = self._verdicts.get(_digest(grammar))
+            if verdict is not None:
+                self._verdicts.move_to_end(_digest(grammar))
+            return verdict
+
+    def _remember(self, grammar: str, verdict: str) -> None:
+        with self._memory:
+            self._verdicts[_digest(grammar)] = verdict
+            if len(self._verdicts) > _REMEMBERED:
+                self._verdicts.popitem(last=False)
 
     def close(self) -> None:
         """End the child."""
@@ -109,6 +122,10 @@ class Sandbox:
             )
             _exchange(self._child, self._vocabulary, _START_SECONDS)
         return self._child
+
+
+def _digest(grammar: str) -> bytes:
+    return hashlib.sha256(grammar.encode()).digest()
 
 
 def _exchange(child: subprocess.Popen[bytes], line: bytes, seconds: float) -> bytes:

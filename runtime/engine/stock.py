@@ -13,7 +13,7 @@ from typing import Any
 import llama_cpp
 from fastapi import FastAPI
 from llama_cpp.llama_chat_format import get_chat_completion_handler
-from llama_cpp.server.app import create_app
+from llama_cpp.server import app as stock_app
 from llama_cpp.server.settings import ModelSettings, ServerSettings, Settings
 
 from runtime.engine.llama import GuardedLlama
@@ -64,6 +64,8 @@ def build(
             )
             made.append(self)
 
+    # It prints two lines for each client that leaves.
+    stock_app.print = logger.debug  # type: ignore[attr-defined]
     # The app takes the class from this module, when it loads and with every stream.
     llama_cpp.Llama = Served  # type: ignore[misc, assignment]
     server = ServerSettings(
@@ -72,7 +74,9 @@ def build(
         api_key=settings.api_key or None,
         interrupt_requests=False,  # else any request cuts the stream that is running
     )
-    app: StockApp = create_app(server_settings=server, model_settings=[_model_settings(settings)])
+    app: StockApp = stock_app.create_app(
+        server_settings=server, model_settings=[_model_settings(settings)]
+    )
     return app, made[0]
 
 

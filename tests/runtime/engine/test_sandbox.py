@@ -17,6 +17,8 @@ from tests.support.wait import wait_until
 ENDLESS = "start: A\nA: " + " & ".join(f"/.*a.{{{number}}}/" for number in range(40))
 """Half a kilobyte that takes hours to compile."""
 
+KNOWN = 'root ::= "known"'
+
 
 def deep_references() -> dict[str, Any]:
     """A schema that is flat, but for what its references lead to: 3,500 levels."""
@@ -69,7 +71,9 @@ async def test_references_that_lead_deep_are_refused(quick: Engine) -> None:
 
 
 async def test_an_endless_grammar_keeps_nobody_else_waiting(quick: Engine) -> None:
-    """Three of them at once, and all other requests are answered meanwhile."""
+    """Three of them at once, and all other requests are answered meanwhile, such with
+    a grammar that has been compiled before too."""
+    assert (await quick.chat(grammar=KNOWN)).content == "known"
     bombs = [
         asyncio.create_task(quick.post(CHAT, {"messages": HELLO, "grammar": f"{ENDLESS}\n// {number}"}))
         for number in range(3)
@@ -78,6 +82,7 @@ async def test_an_endless_grammar_keeps_nobody_else_waiting(quick: Engine) -> No
     while not all(bomb.done() for bomb in bombs):
         async with asyncio.timeout(5):
             assert (await quick.chat(max_tokens=2)).status == 200
+            assert (await quick.chat(grammar=KNOWN)).content == "known"
             assert (await quick.post("/extras/tokenize", {"input": "x"})).status == 200
         answered += 1
 
