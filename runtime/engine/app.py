@@ -1,8 +1,8 @@
 """The engine as one ASGI app: health, "still loading", and the API round llama_cpp.server's app.
 
-From the outside to the inside: `Engine` answers /health and, until the model is loaded, everything else
-with a 503; CORS, if configured; `Front` (ids, errors); `KeyCheck`; `Routes`; and, for what the model is
-to answer, `Exchange` and the stock app. A new path is a line in `Routes`' table.
+From the outside to the inside: `Engine` answers /health; CORS, if configured; `Front` (ids, errors); a
+503 until the model is loaded; `KeyCheck`; `Routes`; and, for what the model is to answer, `Exchange` and
+the stock app. A new path is a line in `Routes`' table.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from runtime.engine.front import Front, KeyCheck
 from runtime.engine.metrics import Metrics
 from runtime.engine.progress import Progress, Watchdog
 from runtime.engine.settings import EngineSettings
-from runtime.engine.wire import App, Receive, Scope, Send, send_bytes, send_refusal
+from runtime.engine.wire import App, Receive, Scope, Send, send_bytes
 
 if TYPE_CHECKING:
     from runtime.engine.llama import GuardedLlama
@@ -36,7 +36,16 @@ class Engine:
     def __init__(self, settings: EngineSettings) -> None:
         self._settings = settings
         self._metrics = Metrics()
-        self._app: App | None = None
+        self._api: App | None = None
+        """None until the model is loaded."""
+        self._front: App = Front(self._served, self._metrics)
+        if settings.cors_origins:
+            self._front = CORSMiddleware(
+                self._front,
+                allow_origins=settings.cors_origins,
+                allow_methods=["*"],
+                allow_headers=["*"],
+            )
         self._llama: GuardedLlama | None = None
         self._log: LlamaLog | None = None
         self._stopping = False
@@ -63,14 +72,7 @@ class Engine:
         table = routes.Routes(app, llama, self._settings, self._metrics)
         self._llama = llama
         self._log.is_expected = lambda: llama.is_aborting
-        self._app = self._wrapped(table, table.paths)
-
-    def _wrapped(self, app: App, paths: frozenset[str]) -> App:
-        app = Front(KeyCheck(app, self._settings.api_key), self._metrics, paths=paths)
-        origins = self._settings.cors_origins
-        if origins:
-            return CORSMiddleware(app, allow_origins=origins, allow_methods=["*"], allow_headers=["*"])
-        return app
+        self._api = KeyCheck(table, self._settings.api_key)
 
     async def watch(self) -> None:
         """Look after the model and the event loop, until cancelled."""
@@ -89,16 +91,23 @@ class Engine:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["path"] == HEALTH:
             await self._answer_health(send)
-        elif self._app is not None and not self._stopping:
-            await self._app(scope, receive, send)
         elif scope["type"] == "http":
-            await send_refusal(send, errors.stopping() if self._stopping else errors.starting())
+            await self._front(scope, receive, send)
+
+    async def _served(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self._stopping:
+            raise errors.stopping()
+        if self._api is None:
+            raise errors.starting()
+        await self._api(scope, receive, send)
 
     async def _answer_health(self, send: Send) -> None:
         """Asks neither for the key nor for the model's lock, which a generation holds to its end."""
-        state = "ok" if self._app is not None else "loading"
+        state = "ok" if self._api is not None else "loading"
         if self._watchdog.stuck:
             state = "stuck"
+        elif self._stopping:
+            state = "stopping"
         status = 200 if state == "ok" else 503
         headers = [] if state == "ok" else [(b"retry-after", str(errors.RETRY_AFTER_S).encode())]
         body = b'{"status":"%s"}' % state.encode()

@@ -9,6 +9,7 @@ and masks release the interpreter's lock.
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -16,13 +17,14 @@ from typing import Any
 import llama_cpp
 import numpy as np
 from llguidance import LLMatcher, LLTokenizer
-from llguidance.gbnf_to_lark import any_to_lark
 from llguidance.llamacpp import lltokenizer_from_vocab
 from numpy.typing import NDArray
 
 from runtime.engine import errors
-from runtime.engine.sandbox import Sandbox, limits
+from runtime.engine.sandbox import Sandbox, SandboxError, Source, limits
 from runtime.engine.vocabulary import Vocabulary
+
+logger = logging.getLogger(__name__)
 
 MAX_DEPTH = 64
 """Of a schema: llguidance recurses into it, on the stack."""
@@ -34,9 +36,10 @@ _REASON_CHARACTERS = 300
 class Constraint:
     """One answer's progress through its grammar. Not for several threads at once."""
 
-    def __init__(self, matcher: LLMatcher, n_tokens: int) -> None:
+    def __init__(self, matcher: LLMatcher, n_tokens: int, param: str) -> None:
         self._matcher = matcher
         self._n_tokens = n_tokens
+        self._param = param
 
     def forbidden(self) -> NDArray[np.bool_]:
         """For each token, whether it must not come next; of shape (vocabulary,).
@@ -60,14 +63,14 @@ class Constraint:
 
     def _check(self) -> None:
         if self._matcher.is_error():
-            raise _refusal("response_format", self._matcher.get_error())
+            raise _refusal(self._param, self._matcher.get_error())
 
 
 @dataclass(frozen=True)
 class Grammar:
     """What an answer is to be held to, not compiled yet. `param` is the request's field it came in."""
 
-    text: str
+    source: Source
     param: str
 
 
@@ -97,37 +100,27 @@ class Constraints:
         if _depth(schema) > MAX_DEPTH:
             raise errors.invalid(param, f"{param} is nested more than {MAX_DEPTH} levels deep.")
         text = json.dumps(schema)
-        if len(text) > MAX_GRAMMAR_CHARACTERS:
-            raise errors.invalid(
-                param, f"{param} must have at most {MAX_GRAMMAR_CHARACTERS} characters."
-            )
+        _check_length(text, param)
         options: dict[str, Any] = {"whitespace_flexible": False, "lenient": not strict}
         try:
             compiler: Any = LLMatcher.grammar_from_json_schema
-            grammar = compiler(text, overrides=options)
+            converted = compiler(text, overrides=options)
         except ValueError as error:
             raise _refusal(param, str(error)) from error
-        return Grammar(grammar, param)
+        return Grammar(Source(text=converted, is_converted=True), param)
 
     def grammar(self, text: str) -> Grammar:
         """Text that a grammar allows: llama.cpp's GBNF, or llguidance's Lark.
 
         Raises:
-            Refusal: it is no grammar, or too large.
+            Refusal: it is too large.
         """
-        if len(text) > MAX_GRAMMAR_CHARACTERS:
-            raise errors.invalid(
-                "grammar", f"grammar must have at most {MAX_GRAMMAR_CHARACTERS} characters."
-            )
-        try:
-            lark = any_to_lark(text)
-        except Exception as error:  # the converter raises Exception itself
-            raise _refusal("grammar", str(error)) from error
-        return Grammar(LLMatcher.grammar_from_lark(lark), "grammar")
+        _check_length(text, "grammar")
+        return Grammar(Source(text=text, is_converted=False), "grammar")
 
     def is_known(self, grammar: Grammar) -> bool:
         """Whether it has been compiled before, or refused: `compile` is quick then."""
-        return self._sandbox.known(grammar.text) is not None
+        return self._sandbox.known(grammar.source) is not None
 
     def compile(self, grammar: Grammar) -> Constraint:
         """A constraint for one answer. Takes up to some seconds, and waits for other compilations.
@@ -135,17 +128,29 @@ class Constraints:
         Raises:
             Refusal: it is invalid, cannot be satisfied, or is too complex.
         """
-        if error := self._sandbox.check(grammar.text):
-            raise _refusal(grammar.param, error)
-        matcher = LLMatcher(self._tokenizer, grammar.text, log_level=0, limits=limits())
+        try:
+            verdict = self._sandbox.check(grammar.source)
+        except SandboxError as error:
+            logger.error("%s", error)
+            raise errors.compiler_away() from error
+        if verdict.error:
+            raise _refusal(grammar.param, verdict.error)
+        matcher = LLMatcher(self._tokenizer, verdict.grammar, log_level=0, limits=limits())
         if matcher.is_error():
             raise _refusal(grammar.param, matcher.get_error())
-        return Constraint(matcher, self._n_tokens)
+        return Constraint(matcher, self._n_tokens, grammar.param)
+
+
+def _check_length(text: str, param: str) -> None:
+    if len(text) > MAX_GRAMMAR_CHARACTERS:
+        raise errors.invalid(param, f"{param} must have at most {MAX_GRAMMAR_CHARACTERS} characters.")
 
 
 def _refusal(param: str, reason: str) -> errors.Refusal:
     if reason.startswith("NoExtension"):
         reason = "no text satisfies it"
+    elif reason.startswith("panic"):
+        reason = "the compiler fails on it"
     reason = " ".join(reason.replace("<non-verbose/>", "").split())[:_REASON_CHARACTERS]
     return errors.invalid(
         param, f"{param} cannot be used to constrain the answer: {reason}", code="invalid_grammar"

@@ -1,7 +1,8 @@
 """Every refusal of the engine: its status, type, code and text.
 
 The envelope and the codes are OpenAI's: https://platform.openai.com/docs/guides/error-codes. A text
-says what to do; it never holds a path, a trace, or more of the input than the name of a field.
+says what to do; it never holds a path, a trace, or more of the input than the name of a field, but for
+a grammar's, which may quote the place that it cannot read.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 RETRY_AFTER_S = 5
 
 
-@dataclass(kw_only=True)  # not frozen: Python sets a raised exception's __traceback__
+@dataclass(kw_only=True, eq=False)  # not frozen: Python sets a raised exception's __traceback__
 class Refusal(Exception):
     """A request that is answered with an error. `retry_after_s` becomes a Retry-After header."""
 
@@ -24,6 +25,9 @@ class Refusal(Exception):
     retry_after_s: int | None = None
     allow: str | None = None
     """For a 405: the method that is allowed."""
+
+    def __str__(self) -> str:
+        return self.message
 
     def body(self) -> bytes:
         """The error in OpenAI's envelope, as JSON."""
@@ -61,22 +65,12 @@ def not_supported(param: str | None, message: str) -> Refusal:
     return Refusal(status=400, message=message, param=param, code="unsupported_value")
 
 
-def context_length_exceeded(*, n_prompt: int, n_ctx: int, param: str) -> Refusal:
+def context_length_exceeded(*, has: str, n_ctx: int, param: str) -> Refusal:
+    """`has` is how long the prompt is, such as "9000 tokens"."""
     return Refusal(
         status=400,
         message=f"This model's maximum context length is {n_ctx} tokens. However, your prompt has "
-        f"{n_prompt}, which leaves none for the answer. Please shorten it.",
-        param=param,
-        code="context_length_exceeded",
-    )
-
-
-def prompt_too_long(*, n_bytes: int, n_ctx: int, param: str) -> Refusal:
-    """For a text that cannot fit whatever it says, so that nobody has to count its tokens."""
-    return Refusal(
-        status=400,
-        message=f"This model's maximum context length is {n_ctx} tokens. However, your prompt has "
-        f"{n_bytes} bytes, which are more tokens than that. Please shorten it.",
+        f"{has}, which leaves no room for the answer. Please shorten it.",
         param=param,
         code="context_length_exceeded",
     )
@@ -147,6 +141,17 @@ def starting() -> Refusal:
         message="The model is being loaded. Please try again in a few seconds.",
         type="service_unavailable_error",
         code="starting",
+        retry_after_s=RETRY_AFTER_S,
+    )
+
+
+def compiler_away() -> Refusal:
+    return Refusal(
+        status=503,
+        message="Answers cannot be held to a schema or a grammar just now. Please try again in a few "
+        "seconds; if that does not help, the server's log tells more.",
+        type="service_unavailable_error",
+        code="server_is_overloaded",
         retry_after_s=RETRY_AFTER_S,
     )
 

@@ -11,6 +11,8 @@ import asyncio
 import json
 import logging
 from collections import deque
+from collections.abc import Awaitable, Callable
+from http import HTTPStatus
 from typing import Any
 
 import anyio
@@ -21,6 +23,8 @@ from runtime.engine.generation import End, Generation, current
 from runtime.engine.wire import App, Message, Receive, Scope, Send, send_refusal
 
 logger = logging.getLogger(__name__)
+
+Prepare = Callable[[], Awaitable[tuple[Generation, dict[str, Any]]]]
 
 _DONE = b"data: [DONE]\n\n"
 _NOT_TO_STOCK = frozenset(
@@ -49,8 +53,8 @@ class Outbox:
         self.emptied = asyncio.Event()
         """Set when it has been closed and all is sent."""
 
-    def put(self, message: Message) -> None:
-        """Have a message sent after all before it."""
+    async def put(self, message: Message) -> None:
+        """Have a message sent after all before it; ASGI's `send`, but that it never waits."""
         self._messages.append(message)
         self._news.set()
 
@@ -79,6 +83,9 @@ class Outbox:
 class Answer:
     """Passes the stock app's answer on, and mends its end.
 
+    The first bytes of a stream commit it to its 200; a comment that keeps a waiting connection open
+    (`: ping`, every 15 seconds) does too.
+
     Args:
         generation: what is answered.
         outbox: where it goes.
@@ -96,6 +103,13 @@ class Answer:
         self._has_begun = False
         self._is_done = False
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether all of an answer has come, and a good one."""
+        if self._is_stream:
+            return self._is_done
+        return self._start is not None and self._start["status"] == HTTPStatus.OK and bool(self._body)
+
     async def send(self, message: Message) -> None:
         """ASGI's send, for the stock app."""
         if message["type"] == "http.response.start":
@@ -103,9 +117,9 @@ class Answer:
             kind = dict(message["headers"]).get(b"content-type", b"")
             self._is_stream = kind.startswith(b"text/event-stream")
         elif message["type"] == "http.response.body":
-            self._take(message.get("body", b""))
+            await self._take(message.get("body", b""))
 
-    def _take(self, body: bytes) -> None:
+    async def _take(self, body: bytes) -> None:
         if not self._is_stream:
             self._body += body
         elif body == _DONE:
@@ -113,130 +127,122 @@ class Answer:
                 self._is_done = True
                 if self._usage_comment:
                     usage = json.dumps(self._generation.usage, separators=(",", ":"))
-                    self._pass(f": usage {usage}\n\n".encode())
-                self._pass(body)
+                    await self._pass(f": usage {usage}\n\n".encode())
+                await self._pass(body)
         elif body:
-            self._pass(body)
+            await self._pass(body)
 
-    def _pass(self, body: bytes) -> None:
+    async def _pass(self, body: bytes) -> None:
         if not self._has_begun:
             self._has_begun = True
             assert self._start is not None
-            self._outbox.put(self._start)
-        self._outbox.put({"type": "http.response.body", "body": body, "more_body": True})
+            await self._outbox.put(self._start)
+        await self._outbox.put({"type": "http.response.body", "body": body, "more_body": True})
 
-    async def finish(self, failure: Refusal | None) -> int:
-        """The stock app has ended, well or not; the status that the client was told."""
-        if self._is_stream and self._has_begun:
-            if failure is not None or not self._is_done:
-                self._pass(b"data: " + (failure or errors.internal()).body() + b"\n\n")
-            self._outbox.put({"type": "http.response.body", "body": b""})
-            return 200
-        status = 0 if self._start is None else int(self._start["status"])
-        if failure is None and (status != 200 or self._is_stream):
-            logger.error("the stock app answered a request it should have understood with %d", status)
-            failure = errors.internal()
-        if failure is not None:
-            await send_refusal(_async(self._outbox.put), failure)
-            return failure.status
-        assert self._start is not None
-        self._outbox.put(self._start)
-        self._outbox.put({"type": "http.response.body", "body": bytes(self._body)})
-        return 200
+    async def finish(self) -> None:
+        """The stock app has ended, well or not: see to it that the client's answer ends well."""
+        if self.is_whole and not self._is_stream:
+            assert self._start is not None
+            await self._outbox.put(self._start)
+            await self._outbox.put({"type": "http.response.body", "body": bytes(self._body)})
+        elif self._has_begun:
+            if not self.is_whole:
+                await self._pass(b"data: " + self._failure().body() + b"\n\n")
+            await self._outbox.put({"type": "http.response.body", "body": b""})
+        else:
+            await send_refusal(self._outbox.put, self._failure())
+
+    def _failure(self) -> Refusal:
+        """Why the answer is not whole."""
+        failure = self._generation.failure
+        if isinstance(failure, Refusal):
+            return failure
+        if self._generation.ended_by is End.STOPPING:
+            return errors.stopping()
+        logger.error("an answer failed", exc_info=failure)
+        return errors.internal()
 
 
-def _async(put: Any) -> Send:
-    async def send(message: Message) -> None:
-        put(message)
+class _Visit:
+    """A client that is there until it leaves, and what is done for it meanwhile."""
 
-    return send
+    def __init__(self, work: anyio.CancelScope) -> None:
+        self._work = work
+        self.left = asyncio.Event()
+        self.generation: Generation | None = None
+
+    def leave(self) -> None:
+        """The client has left, or takes nothing: stop all that is done for it."""
+        self.left.set()
+        if self.generation is not None:
+            self.generation.end(End.LEFT)
+        self._work.cancel()
 
 
 class Exchange:
-    """Runs one generating request through the stock app."""
+    """Runs generating requests through the stock app."""
 
     def __init__(self, stock: App, *, stall_s: float) -> None:
         self._stock = stock
         self._stall_s = stall_s
 
     async def run(
-        self,
-        scope: Scope,
-        receive: Receive,
-        send: Send,
-        *,
-        generation: Generation,
-        body: dict[str, Any],
-        usage_comment: bool,
-    ) -> int:
-        """Answer the request; the status that was told, 499 for a client that left."""
+        self, scope: Scope, receive: Receive, send: Send, *, prepare: Prepare, usage_comment: bool
+    ) -> None:
+        """Answer one request whose body has been read; whoever leaves gets nothing more done.
+
+        Args:
+            scope, receive, send: the request's.
+            prepare: gives what is to be generated and the body for the stock app; may raise Refusal.
+            usage_comment: as Answer's.
+        """
         outbox = Outbox(send, stall_s=self._stall_s)
-        answer = Answer(generation, outbox, usage_comment=usage_comment)
-        left = asyncio.Event()
-        status = 499
         # anyio's cancellation, not asyncio's: the stock app waits for its thread under a shield that
         # only the former heeds, and would let another request at the model while it runs.
         async with anyio.create_task_group() as group:
-            with anyio.CancelScope() as serving:
-
-                def leave() -> None:
-                    generation.end(End.LEFT)
-                    left.set()
-                    serving.cancel()
-
-                group.start_soon(_watch, receive, leave)
-                group.start_soon(_serve_client, outbox, leave)
-                failure = await self._ask(scope, body, answer, generation, left)
-                status = await answer.finish(failure)
+            with anyio.CancelScope() as work:
+                visit = _Visit(work)
+                group.start_soon(_watch, receive, visit)
+                group.start_soon(_serve_client, outbox, visit)
+                try:
+                    visit.generation, body = await prepare()
+                except Refusal as refusal:
+                    await send_refusal(outbox.put, refusal)
+                else:
+                    answer = Answer(visit.generation, outbox, usage_comment=usage_comment)
+                    await self._ask(scope, body, answer, visit)
+                    await answer.finish()
                 outbox.close()
                 await outbox.emptied.wait()
             group.cancel_scope.cancel()
-        return 499 if left.is_set() else status
 
-    async def _ask(
-        self,
-        scope: Scope,
-        body: dict[str, Any],
-        answer: Answer,
-        generation: Generation,
-        left: asyncio.Event,
-    ) -> Refusal | None:
-        """Let the stock app answer; what to tell the client if it could not."""
+    async def _ask(self, scope: Scope, body: dict[str, Any], answer: Answer, visit: _Visit) -> None:
+        """Let the stock app answer. What goes wrong is noted in the generation."""
+        generation = visit.generation
+        assert generation is not None
         token = current.set(generation)
         try:
-            await self._stock(_stock_scope(scope), _stock_receive(body, left), answer.send)
+            await self._stock(_stock_scope(scope), _stock_receive(body, visit.left), answer.send)
         except Exception as error:
             if generation.failure is None:
                 generation.failure = error
         finally:
             current.reset(token)
             generation.close()
-        return _failure(generation)
 
 
-def _failure(generation: Generation) -> Refusal | None:
-    if isinstance(generation.failure, Refusal):
-        return generation.failure
-    if generation.ended_by is End.STOPPING:
-        return errors.stopping()
-    if generation.failure is not None:
-        logger.error("an answer failed", exc_info=generation.failure)
-        return errors.internal()
-    return None
-
-
-async def _watch(receive: Receive, leave: Any) -> None:
+async def _watch(receive: Receive, visit: _Visit) -> None:
     """Wait for the client to leave; it has sent all it has to send."""
     while (await receive())["type"] != "http.disconnect":
         pass
-    leave()
+    visit.leave()
 
 
-async def _serve_client(outbox: Outbox, leave: Any) -> None:
+async def _serve_client(outbox: Outbox, visit: _Visit) -> None:
     try:
         await outbox.run()
     except (OSError, TimeoutError):
-        leave()
+        visit.leave()
 
 
 def _stock_scope(scope: Scope) -> Scope:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hmac
 import logging
-import re
 import time
 import uuid
 
@@ -16,7 +15,9 @@ from runtime.engine.wire import App, ClientLeftError, Message, Receive, Scope, S
 logger = logging.getLogger(__name__)
 
 CLIENT_LEFT = 499
-_REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+COUNTED_AS = "llamaserve.counted_as"
+"""In the scope: the path by which a request is counted. Those that are not served have none, since there
+are as many as clients can think of."""
 
 
 class KeyCheck:
@@ -42,11 +43,9 @@ class KeyCheck:
 class Front:
     """The outermost layer of the API: ids and times, errors, and the count of requests."""
 
-    def __init__(self, app: App, metrics: Metrics, *, paths: frozenset[str]) -> None:
+    def __init__(self, app: App, metrics: Metrics) -> None:
         self._app = app
         self._metrics = metrics
-        self._paths = paths
-        """Those that are counted by name; others would be as many as clients can think of."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         begun = _Begun(scope, send)
@@ -54,8 +53,7 @@ class Front:
         try:
             await self._answer(scope, receive, begun)
         finally:
-            path = scope["path"] if scope["path"] in self._paths else "other"
-            self._metrics.ended(path, begun.status)
+            self._metrics.ended(scope.get(COUNTED_AS, "other"), begun.status)
 
     async def _answer(self, scope: Scope, receive: Receive, begun: _Begun) -> None:
         try:
@@ -65,7 +63,9 @@ class Front:
         except ClientLeftError:
             pass
         except Exception:
-            logger.exception("request %s failed", begun.request_id)
+            logger.exception(
+                "request %s failed (the client calls it %r)", begun.request_id, begun.client_s_id
+            )
             if begun.status != CLIENT_LEFT:
                 raise  # something is out: the connection must break
             await send_refusal(begun.send, errors.internal())
@@ -77,8 +77,8 @@ class _Begun:
     def __init__(self, scope: Scope, send: Send) -> None:
         self._send = send
         self._arrived = time.monotonic()
-        sent = header(scope, b"x-request-id") or ""
-        self.request_id = sent if _REQUEST_ID.fullmatch(sent) else f"req_{uuid.uuid4().hex}"
+        self.request_id = f"req_{uuid.uuid4().hex}"
+        self.client_s_id = (header(scope, b"x-request-id") or "")[:128]
         self.status = CLIENT_LEFT
         """Of the answer, once one has begun."""
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Generator, Mapping, Sequence
+from contextlib import suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from enum import Enum
@@ -95,7 +96,9 @@ class Generation:
     def close(self) -> None:
         """Nobody takes any more of it: let go of the model."""
         if self.pieces is not None:
-            self.pieces.close()
+            # Still running in its thread, as when the process is about to end: it sees `ended_by`.
+            with suppress(ValueError):
+                self.pieces.close()
 
     def release(self) -> None:
         """The model is no longer this answer's; `end` does not reach it any more."""

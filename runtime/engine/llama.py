@@ -16,11 +16,13 @@ from typing import Any
 
 import llama_cpp
 import numpy as np
+from starlette.responses import Response
 
 from runtime.engine import errors
 from runtime.engine.abort import AbortSwitch
 from runtime.engine.answers import ChatShape, CompletionShape, Piece, Shape, TokenLogprob
 from runtime.engine.constraint import Constraints
+from runtime.engine.errors import Refusal
 from runtime.engine.generation import End, Generation, current
 from runtime.engine.logits import LogitShaper
 from runtime.engine.metrics import Metrics
@@ -70,18 +72,6 @@ class GuardedLlama(llama_cpp.Llama):
         # thread runs on. Two threads in one context would crash.
         self._turn = threading.Lock()
         self._stopping = False
-
-    def tokenize(self, text: bytes, add_bos: bool = True, special: bool = False) -> list[int]:
-        """The base class's contract, on a text of any kind and length."""
-        return self.vocabulary.tokenize(
-            text.decode("utf-8", "replace"), add_special=add_bos, parse_special=special
-        )
-
-    def detokenize(
-        self, tokens: list[int], prev_tokens: list[int] | None = None, special: bool = False
-    ) -> bytes:
-        """The base class's contract, for pieces of any length."""
-        return self.vocabulary.join(tokens)
 
     def eval(self, tokens: Sequence[int]) -> None:
         """Evaluate tokens batch by batch, each of which is progress.
@@ -140,7 +130,11 @@ class GuardedLlama(llama_cpp.Llama):
         pieces = generation.pieces = self.pieces(generation, seed=kwargs["seed"], **sampling)
         if kwargs["stream"]:
             return shape.chunks(pieces)
-        return shape.whole(pieces)
+        try:
+            return shape.whole(pieces)
+        except Refusal as refusal:
+            # Raised, the stock app would log a trace of it. `exchange.py` tells the client.
+            return Response(status_code=refusal.status)
 
     def pieces(
         self, generation: Generation, *, seed: int | None = None, **sampling: Any

@@ -84,8 +84,8 @@ class Metrics:
         self._prompt_seconds.inc(prompt_s)
         self._generated_tokens.inc(n_generated)
         self._generation_seconds.inc(generation_s)
-        if prompt_s > 0:
+        if n_generated:
             self._prompt_speed.set((n_prompt - reused) / prompt_s)
-        if generation_s > 0:
+        if n_generated > 1:
             # The first token is the prompt's.
             self._generation_speed.set((n_generated - 1) / generation_s)

@@ -66,29 +66,39 @@ class SavedPrefixes:
         wanted = np.asarray(prompt, dtype=np.intc)
         kept = common_prefix(live, wanted)
         best = max(self._saved, key=lambda saved: common_prefix(saved.tokens, wanted), default=None)
+        if best is not None and common_prefix(best.tokens, wanted) < kept + MIN_TOKENS:
+            best = None
         if len(live) - kept >= MIN_TOKENS:
-            self._save(live)
-        if best is None or common_prefix(best.tokens, wanted) < kept + MIN_TOKENS:
+            self._save(live, keep=best)
+        if best is None:
             return None
         self._touch(best)
         return best.tokens if self._restore(best) else np.empty(0, dtype=np.intc)
 
-    def _save(self, tokens: Tokens) -> None:
+    def _save(self, tokens: Tokens, *, keep: _Saved | None) -> None:
+        """Save the context's state if there is room, or can be made without the one to `keep`."""
         if any(common_prefix(saved.tokens, tokens) == len(tokens) for saved in self._saved):
             return
-        n_bytes = int(llama_cpp.llama_state_seq_get_size(self._context, _SEQUENCE))
-        if n_bytes + tokens.nbytes > self._capacity:
-            return
+        n_state = int(llama_cpp.llama_state_seq_get_size(self._context, _SEQUENCE))
+        room = self._capacity - n_state - tokens.nbytes
         # What this one goes on from is of no more use.
-        self._saved = [
-            saved for saved in self._saved if common_prefix(saved.tokens, tokens) < len(saved.tokens)
+        held = [
+            saved
+            for saved in self._saved
+            if saved is keep or common_prefix(saved.tokens, tokens) < len(saved.tokens)
         ]
-        # Room first: the bound holds while the new one is being copied too.
-        while self.n_bytes + n_bytes + tokens.nbytes > self._capacity:
-            self._saved.pop(0)
-        state = np.empty(n_bytes, dtype=np.uint8)
-        copied = llama_cpp.llama_state_seq_get_data(self._context, _pointer(state), n_bytes, _SEQUENCE)
-        if copied == n_bytes:
+        while held and sum(saved.n_bytes for saved in held) > room:
+            oldest = next((saved for saved in held if saved is not keep), None)
+            if oldest is None:
+                return
+            held = [saved for saved in held if saved is not oldest]
+        if room < 0:
+            return
+        # Dropped before the copy is made: the bound holds meanwhile too.
+        self._saved = held
+        state = np.empty(n_state, dtype=np.uint8)
+        copied = llama_cpp.llama_state_seq_get_data(self._context, _pointer(state), n_state, _SEQUENCE)
+        if copied == n_state:
             self._saved.append(_Saved(tokens.copy(), state))
 
     def _restore(self, saved: _Saved) -> bool:

@@ -6,7 +6,7 @@ gets a body that it cannot misread. Everything in here may take long and belongs
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from runtime.engine import errors
@@ -89,13 +89,13 @@ class Preparation:
         """
         request, sent = parse(ChatRequest, body)
         self.check_model(request.model)
-        tools = sent.get("tools") or [
-            {"type": "function", "function": function} for function in sent.get("functions") or ()
-        ]
         wanted = request.max_completion_tokens
         max_tokens = request.max_tokens if wanted is None else wanted
-        prompt = self._chat_prompt(request, tools)
         function = _chosen(request)
+        prompt = self._chat_prompt(request, _tools_shown(request, sent))
+        if function is not None:
+            # Where a call ends is its schema's to say.
+            prompt = replace(prompt, stops=())
         generation = Generation(
             prompt=prompt,
             limits=self._limits(
@@ -140,11 +140,12 @@ class Preparation:
         return Prompt(tokens=tokens, stops=[*request.stop, *rendered.stops])
 
     def _tokenize(self, text: str, param: str, *, add_special: bool) -> list[int]:
+        # Before its tokens are counted, which for what cannot fit might take long.
         vocabulary = self._llama.vocabulary
         n_bytes = len(text.encode())
         fits = n_bytes <= self._n_ctx * vocabulary.longest_piece_bytes
-        if not fits or vocabulary.count_special(text) > self._n_ctx:
-            raise errors.prompt_too_long(n_bytes=n_bytes, n_ctx=self._n_ctx, param=param)
+        if not fits or vocabulary.names_special(text, more_than=self._n_ctx):
+            raise errors.context_length_exceeded(has=f"{n_bytes} bytes", n_ctx=self._n_ctx, param=param)
         return vocabulary.tokenize(text, add_special=add_special, parse_special=True)
 
     def tokens(self, body: bytes) -> list[int]:
@@ -156,7 +157,7 @@ class Preparation:
         request, _ = parse(TokenizeRequest, body)
         self.check_model(request.model)
         vocabulary = self._llama.vocabulary
-        if vocabulary.count_special(request.input) > MAX_SPECIAL_TOKENS:
+        if vocabulary.names_special(request.input, more_than=MAX_SPECIAL_TOKENS):
             raise errors.invalid(
                 "input", f"input: it must name no more than {MAX_SPECIAL_TOKENS} special tokens."
             )
@@ -179,7 +180,9 @@ class Preparation:
 
     def _check_length(self, tokens: list[int], param: str) -> None:
         if len(tokens) >= self._n_ctx:
-            raise errors.context_length_exceeded(n_prompt=len(tokens), n_ctx=self._n_ctx, param=param)
+            raise errors.context_length_exceeded(
+                has=f"{len(tokens)} tokens", n_ctx=self._n_ctx, param=param
+            )
         if not tokens:
             raise errors.invalid(param, f"{param} must not be empty with this model.")
 
@@ -252,6 +255,15 @@ class Preparation:
             # Its estimate of the distribution has no meaning where most tokens are forbidden.
             body["mirostat_mode"] = 0
         return {**body, "model": self._settings.model_alias}
+
+
+def _tools_shown(request: ChatRequest, sent: dict[str, Any]) -> list[dict[str, Any]]:
+    """The tools that the model's template is given, as they were sent."""
+    if request.tools:
+        return [] if request.tool_choice == "none" else list(sent["tools"])
+    if request.functions and request.function_call != "none":
+        return [{"type": "function", "function": function} for function in sent["functions"]]
+    return []
 
 
 def _chosen(request: ChatRequest) -> Function | None:

@@ -27,8 +27,6 @@ class Rendered:
     """A prompt's text and how to read it."""
 
     text: str = ""
-    tokens: list[int] | None = None
-    """Instead of the text, from a handler that makes its own."""
     add_special: bool = False
     stops: list[str] = field(default_factory=list)
 

@@ -15,6 +15,8 @@ import orjson
 from runtime.engine import errors
 from runtime.engine.docs import openapi, swagger
 from runtime.engine.exchange import Exchange
+from runtime.engine.front import COUNTED_AS
+from runtime.engine.generation import Generation
 from runtime.engine.llama import GuardedLlama
 from runtime.engine.metrics import Metrics
 from runtime.engine.preparation import Preparation, Prepared
@@ -41,7 +43,8 @@ class Routes:
         self._metrics = metrics
         self._created = int(time.time())
         self._preparation = prepare = Preparation(llama, settings)
-        # Of their own: what takes long must not keep other requests from being prepared.
+        # Apart from each other: what takes long must not keep other requests from being prepared.
+        self._preparing = ThreadPoolExecutor(4, "preparing")
         self._tokenizing = ThreadPoolExecutor(2, "tokenizing")
         self._compiling = ThreadPoolExecutor(1, "compiling")
         self._exchange = Exchange(stock, stall_s=settings.stall_s)
@@ -64,15 +67,12 @@ class Routes:
             "/docs": ("GET", self._show_docs),
         }
 
-    @property
-    def paths(self) -> frozenset[str]:
-        return frozenset(self._table)
-
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path, method = scope["path"], scope["method"]
         allowed, handler = self._table.get(path, ("GET", self._model))
         if path not in self._table and not path.startswith(_MODEL):
             raise errors.unknown_url(method, path)
+        scope[COUNTED_AS] = path if path in self._table else _MODEL
         if method != allowed:
             raise errors.method_not_allowed(method, allowed)
         await handler(scope, receive, send)
@@ -82,23 +82,24 @@ class Routes:
 
         async def handler(scope: Scope, receive: Receive, send: Send) -> None:
             body = await self._body(receive)
-            prepared = await asyncio.to_thread(prepare, body)
-            generation = prepared.generation
-            if prepared.grammar is not None:
-                loop = asyncio.get_running_loop()
-                generation.constraint = await loop.run_in_executor(
-                    self._compiling, self._llama.constraints.compile, prepared.grammar
-                )
             await self._exchange.run(
                 scope,
                 receive,
                 send,
-                generation=generation,
-                body=prepared.for_stock,
+                prepare=lambda: self._prepared(prepare, body),
                 usage_comment=header(scope, _USAGE_HEADER) == "comment",
             )
 
         return handler
+
+    async def _prepared(self, prepare: Prepare, body: bytes) -> tuple[Generation, dict[str, Any]]:
+        loop = asyncio.get_running_loop()
+        prepared = await loop.run_in_executor(self._preparing, prepare, body)
+        if prepared.grammar is not None:
+            prepared.generation.constraint = await loop.run_in_executor(
+                self._compiling, self._llama.constraints.compile, prepared.grammar
+            )
+        return prepared.generation, prepared.for_stock
 
     async def _body(self, receive: Receive) -> bytes:
         return await read_body(receive, self._settings.max_body_bytes)

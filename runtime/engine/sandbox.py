@@ -12,38 +12,65 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import hashlib
 import json
-import logging
 import os
 import resource
-import select
+import selectors
+import signal
 import subprocess
 import sys
 import threading
 import time
 from collections import OrderedDict
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any
 
 from llguidance import LLMatcher, LLParserLimits, LLTokenizer, TokenizerWrapper
-
-logger = logging.getLogger(__name__)
+from llguidance.gbnf_to_lark import any_to_lark
 
 SECONDS = 2.0
-"""For one grammar. Of 20,000 words to choose from, or 300 properties with patterns, it takes a tenth."""
+"""Of a processor's time, for one grammar. Of 20,000 words to choose from, or 300 properties with
+patterns, it takes a tenth."""
+_PATIENCE_S = 20.0
+"""Seconds by the clock: the child yields to the model, which may be using every processor."""
 _START_SECONDS = 60.0
-_MEMORY_BYTES = 2 * 2**30
+_NICE = 5
+_MEMORY_BYTES = 2**30
 _STACK_BYTES = 8 * 2**20
 """Half of what the threads have that compile in the server: settings.THREAD_STACK_BYTES."""
 _REMEMBERED = 1024
+_REMEMBERED_CHARACTERS = 16_384
+"""Longer grammars are compiled by the child each time."""
 _CHECKOUT = Path(__file__).resolve().parents[2]
 
 
 def limits() -> LLParserLimits:
     """What a grammar may take of llguidance, when compiled and with each token."""
     return LLParserLimits(max_lexer_states=50_000, verbose_errors=False)
+
+
+class SandboxError(Exception):
+    """The child does not do its work: it could not be started."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """A grammar as a request has it: in llguidance's own form, or GBNF (or Lark) that is yet to be
+    converted to it.
+    """
+
+    text: str
+    is_converted: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """What became of a grammar: why it cannot be compiled, or else its converted form."""
+
+    error: str = ""
+    grammar: str = ""
 
 
 class Sandbox:
@@ -60,33 +87,29 @@ class Sandbox:
         self._lock = threading.Lock()
         self._child: subprocess.Popen[bytes] | None = None
         self._memory = threading.Lock()
-        self._verdicts: OrderedDict[bytes, str] = OrderedDict()
+        self._verdicts: OrderedDict[Source, Verdict] = OrderedDict()
 
-    def check(self, grammar: str) -> str:
-        """Empty if the grammar can be compiled, else why not."""
-        known = self.known(grammar)
+    def check(self, source: Source) -> Verdict:
+        """Whether the grammar can be compiled.
+
+        Raises:
+            SandboxError: that cannot be told just now.
+        """
+        known = self.known(source)
         if known is not None:
             return known
         with self._lock:
-            known = self.known(grammar)  # another may have asked the same meanwhile
-            if known is None:
-                known = self._ask(grammar)
-                self._remember(grammar, known)
-        return known
+            # Another may have asked the same meanwhile.
+            known = self.known(source)
+            return known if known is not None else self._ask(source)
 
-    def known(self, grammar: str) -> str | None:
-        """The same for a grammar that has been checked before, at once; None for another."""
+    def known(self, source: Source) -> Verdict | None:
+        """The same for a grammar that has been compiled before, at once; None for another."""
         with self._memory:
-            verdict = self._verdicts.get(_digest(grammar))
+            verdict = self._verdicts.get(source)
             if verdict is not None:
-                self._verdicts.move_to_end(_digest(grammar))
+                self._verdicts.move_to_end(source)
             return verdict
-
-    def _remember(self, grammar: str, verdict: str) -> None:
-        with self._memory:
-            self._verdicts[_digest(grammar)] = verdict
-            if len(self._verdicts) > _REMEMBERED:
-                self._verdicts.popitem(last=False)
 
     def close(self) -> None:
         """End the child."""
@@ -96,36 +119,59 @@ class Sandbox:
             with child:  # closes its pipes and waits
                 pass
 
-    def _ask(self, grammar: str) -> str:
+    def _ask(self, source: Source) -> Verdict:
+        child = self._started()
+        line = (json.dumps([source.text, source.is_converted]) + "\n").encode()
         try:
-            child = self._started()
-            reply = _exchange(child, (json.dumps(grammar) + "\n").encode(), SECONDS)
-        except TimeoutError:
+            verdict = Verdict(**json.loads(_exchange(child, line, _PATIENCE_S)))
+        except (OSError, EOFError, TimeoutError) as error:
+            # Not remembered: on a machine without memory to spare it need not be the grammar's fault.
             self.close()
-            return f"it is too complex: compiling it takes more than {SECONDS:g} seconds"
-        except (OSError, EOFError):
+            return Verdict(error=_cause_of_death(child, error))
+        except BaseException:
             self.close()
-            return "it is too complex: compiling it takes too much memory or too deep a recursion"
-        return str(json.loads(reply))
+            raise
+        self._remember(source, verdict)
+        return verdict
+
+    def _remember(self, source: Source, verdict: Verdict) -> None:
+        if len(source.text) + len(verdict.grammar) > _REMEMBERED_CHARACTERS:
+            return
+        with self._memory:
+            self._verdicts[source] = verdict
+            if len(self._verdicts) > _REMEMBERED:
+                self._verdicts.popitem(last=False)
 
     def _started(self) -> subprocess.Popen[bytes]:
+        """The child, ready to compile; a new one if there is none."""
         if self._child is not None and self._child.poll() is not None:
             self.close()
-        if self._child is None:
-            self._child = subprocess.Popen(
+        if self._child is not None:
+            return self._child
+        try:
+            child = self._child = subprocess.Popen(
                 [sys.executable, "-m", "runtime.engine.sandbox"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
                 bufsize=0,
                 cwd=_CHECKOUT,
             )
-            _exchange(self._child, self._vocabulary, _START_SECONDS)
-        return self._child
+            _exchange(child, self._vocabulary, _START_SECONDS)
+        except (OSError, EOFError, TimeoutError) as error:
+            self.close()
+            raise SandboxError(
+                f"the process that compiles grammars does not start: {error!r}"
+            ) from error
+        except BaseException:
+            self.close()
+            raise
+        return child
 
 
-def _digest(grammar: str) -> bytes:
-    return hashlib.sha256(grammar.encode()).digest()
+def _cause_of_death(child: subprocess.Popen[bytes], error: Exception) -> str:
+    if isinstance(error, TimeoutError) or child.returncode == -signal.SIGPROF:
+        return f"it is too complex: compiling it takes more than {SECONDS:g} seconds"
+    return "it is too complex: compiling it takes too much memory or too deep a recursion"
 
 
 def _exchange(child: subprocess.Popen[bytes], line: bytes, seconds: float) -> bytes:
@@ -137,24 +183,28 @@ def _exchange(child: subprocess.Popen[bytes], line: bytes, seconds: float) -> by
     """
     assert child.stdin is not None
     assert child.stdout is not None
-    # Non-blocking: a child that hangs reads nothing, and a long line would wait for it.
     deadline = time.monotonic() + seconds
-    output = child.stdout.fileno()
+    # A child that hangs reads nothing, and a long line would wait for it for ever.
     os.set_blocking(child.stdin.fileno(), False)
     reply = b""
-    while not reply.endswith(b"\n"):
-        left = deadline - time.monotonic()
-        writable = [child.stdin] if line else []
-        ready = select.select([output], writable, [], max(left, 0))
-        if left <= 0 or not (ready[0] or ready[1]):
-            raise TimeoutError
-        if ready[1]:
-            line = line[child.stdin.write(line) or 0 :]
-        if ready[0]:
-            part = os.read(output, 65_536)
-            if not part:
-                raise EOFError
-            reply += part
+    with selectors.DefaultSelector() as selector:
+        selector.register(child.stdout, selectors.EVENT_READ)
+        selector.register(child.stdin, selectors.EVENT_WRITE)
+        while not reply.endswith(b"\n"):
+            ready = selector.select(max(deadline - time.monotonic(), 0))
+            if not ready:
+                raise TimeoutError
+            for key, _ in ready:
+                if key.fileobj is child.stdin:
+                    line = line[child.stdin.write(line) or 0 :]
+                    if not line:
+                        selector.unregister(child.stdin)
+                else:
+                    part = os.read(child.stdout.fileno(), 65_536)
+                    if not part:
+                        child.wait(_START_SECONDS)
+                        raise EOFError
+                    reply += part
     return reply
 
 
@@ -165,7 +215,6 @@ class _Words:
         self.tokens = tokens
         self.eos_token_id = ends[0] if ends else 0
         self.bos_token_id = None
-
         self._bytes = {token: number for number, token in enumerate(tokens) if len(token) == 1}
 
     def __call__(self, text: bytes) -> list[int]:
@@ -179,19 +228,31 @@ def _tokenizer(vocabulary: dict[str, Any]) -> LLTokenizer:
     return LLTokenizer(TokenizerWrapper(_Words(tokens, ends)), eos_token=ends or None)
 
 
-def _compiled(tokenizer: LLTokenizer, grammar: str) -> str:
-    matcher = LLMatcher(tokenizer, grammar, log_level=0, limits=limits())
+def _verdict(tokenizer: LLTokenizer, text: str, *, is_converted: bool) -> Verdict:
+    if not is_converted:
+        try:
+            text = LLMatcher.grammar_from_lark(any_to_lark(text))
+        except Exception as error:  # the converter raises Exception itself
+            return Verdict(error=str(error))
+    matcher = LLMatcher(tokenizer, text, log_level=0, limits=limits())
     if not matcher.is_error():
         # Some limits show with the first mask only.
         matcher.compute_bitmask()
-    return matcher.get_error() if matcher.is_error() else ""
+    if matcher.is_error():
+        return Verdict(error=matcher.get_error())
+    return Verdict(grammar=text)
 
 
 def _serve(requests: IO[bytes], replies: IO[bytes]) -> None:
     tokenizer = _tokenizer(json.loads(requests.readline()))
     replies.write(b"\n")
     for line in requests:
-        replies.write((json.dumps(_compiled(tokenizer, json.loads(line))) + "\n").encode())
+        text, is_converted = json.loads(line)
+        # The timer's signal ends the process, whatever it is in the midst of.
+        signal.setitimer(signal.ITIMER_PROF, SECONDS)
+        verdict = _verdict(tokenizer, text, is_converted=is_converted)
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        replies.write((json.dumps(asdict(verdict)) + "\n").encode())
 
 
 def main() -> None:
@@ -199,6 +260,7 @@ def main() -> None:
     with contextlib.suppress(ValueError, OSError):  # macOS knows no such limit
         resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_BYTES, _MEMORY_BYTES))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    os.nice(_NICE)
     threading.stack_size(_STACK_BYTES)
     streams = (sys.stdin.buffer, os.fdopen(sys.stdout.fileno(), "wb", buffering=0))
     thread = threading.Thread(target=_serve, args=streams, daemon=True)

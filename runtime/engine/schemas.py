@@ -31,6 +31,7 @@ MAX_MESSAGES = 4096
 MAX_TOP_LOGPROBS = 20
 MAX_TOOLS = 128
 MAX_DETOKENIZED = 65_536
+MAX_TOKENIZED_CHARACTERS = 2**22
 MAX_VALUES = 500_000
 """Of one body, about: values are read with the interpreter's lock held, some 500,000 in a quarter of a
 second."""
@@ -45,6 +46,7 @@ Whole = Annotated[int, BeforeValidator(_whole), Field(ge=-INT64, lt=INT64)]
 Number = Annotated[float, Field(allow_inf_nan=False)]
 Tokens = Annotated[list[Whole], Field(fail_fast=True)]
 Stop = Annotated[str, Field(max_length=MAX_STOP_CHARACTERS)]
+BiasedToken = Annotated[str, Field(max_length=64)]
 Bias = Annotated[float, Field(ge=-100, le=100)]
 
 
@@ -98,7 +100,9 @@ class GenerationRequest(_Body):
     stop: Annotated[list[Stop], _bounded(MAX_STOPS)] = Field(default_factory=list)
     stream: bool = False
     stream_options: StreamOptions = StreamOptions()
-    logit_bias: Annotated[dict[str, Bias], _bounded(MAX_LOGIT_BIASES)] = Field(default_factory=dict)
+    logit_bias: Annotated[dict[BiasedToken, Bias], _bounded(MAX_LOGIT_BIASES)] = Field(
+        default_factory=dict
+    )
     logit_bias_type: Literal["input_ids", "tokens"] = "input_ids"
     n: Annotated[Whole, Field(ge=1, le=1, description="One answer a request.")] = 1
     grammar: str | None = Field(None, description="GBNF, or llguidance's Lark.")
@@ -210,7 +214,7 @@ class TokenizeRequest(_Body):
     """POST /extras/tokenize and /extras/tokenize/count."""
 
     model: Annotated[str, Field(max_length=512)] | None = None
-    input: str
+    input: Annotated[str, Field(max_length=MAX_TOKENIZED_CHARACTERS)]
 
 
 class DetokenizeRequest(_Body):

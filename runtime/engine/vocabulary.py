@@ -37,6 +37,7 @@ class Vocabulary:
         self.pieces = [_read_piece(vocab, token) for token in range(self.n_tokens)]
         self.longest_piece_bytes = max(map(len, self.pieces), default=1) or 1
         self._specials = _specials(vocab, self.n_tokens)
+        self._first_of_specials = {text[0] for text in self._specials}
 
     def is_end(self, token: int) -> bool:
         """Whether the token ends an answer."""
@@ -62,11 +63,13 @@ class Vocabulary:
         """Whether all are tokens of this vocabulary."""
         return not tokens or (min(tokens) >= 0 and max(tokens) < self.n_tokens)
 
-    def count_special(self, text: str) -> int:
-        """How many special tokens a text names, about: looking for each costs the tokenizer a pass over
-        all that it has found.
+    def names_special(self, text: str, *, more_than: int) -> bool:
+        """Whether a text names more than so many special tokens, about: for each kind of them the
+        tokenizer goes once through all the parts that it has found.
         """
-        return sum(text.count(special) for special in self._specials)
+        if sum(map(text.count, self._first_of_specials)) <= more_than:
+            return False
+        return sum(map(text.count, self._specials)) > more_than
 
     def tokenize(self, text: str, *, add_special: bool, parse_special: bool) -> list[int]:
         """The text's tokens.

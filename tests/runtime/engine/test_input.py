@@ -55,6 +55,8 @@ def image(url: str) -> dict[str, Any]:
         ("logit_bias", {"logit_bias": {"100000": 1}}),
         ("logit_bias", {"logit_bias": {"secret": 1}}),
         ("logit_bias.5", {"logit_bias": {"5": 1000}}),
+        ("logit_bias", {"logit_bias": {str(number): 1 for number in range(2000)}}),
+        ("tools", {"tools": [{}] * 200}),
         ("top_logprobs", {"top_logprobs": 21}),
         ("response_format.type", {"response_format": {"type": "secret"}}),
         ("response_format", {"response_format": {"type": "json_schema"}}),

@@ -24,7 +24,7 @@ SOON_S = 3
 @pytest.mark.parametrize("phase", ["prompt", "answer"])
 async def test_a_client_that_leaves_frees_the_model(slow: Engine, phase: str, stream: bool) -> None:
     """In its prompt as well as in its answer: the next one does not wait for either's end."""
-    cut = await slow.metric("llama_generated_tokens_total")
+    before = await slow.metric("llama_generated_tokens_total")
     messages = [{"role": "user", "content": f"{phase} {stream}"}]
     if phase == "prompt":
         messages = [{"role": "user", "content": f"{stream} " + LONG_PROMPT[0]["content"]}]
@@ -44,7 +44,7 @@ async def test_a_client_that_leaves_frees_the_model(slow: Engine, phase: str, st
             answer = await slow.chat(max_tokens=1)
 
     assert answer.status == 200
-    assert await slow.metric("llama_generated_tokens_total") - cut < LONG / 2
+    assert await slow.metric("llama_generated_tokens_total") - before < LONG / 10
     assert "llama_decode" not in slow.log
 
 

@@ -66,7 +66,7 @@ async def test_the_bound_is_honoured(models: Path, tmp_path: Path) -> None:
     state_bytes = 2_000_000
     with engine_of(models, tmp_path, state_bytes) as engine:
         engine.start()
-        for who in "abcdabcd":
+        for who in "abcdabcdabcabca":
             await say(engine, who)
             assert await engine.metric("llama_prefix_cache_bytes") <= state_bytes
         held = await engine.metric("llama_prefix_cache_bytes")

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import sys
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from runtime.engine.sandbox import Sandbox
+from runtime.engine.sandbox import Sandbox, SandboxError, Source
 from tests.support.client import CHAT, HELLO
 from tests.support.engine import Engine
-from tests.support.wait import wait_until
+from tests.support.wait import until, wait_until
 
 ENDLESS = "start: A\nA: " + " & ".join(f"/.*a.{{{number}}}/" for number in range(40))
 """Half a kilobyte that takes hours to compile."""
@@ -39,22 +42,44 @@ def sandbox() -> Iterator[Sandbox]:
     made.close()
 
 
+def gbnf(text: str) -> Source:
+    return Source(text=text, is_converted=False)
+
+
 def test_what_can_be_compiled_passes(sandbox: Sandbox) -> None:
-    """And what cannot is told with the reason; a second time without compiling."""
-    assert sandbox.check('{"grammars": [{"lark_grammar": "start: \\"a\\""}]}') == ""
-    assert "regex" in sandbox.check('{"grammars": [{"lark_grammar": "start: /(/"}]}')
+    """And what cannot is told with the reason."""
+    assert sandbox.check(gbnf('root ::= "a"')).error == ""
+    assert "regex" in sandbox.check(gbnf("start: /(/")).error
+    assert "No 'root' rule" in sandbox.check(gbnf("")).error
 
 
-def test_an_endless_compilation_is_cut_short(sandbox: Sandbox) -> None:
-    """By ending the process that does it; the next grammar gets a new one."""
-    assert "2 seconds" in sandbox.check(_lark(ENDLESS))
-    assert sandbox.check(_lark('start: "a"')) == ""
+def test_a_second_time_nothing_is_compiled(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither what passed nor what was refused: there need not even be a compiler."""
+    sources = [gbnf('root ::= "a"'), gbnf("start: /(/")]
+    first = [sandbox.check(source) for source in sources]
+    sandbox.close()
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+
+    assert [sandbox.check(source) for source in sources] == first
+    with pytest.raises(SandboxError):
+        sandbox.check(gbnf('root ::= "b"'))
 
 
-def _lark(text: str) -> str:
-    from llguidance import LLMatcher  # noqa: PLC0415 - named as in the code under test
+@pytest.mark.parametrize(
+    "text", [ENDLESS, 'root ::= "a"' + "\n" * 200_000], ids=["intersections", "newlines"]
+)
+def test_an_endless_compilation_is_cut_short(sandbox: Sandbox, text: str) -> None:
+    """By ending the process that does it, conversion to its form included; the next gets a new one."""
+    assert "2 seconds" in sandbox.check(gbnf(text)).error
+    assert sandbox.check(gbnf('root ::= "a"')).error == ""
 
-    return LLMatcher.grammar_from_lark(text)
+
+def test_many_open_files_do_not_matter(sandbox: Sandbox) -> None:
+    """select() knows the first 1,024 only."""
+    with ExitStack() as stack:
+        for _ in range(1100):
+            stack.enter_context(open(os.devnull))
+        assert sandbox.check(gbnf('root ::= "many"')).error == ""
 
 
 async def test_references_that_lead_deep_are_refused(quick: Engine) -> None:
@@ -68,6 +93,28 @@ async def test_references_that_lead_deep_are_refused(quick: Engine) -> None:
     assert "too complex" in answer.error["message"]
     assert (await quick.chat(grammar='root ::= "fine"')).content == "fine"
     assert (quick.pid, quick.alive) == (pid, True)
+
+
+async def test_what_a_client_that_left_asked_for_is_not_compiled(quick: Engine) -> None:
+    """Ten that leave at once hold up a grammar that is new for one compilation at the most."""
+    bombs = [
+        asyncio.create_task(
+            quick.post(CHAT, {"messages": HELLO, "grammar": f"{ENDLESS}\n// left {number}"})
+        )
+        for number in range(10)
+    ]
+    await until(lambda: _running(quick, 10), "all to have arrived")
+    for bomb in bombs:
+        bomb.cancel()
+    await until(lambda: _running(quick, 0), "all to have left")
+    answer = await quick.chat(grammar='root ::= "new"')
+
+    assert answer.content == "new"
+    assert int(answer.headers["openai-processing-ms"]) < 15_000
+
+
+async def _running(engine: Engine, number: int) -> bool:
+    return await engine.metric("llama_requests_running") == number + 1
 
 
 async def test_an_endless_grammar_keeps_nobody_else_waiting(quick: Engine) -> None:
