@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import logging
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -75,12 +76,19 @@ class Grammar:
 
 
 class Constraints:
-    """Compiles constraints for one vocabulary. Thread-safe; made once, in about a second."""
+    """Compiles constraints for one vocabulary. Thread-safe.
+
+    What that takes is made with the first one: some seconds and memory, and not every vocabulary will
+    do (WordPiece will not).
+    """
 
     def __init__(self, vocab: llama_cpp.llama_vocab_p, vocabulary: Vocabulary) -> None:
+        self._vocab = vocab
         self._n_tokens = vocabulary.n_tokens
-        self._tokenizer: LLTokenizer = lltokenizer_from_vocab(vocab, eos_token=vocabulary.ends() or None)
-        self._sandbox = Sandbox(vocabulary.pieces, vocabulary.ends())
+        self._ends = vocabulary.ends()
+        self._sandbox = Sandbox(vocabulary.pieces, self._ends)
+        self._lock = threading.Lock()
+        self._made: LLTokenizer | None = None
 
     def json_schema(self, schema: object, *, param: str, strict: bool) -> Grammar:
         """JSON that a schema allows, without blanks between its parts.
@@ -135,10 +143,16 @@ class Constraints:
             raise errors.compiler_away() from error
         if verdict.error:
             raise _refusal(grammar.param, verdict.error)
-        matcher = LLMatcher(self._tokenizer, verdict.grammar, log_level=0, limits=limits())
+        matcher = LLMatcher(self._tokenizer(), verdict.grammar, log_level=0, limits=limits())
         if matcher.is_error():
             raise _refusal(grammar.param, matcher.get_error())
         return Constraint(matcher, self._n_tokens, grammar.param)
+
+    def _tokenizer(self) -> LLTokenizer:
+        with self._lock:
+            if self._made is None:
+                self._made = lltokenizer_from_vocab(self._vocab, eos_token=self._ends or None)
+            return self._made
 
 
 def _check_length(text: str, param: str) -> None:

@@ -8,10 +8,12 @@ what it is about to ask the model is noted instead.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 import llama_cpp
+import orjson
 from jinja2 import TemplateError
 
 from runtime.engine import errors
@@ -58,8 +60,22 @@ def render(llama: llama_cpp.Llama, request: ChatRequest, tools: list[dict[str, A
         Refusal: a message is not one for this model, or its template says so.
     """
     messages = [plain(message, number) for number, message in enumerate(request.messages)]
-    rendering = _Rendering(llama)
     choice = request.tool_choice if isinstance(request.tool_choice, str) else None
+    decoded = [_with_decoded_arguments(message) for message in messages]
+    if decoded != messages:
+        # Most templates are written for arguments as objects, OpenAI's clients send them as text.
+        with suppress(errors.Refusal):
+            return _rendered(llama, decoded, tools, choice)
+    return _rendered(llama, messages, tools, choice)
+
+
+def _rendered(
+    llama: llama_cpp.Llama,
+    messages: list[dict[str, Any]],
+    tools: list[dict[str, Any]],
+    choice: str | None,
+) -> Rendered:
+    rendering = _Rendering(llama)
     try:
         # As a stream, so that the handler only prepares its answer. A choice by name would have it
         # compile the function's schema, and fetch what that refers to.
@@ -76,6 +92,27 @@ def render(llama: llama_cpp.Llama, request: ChatRequest, tools: list[dict[str, A
 
 def _refused(reason: str) -> errors.Refusal:
     return errors.invalid("messages", f"The model's chat template refuses the messages: {reason}.")
+
+
+def _with_decoded_arguments(message: dict[str, Any]) -> dict[str, Any]:
+    """The message with the arguments of its calls as objects, where they are the JSON of one."""
+    calls = message.get("tool_calls")
+    return message if not calls else {**message, "tool_calls": [_decoded(call) for call in calls]}
+
+
+def _decoded(call: dict[str, Any]) -> dict[str, Any]:
+    function = call.get("function")
+    if not isinstance(function, dict) or not isinstance(text := function.get("arguments"), str):
+        return call
+    try:
+        arguments = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return call
+    return (
+        {**call, "function": {**function, "arguments": arguments}}
+        if isinstance(arguments, dict)
+        else call
+    )
 
 
 def plain(message: Message, number: int) -> dict[str, Any]:

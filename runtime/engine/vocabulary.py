@@ -15,6 +15,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 import llama_cpp
+import numpy as np
 
 RUN_CHARACTERS = 4000
 """A longer run is tokenized in parts of no more than this. The expressions need up to 500 bytes of stack
@@ -102,7 +103,8 @@ class Vocabulary:
                 self._vocab, content, len(content), tokens, room, add_special, parse_special
             )
             if count >= 0:
-                return list(tokens[:count])
+                found: list[int] = np.ctypeslib.as_array(tokens)[:count].tolist()
+                return found
             room = -count
 
 
