@@ -19,11 +19,12 @@ from proxy.config import ProxySettings
 from proxy.db import deadline
 from proxy.handler import Handler
 from proxy.health import Readiness, healthz
+from proxy.local_admission import LocalAdmission
 from proxy.relay import Relay
 from proxy.request_log import RequestLog
 from proxy.running import Running
 from proxy.spool import Spool
-from proxy.windows import Windows
+from proxy.turns import Turns
 
 logger = logging.getLogger(__name__)
 
@@ -37,6 +38,7 @@ RECONNECT_TIMEOUT_S = 1.0
 SETTINGS = web.AppKey("settings", ProxySettings)
 RUNNING = web.AppKey("running", Running)
 HANDLER = web.AppKey("handler", Handler)
+TURNS = web.AppKey("turns", Turns)
 READINESS = web.AppKey("readiness", Readiness)
 
 
@@ -92,12 +94,16 @@ async def _parts(app: web.Application) -> AsyncIterator[None]:
             pool, database_url=settings.database_url, on_change=running.end_refused
         )
         await stack.enter_async_context(_background(authenticator.run()))
+        admitter = LocalAdmission(settings=settings, request_log=log, clock=time.monotonic)
+        app[TURNS] = turns = Turns(settings, clock=time.monotonic)
+        await stack.enter_async_context(_background(turns.run()))
         relay = await stack.enter_async_context(Relay(settings))
         app[READINESS] = Readiness(pool, backend_url=settings.backend_url)
         app[HANDLER] = Handler(
             settings=settings,
             authenticator=authenticator,
-            windows=Windows(started=time.monotonic()),
+            admitter=admitter,
+            turns=turns,
             relay=relay,
             request_log=log,
             running=running,

@@ -150,18 +150,41 @@ def bad_request(message: str) -> ApiError:
     return ApiError(400, message)
 
 
-def rate_limited(*, limit: int, window_s: float, retry_after_s: float) -> ApiError:
+def rate_limited(*, kind: str, limit: int, window_s: float, retry_after_s: float) -> ApiError:
     return ApiError(
         429,
-        f"Rate limit reached: {limit} requests per {window_s:g}s, all used. Please try again in "
+        f"Rate limit reached: {limit} {kind} per {window_s:g}s, all used. Please try again in "
         f"{duration(retry_after_s)}.",
-        type_="requests",
+        type_=kind,
         code="rate_limit_exceeded",
         headers=retry_headers(retry_after_s),
     )
 
 
-def upstream_unreachable() -> ApiError:
+def overloaded(*, waiting: int, own: bool, retry_after_s: float) -> ApiError:
+    whose = "of yours " if own else ""
+    return ApiError(
+        503,
+        f"The server is overloaded: {waiting} requests {whose}wait already, as many as may. Please "
+        f"try again in {duration(retry_after_s)}.",
+        type_="service_unavailable_error",
+        code="server_is_overloaded",
+        headers=retry_headers(retry_after_s),
+    )
+
+
+def waited_too_long(*, waited_s: float, retry_after_s: float) -> ApiError:
+    return ApiError(
+        503,
+        f"The server is overloaded: no turn came within {waited_s:g}s. Please try again in "
+        f"{duration(retry_after_s)}.",
+        type_="service_unavailable_error",
+        code="server_is_overloaded",
+        headers=retry_headers(retry_after_s),
+    )
+
+
+def engine_starting() -> ApiError:
     return ApiError(
         503,
         "The model server is starting or restarting. Please try again in 2s.",
@@ -177,6 +200,18 @@ def upstream_broke() -> ApiError:
         "The model server broke off its answer. Please try again.",
         type_="server_error",
         code="upstream_error",
+    )
+
+
+def upstream_refused(status: int, error: Mapping[str, object]) -> ApiError:
+    """The engine's own error, in its own words."""
+    code, param = error.get("code"), error.get("param")
+    return ApiError(
+        status,
+        str(error["message"]),
+        type_=str(error.get("type") or "invalid_request_error"),
+        code=None if code is None else str(code),
+        param=None if param is None else str(param),
     )
 
 

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 
 import openai
 import psycopg
@@ -122,7 +123,7 @@ async def test_a_long_history_is_read_once_for_all_that_wait(
             " SELECT gen_random_uuid(), now() - n * interval '10 ms', username, u.id, 'POST', '/', true"
             " FROM llama_users u, generate_series(1, 200000) n"
         )
-    async with running_proxy(settings) as proxy:
+    async with running_proxy(replace(settings, user_queue_size=100)) as proxy:
         statuses = await asyncio.gather(*(status_of(proxy, key) for _ in range(100)))
         assert Counter(statuses) == {200: 100}
         async with proxy.request("GET", "/v1/models", key=key) as response:
