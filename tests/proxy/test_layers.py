@@ -15,7 +15,7 @@ LAYERS = [
     {"exchange", "turns", "local_admission", "shared_admission"},
     {"auth", "admission", "relay", "request_log", "running"},
     {"answer", "users", "reports", "db", "spool", "record", "principal", "gate", "windows", "body"},
-    {"usage", "engine_watch", "paths"},
+    {"usage", "engine_watch", "paths", "limits"},
     {"config", "errors", "keys", "ids", "logs"},
 ]
 PACKAGE = Path(proxy.__file__).parent
