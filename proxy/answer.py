@@ -1,14 +1,11 @@
 """The answer on its way to the client: how far it has come, and the writing of it.
 
-A client that takes nothing of its answer holds the engine, and so all who wait: after a while it is
-cut off. Leaves what is written to the relay and the handler.
+Leaves what is written to the relay and the handler, and clients that take nothing to `stalls.py`.
 """
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from aiohttp import HttpVersion11, web
@@ -22,11 +19,7 @@ _EVENT_STREAM = {
 }
 
 
-class ClientStalledError(ConnectionError):
-    """The client is there and takes nothing."""
-
-
-@dataclass(kw_only=True, slots=True)
+@dataclass(kw_only=True, slots=True, eq=False)
 class Answer:
     """How far an answer has come. Times are monotonic seconds."""
 
@@ -36,6 +29,8 @@ class Answer:
     response_bytes: int = 0
     stream: bool = False
     scanner: AnswerScanner = field(default_factory=AnswerScanner)
+    stalled: bool = False
+    """Whether the client was cut off since it took nothing."""
     response: web.StreamResponse | None = None
     """What goes to the client; None until the engine, or a long wait, has begun the answer."""
 
@@ -56,48 +51,22 @@ class Answer:
         self.stream = True
         await self.begin(request, web.StreamResponse(headers={**_EVENT_STREAM, **headers}))
 
-    async def write(self, request: web.Request, chunk: bytes, *, stall_timeout_s: float) -> None:
-        """Count a piece of the body and send it.
+    async def write(self, chunk: bytes) -> None:
+        """Count a piece of the body and send it; waits for a client that is slow.
 
         Raises:
-            ClientStalledError: nothing of what was sent before has been taken for so long.
             ConnectionError: the client has gone.
         """
         self.response_bytes += len(chunk)
-        await self.send(request, chunk, stall_timeout_s=stall_timeout_s)
+        await self.send(chunk)
 
-    async def send(self, request: web.Request, chunk: bytes, *, stall_timeout_s: float) -> None:
+    async def send(self, chunk: bytes) -> None:
         """Send what has been counted."""
         assert self.response is not None
-        if _is_taken(request):
-            await self.response.write(chunk)
-        else:
-            async with _cut_off_after(request, stall_timeout_s):
-                await self.response.write(chunk)
+        await self.response.write(chunk)
 
-    async def end(self, request: web.Request, *, stall_timeout_s: float) -> web.StreamResponse:
+    async def end(self) -> web.StreamResponse:
         """Send what says that the answer is whole."""
         assert self.response is not None
-        if _is_taken(request):
-            await self.response.write_eof()
-        else:
-            async with _cut_off_after(request, stall_timeout_s):
-                await self.response.write_eof()
+        await self.response.write_eof()
         return self.response
-
-
-def _is_taken(request: web.Request) -> bool:
-    """Whether the client has all so far. Most have, and a timer costs more than the writing."""
-    transport = request.transport
-    return transport is None or not transport.get_write_buffer_size()
-
-
-@asynccontextmanager
-async def _cut_off_after(request: web.Request, seconds: float) -> AsyncIterator[None]:
-    try:
-        async with asyncio.timeout(seconds):
-            yield
-    except TimeoutError as error:
-        if request.transport is not None:
-            request.transport.abort()
-        raise ClientStalledError("the client takes nothing of its answer") from error

@@ -24,6 +24,7 @@ from proxy.relay import Relay
 from proxy.request_log import RequestLog
 from proxy.running import Running
 from proxy.spool import Spool
+from proxy.stalls import Stalls
 from proxy.turns import Turns
 
 logger = logging.getLogger(__name__)
@@ -97,6 +98,8 @@ async def _parts(app: web.Application) -> AsyncIterator[None]:
         admitter = LocalAdmission(settings=settings, request_log=log, clock=time.monotonic)
         app[TURNS] = turns = Turns(settings, clock=time.monotonic)
         await stack.enter_async_context(_background(turns.run()))
+        stalls = Stalls(settings.stall_timeout_s, clock=time.monotonic)
+        await stack.enter_async_context(_background(stalls.run()))
         relay = await stack.enter_async_context(Relay(settings))
         app[READINESS] = Readiness(pool, backend_url=settings.backend_url)
         app[HANDLER] = Handler(
@@ -107,6 +110,7 @@ async def _parts(app: web.Application) -> AsyncIterator[None]:
             relay=relay,
             request_log=log,
             running=running,
+            stalls=stalls,
         )
         yield
 

@@ -14,7 +14,6 @@ from aiohttp import web
 
 from proxy import errors
 from proxy.admission import Admitter, limits_of, refusal, tokens_refused
-from proxy.answer import ClientStalledError
 from proxy.auth import Authenticator
 from proxy.body import check_body, read_body, wants_stream
 from proxy.config import ProxySettings
@@ -26,6 +25,7 @@ from proxy.paths import route_of
 from proxy.relay import EngineAwayError, Relay, UpstreamFailedError
 from proxy.request_log import RequestLog
 from proxy.running import Running, Ticket
+from proxy.stalls import Stalls
 from proxy.turns import Turns
 
 logger = logging.getLogger("proxy.requests")
@@ -47,6 +47,7 @@ class Handler:
         relay: Relay,
         request_log: RequestLog,
         running: Running,
+        stalls: Stalls,
     ) -> None:
         self._settings = settings
         self._authenticator = authenticator
@@ -55,6 +56,7 @@ class Handler:
         self._relay = relay
         self._log = request_log
         self._running = running
+        self._stalls = stalls
 
     async def __call__(self, request: web.Request) -> web.StreamResponse:
         """Answer one request."""
@@ -74,12 +76,13 @@ class Handler:
             try:
                 return await self._guarded(exchange, ticket)
             except asyncio.CancelledError:
-                self._end(exchange, CLIENT_LEFT, "client_left")
+                self._end_left(exchange)
                 raise
-            except ConnectionError as error:
-                stalled = isinstance(error, ClientStalledError)
-                self._end(exchange, CLIENT_LEFT, "client_stalled" if stalled else "client_left")
+            except ConnectionError:
+                self._end_left(exchange)
                 return web.Response(status=CLIENT_LEFT)  # nobody is there to read it
+            finally:
+                self._stalls.forget(exchange.answer)
 
     async def _guarded(self, exchange: Exchange, ticket: Ticket) -> web.StreamResponse:
         """Serve, and turn whatever goes wrong on our side into an answer."""
@@ -112,12 +115,14 @@ class Handler:
         assert exchange.record is not None
         exchange.record.request_bytes = len(exchange.body)
         exchange.place = place = self._turns.enter(route, principal)
+        self._stalls.watch(request, exchange.answer)
         try:
             await self._take_turns(exchange, place)
+            # The engine is free by now: who reads slowly from here on holds up nobody.
+            self._turns.leave(place)
+            return await exchange.answer.end()
         finally:
             self._turns.leave(place)
-        # The engine is free by now: a client that reads slowly holds up nobody.
-        return await exchange.answer.end(request, stall_timeout_s=self._settings.stall_timeout_s)
 
     async def _admit(self, exchange: Exchange) -> None:
         """Take a place in the user's windows, or refuse."""
@@ -163,7 +168,7 @@ class Handler:
             if not answer.begun:
                 await answer.begin_events(request, exchange.headers())
             word = f": queued, {ahead} ahead\n\n".encode()
-            await answer.write(request, word, stall_timeout_s=self._settings.stall_timeout_s)
+            await answer.write(word)
 
     async def _check_tokens(self, exchange: Exchange) -> None:
         """After a wait: what ran before this request may have used up its user's tokens."""
@@ -188,9 +193,8 @@ class Handler:
             event = error.event()
             answer.response_bytes += len(event)
             self._end(exchange, error.status, error.error)
-            stall_timeout_s = self._settings.stall_timeout_s
-            await answer.send(exchange.request, event, stall_timeout_s=stall_timeout_s)
-            return await answer.end(exchange.request, stall_timeout_s=stall_timeout_s)
+            await answer.send(event)
+            return await answer.end()
         # Part of a plain body is out: only a broken connection says that it is not whole.
         self._end(exchange, error.status, error.error)
         if exchange.request.transport is not None:
@@ -206,6 +210,10 @@ class Handler:
         exchange.admission = None
         record.admitted = False
         record.admitted_at = None
+
+    def _end_left(self, exchange: Exchange) -> None:
+        reason = "client_stalled" if exchange.answer.stalled else "client_left"
+        self._end(exchange, CLIENT_LEFT, reason)
 
     def _end(self, exchange: Exchange, status: int | None, error: str | None) -> None:
         """Record the end of a request; only the first call counts."""

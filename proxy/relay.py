@@ -197,7 +197,7 @@ class Relay:
                 before_end()
             if not chunk:
                 return
-            await answer.send(request, chunk, stall_timeout_s=self._settings.stall_timeout_s)
+            await answer.send(chunk)
 
 
 async def _refuse_what_is_no_stream(upstream: aiohttp.ClientResponse) -> None:

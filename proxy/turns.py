@@ -51,6 +51,10 @@ class Turns:
         """How many requests wait."""
         return self._generating.waiting + self._cheap.waiting
 
+    def running(self) -> int:
+        """How many have their turn."""
+        return self._generating.running + self._cheap.running
+
     def check_room(self, route: Route, principal: Principal) -> None:
         """Refuse a request early that would find no room.
 

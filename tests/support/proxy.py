@@ -47,6 +47,10 @@ class RunningProxy:
         """How many requests wait for a turn at the engine."""
         return self.app[TURNS].waiting()
 
+    def at_engine(self) -> int:
+        """How many requests have a turn at the engine."""
+        return self.app[TURNS].running()
+
     async def rows(self, count: int) -> list[dict[str, Any]]:
         """The rows of llama_requests in order of arrival, once there are `count` of them."""
         rows: list[dict[str, Any]] = await until(
