@@ -14,6 +14,7 @@ from aiohttp import web
 from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool
 
+from proxy.admission import Admitter
 from proxy.auth import Authenticator
 from proxy.config import ProxySettings
 from proxy.db import deadline
@@ -23,6 +24,7 @@ from proxy.local_admission import LocalAdmission
 from proxy.relay import Relay
 from proxy.request_log import RequestLog
 from proxy.running import Running
+from proxy.shared_admission import SharedAdmission
 from proxy.spool import Spool
 from proxy.stalls import Stalls
 from proxy.turns import Turns
@@ -95,7 +97,12 @@ async def _parts(app: web.Application) -> AsyncIterator[None]:
             pool, database_url=settings.database_url, on_change=running.end_refused
         )
         await stack.enter_async_context(_background(authenticator.run()))
-        admitter = LocalAdmission(settings=settings, request_log=log, clock=time.monotonic)
+        admitter: Admitter
+        if settings.shared:
+            admitter = SharedAdmission(settings=settings, pool=pool)
+            stack.push_async_callback(admitter.close)
+        else:
+            admitter = LocalAdmission(settings=settings, request_log=log, clock=time.monotonic)
         app[TURNS] = turns = Turns(settings, clock=time.monotonic)
         await stack.enter_async_context(_background(turns.run()))
         stalls = Stalls(settings.stall_timeout_s, clock=time.monotonic)

@@ -103,6 +103,17 @@ def auth_unavailable() -> ApiError:
     )
 
 
+def windows_unavailable() -> ApiError:
+    return ApiError(
+        503,
+        "Your rate limit cannot be checked right now because the database is out of reach. Please "
+        "try again in 5s.",
+        type_="service_unavailable_error",
+        code="auth_unavailable",
+        headers=retry_headers(5.0),
+    )
+
+
 def unknown_url(method: str, path: str) -> ApiError:
     return ApiError(
         404,

@@ -98,7 +98,7 @@ class LocalAdmission:
             try:
                 await asyncio.shield(reading)
             except (psycopg.Error, PoolTimeout, OSError, TimeoutError) as error:
-                raise errors.auth_unavailable() from error
+                raise errors.windows_unavailable() from error
         return waited
 
     def _end_reading(self, of: tuple[str, int], reading: asyncio.Task[None]) -> None:

@@ -201,6 +201,19 @@ BEGIN
 END
 $$;
 
+-- How a user's token window stands.
+CREATE FUNCTION llama_tokens_left(
+    p_user_id bigint, p_username text, p_window_s double precision, p_limit bigint,
+    OUT used bigint, OUT wait_s double precision, OUT reset_s double precision
+) LANGUAGE plpgsql AS $$
+DECLARE
+    now_ timestamptz := llama_window_open(p_user_id, p_username, 'tokens', p_window_s);
+BEGIN
+    SELECT l.* INTO used, wait_s, reset_s
+    FROM llama_window_look(p_user_id, 'tokens', p_window_s, p_limit, now_) l;
+END
+$$;
+
 -- Charge a user with tokens.
 CREATE FUNCTION llama_charge(
     p_user_id bigint, p_username text, p_window_s double precision, p_tokens bigint
@@ -229,6 +242,19 @@ BEGIN
     RETURN NULL;
 END
 $$;
+
+-- Users without a token limit are not charged: for one who is given a limit, the records are to tell.
+CREATE FUNCTION llama_forget_token_window() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    DELETE FROM llama_window_entries e WHERE e.user_id = NEW.id AND e.kind = 'tokens';
+    DELETE FROM llama_windows w WHERE w.user_id = NEW.id AND w.kind = 'tokens';
+    RETURN NULL;
+END
+$$;
+
+CREATE TRIGGER llama_users_token_window
+    AFTER UPDATE OF token_limit ON llama_users
+    FOR EACH ROW WHEN (OLD.token_limit IS NULL) EXECUTE FUNCTION llama_forget_token_window();
 
 CREATE TRIGGER llama_users_windows
     AFTER DELETE ON llama_users
