@@ -44,10 +44,8 @@ class LocalAdmission:
         limit, token_limit, window_s = limits_of(principal, self._settings)
         counts_tokens = generates and token_limit is not None
         # Both must be known at the same moment: while one is read, the other may come to need it.
-        while await self._had_to_read("requests", self._requests, principal, window_s) or (
-            counts_tokens and await self._had_to_read("tokens", self._tokens, principal, window_s)
-        ):
-            pass
+        while unknown := self._unknown(user_id, window_s, counts_tokens=counts_tokens):
+            await self._read_once(unknown, principal, window_s)
         now = self._clock()
         tokens = None
         if counts_tokens:
@@ -64,7 +62,8 @@ class LocalAdmission:
         _, token_limit, window_s = limits_of(principal, self._settings)
         if token_limit is None:
             return None
-        await self._had_to_read("tokens", self._tokens, principal, window_s)
+        while self._tokens.needs_history(principal.user_id, window_s=window_s, now=self._clock()):
+            await self._read_once("tokens", principal, window_s)
         now = self._clock()
         return self._tokens.look(principal.user_id, limit=token_limit, window_s=window_s, now=now)
 
@@ -82,24 +81,27 @@ class LocalAdmission:
             now = self._clock()
             self._tokens.charge(principal.user_id, tokens, window_s=window_s, now=now)
 
-    async def _had_to_read(
-        self, kind: str, windows: Windows, principal: Principal, window_s: float
-    ) -> bool:
-        """Make sure that the window's history is known; one reading serves all that wait for it."""
-        waited = False
+    def _unknown(self, user_id: int, window_s: float, *, counts_tokens: bool) -> str:
+        """The kind of history that must be read before the user can be admitted; empty if none."""
+        now = self._clock()
+        if self._requests.needs_history(user_id, window_s=window_s, now=now):
+            return "requests"
+        if counts_tokens and self._tokens.needs_history(user_id, window_s=window_s, now=now):
+            return "tokens"
+        return ""
+
+    async def _read_once(self, kind: str, principal: Principal, window_s: float) -> None:
+        """Read a window's history; one reading serves all that wait for it."""
         of = (kind, principal.user_id)
-        while windows.needs_history(principal.user_id, window_s=window_s, now=self._clock()):
-            waited = True
-            reading = self._readings.get(of)
-            if reading is None:
-                reading = asyncio.create_task(self._read(kind, windows, principal, window_s))
-                self._readings[of] = reading
-                reading.add_done_callback(lambda done: self._end_reading(of, done))
-            try:
-                await asyncio.shield(reading)
-            except (psycopg.Error, PoolTimeout, OSError, TimeoutError) as error:
-                raise errors.windows_unavailable() from error
-        return waited
+        reading = self._readings.get(of)
+        if reading is None:
+            reading = asyncio.create_task(self._read(kind, principal, window_s))
+            self._readings[of] = reading
+            reading.add_done_callback(lambda done: self._end_reading(of, done))
+        try:
+            await asyncio.shield(reading)
+        except (psycopg.Error, PoolTimeout, OSError, TimeoutError) as error:
+            raise errors.windows_unavailable() from error
 
     def _end_reading(self, of: tuple[str, int], reading: asyncio.Task[None]) -> None:
         # Here, since those who waited may all have left.
@@ -107,10 +109,11 @@ class LocalAdmission:
         if not reading.cancelled() and (error := reading.exception()) is not None:
             logger.warning("a user's window cannot be rebuilt: %s", error)
 
-    async def _read(self, kind: str, windows: Windows, principal: Principal, window_s: float) -> None:
+    async def _read(self, kind: str, principal: Principal, window_s: float) -> None:
         now = self._clock()
         ages = await self._log.history(
             kind, username=principal.username, user_id=principal.user_id, window_s=window_s
         )
         history = [(now - age, count) for age, count in ages]
+        windows = self._requests if kind == "requests" else self._tokens
         windows.seed(principal.user_id, history, window_s=window_s, now=now)
