@@ -28,7 +28,7 @@ class Exchange:
         self.arrived_at = time.time()
         self.path = request.raw_path.partition("?")[0]
         self.admission: Admission | None = None
-        """Of a request that holds places in its user's windows, and of one that these refused."""
+        """What its user's windows said; with an entry as long as it holds a place in them."""
         self.sent = False
         """Whether the engine may have seen it: from then on it counts, whatever becomes of it."""
         self.answer = Answer()

@@ -114,8 +114,8 @@ class Handler:
         exchange.body = await read_body(request, self._settings.max_body_bytes)
         assert exchange.record is not None
         exchange.record.request_bytes = len(exchange.body)
-        exchange.place = place = self._turns.enter(route, principal)
         self._stalls.watch(request, exchange.answer)
+        exchange.place = place = self._turns.enter(route, principal)
         try:
             await self._take_turns(exchange, place)
             # The engine is free by now: who reads slowly from here on holds up nobody.
@@ -175,6 +175,8 @@ class Handler:
         if exchange.route.generates:
             tokens = await self._admitter.tokens_left(exchange.principal)
             if tokens is not None and not tokens.admitted:
+                assert exchange.admission is not None
+                exchange.admission.tokens = tokens
                 raise tokens_refused(tokens, limits_of(exchange.principal, self._settings))
 
     async def _fail(self, exchange: Exchange, error: ApiError) -> web.StreamResponse:
@@ -207,7 +209,8 @@ class Handler:
         if record is None or admission is None or admission.entry is None:
             return
         self._admitter.give_back(exchange.principal, admission)
-        exchange.admission = None
+        admission.entry = None
+        admission.requests.remaining += 1
         record.admitted = False
         record.admitted_at = None
 

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+import aiohttp
 import openai
 import psycopg
 import pytest
 
 from proxy import db, users
 from proxy.config import ProxySettings
+from tests.support.process import ProxyProcess
 from tests.support.proxy import RunningProxy, running_proxy
 from tests.support.upstream import FakeUpstream
 from tests.support.wait import until
@@ -190,9 +194,13 @@ async def test_tokens_used_up_while_a_request_waited_refuse_it(
     tasks = [asyncio.create_task(ask(proxy, key)) for _ in range(10)]
     await until(lambda: proxy.waiting() == 9, "nine to wait")
     upstream.go_on.set()
-    statuses = [status for status, _, _ in await asyncio.gather(*tasks)]
-    assert Counter(statuses) == {200: 1, 429: 9}
+    answers = await asyncio.gather(*tasks)
+    assert Counter(status for status, _, _ in answers) == {200: 1, 429: 9}
     assert len(upstream.received) == 1
+    for _, body, headers in [answer for answer in answers if answer[0] == 429]:
+        assert body["error"]["type"] == "tokens"
+        assert headers["x-ratelimit-remaining-tokens"] == "0"
+        assert int(headers["retry-after"]) > 0
     rows = await proxy.rows(10)
     assert Counter((row["status_code"], row["admitted"]) for row in rows) == {
         (200, True): 1,
@@ -274,3 +282,34 @@ async def test_a_window_made_longer_counts_what_the_shorter_one_forgot(
     assert await until(lambda: remaining("10m"), "the long window") == 1000 - admitted
     upstream.go_on.set()
     assert [(await task)[0] for task in tasks] == [200, 200]
+
+
+async def test_kill_9_frees_nobody_s_limit(
+    directory: Path, upstream: FakeUpstream, create_user: Callable[..., str], database_url: str
+) -> None:
+    """What had ended and what was running when the proxy was killed counts in the next one."""
+    key = create_user("killed", rate_limit=3, rate_window_seconds=600)
+    configuration = {
+        "LLAMA_SERVER_DATABASE_URL": database_url,
+        "LLAMA_SERVER_BACKEND_URL": upstream.url,
+    }
+    headers = {"Authorization": f"Bearer {key}"}
+
+    async def status(client: aiohttp.ClientSession, proxy: ProxyProcess) -> int:
+        url = proxy.url + "/v1/completions"
+        async with client.post(url, headers=headers, json={}) as response:
+            return response.status
+
+    async with aiohttp.ClientSession() as client:
+        async with ProxyProcess(directory, **configuration) as proxy:
+            assert await status(client, proxy) == 200
+            upstream.behaviour = upstream.stall
+            running = asyncio.ensure_future(status(client, proxy))
+            await until(lambda: upstream.running, "the second to run")
+            proxy.signal(signal.SIGKILL)
+            await proxy.wait()
+            with pytest.raises(aiohttp.ClientError):
+                await running
+        upstream.behaviour = None
+        async with ProxyProcess(directory, **configuration) as proxy:
+            assert [await status(client, proxy) for _ in range(3)] == [200, 429, 429]
