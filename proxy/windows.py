@@ -6,7 +6,8 @@ them: memory stays bounded whatever the limit, and the error is towards refusing
 requests, which are admitted or not, or tokens, which are charged when they are known.
 
 What it does not know it says (`needs_history`): what was before this process, and what a window had
-forgotten when it was made longer. Where that history comes from is `admission.py`'s business.
+forgotten when it was made longer. Where that history comes from is `local_admission.py`'s
+business.
 """
 
 from __future__ import annotations
