@@ -90,7 +90,7 @@ async def _parts(app: web.Application) -> AsyncIterator[None]:
         await stack.enter_async_context(_background(turns.run()))
         stalls = Stalls(settings.stall_timeout_s, clock=time.monotonic)
         await stack.enter_async_context(_background(stalls.run()))
-        relay = await stack.enter_async_context(Relay(settings))
+        relay = await stack.enter_async_context(Relay(settings, on_broken=turns.engine_broke))
         app[READINESS] = Readiness(pool, backend_url=settings.backend_url)
         app[HANDLER] = Handler(
             settings=settings,

@@ -65,8 +65,10 @@ class EngineAwayError(Exception):
 class Relay:
     """Forwards requests to one engine. Open for as long as the context lasts."""
 
-    def __init__(self, settings: ProxySettings) -> None:
+    def __init__(self, settings: ProxySettings, *, on_broken: Callable[[], None]) -> None:
+        """`on_broken` is called when the engine breaks off, before whoever waits can hear of it."""
         self._settings = settings
+        self._on_broken = on_broken
         self._key = f"Bearer {settings.backend_key}" if settings.backend_key else None
         self._session: aiohttp.ClientSession | None = None
 
@@ -154,6 +156,7 @@ class Relay:
             raise errors.upstream_timeout(self._settings.idle_timeout_s) from error
         except _UPSTREAM_LOST as error:
             logger.warning("the engine broke off: %s", error)
+            self._on_broken()
             raise errors.upstream_broke() from error
 
     def _request_headers(self, request: web.Request, request_id: UUID) -> CIMultiDict[str]:
@@ -185,6 +188,7 @@ class Relay:
                 ) from error
             except _UPSTREAM_LOST as error:
                 logger.warning("the engine broke off in mid-answer: %s", error)
+                self._on_broken()
                 raise UpstreamFailedError(errors.upstream_broke()) from error
             if chunk:
                 if answer.first_byte_at is None:

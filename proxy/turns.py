@@ -34,7 +34,7 @@ class Turns:
         self._clock = clock
         self._generating = self._gate(settings.max_concurrent)
         self._cheap = self._gate(CHEAP_AT_A_TIME)
-        self._watch = EngineWatch(settings.backend_url, on_change=self._engine_changed)
+        self._watch = EngineWatch(settings.backend_url, on_change=self._engine_changed, clock=clock)
 
     def _gate(self, limit: int) -> Gate:
         return Gate(
@@ -108,8 +108,16 @@ class Turns:
 
     def engine_lost(self, place: Place) -> None:
         """The engine is away and has seen nothing of this request, which waits again."""
-        self._watch.lost()
+        self._watch.lost("cannot be reached")
         place.gate.give_up_turn(place)
+
+    def engine_broke(self) -> None:
+        """The engine broke off an answer: nobody gets a turn before it is known to be well."""
+        self._watch.lost("broke off")
+
+    def expect_restart(self) -> None:
+        """The engine is about to be restarted: turns are for the one that comes."""
+        self._watch.expect_restart()
 
     async def run(self) -> None:
         """Notice an engine that comes back, until cancelled."""

@@ -434,6 +434,32 @@ async def test_a_request_that_reached_the_engine_is_not_sent_again(
     assert (await proxy.rows(1))[0]["admitted"]
 
 
+async def test_after_an_engine_broke_off_nobody_is_sent_to_it_before_it_is_well(
+    proxy: RunningProxy, upstream: FakeUpstream, key: str
+) -> None:
+    """It may be on its way out, and cut off what it takes on the way."""
+
+    async def die(request: web.Request) -> web.StreamResponse:
+        await upstream.go_on.wait()
+        upstream.ready = False
+        await drop(request)
+        return web.Response()
+
+    upstream.behaviour = die
+    first = asking(proxy, key)
+    await until(lambda: upstream.running, "the first to run")
+    second = asking(proxy, key)
+    await until_waiting(proxy, 1)
+    upstream.go_on.set()
+    assert (await first)[0] == 502
+    upstream.behaviour = None
+    async with proxy.request("GET", "/readyz") as response:
+        assert response.status == 503
+    assert (proxy.waiting(), len(upstream.received)) == (1, 1)
+    upstream.ready = True
+    assert await second == (200, CHAT)
+
+
 async def test_a_client_that_takes_nothing_is_cut_off(
     settings: ProxySettings, upstream: FakeUpstream, create_user: Callable[..., str]
 ) -> None:

@@ -66,6 +66,7 @@ class FakeUpstream:
     """Set when the proxy has broken off a request."""
     ready: bool = True
     """What /health says."""
+    checked_in_vain: int = 0
     go_on: asyncio.Event = field(default_factory=asyncio.Event)
     """What `hold` waits for."""
     running: int = 0
@@ -74,6 +75,7 @@ class FakeUpstream:
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         if request.path == "/health":
+            self.checked_in_vain += not self.ready
             return web.Response(status=200 if self.ready else 503)
         body = await request.read()
         self.running += 1
