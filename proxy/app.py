@@ -14,20 +14,26 @@ from aiohttp import web
 from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool
 
+from proxy.admission import Admitter
 from proxy.auth import Authenticator
 from proxy.config import ProxySettings
 from proxy.db import deadline
 from proxy.handler import Handler
 from proxy.health import Readiness, healthz
+from proxy.local_admission import LocalAdmission
 from proxy.relay import Relay
 from proxy.request_log import RequestLog
 from proxy.running import Running
+from proxy.shared_admission import SharedAdmission
 from proxy.spool import Spool
-from proxy.windows import Windows
+from proxy.stalls import Stalls
+from proxy.turns import Turns
 
 logger = logging.getLogger(__name__)
 
 POOL_SIZE = 4
+SHARED_POOL_SIZE = 8
+"""Where each admission is a question to the database."""
 POOL_TIMEOUT_S = 3.0
 CONNECT_TIMEOUT_S = 3
 CHECK_TIMEOUT_S = 1.0
@@ -37,6 +43,7 @@ RECONNECT_TIMEOUT_S = 1.0
 SETTINGS = web.AppKey("settings", ProxySettings)
 RUNNING = web.AppKey("running", Running)
 HANDLER = web.AppKey("handler", Handler)
+TURNS = web.AppKey("turns", Turns)
 READINESS = web.AppKey("readiness", Readiness)
 
 
@@ -68,21 +75,7 @@ async def _parts(app: web.Application) -> AsyncIterator[None]:
     """Open all parts; close them when the last request has ended."""
     settings, running = app[SETTINGS], app[RUNNING]
     async with AsyncExitStack() as stack:
-        pool = AsyncConnectionPool(
-            settings.database_url,
-            min_size=1,
-            max_size=POOL_SIZE,
-            timeout=POOL_TIMEOUT_S,
-            reconnect_timeout=RECONNECT_TIMEOUT_S,
-            # A restarted database leaves dead connections here: nobody should be given one.
-            check=_check,
-            open=False,
-            kwargs={
-                "autocommit": True,
-                "application_name": "llamaserve-proxy",
-                "connect_timeout": CONNECT_TIMEOUT_S,
-            },
-        )
+        pool = _pool(settings)
         await pool.open(wait=False)
         stack.push_async_callback(pool.close, timeout=2.0)
         log = RequestLog(pool, Spool(settings.spool_dir))
@@ -92,17 +85,56 @@ async def _parts(app: web.Application) -> AsyncIterator[None]:
             pool, database_url=settings.database_url, on_change=running.end_refused
         )
         await stack.enter_async_context(_background(authenticator.run()))
-        relay = await stack.enter_async_context(Relay(settings))
+        admitter = await stack.enter_async_context(_admitter(settings, pool, log))
+        app[TURNS] = turns = Turns(settings, clock=time.monotonic)
+        await stack.enter_async_context(_background(turns.run()))
+        stalls = Stalls(settings.stall_timeout_s, clock=time.monotonic)
+        await stack.enter_async_context(_background(stalls.run()))
+        relay = await stack.enter_async_context(Relay(settings, on_broken=turns.engine_broke))
         app[READINESS] = Readiness(pool, backend_url=settings.backend_url)
         app[HANDLER] = Handler(
             settings=settings,
             authenticator=authenticator,
-            windows=Windows(started=time.monotonic()),
+            admitter=admitter,
+            turns=turns,
             relay=relay,
             request_log=log,
             running=running,
+            stalls=stalls,
         )
         yield
+
+
+def _pool(settings: ProxySettings) -> AsyncConnectionPool:
+    return AsyncConnectionPool(
+        settings.database_url,
+        min_size=1,
+        max_size=SHARED_POOL_SIZE if settings.shared else POOL_SIZE,
+        timeout=POOL_TIMEOUT_S,
+        reconnect_timeout=RECONNECT_TIMEOUT_S,
+        # A restarted database leaves dead connections here: nobody should be given one.
+        check=_check,
+        open=False,
+        kwargs={
+            "autocommit": True,
+            "application_name": "llamaserve-proxy",
+            "connect_timeout": CONNECT_TIMEOUT_S,
+        },
+    )
+
+
+@asynccontextmanager
+async def _admitter(
+    settings: ProxySettings, pool: AsyncConnectionPool, log: RequestLog
+) -> AsyncIterator[Admitter]:
+    if settings.shared:
+        shared = SharedAdmission(settings=settings, pool=pool)
+        try:
+            yield shared
+        finally:
+            await shared.close()
+    else:
+        yield LocalAdmission(settings=settings, request_log=log, clock=time.monotonic)
 
 
 async def _check(connection: AsyncConnection) -> None:

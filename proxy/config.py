@@ -20,9 +20,19 @@ class ProxySettings:
     spool_dir: Path
     rate_limit: int
     rate_window_s: float
+    token_limit: int | None
+    """For prompts and answers together, in the same window; None: no limit."""
+    shared: bool
+    """Windows are in the database, for several proxies."""
+    max_concurrent: int
+    queue_size: int
+    user_queue_size: int
+    queue_timeout_s: float
+    queue_grace_s: float
     max_body_bytes: int
     connect_timeout_s: float
     idle_timeout_s: float
+    stall_timeout_s: float
     drain_s: float
     tls_cert: Path | None = None
     tls_key: Path | None = field(default=None, repr=False)
@@ -45,9 +55,17 @@ class ProxySettings:
             spool_dir=config.data_dir / "spool",
             rate_limit=config.integer("LLAMA_PROXY_RATE_LIMIT"),
             rate_window_s=config.number("LLAMA_PROXY_RATE_WINDOW_SECONDS"),
+            token_limit=config.optional_integer("LLAMA_PROXY_TOKEN_LIMIT"),
+            shared=config.switch("LLAMA_PROXY_SHARED"),
+            max_concurrent=config.integer("LLAMA_PROXY_MAX_CONCURRENT"),
+            queue_size=config.integer("LLAMA_PROXY_QUEUE_SIZE"),
+            user_queue_size=config.integer("LLAMA_PROXY_QUEUE_SIZE_PER_USER"),
+            queue_timeout_s=config.number("LLAMA_PROXY_QUEUE_TIMEOUT_SECONDS"),
+            queue_grace_s=config.number("LLAMA_PROXY_QUEUE_GRACE_SECONDS"),
             max_body_bytes=config.integer("LLAMA_PROXY_MAX_BODY_BYTES"),
             connect_timeout_s=config.number("LLAMA_PROXY_CONNECT_SECONDS"),
             idle_timeout_s=config.number("LLAMA_PROXY_IDLE_SECONDS"),
+            stall_timeout_s=config.number("LLAMA_PROXY_STALL_SECONDS"),
             drain_s=config.number("LLAMA_PROXY_DRAIN_SECONDS"),
             tls_cert=config.path("LLAMA_PROXY_TLS_CERT", "") if tls else None,
             tls_key=config.path("LLAMA_PROXY_TLS_KEY", "") if tls else None,

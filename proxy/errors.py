@@ -103,6 +103,17 @@ def auth_unavailable() -> ApiError:
     )
 
 
+def windows_unavailable() -> ApiError:
+    return ApiError(
+        503,
+        "Your rate limit cannot be checked right now because the database is out of reach. Please "
+        "try again in 5s.",
+        type_="service_unavailable_error",
+        code="auth_unavailable",
+        headers=retry_headers(5.0),
+    )
+
+
 def unknown_url(method: str, path: str) -> ApiError:
     return ApiError(
         404,
@@ -150,18 +161,41 @@ def bad_request(message: str) -> ApiError:
     return ApiError(400, message)
 
 
-def rate_limited(*, limit: int, window_s: float, retry_after_s: float) -> ApiError:
+def rate_limited(*, kind: str, limit: int, window_s: float, retry_after_s: float) -> ApiError:
     return ApiError(
         429,
-        f"Rate limit reached: {limit} requests per {window_s:g}s, all used. Please try again in "
+        f"Rate limit reached: {limit} {kind} per {window_s:g}s, all used. Please try again in "
         f"{duration(retry_after_s)}.",
-        type_="requests",
+        type_=kind,
         code="rate_limit_exceeded",
         headers=retry_headers(retry_after_s),
     )
 
 
-def upstream_unreachable() -> ApiError:
+def overloaded(*, waiting: int, own: bool, retry_after_s: float) -> ApiError:
+    whose = "of yours " if own else ""
+    return ApiError(
+        503,
+        f"The server is overloaded: {waiting} requests {whose}wait already, as many as may. Please "
+        f"try again in {duration(retry_after_s)}.",
+        type_="service_unavailable_error",
+        code="server_is_overloaded",
+        headers=retry_headers(retry_after_s),
+    )
+
+
+def waited_too_long(*, waited_s: float, retry_after_s: float) -> ApiError:
+    return ApiError(
+        503,
+        f"The server is overloaded: no turn came within {waited_s:g}s. Please try again in "
+        f"{duration(retry_after_s)}.",
+        type_="service_unavailable_error",
+        code="server_is_overloaded",
+        headers=retry_headers(retry_after_s),
+    )
+
+
+def engine_starting() -> ApiError:
     return ApiError(
         503,
         "The model server is starting or restarting. Please try again in 2s.",
@@ -177,6 +211,18 @@ def upstream_broke() -> ApiError:
         "The model server broke off its answer. Please try again.",
         type_="server_error",
         code="upstream_error",
+    )
+
+
+def upstream_refused(status: int, error: Mapping[str, object]) -> ApiError:
+    """The engine's own error, in its own words."""
+    code, param = error.get("code"), error.get("param")
+    return ApiError(
+        status,
+        str(error["message"]),
+        type_=str(error.get("type") or "invalid_request_error"),
+        code=None if code is None else str(code),
+        param=None if param is None else str(param),
     )
 
 

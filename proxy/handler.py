@@ -1,116 +1,37 @@
-"""The way of a request: authenticate, admit, relay, record.
+"""The way of a request: authenticate, admit, take a turn, relay, record.
 
 Each step is a module of its own; this one puts them in order, and sees to it that whatever happens
-the client gets an answer it can read and the request gets its row.
+the client gets an answer it can read, the request gets its row, and its turn is given back.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import re
 import time
 
-import psycopg
 from aiohttp import web
-from psycopg_pool import PoolTimeout
 
 from proxy import errors
+from proxy.admission import Admitter, limits_of, refusal, tokens_refused
 from proxy.auth import Authenticator
+from proxy.body import check_body, read_body, wants_stream
 from proxy.config import ProxySettings
 from proxy.errors import ApiError
-from proxy.ids import new_request_id, public_form
-from proxy.principal import Principal
-from proxy.record import RequestRecord
-from proxy.relay import Answer, Relay, UpstreamFailedError, check_body, read_body
+from proxy.exchange import Exchange
+from proxy.gate import Place
+from proxy.ids import public_form
+from proxy.paths import route_of
+from proxy.relay import EngineAwayError, Relay, UpstreamFailedError
 from proxy.request_log import RequestLog
 from proxy.running import Running, Ticket
-from proxy.windows import Decision, Windows
+from proxy.stalls import Stalls
+from proxy.turns import Turns
 
 logger = logging.getLogger("proxy.requests")
 
 CLIENT_LEFT = 499
 """nginx's status for a request whose client left; it is only ever recorded."""
-
-_PATHS = {
-    "/v1/models": "GET",
-    "/v1/completions": "POST",
-    "/v1/chat/completions": "POST",
-    "/v1/embeddings": "POST",
-    "/v1/responses": "POST",
-    "/v1/rerank": "POST",
-    "/extras/tokenize": "POST",
-    "/extras/tokenize/count": "POST",
-    "/extras/detokenize": "POST",
-}
-"""What is forwarded: the paths of the API and their method, nothing else that an engine may serve."""
-_MODEL_PATH = re.compile(r"/v1/models/[A-Za-z0-9][A-Za-z0-9._~:@+/-]*")
-
-
-def check_path(method: str, path: str) -> None:
-    """Refuse what is no path of the API.
-
-    Raises:
-        ApiError: 404 or 405. Paths are compared as they came: an encoded or doubled slash or a dot
-            segment matches nothing.
-    """
-    allowed = _PATHS.get(path)
-    if allowed is None and _MODEL_PATH.fullmatch(path) and "/." not in path and "//" not in path:
-        allowed = "GET"
-    if allowed is None:
-        raise errors.unknown_url(method, path)
-    if method != allowed:
-        raise errors.method_not_allowed(method, path, allowed)
-
-
-class Exchange:
-    """One request and what becomes of it."""
-
-    def __init__(self, request: web.Request) -> None:
-        self.request = request
-        self.id = new_request_id()
-        self.arrived = time.monotonic()
-        self.arrived_at = time.time()
-        self.path = request.raw_path.partition("?")[0]
-        self.decision: Decision | None = None
-        self.answer = Answer()
-        self.record: RequestRecord | None = None
-
-    def begin_record(self, principal: Principal) -> None:
-        """Begin the record, now that it is known whose request this is."""
-        self.record = RequestRecord(
-            id=self.id,
-            created_at=self.arrived_at,
-            username=principal.username,
-            user_id=principal.user_id,
-            key_id=principal.key_id,
-            method=self.request.method[:16],
-            path=self.path[:256],
-        )
-
-    def headers(self) -> dict[str, str]:
-        """The headers of our own that go on every answer."""
-        headers = {
-            "Server": "llamaserve",
-            "x-request-id": public_form(self.id),
-            "openai-processing-ms": str(round(self.elapsed_ms())),
-        }
-        if self.decision is not None:
-            headers["x-ratelimit-limit-requests"] = str(self.decision.limit)
-            headers["x-ratelimit-remaining-requests"] = str(self.decision.remaining)
-            headers["x-ratelimit-reset-requests"] = errors.duration(self.decision.reset_s)
-        return headers
-
-    def elapsed_ms(self, until: float | None = None) -> float:
-        return ((time.monotonic() if until is None else until) - self.arrived) * 1000
-
-    def error_response(self, error: ApiError) -> web.Response:
-        return web.Response(
-            status=error.status,
-            body=error.body(),
-            content_type="application/json",
-            headers=error.headers | self.headers(),
-        )
 
 
 class Handler:
@@ -121,18 +42,21 @@ class Handler:
         *,
         settings: ProxySettings,
         authenticator: Authenticator,
-        windows: Windows,
+        admitter: Admitter,
+        turns: Turns,
         relay: Relay,
         request_log: RequestLog,
         running: Running,
+        stalls: Stalls,
     ) -> None:
         self._settings = settings
         self._authenticator = authenticator
-        self._windows = windows
+        self._admitter = admitter
+        self._turns = turns
         self._relay = relay
         self._log = request_log
         self._running = running
-        self._histories: dict[int, asyncio.Task[None]] = {}
+        self._stalls = stalls
 
     async def __call__(self, request: web.Request) -> web.StreamResponse:
         """Answer one request."""
@@ -150,20 +74,20 @@ class Handler:
         exchange.begin_record(principal)
         with self._running.entered(principal) as ticket:
             try:
-                return await self._guarded(exchange, principal, ticket)
+                return await self._guarded(exchange, ticket)
             except asyncio.CancelledError:
-                self._end(exchange, CLIENT_LEFT, "client_left")
+                self._end_left(exchange)
                 raise
             except ConnectionError:
-                self._end(exchange, CLIENT_LEFT, "client_left")
+                self._end_left(exchange)
                 return web.Response(status=CLIENT_LEFT)  # nobody is there to read it
+            finally:
+                self._stalls.forget(exchange.answer)
 
-    async def _guarded(
-        self, exchange: Exchange, principal: Principal, ticket: Ticket
-    ) -> web.StreamResponse:
+    async def _guarded(self, exchange: Exchange, ticket: Ticket) -> web.StreamResponse:
         """Serve, and turn whatever goes wrong on our side into an answer."""
         try:
-            return await self._serve(exchange, principal)
+            return await self._serve(exchange)
         except ApiError as error:
             return await self._fail(exchange, error)
         except UpstreamFailedError as failure:
@@ -181,102 +105,138 @@ class Handler:
             logger.exception("request %s failed", public_form(exchange.id))
             return await self._fail(exchange, errors.internal())
 
-    async def _serve(self, exchange: Exchange, principal: Principal) -> web.StreamResponse:
-        request = exchange.request
-        check_path(request.method, exchange.path)
+    async def _serve(self, exchange: Exchange) -> web.StreamResponse:
+        request, principal = exchange.request, exchange.principal
+        exchange.route = route = route_of(request.method, exchange.path)
         check_body(request, self._settings.max_body_bytes)
-        await self._admit(exchange, principal)
-        body = await read_body(request, self._settings.max_body_bytes)
+        self._turns.check_room(route, principal)
+        await self._admit(exchange)
+        exchange.body = await read_body(request, self._settings.max_body_bytes)
         assert exchange.record is not None
-        exchange.record.request_bytes = len(body)
-        return await self._relay.forward(
-            request,
-            body,
-            request_id=exchange.id,
-            headers=exchange.headers,
-            answer=exchange.answer,
-            before_end=lambda: self._end(exchange, exchange.answer.status_code, None),
-        )
-
-    async def _admit(self, exchange: Exchange, principal: Principal) -> None:
-        """Take a place in the user's window, or refuse."""
-        limit = principal.rate_limit or self._settings.rate_limit
-        window_s = principal.rate_window_s or self._settings.rate_window_s
-        user_id = principal.user_id
-        while self._windows.needs_history(user_id, window_s=window_s, now=time.monotonic()):
-            # Read once for all that wait: a hundred requests after a restart need one query.
-            task = self._histories.get(user_id)
-            if task is None:
-                task = asyncio.create_task(self._give_history(principal, window_s))
-                self._histories[user_id] = task
-                task.add_done_callback(lambda _: self._histories.pop(user_id, None))
-            await asyncio.shield(task)
-        decision = self._windows.admit(user_id, limit=limit, window_s=window_s, now=time.monotonic())
-        exchange.decision = decision
-        if not decision.admitted:
-            raise errors.rate_limited(
-                limit=limit, window_s=window_s, retry_after_s=decision.retry_after_s
-            )
-        assert exchange.record is not None
-        exchange.record.admitted = True
-        self._log.admitted(exchange.record)
-
-    async def _give_history(self, principal: Principal, window_s: float) -> None:
-        """Tell the windows what earlier processes admitted, so that a restart frees nobody's limit."""
+        exchange.record.request_bytes = len(exchange.body)
+        self._stalls.watch(request, exchange.answer)
+        exchange.place = place = self._turns.enter(route, principal)
         try:
-            ages = await self._log.history(
-                username=principal.username, user_id=principal.user_id, window_s=window_s
-            )
-        except (psycopg.Error, PoolTimeout, OSError, TimeoutError) as error:
-            logger.warning("a user's window cannot be rebuilt: %s", error)
-            raise errors.auth_unavailable() from error
-        now = time.monotonic()
-        admissions = [(now - age, count) for age, count in ages]
-        self._windows.seed(principal.user_id, admissions, window_s=window_s)
+            await self._take_turns(exchange, place)
+            # The engine is free by now: who reads slowly from here on holds up nobody.
+            self._turns.leave(place)
+            return await exchange.answer.end()
+        finally:
+            self._turns.leave(place)
+
+    async def _admit(self, exchange: Exchange) -> None:
+        """Take a place in the user's windows, or refuse."""
+        principal, record = exchange.principal, exchange.record
+        assert record is not None
+        generates = exchange.route.generates
+        exchange.admission = admission = await self._admitter.admit(principal, generates=generates)
+        if admission.entry is None:
+            raise refusal(admission, limits_of(principal, self._settings))
+        record.admitted = True
+        record.admitted_at = time.time()
+        self._log.admitted(record)
+
+    async def _take_turns(self, exchange: Exchange, place: Place) -> None:
+        """Wait for a turn and relay; again, where there was no engine."""
+        while True:
+            if not place.running:
+                await self._turns.wait(place, lambda ahead: self._tell(exchange, place, ahead))
+                await self._check_tokens(exchange)
+            exchange.sent = True
+            try:
+                await self._relay.forward(
+                    exchange.request,
+                    exchange.body,
+                    request_id=exchange.id,
+                    headers=exchange.headers,
+                    answer=exchange.answer,
+                    before_end=lambda: self._end(exchange, exchange.answer.status_code, None),
+                )
+            except EngineAwayError:
+                exchange.sent = False
+                self._turns.engine_lost(place)
+            else:
+                return
+
+    async def _tell(self, exchange: Exchange, place: Place, ahead: int) -> None:
+        """Let a client that waits for a stream know that it is not forgotten."""
+        request, answer = exchange.request, exchange.answer
+        if exchange.wants_events is None:
+            exchange.wants_events = exchange.route.streams and await wants_stream(exchange.body)
+        # It may have got its turn meanwhile: then the answer's head is the engine's to give.
+        if exchange.wants_events and place.waiting:
+            if not answer.begun:
+                await answer.begin_events(request, exchange.headers())
+            word = f": queued, {ahead} ahead\n\n".encode()
+            await answer.write(word)
+
+    async def _check_tokens(self, exchange: Exchange) -> None:
+        """After a wait: what ran before this request may have used up its user's tokens."""
+        if exchange.route.generates:
+            tokens = await self._admitter.tokens_left(exchange.principal)
+            if tokens is not None and not tokens.admitted:
+                assert exchange.admission is not None
+                exchange.admission.tokens = tokens
+                raise tokens_refused(tokens, limits_of(exchange.principal, self._settings))
 
     async def _fail(self, exchange: Exchange, error: ApiError) -> web.StreamResponse:
         """Answer with an error in the way that is still open."""
-        response = exchange.answer.response
-        if response is None or not response.prepared:
+        if not exchange.sent:
+            self._give_back(exchange)
+        answer = exchange.answer
+        if not answer.begun:
             answered = exchange.error_response(error)
             if exchange.request.method != "HEAD":
-                exchange.answer.response_bytes = len(error.body())
+                answer.response_bytes = len(error.body())
             self._end(exchange, error.status, error.error)
             return answered
-        if exchange.answer.stream:
+        assert answer.response is not None
+        if answer.stream:
             event = error.event()
-            exchange.answer.response_bytes += len(event)
+            answer.response_bytes += len(event)
             self._end(exchange, error.status, error.error)
-            await response.write(event)
-            await response.write_eof()
-        else:
-            # Part of a plain body is out: only a broken connection says that it is not whole.
-            self._end(exchange, error.status, error.error)
-            if exchange.request.transport is not None:
-                exchange.request.transport.abort()
-        return response
+            await answer.send(event)
+            return await answer.end()
+        # Part of a plain body is out: only a broken connection says that it is not whole.
+        self._end(exchange, error.status, error.error)
+        if exchange.request.transport is not None:
+            exchange.request.transport.abort()
+        return answer.response
+
+    def _give_back(self, exchange: Exchange) -> None:
+        """A request that we refuse before the engine saw it uses up nothing."""
+        record, admission = exchange.record, exchange.admission
+        if record is None or admission is None or admission.entry is None:
+            return
+        self._admitter.give_back(exchange.principal, admission)
+        admission.entry = None
+        admission.requests.remaining += 1
+        record.admitted = False
+        record.admitted_at = None
+
+    def _end_left(self, exchange: Exchange) -> None:
+        reason = "client_stalled" if exchange.answer.stalled else "client_left"
+        self._end(exchange, CLIENT_LEFT, reason)
 
     def _end(self, exchange: Exchange, status: int | None, error: str | None) -> None:
         """Record the end of a request; only the first call counts."""
         record, exchange.record = exchange.record, None
         if record is None:
             return
-        answer = exchange.answer
-        record.status_code = status
-        record.error = error
-        record.latency_ms = exchange.elapsed_ms()
-        if answer.first_byte_at is not None:
-            record.ttft_ms = exchange.elapsed_ms(answer.first_byte_at)
-        record.response_bytes = answer.response_bytes
-        record.stream = answer.stream
-        record.model = answer.scanner.model()
-        record.prompt_tokens, record.completion_tokens = answer.scanner.usage()
+        exchange.complete(record, status, error)
         self._log.ended(record)
-        _log_line(exchange, status, error, username=record.username)
+        if record.admitted:
+            self._admitter.charge(exchange.principal, record.tokens_charged())
+        _log_line(exchange, status, error, username=record.username, queue_ms=record.queue_ms)
 
 
 def _log_line(
-    exchange: Exchange, status: int | None, error: str | None, *, username: str | None = None
+    exchange: Exchange,
+    status: int | None,
+    error: str | None,
+    *,
+    username: str | None = None,
+    queue_ms: float | None = None,
 ) -> None:
     logger.info(
         "request",
@@ -290,6 +250,7 @@ def _log_line(
                 "path": exchange.path[:256],
                 "status": status,
                 "latency_ms": round(exchange.elapsed_ms(), 3),
+                "queue_ms": None if queue_ms is None else round(queue_ms, 3),
                 "response_bytes": exchange.answer.response_bytes,
                 "error": error,
             }

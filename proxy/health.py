@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import time
 
-import aiohttp
 import psycopg
 from aiohttp import web
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
+
+from proxy.engine_watch import engine_ready
 
 CHECK_TIMEOUT_S = 2.0
 KEEP_S = 1.0
@@ -25,7 +26,7 @@ class Readiness:
 
     def __init__(self, pool: AsyncConnectionPool, *, backend_url: str) -> None:
         self._pool = pool
-        self._url = backend_url + "/health"
+        self._url = backend_url
         self._lock = asyncio.Lock()
         self._checked_at = float("-inf")
         self._state = {"database": False, "engine": False}
@@ -34,7 +35,7 @@ class Readiness:
         """200 with both there, else 503; the body says which is missing."""
         async with self._lock:
             if time.monotonic() - self._checked_at > KEEP_S:
-                database, engine = await asyncio.gather(self._database(), self._engine())
+                database, engine = await asyncio.gather(self._database(), engine_ready(self._url))
                 self._state = {"database": database, "engine": engine}
                 self._checked_at = time.monotonic()
         ready = all(self._state.values())
@@ -53,15 +54,3 @@ class Readiness:
         except (psycopg.Error, PoolTimeout, OSError, TimeoutError):
             return False
         return True
-
-    async def _engine(self) -> bool:
-        """Whether the engine answers; one that has no /health is judged by answering at all."""
-        timeout = aiohttp.ClientTimeout(total=CHECK_TIMEOUT_S)
-        try:
-            async with (
-                aiohttp.ClientSession(timeout=timeout) as session,
-                session.get(self._url, allow_redirects=False) as response,
-            ):
-                return response.status < 500
-        except (aiohttp.ClientError, OSError, TimeoutError):
-            return False

@@ -22,6 +22,12 @@ class Principal:
     rate_limit: int | None
     """None: the proxy's default; so too the window."""
     rate_window_s: float | None
+    token_limit: int | None = None
+    """Of tokens in the window; None: the proxy's default."""
+    weight: float = 1.0
+    """Turns in each round of those who wait."""
+    max_concurrent: int | None = None
+    """Requests with the engine at a time; None: as many as it takes."""
 
 
 def refusal(principal: Principal, *, now: float, masked: str) -> errors.ApiError | None:

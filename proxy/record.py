@@ -11,7 +11,7 @@ from proxy.ids import new_request_id
 COLUMNS = (
     "id, created_at, username, user_id, key_id, method, path, model, status_code, latency_ms, ttft_ms, "
     "queue_ms, request_bytes, response_bytes, prompt_tokens, completion_tokens, stream, admitted, "
-    "count, error"
+    "admitted_at, count, error"
 )
 """Of llama_requests, in the order in which `RequestRecord.line` gives them."""
 
@@ -39,8 +39,23 @@ class RequestRecord:
     completion_tokens: int | None = None
     stream: bool = False
     admitted: bool = False
+    admitted_at: float | None = None
+    """When it took its place in the rate window, Unix time."""
     count: int = 1
     error: str | None = None
+
+    def tokens_charged(self) -> int:
+        """What the token window counts: the usage that the engine told.
+
+        For a stream that told none, as one that its client left, an estimate: a token is about four
+        bytes of a prompt, and in an answer an event of about 200. The function llama_tokens_charged of
+        the database has the same.
+        """
+        if self.prompt_tokens is not None or self.completion_tokens is not None:
+            return (self.prompt_tokens or 0) + (self.completion_tokens or 0)
+        if self.stream and self.ttft_ms is not None:
+            return self.request_bytes // 4 + self.response_bytes // 200
+        return 0
 
     def line(self, kind: str) -> bytes:
         """The record as a line of COPY's text format, before it the line's kind."""
@@ -49,7 +64,7 @@ class RequestRecord:
                 (
                     kind,
                     self.id.hex,
-                    datetime.fromtimestamp(self.created_at, UTC).isoformat(),
+                    _time(self.created_at),
                     _text(self.username),
                     str(self.user_id),
                     str(self.key_id),
@@ -66,6 +81,7 @@ class RequestRecord:
                     _number(self.completion_tokens),
                     "t" if self.stream else "f",
                     "t" if self.admitted else "f",
+                    _time(self.admitted_at),
                     str(self.count),
                     _text(self.error),
                 )
@@ -79,6 +95,10 @@ _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r", "
 
 def _text(value: str | None) -> str:
     return "\\N" if value is None else value.translate(_ESCAPES)
+
+
+def _time(value: float | None) -> str:
+    return "\\N" if value is None else datetime.fromtimestamp(value, UTC).isoformat()
 
 
 def _number(value: float | None) -> str:

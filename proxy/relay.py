@@ -1,17 +1,16 @@
 """The relay: a request's way to the engine and the answer's way back.
 
-Answers pass as they arrive, first byte included, with back-pressure from the client. A request's body
-is read whole, up to a limit, before the engine sees any of it: a slow upload must not hold the engine.
-Owns what is dropped and set in headers on either way. Leaves to the handler who may send a request.
+Answers pass as they arrive, first byte included, with back-pressure from the client. Owns what is
+dropped and set in headers on either way, and tells an engine that is away from one that fails. Leaves
+to the handler who may send a request, and when.
 """
 
 from __future__ import annotations
 
-import asyncio
+import json
 import logging
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from http import HTTPStatus
 from uuid import UUID
 
@@ -21,8 +20,9 @@ from multidict import CIMultiDict, MultiMapping
 from yarl import URL
 
 from proxy import errors
+from proxy.answer import Answer
 from proxy.config import ProxySettings
-from proxy.usage import AnswerScanner
+from proxy.engine_watch import engine_ready
 
 logger = logging.getLogger(__name__)
 
@@ -44,23 +44,10 @@ _RESERVED = ("x-llamaserve-", "x-ratelimit-")
 ENGINE_KEEPALIVE_S = 4.0
 """uvicorn drops idle connections after 5 s; ours must be dropped sooner."""
 
-BODY_IDLE_S = 60.0
-"""A client that sends nothing of its body for so long has given up."""
+MAX_ERROR_BYTES = 65_536
+"""Of an engine's error that must be retold in an event."""
 
 _UPSTREAM_LOST = (aiohttp.ClientError, ConnectionError)
-
-
-@dataclass(kw_only=True, slots=True)
-class Answer:
-    """How far an answer has come. Times are monotonic seconds."""
-
-    status_code: int | None = None
-    first_byte_at: float | None = None
-    response_bytes: int = 0
-    stream: bool = False
-    scanner: AnswerScanner = field(default_factory=AnswerScanner)
-    response: web.StreamResponse | None = None
-    """What goes to the client; None until the engine has answered."""
 
 
 class UpstreamFailedError(Exception):
@@ -71,45 +58,17 @@ class UpstreamFailedError(Exception):
         self.error = error
 
 
-def check_body(request: web.Request, limit_bytes: int) -> None:
-    """Refuse a body that its headers say will not do.
-
-    Raises:
-        ApiError: 413 over the limit, 415 for a compressed body.
-    """
-    encoding = request.headers.get("Content-Encoding", "identity")
-    if encoding.lower() != "identity":
-        raise errors.unsupported_encoding(encoding)
-    if (request.content_length or 0) > limit_bytes:
-        raise errors.body_too_large(limit_bytes)
-
-
-async def read_body(request: web.Request, limit_bytes: int) -> bytes:
-    """The request's body.
-
-    Raises:
-        ApiError: 413 over the limit, 400 for one that breaks off, 408 for one that stops coming.
-    """
-    body = bytearray()
-    try:
-        async with asyncio.timeout(BODY_IDLE_S) as patience:
-            async for chunk in request.content.iter_any():
-                patience.reschedule(asyncio.get_running_loop().time() + BODY_IDLE_S)
-                body += chunk
-                if len(body) > limit_bytes:
-                    raise errors.body_too_large(limit_bytes)
-    except TimeoutError as error:
-        raise errors.body_timeout(BODY_IDLE_S) from error
-    except (aiohttp.http_exceptions.HttpProcessingError, aiohttp.ClientPayloadError) as error:
-        raise errors.bad_request("The request body broke off or is not valid HTTP.") from error
-    return bytes(body)
+class EngineAwayError(Exception):
+    """There is no engine just now, and none has seen the request: it may be sent again."""
 
 
 class Relay:
     """Forwards requests to one engine. Open for as long as the context lasts."""
 
-    def __init__(self, settings: ProxySettings) -> None:
+    def __init__(self, settings: ProxySettings, *, on_broken: Callable[[], None]) -> None:
+        """`on_broken` is called when the engine breaks off, before whoever waits can hear of it."""
         self._settings = settings
+        self._on_broken = on_broken
         self._key = f"Bearer {settings.backend_key}" if settings.backend_key else None
         self._session: aiohttp.ClientSession | None = None
 
@@ -142,30 +101,43 @@ class Relay:
         headers: Callable[[], Mapping[str, str]],
         answer: Answer,
         before_end: Callable[[], None],
-    ) -> web.StreamResponse:
-        """Send a request to the engine and pass its answer on.
+    ) -> None:
+        """Send a request to the engine and pass its answer on, all but the end of it.
 
-        `headers` gives our own headers when the answer begins; `answer` is kept up to date;
-        `before_end` is called once the answer is complete, before the client gets its end.
+        `headers` gives our own headers when the answer begins; `answer` is kept up to date, and is
+        gone on with where it has begun; `before_end` is called once the answer is complete, before
+        the client has all of it.
 
         Raises:
-            ApiError: the engine failed before it answered: 502, 503 or 504.
-            UpstreamFailedError: the engine failed in mid-answer.
+            EngineAwayError: there is no engine that could have seen the request.
+            ApiError: the engine failed before it answered: 502 or 504.
+            UpstreamFailedError: it failed, or refused, when the answer had begun.
         """
         upstream = await self._send(request, body, request_id)
         try:
-            _refuse_key_error(upstream)
+            await self._check(upstream)
             answer.status_code = upstream.status
-            answer.stream = upstream.content_type == "text/event-stream"
-            response = answer.response = _response_to(request, upstream, headers())
-            await response.prepare(request)
-            await self._pass_on(upstream, response, answer, before_end)
-            await response.write_eof()
+            if answer.begun:
+                await _refuse_what_is_no_stream(upstream)
+            else:
+                answer.stream = upstream.content_type == "text/event-stream"
+                await answer.begin(request, _response_to(upstream, headers()))
+            await self._pass_on(upstream, request, answer, before_end)
         finally:
             # Closes the connection if the answer was not read to its end: so the engine learns
             # that nobody wants the rest.
             upstream.close()
-        return response
+
+    async def _check(self, upstream: aiohttp.ClientResponse) -> None:
+        """Look at the answer's status for what is not meant for the client."""
+        if upstream.status == HTTPStatus.UNAUTHORIZED:
+            # Our fault: the user would look for it in a key that is good.
+            logger.error("the engine refuses LLAMA_SERVER_API_KEY: set it to the engine's own key")
+            raise errors.upstream_broke()
+        if upstream.status == HTTPStatus.SERVICE_UNAVAILABLE and not await engine_ready(
+            self._settings.backend_url
+        ):
+            raise EngineAwayError
 
     async def _send(self, request: web.Request, body: bytes, request_id: UUID) -> aiohttp.ClientResponse:
         assert self._session is not None, "the relay is not open"
@@ -178,12 +150,13 @@ class Relay:
                 allow_redirects=False,
             )
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
-            logger.warning("the engine cannot be reached: %s", error)
-            raise errors.upstream_unreachable() from error
+            # No connection came about, so nothing can have been sent on one.
+            raise EngineAwayError from error
         except TimeoutError as error:
             raise errors.upstream_timeout(self._settings.idle_timeout_s) from error
         except _UPSTREAM_LOST as error:
             logger.warning("the engine broke off: %s", error)
+            self._on_broken()
             raise errors.upstream_broke() from error
 
     def _request_headers(self, request: web.Request, request_id: UUID) -> CIMultiDict[str]:
@@ -199,11 +172,12 @@ class Relay:
     async def _pass_on(
         self,
         upstream: aiohttp.ClientResponse,
-        response: web.StreamResponse,
+        request: web.Request,
         answer: Answer,
         before_end: Callable[[], None],
     ) -> None:
         ended = False
+        received = 0
         chunks = upstream.content.iter_any()
         while True:
             try:
@@ -214,44 +188,55 @@ class Relay:
                 ) from error
             except _UPSTREAM_LOST as error:
                 logger.warning("the engine broke off in mid-answer: %s", error)
+                self._on_broken()
                 raise UpstreamFailedError(errors.upstream_broke()) from error
             if chunk:
                 if answer.first_byte_at is None:
                     answer.first_byte_at = time.monotonic()
+                received += len(chunk)
                 answer.response_bytes += len(chunk)
                 answer.scanner.feed(chunk)
-            if not ended and (not chunk or _is_last(upstream, answer)):
+            if not ended and (not chunk or _is_last(upstream, answer, received)):
                 ended = True
                 before_end()
             if not chunk:
                 return
-            await response.write(chunk)
+            await answer.send(chunk)
 
 
-def _refuse_key_error(upstream: aiohttp.ClientResponse) -> None:
-    """An engine that refuses our key is our fault: the user would look for it in a key that is good."""
-    if upstream.status == HTTPStatus.UNAUTHORIZED:
-        logger.error("the engine refuses LLAMA_SERVER_API_KEY: set it to the engine's own key")
-        raise errors.upstream_broke()
+async def _refuse_what_is_no_stream(upstream: aiohttp.ClientResponse) -> None:
+    """The client of a begun stream can only be told in an event: in the engine's words, if it has any.
+
+    Raises:
+        UpstreamFailedError: the engine's answer is something else than a stream.
+    """
+    if upstream.status == HTTPStatus.OK and upstream.content_type == "text/event-stream":
+        return
+    try:
+        text = b""
+        async for chunk in upstream.content.iter_any():
+            text += chunk
+            if len(text) > MAX_ERROR_BYTES:
+                break
+        error = json.loads(text)["error"]
+        raise UpstreamFailedError(errors.upstream_refused(upstream.status, error))
+    except (ValueError, KeyError, TypeError, TimeoutError, *_UPSTREAM_LOST) as error:
+        raise UpstreamFailedError(errors.upstream_broke()) from error
 
 
-def _is_last(upstream: aiohttp.ClientResponse, answer: Answer) -> bool:
+def _is_last(upstream: aiohttp.ClientResponse, answer: Answer, received: int) -> bool:
     """Whether a client that has these bytes has all: it may leave without waiting for our end."""
     if answer.stream:
         return answer.scanner.saw_done()
-    return upstream.content_length == answer.response_bytes
+    return upstream.content_length == received
 
 
-def _response_to(
-    request: web.Request, upstream: aiohttp.ClientResponse, headers: Mapping[str, str]
-) -> web.StreamResponse:
+def _response_to(upstream: aiohttp.ClientResponse, headers: Mapping[str, str]) -> web.StreamResponse:
     passed = _filtered(upstream.headers, _NOT_TO_CLIENT)
     passed.update(headers)
     response = web.StreamResponse(status=upstream.status, reason=upstream.reason, headers=passed)
     if upstream.content_length is not None:
         response.content_length = upstream.content_length
-    elif request.version >= aiohttp.HttpVersion11:
-        response.enable_chunked_encoding()
     return response
 
 

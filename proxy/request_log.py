@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from uuid import UUID
 
@@ -46,19 +47,12 @@ _TOUCH_KEYS = """
     FROM (SELECT key_id, max(created_at) AS at FROM llama_requests_batch GROUP BY key_id) b
     WHERE k.id = b.key_id AND (k.last_used_at IS NULL OR k.last_used_at < b.at - interval '1 minute')
 """
-# Grouped into 4096ths of the window, each counted as old as its youngest: bounded, and never too few.
-# By the clock that wrote created_at; a time to come, since that clock was set back, counts as now.
-# Without the rows of this process, whose admissions the windows know by themselves.
 _HISTORY = """
-    SELECT min(age), sum(count)::bigint FROM (
-        SELECT greatest(0, %(now)s - extract(epoch FROM created_at)::float8) AS age, count
-        FROM llama_requests
-        WHERE username = %(username)s AND user_id = %(user_id)s AND admitted
-          AND created_at > to_timestamp(%(now)s - %(window_s)s)
-          AND NOT created_at BETWEEN to_timestamp(%(started)s) AND to_timestamp(%(now)s)
-    ) AS ages GROUP BY floor(age / %(window_s)s * 4096) ORDER BY 1 DESC
+    SELECT extract(epoch FROM at)::float8, count
+    FROM llama_window_history(%(user_id)s, %(username)s, %(kind)s,
+                              to_timestamp(%(since)s), to_timestamp(%(now)s),
+                              to_timestamp(%(until)s), %(without)s)
 """
-
 
 ADMISSION, END = "A", "E"
 
@@ -66,12 +60,16 @@ ADMISSION, END = "A", "E"
 class RequestLog:
     """Takes records and brings them to the database. `run` must be running as a task."""
 
-    def __init__(self, pool: AsyncConnectionPool, spool_: Spool) -> None:
+    def __init__(
+        self, pool: AsyncConnectionPool, spool_: Spool, clock: Callable[[], float] = time.time
+    ) -> None:
         self._pool = pool
         self._spool = spool_
-        self._open: dict[UUID, bytes] = {}
+        self._clock = clock
+        self._open: dict[UUID, tuple[RequestRecord, bytes]] = {}
+        """Admissions without an end, and their lines."""
         self._offset = 0
-        self._started = time.time()
+        self._loading = asyncio.Lock()
         self._refusals = _RefusalFolder()
         self._broken_disk = False
         self.recovered = asyncio.Event()
@@ -80,13 +78,14 @@ class RequestLog:
     def admitted(self, record: RequestRecord) -> None:
         """Note an admission: from here on a row is certain."""
         line = replace(record, error="interrupted").line(ADMISSION)
-        self._open[record.id] = line
+        self._open[record.id] = record, line
         self._append(line)
 
     def ended(self, record: RequestRecord) -> None:
         """Note the end of a request. Call it before the client sees the end of its answer."""
-        self._open.pop(record.id, None)
-        if record.admitted or self._refusals.takes_own_row(record):
+        # What has an admission in the spool must have an end there too.
+        opened = self._open.pop(record.id, None) is not None
+        if opened or self._refusals.takes_own_row(record):
             self._append(record.line(END))
 
     def _append(self, line: bytes) -> None:
@@ -131,18 +130,19 @@ class RequestLog:
         self._spool.close()
 
     def _flush_refusals(self, *, everything: bool = False) -> None:
-        now = float("inf") if everything else time.time()
+        now = float("inf") if everything else self._clock()
         for record in self._refusals.take_folded(now):
             self._append(record.line(END))
 
     async def _load_all(self) -> None:
-        while self._spool.pending:
-            self._offset = await self._load(self._spool.pending[0], self._offset, END)
-            self._spool.pending.pop(0).remove()
-            self._offset = 0
-        self._offset = await self._load(self._spool.current, self._offset, END)
-        if self._offset >= spool.ROTATE_BYTES:
-            self._spool.rotate(self._open.values())
+        async with self._loading:
+            while self._spool.pending:
+                self._offset = await self._load(self._spool.pending[0], self._offset, END)
+                self._spool.pending.pop(0).remove()
+                self._offset = 0
+            self._offset = await self._load(self._spool.current, self._offset, END)
+            if self._offset >= spool.ROTATE_BYTES:
+                self._spool.rotate([line for _, line in self._open.values()])
 
     async def _recover(self) -> None:
         files = list(self._spool.leftovers())
@@ -189,21 +189,34 @@ class RequestLog:
             await cursor.execute(_INSERT, [kind])
             await cursor.execute(_TOUCH_KEYS)
 
-    async def history(self, *, username: str, user_id: int, window_s: float) -> list[tuple[float, int]]:
-        """A user's admissions by earlier processes within the last window, oldest first.
+    async def history(
+        self, kind: str, *, username: str, user_id: int, window_s: float
+    ) -> list[tuple[float, int]]:
+        """A user's admissions (`requests`) or charges (`tokens`) within the last window.
 
-        Each is (seconds ago, how many).
+        Each is (seconds ago, how many), oldest first: of earlier processes and of this one, what still
+        runs included, up to the moment of the call.
 
         Raises:
             psycopg.Error, PoolTimeout, TimeoutError: the database is out of reach.
         """
+        now = self._clock()
+        # The database will not know them before they end, which may happen while it is asked.
+        running = {
+            record.id: record.admitted_at
+            for record, _ in self._open.values()
+            if record.user_id == user_id and record.admitted_at is not None and kind == "requests"
+        }
+        of = {"kind": kind, "username": username, "user_id": user_id, "without": list(running)}
         async with asyncio.timeout(RETRY_S * 3):
             await self.recovered.wait()
+            await self._load_all()
             async with self._pool.connection(timeout=RETRY_S) as connection:
-                of = {"username": username, "user_id": user_id, "window_s": window_s}
-                times = {"now": time.time(), "started": self._started}
+                times = {"since": now - window_s, "now": now, "until": self._clock()}
                 cursor = await connection.execute(_HISTORY, of | times)
-                return [(age, count) for age, count in await cursor.fetchall()]
+                found = [(at, count) for at, count in await cursor.fetchall()]
+        found += [(at, 1) for at in running.values() if at > now - window_s]
+        return [(max(0.0, now - at), count) for at, count in sorted(found)]
 
 
 class _RefusalFolder:

@@ -11,7 +11,7 @@ import ssl
 
 from aiohttp import web
 
-from proxy.app import create_app
+from proxy.app import TURNS, create_app
 from proxy.config import ProxySettings
 
 logger = logging.getLogger(__name__)
@@ -22,6 +22,10 @@ INHERITED_FD = "LLAMASERVE_LISTEN_FD"
 """In the environment: the number of a listening socket that the supervisor hands down."""
 
 
+RESTART_COMES = signal.SIGUSR1
+"""Sent by `console.sh restart server` before it stops the model server."""
+
+
 class StartError(Exception):
     """The proxy cannot start; the text says why and what to do."""
 
@@ -29,7 +33,8 @@ class StartError(Exception):
 async def serve(settings: ProxySettings) -> None:
     """Serve until SIGTERM or SIGINT, then stop accepting, let requests finish, and return.
 
-    Requests still running after `settings.drain_s` are ended.
+    Requests still running after `settings.drain_s` are ended. SIGUSR1 says that the model server is
+    about to be restarted.
 
     Raises:
         StartError: the port is taken, or the certificate cannot be used.
@@ -41,6 +46,7 @@ async def serve(settings: ProxySettings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     runner = create_runner(settings)
+    loop.add_signal_handler(RESTART_COMES, _expect_restart, runner.app)
     try:
         await runner.setup()
     except OSError as error:
@@ -56,6 +62,12 @@ async def serve(settings: ProxySettings) -> None:
     finally:
         await runner.cleanup()
     logger.info("stopped")
+
+
+def _expect_restart(app: web.Application) -> None:
+    turns = app.get(TURNS)
+    if turns is not None:
+        turns.expect_restart()
 
 
 def create_runner(settings: ProxySettings) -> web.AppRunner:

@@ -14,12 +14,13 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
 from itertools import groupby
-from typing import Any, Final, LiteralString
+from typing import Any, Final, LiteralString, Unpack
 
 from psycopg import Connection
 from psycopg.rows import dict_row
 
 from proxy import keys
+from proxy.limits import LIMITS, Limits, set_limits_of
 
 
 class UserError(Exception):
@@ -71,12 +72,15 @@ class Key:
 
 @dataclass(frozen=True, kw_only=True)
 class User:
-    """A user with all keys, oldest first. A limit of None is the proxy's default."""
+    """A user with all keys, oldest first. A limit of None is the default."""
 
     username: str
     is_active: bool
     rate_limit: int | None
     rate_window_seconds: float | None
+    token_limit: int | None
+    weight: float
+    max_concurrent: int | None
     created_at: datetime
     keys: tuple[Key, ...]
 
@@ -104,9 +108,8 @@ def create_user(
     connection: Connection,
     *,
     username: str,
-    rate_limit: int | None = None,
-    rate_window_seconds: float | None = None,
     expires_at: datetime | None = None,
+    **limits: Unpack[Limits],
 ) -> IssuedKey:
     """Make a user with one key, which `expires_at` limits; None: for ever.
 
@@ -116,12 +119,13 @@ def create_user(
     _check_username(username)
     with connection.transaction():
         row = connection.execute(
-            "INSERT INTO llama_users (username, rate_limit, rate_window_seconds) VALUES (%s, %s, %s)"
-            " ON CONFLICT (username) DO NOTHING RETURNING id",
-            [username, rate_limit, rate_window_seconds],
+            "INSERT INTO llama_users (username) VALUES (%s) ON CONFLICT (username) DO NOTHING"
+            " RETURNING id",
+            [username],
         ).fetchone()
         if row is None:
             raise UserExists(username)
+        set_limits_of(connection, row[0], limits)
         return _issue_key(connection, row[0], expires_at=expires_at)
 
 
@@ -186,22 +190,10 @@ def delete_user(connection: Connection, username: str) -> None:
         connection.execute("DELETE FROM llama_users WHERE id = %s", [user_id])
 
 
-def set_limits(
-    connection: Connection,
-    username: str,
-    *,
-    rate_limit: int | _Unchanged | None = UNCHANGED,
-    rate_window_seconds: float | _Unchanged | None = UNCHANGED,
-) -> None:
-    """Set a user's rate window; both are positive, None goes back to the proxy's default."""
+def set_limits(connection: Connection, username: str, **limits: Unpack[Limits]) -> None:
+    """Set those of a user's limits that are given."""
     with connection.transaction():
-        user_id = _lock_user(connection, username)
-        for statement, value in (
-            ("UPDATE llama_users SET rate_limit = %s WHERE id = %s", rate_limit),
-            ("UPDATE llama_users SET rate_window_seconds = %s WHERE id = %s", rate_window_seconds),
-        ):
-            if not isinstance(value, _Unchanged):
-                connection.execute(statement.encode(), [value, user_id])
+        set_limits_of(connection, _lock_user(connection, username), limits)
 
 
 def revoke_key(connection: Connection, username: str, public_id: str) -> None:
@@ -268,7 +260,8 @@ def _issue_key(
 
 
 _SELECT: LiteralString = """
-    SELECT u.username, u.is_active, u.rate_limit, u.rate_window_seconds, u.created_at AS user_created_at,
+    SELECT u.username, u.is_active, u.rate_limit, u.rate_window_seconds, u.token_limit, u.weight,
+           u.max_concurrent, u.created_at AS user_created_at,
            k.public_id, k.created_at, k.expires_at, k.revoked_at, k.last_used_at,
            CASE WHEN k.revoked_at IS NOT NULL THEN 'revoked'
                 WHEN k.expires_at <= now() THEN 'expired' ELSE 'active' END AS state
@@ -288,8 +281,7 @@ def _select_users(connection: Connection, where: LiteralString, parameters: list
             User(
                 username=first["username"],
                 is_active=first["is_active"],
-                rate_limit=first["rate_limit"],
-                rate_window_seconds=first["rate_window_seconds"],
+                **{name: first[name] for name in LIMITS},
                 created_at=first["user_created_at"],
                 keys=tuple(
                     Key(**{name: row[name] for name in key_names}) for row in of_user if row["public_id"]

@@ -15,6 +15,8 @@ become_proxy() {
   case "$LLAMASERVE_PROXY_SOCKET" in
     tcp:*) export LLAMASERVE_LISTEN_FD=0 ;;
   esac
+  # Sent before the server is restarted; until the proxy handles it, it must not end it.
+  trap '' USR1
   exec "$VENV_DIR/bin/python" -X "$1" -m proxy
 }
 

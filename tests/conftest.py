@@ -28,7 +28,7 @@ def pytest_runtest_makereport(
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
     """The embedded PostgreSQL, as the appliance runs it."""
-    with Postgres() as server:
+    with Postgres(fsync=False) as server:
         yield server
 
 

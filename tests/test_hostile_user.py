@@ -57,8 +57,14 @@ def attacks() -> dict[str, Attack]:
 
 @pytest.fixture(scope="module")
 def appliance() -> Iterator[Appliance]:
-    """A running appliance that lets a user send many requests."""
-    with Appliance(model=False, LLAMA_SERVER_N_THREADS="1", LLAMA_PROXY_RATE_LIMIT="1000") as appliance:
+    """A running appliance that lets a user send many requests at once."""
+    settings = {
+        "LLAMA_SERVER_N_THREADS": "1",
+        "LLAMA_PROXY_RATE_LIMIT": "1000",
+        # All at the engine at once: it is its guards that are tried here, not the proxy's turns.
+        "LLAMA_PROXY_MAX_CONCURRENT": "16",
+    }
+    with Appliance(model=False, **settings) as appliance:
         build_model(appliance.root / "models" / "slow.gguf", shape=SLOW)
         appliance.start()
         yield appliance

@@ -6,12 +6,14 @@ import sys
 from argparse import Namespace
 from collections.abc import Callable
 from dataclasses import asdict
+from typing import cast
 
 from psycopg import Connection
 
 from proxy import db, keys, reports, users
 from proxy.admin.output import Answer, table, time_text
-from proxy.users import IssuedKey, User, UserError
+from proxy.limits import LIMITS, Limits
+from proxy.users import UNCHANGED, IssuedKey, User, UserError
 from runtime.config import Config
 
 Command = Callable[[Connection, Config, Namespace], Answer]
@@ -31,12 +33,11 @@ def create_user(connection: Connection, config: Config, arguments: Namespace) ->
     issued = users.create_user(
         connection,
         username=arguments.username,
-        rate_limit=arguments.rate_limit,
-        rate_window_seconds=arguments.rate_window_seconds,
         expires_at=arguments.expires,
+        **_limits_in(arguments),
     )
     user = users.get_user(connection, arguments.username)
-    first = f"Created the user {user.username}: {_limit_text(user, config)}."
+    first = f"Created the user {user.username}: {_all_limits(user, config)}."
     return _key_answer(issued, user, config, arguments, [first])
 
 
@@ -104,9 +105,18 @@ def list_users(connection: Connection, config: Config, _arguments: Namespace) ->
         active = sum(key.state == "active" for key in user.keys)
         last_used = time_text(max(used, default=None), none="never")
         rows.append(
-            (user.username, _yes_or_no(user.is_active), _limit_text(user, config), active, last_used)
+            (
+                user.username,
+                _yes_or_no(user.is_active),
+                _limit_text(user, config),
+                f"{user.weight:.12g}",
+                user.max_concurrent or "any",
+                active,
+                last_used,
+            )
         )
-    text = table(["USERNAME", "ACTIVE", "RATE LIMIT", "KEYS", "LAST USED"], rows)
+    headers = ["USERNAME", "ACTIVE", "RATE LIMIT", "WEIGHT", "AT A TIME", "KEYS", "LAST USED"]
+    text = table(headers, rows)
     if not rows:
         text = "There are no users yet: create-user --username NAME makes one."
     return Answer(data=[asdict(user) for user in found], text=text)
@@ -129,6 +139,8 @@ def show_user(connection: Connection, config: Config, arguments: Namespace) -> A
 Username    {user.username}
 Active      {_yes_or_no(user.is_active)}
 Rate limit  {_limit_text(user, config)}
+Weight      {user.weight:.12g}
+At a time   {user.max_concurrent or "as many as the engine takes"}
 Created     {time_text(user.created_at, none="")}
 
 {table(["KEY", "STATE", "CREATED", "EXPIRES", "LAST USED"], rows)}"""
@@ -165,15 +177,10 @@ def delete_user(connection: Connection, _config: Config, arguments: Namespace) -
 
 
 def set_limits(connection: Connection, config: Config, arguments: Namespace) -> Answer:
-    """Set a user's rate window."""
-    users.set_limits(
-        connection,
-        arguments.username,
-        rate_limit=arguments.rate_limit,
-        rate_window_seconds=arguments.rate_window_seconds,
-    )
+    """Set a user's limits and weight."""
+    users.set_limits(connection, arguments.username, **_limits_in(arguments))
     user = users.get_user(connection, arguments.username)
-    return _changed(connection, arguments, f"may send {_limit_text(user, config)}")
+    return _changed(connection, arguments, f"may send {_all_limits(user, config)}")
 
 
 def revoke_key(connection: Connection, _config: Config, arguments: Namespace) -> Answer:
@@ -207,8 +214,26 @@ def _changed(connection: Connection, arguments: Namespace, what: str) -> Answer:
 def _limit_text(user: User, config: Config) -> str:
     limit = user.rate_limit or config.integer("LLAMA_PROXY_RATE_LIMIT")
     window_s = user.rate_window_seconds or config.number("LLAMA_PROXY_RATE_WINDOW_SECONDS")
-    default = " (default)" if user.rate_limit is user.rate_window_seconds is None else ""
-    return f"{limit} requests in {window_s:.12g} s{default}"
+    token_limit = user.token_limit or config.optional_integer("LLAMA_PROXY_TOKEN_LIMIT")
+    tokens = f" and {token_limit} tokens" if token_limit else ""
+    own = user.rate_limit or user.rate_window_seconds or user.token_limit
+    default = "" if own else " (default)"
+    return f"{limit} requests{tokens} in {window_s:.12g} s{default}"
+
+
+def _all_limits(user: User, config: Config) -> str:
+    text = _limit_text(user, config)
+    if user.weight != 1:
+        text += f"; weight {user.weight:.12g}"
+    if user.max_concurrent:
+        text += f"; {user.max_concurrent} at a time"
+    return text
+
+
+def _limits_in(arguments: Namespace) -> Limits:
+    """Those of a user's limits that the call gives."""
+    given = {name: getattr(arguments, name) for name in LIMITS}
+    return cast("Limits", {name: value for name, value in given.items() if value is not UNCHANGED})
 
 
 def _yes_or_no(value: bool) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from collections.abc import Callable
 from datetime import datetime
@@ -10,6 +11,7 @@ from functools import partial
 
 from proxy import keys
 from proxy.admin import commands, times
+from proxy.limits import LIMITS
 from proxy.users import UNCHANGED
 from runtime.config import KEYS
 
@@ -53,7 +55,7 @@ def parse(argv: list[str], *, now: datetime) -> argparse.Namespace:
 
 def _add_key_commands(add: Add, now: datetime) -> None:
     sub = add("create-user", commands.create_user, "Make a user and print the key, once.")
-    _add_limits(sub, default=None, help_="default: the proxy's")
+    _add_limits(sub, or_default=False)
     _add_new_key(sub, now, default=None, help_="when the key ends (default: never)")
     sub = add("rotate-key", commands.rotate_key, "Put a new key in the place of the user's keys.")
     sub.add_argument(
@@ -76,8 +78,8 @@ def _add_user_commands(add: Add) -> None:
     add("activate-user", commands.activate_user, "Let a user in again.")
     sub = add("delete-user", commands.delete_user, "Delete a user and all keys; records stay.")
     sub.add_argument("--yes", action="store_true", help="do not ask")
-    sub = add("set-limits", commands.set_limits, "Set a user's rate window.")
-    _add_limits(sub, default=UNCHANGED, help_="or the word default: the proxy's")
+    sub = add("set-limits", commands.set_limits, "Set a user's limits and weight.")
+    _add_limits(sub, or_default=True)
 
 
 def _add_usage(add: Add, now: datetime) -> None:
@@ -93,20 +95,41 @@ def _add_usage(add: Add, now: datetime) -> None:
     sub.add_argument("--by", choices=["user", "day"], default="user", help="(default: user)")
 
 
-def _add_limits(sub: Parser, *, default: object, help_: str) -> None:
-    """`--rate-limit` and `--rate-window-seconds`, in the ranges of the proxy's own configuration."""
-    for option, metavar, key, what in (
-        ("--rate-limit", "N", "LLAMA_PROXY_RATE_LIMIT", "requests in any window"),
-        ("--rate-window-seconds", "S", "LLAMA_PROXY_RATE_WINDOW_SECONDS", "the window's length"),
+def _add_limits(sub: Parser, *, or_default: bool) -> None:
+    """A user's limits, where they can be set for all in the ranges of the proxy's own configuration.
+
+    What is not given is UNCHANGED.
+    """
+    for option, metavar, accepted, what in (
+        ("--rate-limit", "N", KEYS["LLAMA_PROXY_RATE_LIMIT"].parse, "requests in any window"),
+        (
+            "--rate-window-seconds",
+            "S",
+            KEYS["LLAMA_PROXY_RATE_WINDOW_SECONDS"].parse,
+            "the window's length",
+        ),
+        ("--token-limit", "N", KEYS["LLAMA_PROXY_TOKEN_LIMIT"].parse, "tokens in any window"),
+        ("--weight", "W", _weight, "turns in each round of those who wait: 1 without this"),
+        (
+            "--max-concurrent",
+            "N",
+            KEYS["LLAMA_PROXY_MAX_CONCURRENT"].parse,
+            "requests with the engine at a time",
+        ),
     ):
-        accepted = KEYS[key].parse
         sub.add_argument(
             option,
             metavar=metavar,
-            type=_told(accepted if default is None else _or_default(accepted)),
-            default=default,
-            help=f"{what} ({help_})",
+            type=_told(_or_default(accepted) if or_default else accepted),
+            default=UNCHANGED,
+            help=what + (" (or the word default)" if or_default else ""),
         )
+
+
+def _weight(text: str) -> float:
+    if not re.fullmatch(r"[0-9]{1,4}(\.[0-9]{1,6})?", text) or not 0.01 <= float(text) <= 1000:
+        raise ValueError("must be a number from 0.01 to 1000")
+    return float(text)
 
 
 def _add_new_key(sub: Parser, now: datetime, *, default: object, help_: str) -> None:
@@ -148,6 +171,7 @@ def _check(arguments: argparse.Namespace) -> None:
     if arguments.command == "delete-user" and not arguments.yes and not sys.stdin.isatty():
         error("there is no terminal to ask on: give --yes")
     if arguments.command == "set-limits" and (
-        arguments.rate_limit is arguments.rate_window_seconds is UNCHANGED
+        all(getattr(arguments, name) is UNCHANGED for name in LIMITS)
     ):
-        error("give --rate-limit, --rate-window-seconds or both")
+        options = ", ".join("--" + name.replace("_", "-") for name in LIMITS)
+        error(f"give one or more of {options}")

@@ -4,7 +4,7 @@
 #
 # Without a part, everything: that is also how a changed configuration takes effect. --model restarts
 # the server alone. A bad configuration or model is refused before anything is stopped. While the
-# proxy restarts, new connections wait.
+# proxy restarts, new connections wait; while the server does, requests that had no turn yet.
 set -euo pipefail
 
 # shellcheck source=runtime/lib.sh
@@ -60,6 +60,11 @@ restart_part() {
   [ "$PART" != server ] || remember_model "$1"
   case "$PART" in
     proxy) supervision pause proxy ;;
+    server)
+      # Requests that wait for their turn are not to be sent to a server that is on its way out.
+      supervision announce server
+      supervision stop server
+      ;;
     *) supervision stop "$PART" ;;
   esac
   if [ "$PART" = server ]; then supervision ports server || exit 1; fi

@@ -99,9 +99,9 @@ def test_list_users_is_a_table(cli: Cli) -> None:
     assert (
         cli("list-users")
         == """\
-USERNAME  ACTIVE  RATE LIMIT                     KEYS  LAST USED
-alice     yes     1000000000 requests in 0.5 s      1  never
-bob       no      60 requests in 60 s (default)     1  never
+USERNAME  ACTIVE  RATE LIMIT                     WEIGHT  AT A TIME  KEYS  LAST USED
+alice     yes     1000000000 requests in 0.5 s   1       any           1  never
+bob       no      60 requests in 60 s (default)  1       any           1  never
 """
     )
     alice, bob = cli.json("list-users")
@@ -124,6 +124,8 @@ def test_show_user_shows_the_beginnings_of_keys(cli: Cli) -> None:
 Username    alice
 Active      yes
 Rate limit  60 requests in 60 s (default)
+Weight      1
+At a time   as many as the engine takes
 Created     TIME                \n
 KEY               STATE    CREATED               EXPIRES               LAST USED
 {first[:16]}  revoked  TIME                  END                   never
@@ -132,7 +134,8 @@ KEY               STATE    CREATED               EXPIRES               LAST USED
     )
     user = cli.json("show-user", "--username", "alice")
     assert user.keys() == {
-        "username", "is_active", "rate_limit", "rate_window_seconds", "created_at", "keys",
+        "username", "is_active", "rate_limit", "rate_window_seconds", "token_limit", "weight",
+        "max_concurrent", "created_at", "keys",
     }  # fmt: skip
     assert [key["public_id"] for key in user["keys"]] == [public_id(first), public_id(second)]
     assert "pbkdf2" not in str(user)
@@ -204,6 +207,23 @@ def test_set_limits(cli: Cli) -> None:
     back = cli(*limits, "--rate-limit", "default", "--rate-window-seconds", "default")
     assert back == "alice may send 60 requests in 60 s (default).\n"
     assert cli.json(*limits, "--rate-limit", "1000000000")["rate_limit"] == 10**9
+
+
+def test_limits_of_tokens_turns_and_requests_at_a_time(cli: Cli) -> None:
+    """Set at the making or later, shown, and taken back."""
+    create(cli, "alice", "--token-limit", "5000", "--weight", "2.5", "--max-concurrent", "2")
+    text = cli("show-user", "--username", "alice")
+    assert "Rate limit  60 requests and 5000 tokens in 60 s\nWeight      2.5\nAt a time   2\n" in text
+    assert "and 5000 tokens in 60 s  2.5" in cli("list-users")
+    limits = ("set-limits", "--username", "alice")
+    changed = cli(*limits, "--weight", "0.5")
+    assert changed == "alice may send 60 requests and 5000 tokens in 60 s; weight 0.5; 2 at a time.\n"
+    default = ("--token-limit", "default", "--weight", "default", "--max-concurrent", "default")
+    assert cli(*limits, *default) == "alice may send 60 requests in 60 s (default).\n"
+    user = cli.json("show-user", "--username", "alice")
+    assert (user["token_limit"], user["weight"], user["max_concurrent"]) == (None, 1, None)
+    cli.environment["LLAMA_PROXY_TOKEN_LIMIT"] = "77"
+    assert "60 requests and 77 tokens in 60 s (default)" in cli("list-users")
 
 
 def test_delete_user_with_yes(cli: Cli) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,13 @@ def settings(database_url: str, upstream: FakeUpstream, directory: Path) -> Prox
 async def proxy(settings: ProxySettings) -> AsyncIterator[RunningProxy]:
     """A running proxy with the default settings."""
     async with running_proxy(settings) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+async def wide_proxy(settings: ProxySettings) -> AsyncIterator[RunningProxy]:
+    """One whose engine takes many requests at a time."""
+    async with running_proxy(replace(settings, max_concurrent=100)) as proxy:
         yield proxy
 
 

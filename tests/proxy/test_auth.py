@@ -92,9 +92,10 @@ CHANGES: dict[str, tuple[Callable[[psycopg.Connection, str], object], int, str]]
 
 @pytest.mark.parametrize("change", CHANGES)
 async def test_a_change_takes_hold_within_a_second(
-    proxy: RunningProxy, upstream: FakeUpstream, key: str, database_url: str, change: str
+    wide_proxy: RunningProxy, upstream: FakeUpstream, key: str, database_url: str, change: str
 ) -> None:
     """The next request is refused; what waits gets that refusal; a stream ends with it."""
+    proxy = wide_proxy
     apply, status, code = CHANGES[change]
     upstream.behaviour = upstream.stream_and_stall
     stream = await proxy.chat(key, stream=True)
@@ -118,10 +119,32 @@ async def test_a_change_takes_hold_within_a_second(
     assert proxy.under_way() == 0
 
 
-async def test_grace_keeps_a_rotated_key_and_what_runs_with_it(
+async def test_a_change_takes_hold_for_what_waits_its_turn(
     proxy: RunningProxy, upstream: FakeUpstream, key: str, database_url: str
 ) -> None:
+    """It gets the refusal, and has used up nothing; what runs at the gate goes on."""
+    upstream.behaviour = upstream.stream_and_stall
+    with db.connect(database_url, application="tests") as connection:
+        other = users.create_user(connection, username="bob").key
+        async with proxy.chat(other, stream=True):
+            waiting = asyncio.ensure_future(proxy.chat(key))
+            await until(proxy.waiting, "the request to wait")
+            users.set_active(connection, "alice", active=False)
+            async with await waiting as response:
+                assert response.status == 403
+            assert (proxy.waiting(), proxy.under_way()) == (0, 1)
+    await until(lambda: proxy.under_way() == 0, "the stream to end")
+    rows = {row["username"]: row for row in await proxy.rows(2)}
+    assert (rows["alice"]["status_code"], rows["alice"]["admitted"]) == (403, False)
+    assert rows["alice"]["queue_ms"] > 0
+    assert rows["bob"]["admitted"]
+
+
+async def test_grace_keeps_a_rotated_key_and_what_runs_with_it(
+    wide_proxy: RunningProxy, upstream: FakeUpstream, key: str, database_url: str
+) -> None:
     """Until the grace is over, both keys work; then the old one's requests end."""
+    proxy = wide_proxy
     upstream.behaviour = upstream.stream_and_stall
     async with proxy.chat(key, stream=True) as stream:
         with db.connect(database_url, application="tests") as connection:
@@ -135,10 +158,11 @@ async def test_grace_keeps_a_rotated_key_and_what_runs_with_it(
 
 
 async def test_another_user_s_requests_are_untouched_by_a_change(
-    proxy: RunningProxy, upstream: FakeUpstream, key: str, create_user: Callable[..., str],
+    wide_proxy: RunningProxy, upstream: FakeUpstream, key: str, create_user: Callable[..., str],
     database_url: str,
 ) -> None:  # fmt: skip
     """Only what runs with the key concerned is ended."""
+    proxy = wide_proxy
     bob = create_user("bob")
     go_on = asyncio.Event()
 

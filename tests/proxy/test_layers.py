@@ -12,15 +12,17 @@ LAYERS = [
     {"server"},
     {"app"},
     {"handler", "health"},
-    {"auth", "windows", "relay", "request_log", "running"},
-    {"users", "reports", "db", "spool", "record", "principal", "usage"},
+    {"exchange", "turns", "local_admission", "shared_admission"},
+    {"auth", "admission", "relay", "request_log", "running", "stalls"},
+    {"answer", "users", "reports", "db", "spool", "record", "principal", "gate", "windows", "body"},
+    {"usage", "engine_watch", "paths", "limits"},
     {"config", "errors", "keys", "ids", "logs"},
 ]
 PACKAGE = Path(proxy.__file__).parent
 
 
 def test_no_module_imports_from_its_own_layer_or_one_above() -> None:
-    """Entry points → app → handler → {auth, windows, relay, …} → {users, db, …} → {config, …}."""
+    """Entry points → app → handler → {turns, …} → {auth, relay, …} → {users, db, …} → {config, …}."""
     level = {name: number for number, names in enumerate(LAYERS) for name in names}
     wrong = []
     for path in PACKAGE.rglob("*.py"):

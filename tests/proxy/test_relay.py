@@ -171,14 +171,17 @@ async def test_only_the_api_s_own_paths_are_forwarded(
 async def test_an_engine_that_is_not_there_is_a_503(
     settings: ProxySettings, create_user: Callable[..., str], unused_tcp_port: int
 ) -> None:
-    """`starting`, with a time to come back."""
-    nowhere = replace(settings, backend_url=f"http://127.0.0.1:{unused_tcp_port}")
+    """`starting`, with a time to come back, after waiting for it; and it uses up nothing."""
+    nowhere = replace(settings, backend_url=f"http://127.0.0.1:{unused_tcp_port}", queue_timeout_s=0.3)
     key = create_user()
     async with running_proxy(nowhere) as proxy:
         async with proxy.chat(key) as response:
             assert response.status == 503
             assert (await response.json())["error"]["code"] == "starting"
             assert response.headers["retry-after"] == "2"
+        (row,) = await proxy.rows(1)
+        assert (row["status_code"], row["error"], row["admitted"]) == (503, "starting", False)
+        assert row["queue_ms"] >= 300
         async with proxy.request("GET", "/readyz") as response:
             assert response.status == 503
             assert await response.json() == {
@@ -380,7 +383,7 @@ async def test_a_body_that_stops_coming_is_a_408(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     """Or that goes on with what is no chunk; the engine sees nothing of it."""
-    monkeypatch.setattr("proxy.relay.BODY_IDLE_S", 0.3)
+    monkeypatch.setattr("proxy.body.IDLE_S", 0.3)
     reader, writer = await asyncio.open_connection("127.0.0.1", int(proxy.url.rsplit(":", 1)[1]))
     writer.write(
         f"POST /v1/completions HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {key}\r\n"

@@ -62,7 +62,7 @@ async def test_an_end_that_never_came_becomes_a_row_that_says_so(
         ended, running = record(), record()
         log.admitted(ended)
         log.admitted(running)
-        dead.rotate(log._open.values())
+        dead.rotate([line for _, line in log._open.values()])
         ended.status_code = 200
         log.ended(ended)
         dead.append(b"E\ttorn line without an end")
@@ -148,7 +148,7 @@ async def test_history_counts_what_was_admitted_within_the_window(
             log.ended(record(created_at=now - age, status_code=200, **fields))
         await log._load_all()
         log.recovered.set()
-        history = await log.history(username="alice", user_id=1, window_s=60)
+        history = await log.history("requests", username="alice", user_id=1, window_s=60)
         await log.close()
     assert [(round(age, -1), count) for age, count in history] == [(50, 1), (10, 1)]
 

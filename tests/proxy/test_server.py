@@ -89,6 +89,26 @@ async def test_the_drain_has_an_end(
     assert len(rows(database_url)) == 1
 
 
+async def test_sigusr1_keeps_requests_for_the_engine_that_comes(
+    directory: Path, configuration: dict[str, str], upstream: FakeUpstream, key: str
+) -> None:
+    """The old one answers still, and gets nothing more; what waits is for the next."""
+    async with aiohttp.ClientSession() as client, ProxyProcess(directory, **configuration) as proxy:
+        proxy.signal(signal.SIGUSR1)
+        await until(lambda: b"is being restarted" in proxy.log.read_bytes(), "the news to be heard")
+        waiting = asyncio.ensure_future(chat(client, proxy.url, key))
+        async with client.get(proxy.url + "/readyz") as response:
+            assert response.status == 200, "the old one is there"
+        assert not upstream.received
+        upstream.ready = False
+        await until(lambda: upstream.checked_in_vain, "the proxy to see that it has gone")
+        assert not upstream.received
+        upstream.ready = True
+        async with await waiting as response:
+            assert response.status == 200
+        assert len(upstream.received) == 1
+
+
 async def test_kill_9_loses_no_record(
     directory: Path, configuration: dict[str, str], upstream: FakeUpstream, key: str,
     database_url: str,

@@ -53,7 +53,7 @@ def highest(name: str) -> str:
     return bounds.group(1).replace(str(2**53), "2^53")
 
 
-NUMBERS = [name for name in KEYS if re.search(r"_(N_\w+|LIMIT|SECONDS|BYTES)$", name)]
+NUMBERS = [name for name in KEYS if re.search(r"_(N_\w+|LIMIT|SECONDS|BYTES|CONCURRENT|SIZE\w*)$", name)]
 
 
 @pytest.mark.parametrize("name", NUMBERS)

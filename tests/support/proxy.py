@@ -12,7 +12,7 @@ import aiohttp
 import psycopg
 from aiohttp import web
 
-from proxy.app import RUNNING
+from proxy.app import RUNNING, TURNS
 from proxy.config import ProxySettings
 from proxy.server import create_runner
 from tests.support.wait import until
@@ -43,6 +43,14 @@ class RunningProxy:
         """How many requests run or wait."""
         return len(self.app[RUNNING])
 
+    def waiting(self) -> int:
+        """How many requests wait for a turn at the engine."""
+        return self.app[TURNS].waiting()
+
+    def at_engine(self) -> int:
+        """How many requests have a turn at the engine."""
+        return self.app[TURNS].running()
+
     async def rows(self, count: int) -> list[dict[str, Any]]:
         """The rows of llama_requests in order of arrival, once there are `count` of them."""
         rows: list[dict[str, Any]] = await until(
@@ -71,9 +79,17 @@ def settings_for(
         spool_dir=directory / "spool",
         rate_limit=60,
         rate_window_s=60.0,
+        token_limit=None,
+        shared=False,
+        max_concurrent=1,
+        queue_size=256,
+        user_queue_size=64,
+        queue_timeout_s=120.0,
+        queue_grace_s=15.0,
         max_body_bytes=2**20,
         connect_timeout_s=5.0,
         idle_timeout_s=60.0,
+        stall_timeout_s=60.0,
         drain_s=5.0,
     )
     return replace(settings, **changes)

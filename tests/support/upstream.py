@@ -64,9 +64,28 @@ class FakeUpstream:
     received: list[Received] = field(default_factory=list)
     left: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when the proxy has broken off a request."""
+    ready: bool = True
+    """What /health says."""
+    checked_in_vain: int = 0
+    go_on: asyncio.Event = field(default_factory=asyncio.Event)
+    """What `hold` waits for."""
+    running: int = 0
+    most: int = 0
+    """The most requests there have been at a time."""
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
+        if request.path == "/health":
+            self.checked_in_vain += not self.ready
+            return web.Response(status=200 if self.ready else 503)
         body = await request.read()
+        self.running += 1
+        self.most = max(self.most, self.running)
+        try:
+            return await self._answer(request, body)
+        finally:
+            self.running -= 1
+
+    async def _answer(self, request: web.Request, body: bytes) -> web.StreamResponse:
         self.received.append(
             Received(
                 method=request.method,
@@ -81,6 +100,17 @@ class FakeUpstream:
         except (asyncio.CancelledError, ConnectionError):
             self.left.set()
             raise
+        return web.json_response(CHAT)
+
+    async def hold(self, _: web.Request) -> web.StreamResponse:
+        """Answer when `go_on` is set."""
+        await self.go_on.wait()
+        return web.json_response(CHAT)
+
+    async def as_asked(self, request: web.Request) -> web.StreamResponse:
+        """A stream for who asks for one, else a whole answer."""
+        if b'"stream": true' in self.received[-1].body:
+            return await self.stream(request)
         return web.json_response(CHAT)
 
     async def stall(self, _: web.Request) -> web.StreamResponse:
@@ -123,14 +153,14 @@ async def drop(request: web.Request) -> None:
 
 
 @asynccontextmanager
-async def fake_upstream() -> AsyncIterator[FakeUpstream]:
-    """A fake engine on a free port, for as long as the context lasts."""
+async def fake_upstream(port: int = 0) -> AsyncIterator[FakeUpstream]:
+    """A fake engine, on a free port if none is given, for as long as the context lasts."""
     upstream = FakeUpstream()
     app = web.Application(client_max_size=2**28)
     app.router.add_route("*", "/{path:.*}", upstream.handle)
     runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.1)
     await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
+    site = web.TCPSite(runner, "127.0.0.1", port)
     await site.start()
     upstream.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
     try:

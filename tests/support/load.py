@@ -1,0 +1,135 @@
+"""Loads on a running appliance, for tests and measurements: users who wait for each other, a restart."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass, field
+
+import aiohttp
+import psycopg
+from psycopg.rows import dict_row
+
+from tests.support.appliance import Appliance
+from tests.support.wait import wait_until
+
+PROMPT = [{"role": "user", "content": "Say hello in one sentence."}]
+
+
+@dataclass(kw_only=True)
+class Sent:
+    """One request and its answer. Times are monotonic seconds."""
+
+    sent_at: float
+    ended_at: float
+    status: int
+    body: bytes = field(repr=False)
+
+    @property
+    def seconds(self) -> float:
+        return self.ended_at - self.sent_at
+
+
+async def send(
+    client: aiohttp.ClientSession, url: str, key: str, *, max_tokens: int, stream: bool = False
+) -> Sent:
+    """A chat completion, read to its end; status 0 where the connection broke."""
+    sent_at = time.monotonic()
+    try:
+        async with client.post(
+            url + "/v1/chat/completions",
+            headers={"Authorization": f"Bearer {key}"},
+            json={"messages": PROMPT, "max_tokens": max_tokens, "stream": stream},
+        ) as response:
+            status, body = response.status, await response.read()
+    except aiohttp.ClientError as error:
+        status, body = 0, repr(error).encode()
+    return Sent(sent_at=sent_at, ended_at=time.monotonic(), status=status, body=body)
+
+
+@dataclass(kw_only=True)
+class HeavyAndLight:
+    """What came of a light user's one request beside a heavy user's many."""
+
+    heavy: list[Sent]
+    light: Sent
+
+    def overtaken_by(self) -> int:
+        """How many of the heavy user's requests were answered while the light one's waited."""
+        return sum(self.light.sent_at < one.ended_at <= self.light.ended_at for one in self.heavy)
+
+    def service_s(self) -> float:
+        """The mean time that the engine takes for one: they are all alike."""
+        ends = sorted(one.ended_at for one in [*self.heavy, self.light])
+        return (ends[-1] - ends[0]) / (len(ends) - 1)
+
+
+async def heavy_and_light(
+    url: str, heavy_key: str, light_key: str, *, count: int = 33, max_tokens: int = 8
+) -> HeavyAndLight:
+    """`count` requests of one user at once; as soon as the first is answered, one of another."""
+    connector = aiohttp.TCPConnector(limit=0)
+    async with aiohttp.ClientSession(connector=connector) as client:
+        heavy = [
+            asyncio.create_task(send(client, url, heavy_key, max_tokens=max_tokens))
+            for _ in range(count)
+        ]
+        await asyncio.wait(heavy, return_when=asyncio.FIRST_COMPLETED)
+        light = await send(client, url, light_key, max_tokens=max_tokens)
+        return HeavyAndLight(heavy=list(await asyncio.gather(*heavy)), light=light)
+
+
+@dataclass(kw_only=True)
+class Restart:
+    """What came of requests while the model server was restarted under them."""
+
+    sent: list[Sent]
+    queue_ms: list[float]
+    """From the records."""
+    begun_at: float
+    """Of the restart, monotonic seconds, and the time it was done."""
+    done_at: float
+
+    def answered_after(self) -> int:
+        """How many were sent before the restart and answered by the server it brought."""
+        return sum(one.status == 200 and one.ended_at > self.done_at for one in self.sent)
+
+    def lost(self) -> list[Sent]:
+        """Those that got no whole answer."""
+        return [one for one in self.sent if one.status != 200 or b'"error"' in one.body]
+
+
+async def restart_under_load(
+    appliance: Appliance, keys: dict[str, str], *, each: int = 12, max_tokens: int = 40
+) -> Restart:
+    """Every user sends so many at once, half of them streams; at the first answer: restart server."""
+    connector = aiohttp.TCPConnector(limit=0)
+    async with aiohttp.ClientSession(connector=connector) as client:
+        tasks = [
+            asyncio.create_task(
+                send(client, appliance.proxy_url, key, max_tokens=max_tokens, stream=number % 2 == 0)
+            )
+            for number in range(each)
+            for key in keys.values()
+        ]
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        begun_at = time.monotonic()
+        await asyncio.to_thread(appliance.restart, "server")
+        done_at = time.monotonic()
+        sent = list(await asyncio.gather(*tasks))
+    rows = records(appliance, list(keys), len(tasks))
+    queue_ms = [row["queue_ms"] for row in rows]
+    return Restart(sent=sent, queue_ms=queue_ms, begun_at=begun_at, done_at=done_at)
+
+
+def records(appliance: Appliance, usernames: list[str], count: int) -> list[dict[str, float]]:
+    """The users' rows, once there are `count`."""
+    url = (appliance.root / "runtime/data/postgres.url").read_text()
+    query = "SELECT queue_ms, status_code FROM llama_requests WHERE username = ANY(%s)"
+    with psycopg.connect(url, autocommit=True, row_factory=dict_row) as connection:
+
+        def found() -> list[dict[str, float]] | None:
+            rows = connection.execute(query, [usernames]).fetchall()
+            return rows if len(rows) >= count else None
+
+        return wait_until(found, f"{count} rows")

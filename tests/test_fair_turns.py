@@ -1,0 +1,43 @@
+"""Fair turns as users see them: the whole appliance, with the real llama_cpp.server on a small GGUF."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.appliance import Appliance
+from tests.support.gguf import SLOW, build_model
+from tests.support.load import heavy_and_light, restart_under_load
+
+
+@pytest.fixture(scope="module")
+def appliance() -> Iterator[Appliance]:
+    """A running appliance, slow enough for requests to wait for each other."""
+    with Appliance(model=False, LLAMA_SERVER_N_THREADS="1", LLAMA_PROXY_RATE_LIMIT="1000") as appliance:
+        build_model(appliance.root / "models" / "slow.gguf", shape=SLOW)
+        appliance.start()
+        yield appliance
+
+
+def create_users(appliance: Appliance, *names: str) -> dict[str, str]:
+    """Names and keys."""
+    return {name: appliance.cli("create-user", "--username", name, "--quiet") for name in names}
+
+
+def test_a_light_user_waits_for_one_round_only(appliance: Appliance) -> None:
+    """32 of another user's wait: before it there are the running one and one more at most."""
+    keys = create_users(appliance, "heavy", "light")
+    seen = asyncio.run(heavy_and_light(appliance.proxy_url, keys["heavy"], keys["light"]))
+    assert {one.status for one in [*seen.heavy, seen.light]} == {200}
+    assert seen.overtaken_by() <= 2
+
+
+def test_a_restart_of_the_server_loses_nothing_that_only_waited(appliance: Appliance) -> None:
+    """Of 24 requests of two users at most the one that ran is broken off; the rest are answered."""
+    keys = create_users(appliance, "one", "two")
+    seen = asyncio.run(restart_under_load(appliance, keys))
+    assert len(seen.lost()) <= 1, [(one.status, one.body[-300:]) for one in seen.lost()]
+    assert len(seen.sent) == 24
+    assert seen.answered_after() >= 12, "the restart came too late to be waited for"
