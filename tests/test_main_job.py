@@ -165,7 +165,9 @@ def test_two_users_stream_at_once_and_both_get_all(appliance: Appliance) -> None
         with client_of(appliance, key) as client:
             both_begun.wait()
             chunks = list(
-                client.chat.completions.create(model="slow", messages=MESSAGES, max_tokens=60, stream=True)
+                client.chat.completions.create(
+                    model="slow", messages=MESSAGES, max_tokens=60, stream=True
+                )
             )
         reasons: list[str | None] = [chunk.choices[0].finish_reason for chunk in chunks]
         return reasons, sum(bool(chunk.choices[0].delta.content) for chunk in chunks)
