@@ -20,6 +20,9 @@ from numpy.typing import NDArray
 MIN_TOKENS = 64
 """Evaluating fewer than this anew is as cheap as saving and restoring them."""
 
+MAX_STATES = 256
+"""Each prompt is compared with all of them."""
+
 _SEQUENCE = 0
 Tokens = NDArray[np.intc]
 
@@ -87,7 +90,7 @@ class SavedPrefixes:
             for saved in self._saved
             if saved is keep or common_prefix(saved.tokens, tokens) < len(saved.tokens)
         ]
-        while held and sum(saved.n_bytes for saved in held) > room:
+        while held and (sum(saved.n_bytes for saved in held) > room or len(held) >= MAX_STATES):
             oldest = next((saved for saved in held if saved is not keep), None)
             if oldest is None:
                 return

@@ -14,6 +14,7 @@ import base64
 import contextlib
 import json
 import os
+import re
 import resource
 import selectors
 import signal
@@ -43,6 +44,7 @@ _STACK_BYTES = 8 * 2**20
 _REMEMBERED = 1024
 _REMEMBERED_CHARACTERS = 16_384
 """Longer grammars are compiled by the child each time."""
+_ESCAPE = re.compile(r"\\(?:u([0-9A-Fa-f]{4})|U([0-9A-Fa-f]{8})|.)", re.DOTALL)
 _CHECKOUT = Path(__file__).resolve().parents[2]
 
 
@@ -228,10 +230,19 @@ def _tokenizer(vocabulary: dict[str, Any]) -> LLTokenizer:
     return LLTokenizer(TokenizerWrapper(_Words(tokens, ends)), eos_token=ends or None)
 
 
+def _spelled_out(escape: re.Match[str]) -> str:
+    """A character for its \\u or \\U escape, whose leading zeros the converter loses (1.9.1)."""
+    code = escape[1] or escape[2]
+    if code is None or 0xD800 <= int(code, 16) < 0xE000 or int(code, 16) > sys.maxunicode:
+        return escape[0]
+    number = int(code, 16)
+    return f"\\x{number:02x}" if number < 0x80 else chr(number)
+
+
 def _verdict(tokenizer: LLTokenizer, text: str, *, is_converted: bool) -> Verdict:
     if not is_converted:
         try:
-            text = LLMatcher.grammar_from_lark(any_to_lark(text))
+            text = LLMatcher.grammar_from_lark(any_to_lark(_ESCAPE.sub(_spelled_out, text)))
         except Exception as error:  # the converter raises Exception itself
             return Verdict(error=str(error))
     matcher = LLMatcher(tokenizer, text, log_level=0, limits=limits())

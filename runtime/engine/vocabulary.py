@@ -70,7 +70,12 @@ class Vocabulary:
         """
         if sum(map(text.count, self._first_of_specials)) <= more_than:
             return False
-        return sum(map(text.count, self._specials)) > more_than
+        found = 0
+        for special in self._specials:
+            found += text.count(special)
+            if found > more_than:
+                return True
+        return False
 
     def tokenize(self, text: str, *, add_special: bool, parse_special: bool) -> list[int]:
         """The text's tokens.

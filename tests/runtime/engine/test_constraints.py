@@ -178,6 +178,7 @@ async def test_plain_text_is_the_default(quick: Engine) -> None:
         ('root ::= ("yes" | "no") " " [0-9]{3}', r"(yes|no) \d{3}"),
         ('root ::= item+ "."\nitem ::= [ab] | "c"', r"[abc]+\."),
         ("start: /[a-c]{4}/", "[a-c]{4}"),
+        (r'root ::= "\u00e9" [\u00e0-\u00e2] "\U0001F600" "\\u" "\u0041\x42"', r"é[à-â]😀\\uAB"),
     ],
 )
 async def test_a_grammar_holds(quick: Engine, grammar: str, expected: str) -> None:
