@@ -27,14 +27,21 @@ _SEQUENCE = 0
 Tokens = NDArray[np.intc]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # compared by identity: == on arrays is no truth value
 class _Saved:
     tokens: Tokens
-    state: NDArray[np.uint8]
+    buffer: NDArray[np.uint8]
+    """Of which the state takes the first `n_state` bytes."""
+    n_state: int
 
     @property
     def n_bytes(self) -> int:
-        return self.state.nbytes + self.tokens.nbytes
+        return self.buffer.nbytes + self.tokens.nbytes
+
+    def is_superseded_by(self, tokens: Tokens) -> bool:
+        """Whether those go on from here. An answer may come back in other tokens than it was given in,
+        so the last ones need not agree."""
+        return common_prefix(self.tokens, tokens) >= len(self.tokens) - MIN_TOKENS
 
 
 class SavedPrefixes:
@@ -83,37 +90,48 @@ class SavedPrefixes:
         if any(common_prefix(saved.tokens, tokens) == len(tokens) for saved in self._saved):
             return
         n_state = int(llama_cpp.llama_state_seq_get_size(self._context, _SEQUENCE))
-        room = self._capacity - n_state - tokens.nbytes
-        # What this one goes on from is of no more use.
-        held = [
-            saved
-            for saved in self._saved
-            if saved is keep or common_prefix(saved.tokens, tokens) < len(saved.tokens)
+        dropped = [
+            saved for saved in self._saved if saved is not keep and saved.is_superseded_by(tokens)
         ]
-        while held and (sum(saved.n_bytes for saved in held) > room or len(held) >= MAX_STATES):
+        held = [saved for saved in self._saved if saved not in dropped]
+        while (buffer := self._room_for(n_state, tokens, held, dropped)) is None:
             oldest = next((saved for saved in held if saved is not keep), None)
             if oldest is None:
                 return
-            held = [saved for saved in held if saved is not oldest]
-        if room < 0:
-            return
+            held.remove(oldest)
+            dropped.append(oldest)
         # Dropped before the copy is made: the bound holds meanwhile too.
         self._saved = held
-        state = np.empty(n_state, dtype=np.uint8)
-        copied = llama_cpp.llama_state_seq_get_data(self._context, _pointer(state), n_state, _SEQUENCE)
+        copied = llama_cpp.llama_state_seq_get_data(self._context, _pointer(buffer), n_state, _SEQUENCE)
         if copied == n_state:
-            self._saved.append(_Saved(tokens.copy(), state))
+            self._saved.append(_Saved(tokens.copy(), buffer, n_state))
+
+    def _room_for(
+        self, n_state: int, tokens: Tokens, held: list[_Saved], dropped: list[_Saved]
+    ) -> NDArray[np.uint8] | None:
+        """A buffer for a state beside those held; None if there is no room.
+
+        One of a dropped state where it is large enough: the kernel takes twenty times as long to give
+        fresh memory as a state takes to be copied.
+        """
+        room = self._capacity - tokens.nbytes - sum(saved.n_bytes for saved in held)
+        if len(held) >= MAX_STATES or n_state > room:
+            return None
+        fitting = [saved.buffer for saved in dropped if n_state <= saved.buffer.nbytes <= room]
+        if fitting:
+            return min(fitting, key=len)
+        # With some to spare, for the conversation as it goes on.
+        return np.empty(min(n_state + n_state // 4, room), dtype=np.uint8)
 
     def _restore(self, saved: _Saved) -> bool:
         """False leaves the context without tokens."""
         read = llama_cpp.llama_state_seq_set_data(
-            self._context, _pointer(saved.state), saved.state.nbytes, _SEQUENCE
+            self._context, _pointer(saved.buffer), saved.n_state, _SEQUENCE
         )
         return bool(read)
 
     def _touch(self, saved: _Saved) -> None:
-        # By identity: == on arrays is no truth value.
-        self._saved = [other for other in self._saved if other is not saved]
+        self._saved.remove(saved)
         self._saved.append(saved)
 
 

@@ -43,6 +43,7 @@ async def _evaluated(engine: Engine) -> float:
 async def test_conversations_that_alternate_keep_their_prompts(roomy: Engine) -> None:
     """On the second turn and later only what is new is evaluated; the answers are those of always."""
     said = {who: [await say(roomy, who)] for who in "ab"}
+    one_state = await roomy.metric("llama_prefix_cache_bytes")
     for _ in range(3):
         for who in "ab":
             text, evaluated = said[who][-1]
@@ -54,6 +55,9 @@ async def test_conversations_that_alternate_keep_their_prompts(roomy: Engine) ->
         (_, first), *later = said[who]
         assert first > 1700
         assert all(evaluated < 100 for _, evaluated in later)
+    assert one_state > 0
+    # One for each conversation, not one for each turn.
+    assert await roomy.metric("llama_prefix_cache_bytes") < 3 * one_state
     alone = [text for text, _ in said["a"]]
     for number in range(len(alone)):
         turns = [turn for answer in alone[:number] for turn in (answer, "go on")]

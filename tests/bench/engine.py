@@ -1,0 +1,111 @@
+"""Measures the engine beside the stock server it stands around. Run it from the checkout:
+
+    runtime/.venv/bin/python -m tests.bench.engine leaving|turns|cost|mask|all [--rounds N] [--json]
+
+leaving: seconds until the model is free when a client leaves. turns: time to the first token when two
+long conversations alternate. cost: tokens a second and time to the first token of one user. mask: the
+time for each token of an answer that must fit a JSON schema; `--vocabulary FILE.gguf` measures that of a
+real model too.
+
+It starts all servers itself, on 127.0.0.1, with models it builds: nothing is downloaded, no key or
+configuration of yours is used. A cell is the median of all rounds (and the least and the greatest). On
+a small or busy machine times drift by the minute: believe the ratios, which compare within a round, and
+stop what else is running, above all for cost, where the model has a thread for each core: they wait for
+each other at every step, and one busy neighbour makes them many times slower (`--threads 1` is steady).
+All of it takes about a quarter of an hour.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from runtime.engine.settings import physical_cores
+from tests.bench import cost, leaving, mask, turns
+from tests.bench.report import Neighbours, Table, machine
+
+Measurement = Callable[[argparse.Namespace], list[Table]]
+
+
+def main(arguments: list[str]) -> int:
+    """Measure what the command line names and print it."""
+    options = _parse(arguments)
+    names = list(_MEASUREMENTS) if options.what == "all" else [options.what]
+    where = machine()
+    if not options.json:
+        print("\n".join(f"{name}: {value}" for name, value in where.items()), end="\n\n", flush=True)
+    tables: list[Table] = []
+    for name in names:
+        new = _measured(name, options)
+        tables += new
+        if not options.json:
+            print("\n".join(table.text() for table in new), flush=True)
+    if options.json:
+        print(json.dumps({**where, "tables": [table.data() for table in tables]}, indent=2))
+    return 0
+
+
+def _measured(name: str, options: argparse.Namespace) -> list[Table]:
+    began, neighbours = time.monotonic(), Neighbours()
+    tables = _MEASUREMENTS[name](options)
+    share = neighbours.share()
+    took = f"measured in {time.monotonic() - began:.0f} s"
+    others = "" if share is None else f"; other processes took {share:.0%} of the machine meanwhile"
+    tables[-1].notes.append(took + others)
+    return tables
+
+
+def _leaving(options: argparse.Namespace) -> list[Table]:
+    return leaving.measure(options.rounds or leaving.ROUNDS, options.threads or 1)
+
+
+def _turns(options: argparse.Namespace) -> list[Table]:
+    return turns.measure(options.rounds or turns.ROUNDS, options.threads or 1)
+
+
+def _cost(options: argparse.Namespace) -> list[Table]:
+    return cost.measure(options.rounds or cost.ROUNDS, options.threads or physical_cores())
+
+
+def _mask(options: argparse.Namespace) -> list[Table]:
+    return mask.measure(options.rounds or mask.ROUNDS, options.vocabulary)
+
+
+_MEASUREMENTS: dict[str, Measurement] = {
+    "leaving": _leaving,
+    "turns": _turns,
+    "cost": _cost,
+    "mask": _mask,
+}
+
+
+def _parse(arguments: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.engine")
+    parser.add_argument("what", choices=[*_MEASUREMENTS, "all"])
+    parser.add_argument("--rounds", type=int, default=0, help="instead of each measurement's own number")
+    parser.add_argument(
+        "--threads",
+        type=int,
+        default=0,
+        help="of each server's model; else 1 for leaving and turns, which a neighbour then disturbs "
+        "less, and for cost a thread for each core, our default",
+    )
+    parser.add_argument("--json", action="store_true", help="every sample, instead of tables")
+    parser.add_argument(
+        "--vocabulary", type=Path, action="append", default=[], help="a GGUF file, for mask"
+    )
+    return parser.parse_args(arguments)
+
+
+def _terminated(*_: object) -> None:
+    sys.exit(128 + signal.SIGTERM)
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, _terminated)  # so that the servers are ended too
+    sys.exit(main(sys.argv[1:]))

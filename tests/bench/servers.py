@@ -1,0 +1,143 @@
+"""The servers that are measured, and the models they are given.
+
+All are started from the same Python environment with the same file, on free ports of 127.0.0.1. Those of
+one measurement run at the same time and are asked in turn; who is not asked does nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+
+from gguf import GGUFReader
+
+from tests.bench.client import Client
+from tests.support.engine import Engine
+from tests.support.gguf import Shape, build_model
+from tests.support.stock import StockServer
+
+CONTEXT = 8192
+"""Tokens, of every server but one that is to have its own defaults."""
+MEDIUM = Shape(layers=12, width=512, heads=8, feed_forward=1536)
+"""A prompt of some thousand tokens takes it seconds, an answer of some hundred a few."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Server:
+    """One that runs."""
+
+    name: str
+    client: Client
+    pid: int
+
+    def cpu_s(self) -> float | None:
+        """Processor seconds it has used so far, user and system; None where Linux's /proc is not."""
+        try:
+            fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            return None
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def resident_bytes(self) -> int | None:
+        """Of its memory, without the mapped file; None where Linux's /proc is not."""
+        try:
+            lines = Path(f"/proc/{self.pid}/status").read_text().splitlines()
+        except OSError:
+            return None
+        (kilobytes,) = [line.split()[1] for line in lines if line.startswith("RssAnon:")]
+        return int(kilobytes) * 1024
+
+
+class Fleet:
+    """A context that owns a directory with models, and servers. All are gone after it.
+
+    Args:
+        threads: of each server but the one with its own defaults.
+    """
+
+    def __init__(self, *, threads: int) -> None:
+        self._threads = threads
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Fleet:
+        self._root = Path(self._stack.enter_context(tempfile.TemporaryDirectory()))
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._stack.close()
+
+    def model(self, name: str, shape: Shape, extra_tokens: Sequence[str] = ()) -> Path:
+        """Build a model."""
+        path = self._root / f"{name}.gguf"
+        return build_model(path, shape=shape, context_length=CONTEXT, extra_tokens=extra_tokens)
+
+    def ours(self, model: Path, *, name: str = "ours", **settings: object) -> Server:
+        """Start Llamaserve's engine; its settings are its defaults, with `settings` over them."""
+        env = {"LLAMA_SERVER_N_THREADS": str(self._threads), "LLAMA_SERVER_N_CTX": str(CONTEXT)}
+        env |= {f"LLAMA_SERVER_{key.upper()}": str(value) for key, value in settings.items()}
+        server = self._stack.enter_context(Engine(self._directory(), model, env=env)).start()
+        assert server.process is not None
+        return self._running(name, server.port, server.headers, server.process.pid)
+
+    def bare(self, model: Path, *, name: str = "stock", **settings: object) -> Server:
+        """Start the stock server at our engine's settings, with `settings` over them."""
+        same = {
+            "n_ctx": CONTEXT,
+            "n_batch": 512,
+            "n_threads": self._threads,
+            "n_threads_batch": self._threads,
+            "logits_all": False,
+            "interrupt_requests": False,
+            "verbose": False,
+        }
+        return self._stock(name, model, **{**same, **settings})
+
+    def defaults(self, model: Path, *, name: str = "stock's defaults") -> Server:
+        """Start the stock server with nothing but a model, a port and a key."""
+        return self._stock(name, model, n_threads="", n_threads_batch="")
+
+    def _stock(self, name: str, model: Path, **settings: object) -> Server:
+        env = {name.upper(): str(value) for name, value in settings.items()}
+        stock = StockServer(self._directory(), model, env=env)
+        server = self._stack.enter_context(stock).start()
+        assert server.process is not None
+        return self._running(name, server.port, server.headers, server.process.pid)
+
+    def _directory(self) -> Path:
+        return Path(tempfile.mkdtemp(dir=self._root))
+
+    @staticmethod
+    def _running(name: str, port: int, headers: dict[str, str], pid: int) -> Server:
+        server = Server(name=name, client=Client(port, headers), pid=pid)
+        # The first answer is slower: the file is read, modules are loaded.
+        server.client.whole({"messages": [{"role": "user", "content": "Hello"}], "max_tokens": 4})
+        return server
+
+
+def in_turn(servers: Sequence[Server], number: int) -> list[Server]:
+    """The servers, another first each round."""
+    start = number % len(servers)
+    return [*servers[start:], *servers[:start]]
+
+
+def described(model: Path) -> str:
+    """A model's size, for the report."""
+    reader = GGUFReader(model)
+    parameters = sum(int(tensor.n_elements) for tensor in reader.tensors)
+    (tokens,) = [
+        int(tensor.shape[-1]) for tensor in reader.tensors if tensor.name == "token_embd.weight"
+    ]
+    return (
+        f"model: random weights, {parameters / 1e6:.1f} million parameters, {tokens:,} tokens, "
+        f"{model.stat().st_size / 2**20:.0f} MiB"
+    )
