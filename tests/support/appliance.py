@@ -63,6 +63,10 @@ def _working_directory(pid: str) -> str:
         return ""
 
 
+def _heed_interrupts() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 class Appliance:
     """Owns a checkout and whatever runs from it; `close`, or leaving the context, ends all of it.
 
@@ -125,6 +129,8 @@ class Appliance:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            # Whoever runs the tests in the background has it ignored, which a shell cannot undo.
+            preexec_fn=_heed_interrupts,  # noqa: PLW1509 - it takes no lock
             **options,
         )
         self._processes.append(process)
