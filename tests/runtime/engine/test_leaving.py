@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+from collections.abc import Iterator
+from pathlib import Path
 
 import aiohttp
 import pytest
@@ -72,27 +74,54 @@ async def _running(engine: Engine, number: int) -> bool:
     return await engine.metric("llama_requests_running") == number + 1
 
 
-async def test_a_client_that_does_not_read_holds_nobody_up(slow: Engine) -> None:
-    """Its answer is made at the model's own pace, and waits for it."""
-    body = json.dumps(
-        {"messages": [{"role": "user", "content": "x"}], "max_tokens": 150, "stream": True,
-         "logprobs": True, "top_logprobs": 20}
-    ).encode()  # fmt: skip
+@pytest.fixture
+def wide(models: Path, tmp_path: Path) -> Iterator[Engine]:
+    """An engine with the quick model and its whole context, which reads a prompt in one batch."""
+    env = {"LLAMA_SERVER_N_BATCH": "4096"}
+    with Engine(tmp_path, models / "quick.gguf", env=env) as engine:
+        yield engine
+
+
+async def test_a_client_that_does_not_read_holds_nobody_up(wide: Engine) -> None:
+    """Its answer is made at the model's own pace and waits: more bytes than any buffer on the way holds."""
+    wide.start()
+    asked = {"max_tokens": 3900, "stream": True, "logprobs": True, "top_logprobs": 20}
+    body = json.dumps({"messages": [{"role": "user", "content": "x"}], **asked}).encode()
     head = f"POST {CHAT} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {API_KEY}\r\n"
     with socket.socket() as dawdler:
         dawdler.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        dawdler.connect(("127.0.0.1", slow.port))
+        dawdler.connect(("127.0.0.1", wide.port))
         dawdler.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
-        await until(slow.is_generating, "the model to be at work")
-        answer = await slow.chat(max_tokens=2)
+        await until(lambda: _generated(wide, 3900), "the whole answer to be made")
+        answer = await wide.chat(max_tokens=2)
         assert answer.usage["completion_tokens"] == 2
         dawdler.settimeout(10)
-        received = b""
+        received = bytearray()
         while not received.endswith(b"0\r\n\r\n"):
-            received += dawdler.recv(65_536)
+            received += dawdler.recv(2**20)
 
-    assert received.count(b"top_logprobs") > 100
+    assert len(received) > 6 * 2**20
+    assert received.count(b'"top_logprobs"') == 3900
     assert b"data: [DONE]" in received
+
+
+async def _generated(engine: Engine, tokens: int) -> bool:
+    return await engine.metric("llama_generated_tokens_total") == tokens
+
+
+async def test_a_prompt_is_abandoned_within_its_batch(wide: Engine, models: Path) -> None:
+    """All of it is one batch here, which is not waited for; the stock server reads it to its end."""
+    wide.env["LLAMA_SERVER_MODEL"] = str(models / "slow.gguf")
+    wide.start()
+    undisturbed = await wide.chat(messages=[{"role": "user", "content": "y " * 1900}], max_tokens=1)
+    whole_s = int(undisturbed.headers["openai-processing-ms"]) / 1000
+    running = asyncio.create_task(wide.chat(messages=LONG_PROMPT, max_tokens=LONG))
+    await until(wide.is_generating, "the model to be at work")
+    running.cancel()
+    answer = await wide.chat(max_tokens=1)
+
+    assert answer.status == 200
+    assert int(answer.headers["openai-processing-ms"]) / 1000 < whole_s / 3
 
 
 async def test_streams_do_not_cut_each_other(slow: Engine) -> None:
