@@ -83,7 +83,7 @@ def wide(models: Path, tmp_path: Path) -> Iterator[Engine]:
 
 
 async def test_a_client_that_does_not_read_holds_nobody_up(wide: Engine) -> None:
-    """Its answer is made at the model's own pace and waits: more bytes than any buffer on the way holds."""
+    """Its answer, too long for the buffers on the way, is made at the model's own pace and waits."""
     wide.start()
     asked = {"max_tokens": 3900, "stream": True, "logprobs": True, "top_logprobs": 20}
     body = json.dumps({"messages": [{"role": "user", "content": "x"}], **asked}).encode()
@@ -109,6 +109,10 @@ async def _generated(engine: Engine, tokens: int) -> bool:
     return await engine.metric("llama_generated_tokens_total") == tokens
 
 
+async def _has_saved(engine: Engine) -> bool:
+    return await engine.metric("llama_prefix_cache_bytes") > 0
+
+
 async def test_a_prompt_is_abandoned_within_its_batch(wide: Engine, models: Path) -> None:
     """All of it is one batch here, which is not waited for; the stock server reads it to its end."""
     wide.env["LLAMA_SERVER_MODEL"] = str(models / "slow.gguf")
@@ -116,7 +120,8 @@ async def test_a_prompt_is_abandoned_within_its_batch(wide: Engine, models: Path
     undisturbed = await wide.chat(messages=[{"role": "user", "content": "y " * 1900}], max_tokens=1)
     whole_s = int(undisturbed.headers["openai-processing-ms"]) / 1000
     running = asyncio.create_task(wide.chat(messages=LONG_PROMPT, max_tokens=LONG))
-    await until(wide.is_generating, "the model to be at work")
+    # The state of the first prompt is saved before the evaluation of the second begins.
+    await until(lambda: _has_saved(wide), "the evaluation to begin")
     running.cancel()
     answer = await wide.chat(max_tokens=1)
 
