@@ -136,31 +136,28 @@ def internal() -> Refusal:
 
 
 def starting() -> Refusal:
-    return Refusal(
-        status=503,
-        message="The model is being loaded. Please try again in a few seconds.",
-        type="service_unavailable_error",
-        code="starting",
-        retry_after_s=RETRY_AFTER_S,
-    )
+    return _unavailable("starting", "The model is being loaded. Please try again in a few seconds.")
 
 
 def compiler_away() -> Refusal:
-    return Refusal(
-        status=503,
-        message="Answers cannot be held to a schema or a grammar just now. Please try again in a few "
-        "seconds; if that does not help, the server's log tells more.",
-        type="service_unavailable_error",
-        code="server_is_overloaded",
-        retry_after_s=RETRY_AFTER_S,
+    return _unavailable(
+        "server_is_overloaded",
+        "Answers cannot be held to a schema or a grammar just now. Please try again in a few seconds; "
+        "if that does not help, the server's log tells more.",
     )
 
 
 def stopping() -> Refusal:
+    return _unavailable(
+        "stopping", "The model server is being stopped. Please try again in a few seconds."
+    )
+
+
+def _unavailable(code: str, message: str) -> Refusal:
     return Refusal(
         status=503,
-        message="The model server is being stopped. Please try again in a few seconds.",
+        message=message,
         type="service_unavailable_error",
-        code="stopping",
+        code=code,
         retry_after_s=RETRY_AFTER_S,
     )

@@ -95,13 +95,12 @@ class SavedPrefixes:
         ]
         held = [saved for saved in self._saved if saved not in dropped]
         while (buffer := self._room_for(n_state, tokens, held, dropped)) is None:
-            oldest = next((saved for saved in held if saved is not keep), None)
+            oldest = next((at for at, saved in enumerate(held) if saved is not keep), None)
             if oldest is None:
                 return
-            held.remove(oldest)
-            dropped.append(oldest)
-        # Dropped before the copy is made: the bound holds meanwhile too.
-        self._saved = held
+            dropped.append(held.pop(oldest))
+        # Let go of before the copy is made: the bound holds meanwhile too.
+        self._saved, dropped = held, []
         copied = llama_cpp.llama_state_seq_get_data(self._context, _pointer(buffer), n_state, _SEQUENCE)
         if copied == n_state:
             self._saved.append(_Saved(tokens.copy(), buffer, n_state))
