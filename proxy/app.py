@@ -16,6 +16,7 @@ from psycopg_pool import AsyncConnectionPool
 
 from proxy.admission import Admitter
 from proxy.auth import Authenticator
+from proxy.auth_failures import AuthFailures
 from proxy.config import ProxySettings
 from proxy.db import deadline
 from proxy.handler import Handler
@@ -78,11 +79,17 @@ async def _parts(app: web.Application) -> AsyncIterator[None]:
         pool = _pool(settings)
         await pool.open(wait=False)
         stack.push_async_callback(pool.close, timeout=2.0)
-        log = RequestLog(pool, Spool(settings.spool_dir))
+        log = RequestLog(pool, Spool(settings.spool_dir, limit_bytes=settings.spool_bytes))
         stack.push_async_callback(log.close)
         await stack.enter_async_context(_background(log.run()))
+        if settings.spool_sync_s:
+            await stack.enter_async_context(_background(log.sync(settings.spool_sync_s)))
         authenticator = Authenticator(
-            pool, database_url=settings.database_url, on_change=running.end_refused
+            pool,
+            database_url=settings.database_url,
+            on_change=running.end_refused,
+            in_use=running.uses,
+            failures=AuthFailures(settings.auth_failures_per_minute, clock=time.monotonic),
         )
         await stack.enter_async_context(_background(authenticator.run()))
         admitter = await stack.enter_async_context(_admitter(settings, pool, log))

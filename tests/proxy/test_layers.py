@@ -14,9 +14,10 @@ LAYERS = [
     {"handler", "health"},
     {"exchange", "turns", "local_admission", "shared_admission"},
     {"auth", "admission", "relay", "request_log", "running", "stalls"},
+    {"loader", "backlog", "refusals"},
     {"answer", "users", "reports", "db", "spool", "record", "principal", "gate", "windows", "body"},
     {"usage", "engine_watch", "paths", "limits"},
-    {"config", "errors", "keys", "ids", "logs"},
+    {"config", "errors", "keys", "ids", "logs", "auth_failures", "client_address"},
 ]
 PACKAGE = Path(proxy.__file__).parent
 
