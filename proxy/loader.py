@@ -54,14 +54,17 @@ class Loader:
         self._pool = pool
         self._spool = spool
 
-    async def load_file(self, file: SpoolFile, offset: int, kind: str) -> int:
-        """Load a file's lines of one kind, from `offset` to its end; return where that is."""
+    async def load_file(self, file: SpoolFile, offset: int, kind: str, *, reject: bool = True) -> int:
+        """Load a file's lines of one kind, from `offset` to its end; return where that is.
+
+        `reject`: put lines aside that cannot be loaded, of whatever kind.
+        """
         while lines := file.read(offset, BATCH_BYTES):
-            await self.load(lines, kind)
+            await self.load(lines, kind, reject=reject)
             offset += len(lines)
         return offset
 
-    async def load(self, lines: bytes, kind: str) -> None:
+    async def load(self, lines: bytes, kind: str, *, reject: bool = True) -> None:
         """Load those of the lines that are of this kind."""
         try:
             await self._copy(lines, kind)
@@ -70,15 +73,18 @@ class Loader:
                 # To the wrong schema every line is a bad one.
                 await check_schema_async(connection)
             for line in lines.splitlines(keepends=True):
-                await self._load_or_reject(line, kind)
+                try:
+                    await self._copy(line, kind)
+                except (psycopg.DataError, psycopg.IntegrityError) as error:
+                    if reject:
+                        self._reject(line, error)
 
-    async def _load_or_reject(self, line: bytes, kind: str) -> None:
-        try:
-            await self._copy(line, kind)
-        except (psycopg.DataError, psycopg.IntegrityError) as error:
-            path = self._spool.reject(line)
-            reason = str(error).partition("\n")[0]
-            logger.error("a request record cannot be loaded and is kept in %s: %s", path, reason)
+    def _reject(self, line: bytes, error: psycopg.Error) -> None:
+        logger.error(
+            "a request record cannot be loaded and is kept in %s: %s",
+            self._spool.reject(line),
+            error.diag.message_primary,
+        )
 
     async def _copy(self, lines: bytes, kind: str) -> None:
         async with (

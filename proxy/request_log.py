@@ -212,7 +212,7 @@ class RequestLog:
             # All ends first: an admission may stand in one file and its end in the next.
             for kind in (END, ADMISSION):
                 for file in files:
-                    await self._loader.load_file(file, 0, kind)
+                    await self._loader.load_file(file, 0, kind, reject=kind == END)
         except BaseException:
             for file in files:
                 file.close()

@@ -72,6 +72,9 @@ class SpoolFile:
         """Whole lines from `offset` on, about `length` bytes; a torn last line is left out."""
         chunk = os.pread(self._fd, length, offset)
         end = chunk.rfind(b"\n") + 1
+        if not end and len(chunk) == length:
+            # A power failure can leave much that is no line: what follows it is wanted.
+            return self.read(offset, 2 * length)
         return chunk[:end]
 
     def duplicate(self) -> int:
