@@ -42,11 +42,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--rounds", type=int, default=5)
     rounds = parser.parse_args().rounds
-    table = Table(
-        title="A known user beside a flood of wrong keys",
+    latencies = Table(
+        title="A known user beside a flood of wrong keys: latency, ms",
         columns=COLUMNS,
         ratios=(("flood", "alone"), ("flood, no limit", "alone")),
     )
+    flood = Table(title="The flood", columns=COLUMNS[1:])
     # The stand-in answers from a process of its own.
     receiver, sender = Context.Pipe(duplex=False)
     engine = Context.Process(target=_serve_engine, args=(sender,), daemon=True)
@@ -56,16 +57,19 @@ def main() -> int:
         with db.connect(url, application="bench") as connection:
             db.migrate(connection)
             key = users.create_user(connection, username="known", rate_limit=10**9).key
-        asyncio.run(_measure(table, rounds, url, key, receiver.recv(), Path(folder)))
+        asyncio.run(_measure(latencies, flood, rounds, url, key, receiver.recv(), Path(folder)))
     engine.kill()
     for name, value in machine().items():
         print(f"{name}: {value}")
     print()
-    print(table.text())
+    print(latencies.text())
+    print(flood.text())
     return 0
 
 
-async def _measure(table: Table, rounds: int, url: str, key: str, engine_url: str, folder: Path) -> None:
+async def _measure(
+    table: Table, flood: Table, rounds: int, url: str, key: str, engine_url: str, folder: Path
+) -> None:
     configuration = {
         "LLAMA_SERVER_DATABASE_URL": url,
         "LLAMA_SERVER_BACKEND_URL": engine_url,
@@ -78,22 +82,22 @@ async def _measure(table: Table, rounds: int, url: str, key: str, engine_url: st
             await _ask(client, proxy.url, key, 1.0)
         before = [_resident_mb(proxy) for proxy in (limited, unlimited)]
         for _ in range(rounds):
-            table_row(table, "alone", await _ask(client, limited.url, key, PHASE_S))
+            _add(table, "alone", await _ask(client, limited.url, key, PHASE_S))
             for column, proxy in zip(COLUMNS[1:], (limited, unlimited), strict=True):
                 asking = lambda proxy=proxy: _ask(client, proxy.url, key, PHASE_S)  # noqa: E731
                 latencies, refused = await _beside_a_flood(proxy.port, asking)
-                table_row(table, column, latencies)
-                table.add("wrong keys answered/s", column, refused / PHASE_S)
+                _add(table, column, latencies)
+                flood.add("wrong keys answered/s", column, refused / PHASE_S)
         after = [_resident_mb(proxy) for proxy in (limited, unlimited)]
     for column, one, other in zip(COLUMNS[1:], before, after, strict=True):
-        table.add("proxy's memory before, MB", column, one)
-        table.add("proxy's memory after, MB", column, other)
+        flood.add("proxy's memory before, MB", column, one)
+        flood.add("proxy's memory after, MB", column, other)
 
 
-def table_row(table: Table, column: str, latencies_ms: list[float]) -> None:
+def _add(table: Table, column: str, latencies_ms: list[float]) -> None:
     """Add a round of the user's latencies."""
-    table.add("user's median, ms", column, median(latencies_ms))
-    table.add("user's 95th percentile, ms", column, quantiles(latencies_ms, n=20)[-1])
+    table.add("median", column, median(latencies_ms))
+    table.add("95th percentile", column, quantiles(latencies_ms, n=20)[-1])
 
 
 async def _ask(client: aiohttp.ClientSession, url: str, key: str, seconds: float) -> list[float]:
