@@ -23,6 +23,7 @@ from proxy.health import Readiness, healthz
 from proxy.local_admission import LocalAdmission
 from proxy.relay import Relay
 from proxy.request_log import RequestLog
+from proxy.retention import Retention
 from proxy.running import Running
 from proxy.shared_admission import SharedAdmission
 from proxy.spool import Spool
@@ -81,6 +82,7 @@ async def _parts(app: web.Application) -> AsyncIterator[None]:
         log = RequestLog(pool, Spool(settings.spool_dir))
         stack.push_async_callback(log.close)
         await stack.enter_async_context(_background(log.run()))
+        await stack.enter_async_context(_background(Retention(settings).run()))
         authenticator = Authenticator(
             pool, database_url=settings.database_url, on_change=running.end_refused
         )

@@ -166,6 +166,7 @@ KEYS: dict[str, Key] = {
         Key(name="LLAMA_PROXY_IDLE_SECONDS", default="600", parse=_seconds(1, 86_400)),
         Key(name="LLAMA_PROXY_STALL_SECONDS", default="60", parse=_seconds(0.1, 86_400)),
         Key(name="LLAMA_PROXY_DRAIN_SECONDS", default="30", parse=_seconds(0, 3600)),
+        Key(name="LLAMA_REQUESTS_RETENTION_DAYS", default="", parse=_integer(1, 36_500)),
         Key(name="LLAMA_PROXY_TLS_CERT", default="", parse=_text),
         Key(name="LLAMA_PROXY_TLS_KEY", default="", parse=_text),
         Key(

@@ -13,8 +13,8 @@ LAYERS = [
     {"app"},
     {"handler", "health"},
     {"exchange", "turns", "local_admission", "shared_admission"},
-    {"auth", "admission", "relay", "request_log", "running", "stalls"},
-    {"answer", "users", "reports", "db", "spool", "record", "principal", "gate", "windows", "body"},
+    {"auth", "admission", "relay", "request_log", "retention", "running", "stalls"},
+    {"answer", "users", "reports", "audit", "db", "spool", "record", "principal", "gate", "windows", "body"},
     {"usage", "engine_watch", "paths", "limits"},
     {"config", "errors", "keys", "ids", "logs"},
 ]
