@@ -1,8 +1,8 @@
 """What was used, from the sums of whole days in `llama_usage` and, for what is left of a first day, from
 the records in `llama_requests`.
 
-`request_log.py` writes the records, and a trigger of the database sums them up; both outlive their users.
-Where old records are removed (`retention.py`), the sums stay.
+`request_log.py` writes the records, and a trigger of the database sums them up; both outlive their
+users. Where old records are removed (`retention.py`), the sums stay.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 from decimal import Decimal
-from typing import Literal, LiteralString
+from typing import Any, Literal, LiteralString
 
 from psycopg import Connection
-from psycopg.rows import dict_row
+from psycopg.rows import kwargs_row
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,8 +82,13 @@ def usage(
     midnight = datetime.combine(since.astimezone(UTC), time.min, UTC)
     whole_days = midnight if midnight == since else midnight + timedelta(days=1)
     of = {"since": since, "whole_days": whole_days.date(), "user": user}
-    rows = connection.cursor(row_factory=dict_row).execute(_SELECT.format(name=_BY[by]), of).fetchall()
-    return [
-        Usage(**{key: int(value) if isinstance(value, Decimal) else value for key, value in row.items()})
-        for row in rows
-    ]
+    cursor = connection.cursor(row_factory=kwargs_row(_usage_of))
+    return cursor.execute(_SELECT.format(name=_BY[by]), of).fetchall()
+
+
+def _usage_of(**row: Any) -> Usage:
+    """PostgreSQL sums whole numbers up to a numeric, which cannot overflow."""
+    values: dict[str, Any] = {
+        name: int(value) if isinstance(value, Decimal) else value for name, value in row.items()
+    }
+    return Usage(**values)

@@ -36,8 +36,8 @@ REST = 4
 _ADVISORY_LOCK = 0x72657461
 # What is lost in a crash of the database is removed again.
 _SESSION = "SET lock_timeout = '500ms'; SET statement_timeout = '5s'; SET synchronous_commit = off"
-# A charge of tokens counts at a request's end, which is taken to be a day after its beginning at most (the
-# function llama_window_history). A hundred years: beyond them an interval would overflow.
+# A charge of tokens counts at a request's end, which is taken to be a day after its beginning at most
+# (the function llama_window_history). A hundred years: beyond them an interval would overflow.
 _BEFORE: LiteralString = """
     SELECT (now() - interval '1 second' * greatest(%(keep_s)s, 86400 + least(3.2e9, greatest(
         %(window_s)s, (SELECT max(rate_window_seconds) FROM llama_users)))))::text
@@ -54,7 +54,7 @@ _DELETE: LiteralString = """
 
 
 class Retention:
-    """Keeps records for `retention_s`, and for the longest rate window of any user and of the default."""
+    """Keeps records for `retention_s`, and for the longest window of any user and of the default."""
 
     def __init__(self, settings: ProxySettings) -> None:
         self._database_url = settings.database_url
@@ -100,7 +100,7 @@ class Retention:
         return removed
 
     async def _work_off(self, connection: AsyncConnection, before: str) -> int:
-        removed = 0
+        removed: int = 0
         since = "-infinity"
         while True:
             rows, begun = self._rows, time.monotonic()
@@ -110,7 +110,7 @@ class Retention:
                     _DELETE, {"since": since, "before": before, "rows": rows}
                 )
                 ((count, last),) = await cursor.fetchall()
-            removed += count
+            removed += int(count)
             if count < rows:
                 self._rows = rows
                 return removed

@@ -14,7 +14,8 @@ LAYERS = [
     {"handler", "health"},
     {"exchange", "turns", "local_admission", "shared_admission"},
     {"auth", "admission", "relay", "request_log", "retention", "running", "stalls"},
-    {"answer", "users", "reports", "audit", "db", "spool", "record", "principal", "gate", "windows", "body"},
+    {"answer", "audit", "users", "reports", "db", "spool", "record", "principal", "gate"}
+    | {"windows", "body"},
     {"usage", "engine_watch", "paths", "limits"},
     {"config", "errors", "keys", "ids", "logs"},
 ]

@@ -33,8 +33,9 @@ def settings(settings: ProxySettings) -> ProxySettings:
 def make(connection: psycopg.Connection, *ages: float, each: int = 1) -> None:
     """So many records of each age in days."""
     connection.execute(
-        "INSERT INTO llama_requests (id, created_at, username, user_id, method, path, admitted, latency_ms)"
-        " SELECT gen_random_uuid(), now() - age * interval '1 day', 'alice', 1, 'POST', '/', true, 5"
+        "INSERT INTO llama_requests (id, created_at, username, user_id, method, path, admitted,"
+        " latency_ms) SELECT gen_random_uuid(), now() - age * interval '1 day', 'alice', 1, 'POST', '/',"
+        " true, 5"
         " FROM unnest(%s::float8[]) age, generate_series(1, %s)",
         [list(ages), each],
     )
@@ -74,7 +75,7 @@ async def test_rows_of_one_moment_are_all_removed(
 async def test_what_a_window_may_need_stays(
     connection: psycopg.Connection, settings: ProxySettings
 ) -> None:
-    """The longest of the default's and all users', and a day for requests that were charged at their end."""
+    """The longest of the default's and all users', and a day, since tokens are charged at the end."""
     users.create_user(connection, username="alice", rate_window_seconds=30 * DAY)
     make(connection, 32.5, 30.5, 25.5, 12.5)
     await Retention(settings).prune()
@@ -102,7 +103,7 @@ async def test_a_locked_table_is_waited_for_elsewhere(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """A proxy tells of it in one line, goes on serving, and removes the records when the lock is gone."""
+    """A proxy tells of it in one line, goes on serving, and removes the records once it can."""
     monkeypatch.setattr(retention, "RETRY_S", 0.1)
     make(connection, 20.5)
     with psycopg.connect(settings.database_url) as other:
