@@ -25,12 +25,13 @@ RETRY_S = 60.0
 CONNECT_TIMEOUT_S = 3
 ANSWER_TIMEOUT_S = 10.0
 """Beyond what the server itself allows a statement: it has fallen silent."""
-MAX_ROWS = 5_000
+MAX_ROWS = 1_000
 """Of one transaction."""
 BATCH_S = 0.05
 """What a transaction may take: one that takes longer is followed by smaller ones."""
+PAUSE_S = 0.05
 REST = 4
-"""Pauses are so many times as long as the work before them."""
+"""A pause is at least so many times as long as the work before it."""
 
 # Any number of our own will do: it keeps a second proxy from the same work.
 _ADVISORY_LOCK = 0x72657461
@@ -59,7 +60,7 @@ class Retention:
     def __init__(self, settings: ProxySettings) -> None:
         self._database_url = settings.database_url
         self._keep = {"keep_s": settings.retention_s, "window_s": settings.rate_window_s}
-        self._rows = MAX_ROWS // 10
+        self._rows = MAX_ROWS
 
     async def run(self) -> None:
         """Remove what is old, at once and every hour, until cancelled."""
@@ -118,4 +119,4 @@ class Retention:
             if took < BATCH_S:
                 self._rows = min(MAX_ROWS, rows * 2)
             since = last
-            await asyncio.sleep(took * REST)
+            await asyncio.sleep(max(PAUSE_S, took * REST))

@@ -15,7 +15,7 @@ import platform
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import LiteralString
@@ -50,6 +50,11 @@ _HISTORY: LiteralString = """
 _INSERT: LiteralString = """
     INSERT INTO llama_requests SELECT * FROM batch OFFSET %s LIMIT %s ON CONFLICT (id) DO NOTHING
 """
+_MEANWHILE: tuple[LiteralString, LiteralString] = (
+    "INSERT INTO llama_requests SELECT * FROM one",
+    "SELECT sum(u.requests) FROM llama_requests r CROSS JOIN LATERAL llama_usage_of(r) u"
+    " WHERE r.created_at > now() - interval '1 hour'",
+)
 _ONE: LiteralString = "CREATE TEMPORARY TABLE one AS SELECT * FROM llama_requests LIMIT 1"
 _WITHOUT: dict[str, LiteralString] = {
     "as it is": "SELECT",
@@ -156,31 +161,36 @@ async def show_loading(url: str) -> None:
 
 
 async def show_retention(url: str) -> None:
-    """All but the last two days' are removed, while usage is asked for and records are loaded."""
+    """All but the last two days' are removed, while records come and usage is asked for."""
+    await _show_waits(url, "meanwhile nothing", asyncio.sleep(5))
     with tempfile.TemporaryDirectory() as directory:
         settings = settings_for(
             database_url=url, backend_url="", directory=Path(directory), retention_s=2.0 * DAY_S
         )
         begun = time.perf_counter()
-        work = asyncio.create_task(Retention(settings).prune())
-        waits: list[float] = []
-        async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
-            await connection.execute(_ONE)
-            while not work.done():
-                asked = time.perf_counter()
-                await connection.execute("UPDATE one SET id = gen_random_uuid(), created_at = now()")
-                await connection.execute("INSERT INTO llama_requests SELECT * FROM one")
-                await connection.execute(
-                    "SELECT count(*) FROM llama_requests WHERE created_at > now() - interval '1 hour'"
-                )
-                waits.append(time.perf_counter() - asked)
-                await asyncio.sleep(0.05)
+        removed = await _show_waits(url, "while records are removed", Retention(settings).prune())
         took = time.perf_counter() - begun
-    waits.sort()
-    print(f"  {await work} records removed in {took:.0f} s")
-    median, most, longest = (waits[(len(waits) - 1) * part // 100] * 1e3 for part in (50, 99, 100))
-    print("  an insert and a query of an hour took meanwhile")
-    print(f"  {median:.1f} ms (median), {most:.1f} (99 %), {longest:.1f} (longest)")
+    print(f"  {removed} records removed in {took:.0f} s")
+
+
+async def _show_waits(url: str, name: str, work: Coroutine[None, None, object]) -> object:
+    """What an insert, and the usage of an hour from records, take while something else is done."""
+    task = asyncio.create_task(work)
+    waits: dict[str, list[float]] = {"an insert": [], "usage of an hour": []}
+    async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
+        await connection.execute(_ONE)
+        while not task.done():
+            await connection.execute("UPDATE one SET id = gen_random_uuid(), created_at = now()")
+            for samples, statement in zip(waits.values(), _MEANWHILE, strict=True):
+                begun = time.perf_counter()
+                await connection.execute(statement)
+                samples.append((time.perf_counter() - begun) * 1e3)
+            await asyncio.sleep(0.05)
+    for what, samples in waits.items():
+        samples.sort()
+        median, most, longest = (samples[(len(samples) - 1) * part // 100] for part in (50, 99, 100))
+        print(f"  {name}, {what}: {median:.1f} ms (median), {most:.1f} (99 %), {longest:.1f} (longest)")
+    return await task
 
 
 def main(arguments: list[str]) -> int:
