@@ -168,3 +168,14 @@ def test_several_load_at_once(database_url: str) -> None:
     with db.connect(database_url, application="tests") as connection:
         found = reports.usage(connection, since=NOON.replace(hour=0))
     assert [row.requests for row in found] == [80] * 30
+
+
+def test_a_loader_that_falls_silent_holds_the_others_up_for_seconds_only(
+    connection: psycopg.Connection,
+) -> None:
+    """The database ends it, once it holds sums that all need; other transactions are left alone."""
+    setting = "SHOW idle_in_transaction_session_timeout"
+    with connection.transaction():
+        record(connection, "alice", NOON)
+        assert connection.execute(setting).fetchone() == ("30s",)
+    assert connection.execute(setting).fetchone() == ("0",)
