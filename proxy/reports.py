@@ -20,8 +20,8 @@ from psycopg.rows import kwargs_row
 class Usage:
     """The sums of one user, or of one day.
 
-    Latencies are of admitted requests that came to their end, each at most 5 % off; None where there is
-    none.
+    Latencies are of admitted requests that came to their end: the nearest rank, at most 5 % off; None
+    where there is none.
     """
 
     name: str

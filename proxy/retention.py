@@ -43,6 +43,7 @@ _BEFORE: LiteralString = """
     SELECT (now() - interval '1 second' * greatest(%(keep_s)s, 86400 + least(3.2e9, greatest(
         %(window_s)s, (SELECT max(rate_window_seconds) FROM llama_users)))))::text
 """
+_START = "-infinity"
 # From where the last batch ended: what it left dead in the index would be gone through each time.
 _DELETE: LiteralString = """
     WITH gone AS (
@@ -61,6 +62,7 @@ class Retention:
         self._database_url = settings.database_url
         self._keep = {"keep_s": settings.retention_s, "window_s": settings.rate_window_s}
         self._rows = MAX_ROWS
+        self._since = _START
 
     async def run(self) -> None:
         """Remove what is old, at once and every hour, until cancelled."""
@@ -102,21 +104,20 @@ class Retention:
 
     async def _work_off(self, connection: AsyncConnection, before: str) -> int:
         removed: int = 0
-        since = "-infinity"
         while True:
             rows, begun = self._rows, time.monotonic()
             self._rows = max(1, rows // 2)  # unless it goes well
             with deadline(connection, ANSWER_TIMEOUT_S):
                 cursor = await connection.execute(
-                    _DELETE, {"since": since, "before": before, "rows": rows}
+                    _DELETE, {"since": self._since, "before": before, "rows": rows}
                 )
                 ((count, last),) = await cursor.fetchall()
             removed += int(count)
             if count < rows:
-                self._rows = rows
+                self._rows, self._since = rows, _START
                 return removed
             took = time.monotonic() - begun
             if took < BATCH_S:
                 self._rows = min(MAX_ROWS, rows * 2)
-            since = last
+            self._since = last
             await asyncio.sleep(max(PAUSE_S, took * REST))

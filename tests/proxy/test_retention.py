@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from proxy import db, reports, retention, users
 from proxy.config import ProxySettings
 from proxy.retention import Retention
+from runtime.config import Config
 from tests.support.proxy import running_proxy
 from tests.support.wait import until
 
@@ -138,3 +140,32 @@ async def test_unless_it_is_asked_for_nothing_is_removed(
     make(connection, 36_000.5)
     await Retention(replace(settings, retention_s=None)).run()
     assert ages(connection) == [36_000]
+
+
+@pytest.mark.parametrize(("days", "seconds"), [("", None), ("1", DAY), ("36500", 36_500 * DAY)])
+def test_the_configuration_gives_days(directory: Path, days: str, seconds: float | None) -> None:
+    """None where it says nothing."""
+    values = {"LLAMA_SERVER_DATABASE_URL": "postgresql://host/db", "LLAMA_REQUESTS_RETENTION_DAYS": days}
+    settings = ProxySettings.from_config(Config(root=directory, values=values))
+    assert settings.retention_s == seconds
+
+
+async def test_after_a_failure_it_goes_on_where_it_was(
+    connection: psycopg.Connection, settings: ProxySettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a smaller batch; what is older and came late goes in the next round."""
+    monkeypatch.setattr(retention, "MAX_ROWS", 10)
+    make(connection, 30, each=10)
+    make(connection, 20, each=10)
+    keeper = Retention(settings)
+    with psycopg.connect(settings.database_url) as other:
+        other.execute(
+            "SELECT FROM llama_requests WHERE created_at > now() - interval '25 days' FOR UPDATE"
+        )
+        with pytest.raises(psycopg.errors.LockNotAvailable):
+            await keeper.prune()
+    assert set(ages(connection)) == {20}
+    make(connection, 40)
+    assert await keeper.prune() == 10
+    assert ages(connection) == [40]
+    assert await keeper.prune() == 1
