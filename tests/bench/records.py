@@ -118,25 +118,37 @@ def show_inserts(connection: psycopg.Connection) -> None:
     connection.execute(
         "UPDATE batch SET id = uuidv7(), created_at = clock_timestamp() + interval '1 minute'"
     )
-    # In turn, since what is rolled back is left in the indexes.
+    # In turn, since what is rolled back is left in the indexes until the end.
     times = [[_insert(connection, change) for change in _WITHOUT.values()] for _ in range(5)]
+    connection.execute("VACUUM llama_requests, llama_usage")
     for name, rounds in zip(_WITHOUT, zip(*times, strict=True), strict=True):
-        for (rows, _), each in zip(BATCHES, map(min, zip(*rounds, strict=True)), strict=True):
-            print(f"  {name}, {rows} rows at a time".ljust(64) + f"{each:8.1f} µs a row", flush=True)
+        for (rows, _), of_size in zip(BATCHES, zip(*rounds, strict=True), strict=True):
+            each, wal = (min(values) for values in zip(*of_size, strict=True))
+            print(
+                f"  {name}, {rows} rows at a time".ljust(54)
+                + f"{each:7.1f} µs, {wal:5.0f} bytes of WAL a row"
+            )
 
 
-def _insert(connection: psycopg.Connection, change: LiteralString) -> list[float]:
-    """Microseconds a row, for each size of batch."""
+def _insert(connection: psycopg.Connection, change: LiteralString) -> list[tuple[float, float]]:
+    """Microseconds and bytes of WAL a row, for each size of batch."""
     found, offset = [], 0
     with connection.transaction(force_rollback=True):
         connection.execute(change)
         for rows, batches in BATCHES:
-            begun = time.perf_counter()
+            begun, wal = time.perf_counter(), _wal(connection)
             for _ in range(batches):
                 connection.execute(_INSERT, [offset, rows])
                 offset += rows
-            found.append((time.perf_counter() - begun) / rows / batches * 1e6)
+            took, written = time.perf_counter() - begun, _wal(connection) - wal
+            found.append((took / rows / batches * 1e6, written / rows / batches))
     return found
+
+
+def _wal(connection: psycopg.Connection) -> float:
+    """All that was written to the log, in bytes."""
+    row = connection.execute("SELECT pg_current_wal_insert_lsn() - '0/0'").fetchone()
+    return float(row[0]) if row else 0.0
 
 
 async def show_loading(url: str) -> None:
