@@ -13,9 +13,10 @@ LAYERS = [
     {"app"},
     {"handler", "health"},
     {"exchange", "turns", "local_admission", "shared_admission"},
-    {"auth", "admission", "relay", "request_log", "running", "stalls"},
+    {"auth", "admission", "relay", "request_log", "retention", "running", "stalls"},
     {"loader", "backlog", "refusals"},
-    {"answer", "users", "reports", "db", "spool", "record", "principal", "gate", "windows", "body"},
+    {"answer", "audit", "users", "reports", "db", "spool", "record", "principal", "gate"}
+    | {"windows", "body"},
     {"usage", "engine_watch", "paths", "limits"},
     {"config", "errors", "keys", "ids", "logs", "auth_failures", "client_address"},
 ]
