@@ -80,7 +80,7 @@ async def _check_framing(
 
 
 async def _announce_close(request: web.Request, response: web.StreamResponse) -> None:
-    if connection_of(request).closes_after(request):
+    if connection_of(request).closes_after(request, response):
         response.headers["Connection"] = "close"
         response.force_close()
 

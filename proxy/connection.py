@@ -53,7 +53,6 @@ class Connection(web.RequestHandler):
     __slots__ = (
         "_answering",
         "_body",
-        "_broken",
         "_connections",
         "_deaf",
         "_draining",
@@ -88,8 +87,6 @@ class Connection(web.RequestHandler):
         self._newest: object = None
         self._body: StreamReader | None = None
         """Of the newest request."""
-        self._broken = b""
-        """What the parser failed at, the beginning of it."""
         self._answering = False
         self._served = False
         """Whether it has had a request."""
@@ -142,10 +139,14 @@ class Connection(web.RequestHandler):
         self._newest = newest
         if hasattr(newest[0], "exc"):
             self._deaf = True
-            self._broken = data[:64]
             if of_body and body is not None:
                 self._end_body(body)
                 return
+        elif newest[0].version not in framing.VERSIONS and not self._answering:
+            # Here, since aiohttp would answer in that version.
+            self._messages.clear()
+            self._refuse(errors.http_version())
+            return
         self._body = newest[1]
         self._stop_timer()
         self._head_bytes = 0
@@ -212,7 +213,7 @@ class Connection(web.RequestHandler):
     ) -> web.StreamResponse:
         """The answer to what is no HTTP, or to what the application did not catch."""
         if isinstance(exc, HttpProcessingError):
-            error = framing.error_of(exc, self._broken)
+            error = framing.error_of(exc)
             logger.info("refused what is not valid HTTP", extra={"fields": {"status": error.status}})
             return framing.Refusal(error)
         logger.error("a request failed", exc_info=exc)
@@ -246,9 +247,9 @@ class Connection(web.RequestHandler):
         else:
             super().log_exception(*args, **more)
 
-    def closes_after(self, request: web.BaseRequest) -> bool:
-        """Whether the answer to this request is the connection's last."""
-        return self._draining or framing.is_last(request)
+    def closes_after(self, request: web.BaseRequest, response: web.StreamResponse) -> bool:
+        """Whether this answer is the connection's last."""
+        return self._draining or framing.is_last(request, response)
 
     def leave(self) -> None:
         """Close it: no request of it is under way."""

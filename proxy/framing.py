@@ -22,8 +22,10 @@ MAX_TARGET_BYTES = 8190
 MAX_FIELD_BYTES = 8192
 """Of a header. Not the same as the one above: the parser's error tells by the limit which it was."""
 MAX_FIELDS = 100
+VERSIONS = (HttpVersion10, HttpVersion11)
 
-_METHOD = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,32} /")
+_TOKEN_FIRST = re.compile(r"\n\n  b['\"][!#$%&*+.^_`|~0-9A-Za-z-]+ /")
+"""In the parser's error: the line that it failed at begins as one with a method does."""
 
 
 _BY_WORDS: tuple[tuple[str, Callable[[], ApiError]], ...] = (
@@ -35,8 +37,8 @@ _BY_WORDS: tuple[tuple[str, Callable[[], ApiError]], ...] = (
 """llhttp's words for what has a status of its own."""
 
 
-def error_of(exception: BaseException, data: bytes) -> ApiError:
-    """The answer to what the parser refused; `data` is what it was reading.
+def error_of(exception: BaseException) -> ApiError:
+    """The answer to what the parser refused.
 
     Relied on in aiohttp 3.14: LineTooLong's second argument is the limit, other kinds tell themselves
     apart by llhttp's words only. tests/proxy/test_attacks.py holds each to its status.
@@ -46,7 +48,7 @@ def error_of(exception: BaseException, data: bytes) -> ApiError:
         return errors.target_too_long(MAX_TARGET_BYTES)
     if isinstance(exception, LineTooLong):
         return errors.head_too_large(f"a header of more than {MAX_FIELD_BYTES} bytes")
-    if isinstance(exception, BadHttpMethod) and _METHOD.match(data):
+    if isinstance(exception, BadHttpMethod) and _TOKEN_FIRST.search(text):
         return errors.unknown_method()
     for words, error in _BY_WORDS:
         if words in text.partition("\n\n")[0]:  # what follows is the request's
@@ -62,7 +64,7 @@ def check(request: web.BaseRequest) -> None:
             in HTTP/1.0 (RFC 9112, section 6.1) and for headers that are no UTF-8; 501 for a coding
             other than chunked, which llhttp passes on still coded, and for CONNECT.
     """
-    if request.version not in (HttpVersion10, HttpVersion11):
+    if request.version not in VERSIONS:
         raise errors.http_version()
     coding = request.headers.get("Transfer-Encoding")
     if coding is not None:
@@ -85,16 +87,16 @@ def _is_text(value: str) -> bool:
     return True
 
 
-def is_last(request: web.BaseRequest) -> bool:
-    """Whether the connection must be closed after this request.
+def is_last(request: web.BaseRequest, response: web.StreamResponse) -> bool:
+    """Whether the connection must be closed after this answer.
 
     After chunks: aiohttp 3.14 takes a trailer for a header of the next request, which behind a proxy
     that shares connections may be another user's. And where a client waited for a 100 (Continue) in
     vain, nobody knows whether the body will come (RFC 9110, section 10.1.1).
     """
-    if "Transfer-Encoding" in request.headers:
+    if "Transfer-Encoding" in request.headers or response.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
         return True
-    return "Expect" in request.headers and not request.content.is_eof()
+    return "Expect" in request.headers and response.status >= HTTPStatus.BAD_REQUEST
 
 
 class Refusal(web.Response):
