@@ -109,19 +109,20 @@ class Connections:
     def drain(self) -> None:
         """Let none of them take a further request, nor one that is being connected."""
         self.draining = True
-        for connection in self._established():
+        for connection in self.established():
             connection.drain()
 
     def cut(self) -> None:
         """Close all that are left."""
-        for connection in self._established():
+        for connection in self.established():
             connection.cut()
 
     async def none_left(self) -> None:
         """Return when all have ended."""
         await self._none_left.wait()
 
-    def _established(self) -> list[Closable]:
+    def established(self) -> list[Closable]:
+        """All whose TLS handshake, if there is one, is done."""
         return [entry.connection for entry in self._entries if entry.connection is not None]
 
     def _make_room(self, address: str) -> None:
