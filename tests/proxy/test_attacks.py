@@ -13,6 +13,7 @@ import pytest_asyncio
 
 from tests.support.attacked import Attacked, attacked_proxy
 from tests.support.attacks import ATTACKS, KEY, Attack, get, post
+from tests.support.fuzz import Fuzz
 from tests.support.postgres import Postgres
 from tests.support.raw_client import RawAnswer, converse, raw_client
 from tests.support.raw_engine import ANSWER, Reached
@@ -134,3 +135,18 @@ async def test_who_expects_100_is_asked_for_the_body_only_when_it_is_wanted(atta
         outcome = await client.outcome(1, closes=False)
     assert outcome.statuses == [200]
     assert [request.body for request in attacked.engine.reached] == [b"{}"]
+
+
+async def test_random_changes_of_requests_smuggle_nothing(
+    attacked: Attacked, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Each request at the engine was answered once, to who sent it; the proxy lives and logs no fault.
+
+    `python -m tests.bench.attacks fuzz SECONDS SEED` goes on for longer.
+    """
+    attacked.engine.reached.clear()
+    with quiet_log(caplog, attacked.key):
+        fuzz = Fuzz(attacked, seed=7)
+        await fuzz.round(64, at_once=32)
+    assert fuzz.reached > 0
+    assert fuzz.statuses[400] > 0
