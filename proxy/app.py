@@ -17,6 +17,7 @@ from psycopg_pool import AsyncConnectionPool
 from proxy import framing
 from proxy.admission import Admitter
 from proxy.auth import Authenticator
+from proxy.auth_failures import AuthFailures
 from proxy.body import BodyMemory
 from proxy.config import ProxySettings
 from proxy.connection import connection_of
@@ -104,11 +105,17 @@ async def _parts(app: web.Application) -> AsyncIterator[None]:
         pool = _pool(settings)
         await pool.open(wait=False)
         stack.push_async_callback(pool.close, timeout=2.0)
-        log = RequestLog(pool, Spool(settings.spool_dir))
+        log = RequestLog(pool, Spool(settings.spool_dir, limit_bytes=settings.spool_bytes))
         stack.push_async_callback(log.close)
         await stack.enter_async_context(_background(log.run()))
+        if settings.spool_sync_s:
+            await stack.enter_async_context(_background(log.sync(settings.spool_sync_s)))
         authenticator = Authenticator(
-            pool, database_url=settings.database_url, on_change=running.end_refused
+            pool,
+            database_url=settings.database_url,
+            on_change=running.end_refused,
+            in_use=running.uses,
+            failures=AuthFailures(settings.auth_failures_per_minute, clock=time.monotonic),
         )
         await stack.enter_async_context(_background(authenticator.run()))
         admitter = await stack.enter_async_context(_admitter(settings, pool, log))

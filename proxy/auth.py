@@ -20,10 +20,11 @@ from typing import Any
 
 import psycopg
 from psycopg.rows import dict_row
-from psycopg_pool import AsyncConnectionPool, PoolTimeout
+from psycopg_pool import AsyncConnectionPool
 
 from proxy import errors, keys
-from proxy.db import deadline
+from proxy.auth_failures import AuthFailures
+from proxy.db import DATABASE_ERRORS, SchemaError, check_schema_async, deadline
 from proxy.principal import Principal, refusal
 
 logger = logging.getLogger(__name__)
@@ -31,6 +32,8 @@ logger = logging.getLogger(__name__)
 MAX_CACHED_KEYS = 50_000
 CHANNEL = "llama_user_changed"
 QUERY_TIMEOUT_S = 3.0
+MAX_LOOKUPS = 64
+"""At a time; beyond, keys that are not cached are told to come again."""
 # A silently lost LISTEN connection shows after HEARTBEAT + HEARTBEAT_TIMEOUT, and a new one follows
 # within RECONNECT: together less than the 5 s of staleness that the design allows.
 HEARTBEAT_S = 2.0
@@ -55,9 +58,14 @@ class Authenticator:
         *,
         database_url: str,
         on_change: Callable[[Iterable[Principal]], None],
+        in_use: Callable[[str], bool],
+        failures: AuthFailures,
         clock: Callable[[], float] = time.time,
     ) -> None:
+        """`in_use` tells of a public id whether requests with that key are under way."""
         self._pool = pool
+        self._in_use = in_use
+        self._failures = failures
         self._database_url = database_url
         self._on_change = on_change
         self._clock = clock
@@ -68,21 +76,18 @@ class Authenticator:
         self._lookups: dict[bytes, asyncio.Task[Principal | None]] = {}
         self._changes = 0
 
-    async def authenticate(self, header: str | None) -> Principal:
-        """The principal of an `Authorization` header.
+    async def authenticate(self, header: str | None, client: str) -> Principal:
+        """The principal of an `Authorization` header that came from the address `client`.
 
         Raises:
-            ApiError: 401, 403 or, when the key is not known here and the database is down, 503.
+            ApiError: 401, 403, 429 after many wrong keys from that address or, when the key is not
+                known here and the database is down, 503.
         """
         key = _bearer_key(header)
         digest = self._digest(key)
         principal = self._cache.get(digest)
         if principal is None:
-            if keys.public_id_of(key) is None:
-                raise errors.invalid_key(keys.mask(key))
-            principal = await self._lookup_once(key, digest)
-            if principal is None:
-                raise errors.invalid_key(keys.mask(key))
+            principal = await self._look_up_once(key, digest, client)
         else:
             self._cache.move_to_end(digest)
         error = refusal(principal, now=self._clock(), masked=keys.mask(key))
@@ -93,20 +98,44 @@ class Authenticator:
     def _digest(self, key: str) -> bytes:
         return hashlib.blake2b(key.encode("utf-8", "surrogateescape"), key=self._salt).digest()
 
-    async def _lookup_once(self, key: str, digest: bytes) -> Principal | None:
+    async def _look_up_once(self, key: str, digest: bytes, client: str) -> Principal:
         """Look up and verify a key, once for all requests that come with it meanwhile."""
-        task = self._lookups.get(digest)
-        if task is None:
-            task = asyncio.create_task(self._lookup(key, digest))
-            self._lookups[digest] = task
-            task.add_done_callback(lambda _: self._lookups.pop(digest, None))
+        lookup = self._lookups.get(digest)
+        if lookup is None:
+            lookup = self._begin_lookup(key, digest, client)
         try:
-            return await asyncio.shield(task)
-        except (psycopg.Error, PoolTimeout, OSError, TimeoutError) as error:
-            logger.warning("a key cannot be checked: %s", error)
+            principal = await asyncio.shield(lookup)
+        except DATABASE_ERRORS as error:
             raise errors.auth_unavailable() from error
+        if principal is None:
+            raise errors.invalid_key(keys.mask(key))
+        return principal
 
-    async def _lookup(self, key: str, digest: bytes) -> Principal | None:
+    def _begin_lookup(self, key: str, digest: bytes, client: str) -> asyncio.Task[Principal | None]:
+        """Start looking up a key, unless it is no key or the client guesses."""
+        wait_s = self._failures.begin(client)
+        if wait_s > 0:
+            raise errors.too_many_auth_failures(wait_s)
+        if keys.public_id_of(key) is None:
+            raise errors.invalid_key(keys.mask(key))
+        if len(self._lookups) >= MAX_LOOKUPS:
+            self._failures.forgive(client)
+            raise errors.auth_unavailable()
+        lookup = asyncio.create_task(self._look_up(key, digest))
+        self._lookups[digest] = lookup
+        lookup.add_done_callback(lambda _: self._end_lookup(lookup, digest, client))
+        return lookup
+
+    def _end_lookup(self, lookup: asyncio.Task[Principal | None], digest: bytes, client: str) -> None:
+        """Take notice of how it went; those who waited may all have left."""
+        del self._lookups[digest]
+        error = None if lookup.cancelled() else lookup.exception()
+        if error is not None:
+            logger.warning("a key cannot be checked: %s", error)
+        if lookup.cancelled() or error is not None or lookup.result() is not None:
+            self._failures.forgive(client)
+
+    async def _look_up(self, key: str, digest: bytes) -> Principal | None:
         public_id = keys.public_id_of(key)
         while True:
             changes = self._changes
@@ -126,9 +155,13 @@ class Authenticator:
     def _remember(self, digest: bytes, principal: Principal) -> None:
         self._cache[digest] = principal
         self._digests[principal.public_id] = digest
-        if len(self._cache) > MAX_CACHED_KEYS:
-            _, oldest = self._cache.popitem(last=False)
-            self._digests.pop(oldest.public_id, None)
+        for _ in range(len(self._cache) - MAX_CACHED_KEYS):
+            digest, oldest = self._cache.popitem(last=False)
+            if self._in_use(oldest.public_id):
+                # A revocation must still find what runs with it.
+                self._cache[digest] = oldest
+            else:
+                self._digests.pop(oldest.public_id, None)
 
     async def _refresh(
         self, connection: psycopg.AsyncConnection, wanted: set[int] | None = None
@@ -163,7 +196,7 @@ class Authenticator:
         while True:
             try:
                 await self._listen(after_loss=lost)
-            except (psycopg.Error, PoolTimeout, OSError, TimeoutError) as error:
+            except DATABASE_ERRORS as error:
                 if not lost:
                     logger.warning("lost touch with the user database, trying again: %s", error)
                 lost = True
@@ -178,6 +211,7 @@ class Authenticator:
         )
         async with connection:
             with deadline(connection, HEARTBEAT_TIMEOUT_S):
+                await _complain_of_schema(connection)
                 await connection.execute(f"LISTEN {CHANNEL}")
             # Only now: what changed before LISTEN took hold is read, what changes after is told.
             # On this connection: those that wait for one of the pool must not delay a revocation.
@@ -191,6 +225,14 @@ class Authenticator:
                     continue
                 with deadline(connection, HEARTBEAT_TIMEOUT_S):
                     await connection.execute("SELECT 1")
+
+
+async def _complain_of_schema(connection: psycopg.AsyncConnection) -> None:
+    """Say so where the schema is another program's; what can be done with it is done nevertheless."""
+    try:
+        await check_schema_async(connection)
+    except SchemaError as error:
+        logger.error("%s", error)
 
 
 async def _select(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 
 from runtime.config import Config
@@ -18,6 +19,13 @@ class ProxySettings:
     backend_key: str = field(repr=False)
     database_url: str = field(repr=False)
     spool_dir: Path
+    spool_bytes: int
+    spool_sync_s: float
+    """0: when the system sees fit."""
+    auth_failures_per_minute: int
+    """Of one client address; 0: any number."""
+    trusted_proxies: tuple[IPv4Network | IPv6Network, ...]
+    """Whose X-Forwarded-For is believed."""
     rate_limit: int
     rate_window_s: float
     token_limit: int | None
@@ -55,6 +63,12 @@ class ProxySettings:
             backend_key=config.text("LLAMA_SERVER_API_KEY"),
             database_url=config.database_url(),
             spool_dir=config.data_dir / "spool",
+            spool_bytes=config.integer("LLAMA_PROXY_SPOOL_BYTES"),
+            spool_sync_s=config.number("LLAMA_PROXY_SPOOL_SYNC_SECONDS"),
+            auth_failures_per_minute=config.integer("LLAMA_PROXY_AUTH_FAILURES_PER_MINUTE"),
+            trusted_proxies=tuple(
+                ip_network(word) for word in config.text("LLAMA_PROXY_TRUSTED_PROXIES").split()
+            ),
             rate_limit=config.integer("LLAMA_PROXY_RATE_LIMIT"),
             rate_window_s=config.number("LLAMA_PROXY_RATE_WINDOW_SECONDS"),
             token_limit=config.optional_integer("LLAMA_PROXY_TOKEN_LIMIT"),

@@ -23,9 +23,16 @@ CONNECT_TIMEOUT_S = 5
 # Any number of our own will do; it keeps two proxies from applying migrations at once.
 _ADVISORY_LOCK = 0x6C6C616D61
 
+_HAS_SCHEMA = "SELECT to_regclass('llama_schema') IS NOT NULL"
+_VERSIONS = "SELECT version FROM llama_schema"
+
 
 class SchemaError(Exception):
     """The database's schema is not this program's; the text says what to do."""
+
+
+DATABASE_ERRORS = (psycopg.Error, OSError, TimeoutError, SchemaError)
+"""What a use of the database raises where it is out of reach, too slow, or not this program's."""
 
 
 def connect(url: str, *, application: str) -> Connection:
@@ -107,16 +114,29 @@ def check_schema(connection: Connection) -> None:
     Raises:
         SchemaError: it is missing, older or newer.
     """
-    row = connection.execute("SELECT to_regclass('llama_schema') IS NOT NULL").fetchone()
-    there = _versions(connection) if row and row[0] else set()
+    row = connection.execute(_HAS_SCHEMA).fetchone()
+    _refuse_other(_versions(connection) if row and row[0] else set())
+
+
+async def check_schema_async(connection: AsyncConnection) -> None:
+    """The same on an asynchronous connection."""
+    row = await (await connection.execute(_HAS_SCHEMA)).fetchone()
+    there: set[int] = set()
+    if row and row[0]:
+        cursor = await connection.execute(_VERSIONS)
+        there = {version for (version,) in await cursor.fetchall()}
+    _refuse_other(there)
+
+
+def _versions(connection: Connection) -> set[int]:
+    return {version for (version,) in connection.execute(_VERSIONS)}
+
+
+def _refuse_other(there: set[int]) -> None:
     _refuse_newer(there)
     if {number for number, _, _ in known_migrations()} - there:
         state = "older than this program's" if there else "missing"
         raise SchemaError(f"the database's schema is {state}: run ./bin/user_management_cli.sh init-db")
-
-
-def _versions(connection: Connection) -> set[int]:
-    return {row[0] for row in connection.execute("SELECT version FROM llama_schema")}
 
 
 def _refuse_newer(there: set[int]) -> None:

@@ -77,6 +77,18 @@ def invalid_key(masked: str) -> ApiError:
     )
 
 
+def too_many_auth_failures(retry_after_s: float) -> ApiError:
+    return ApiError(
+        429,
+        "Too many wrong API keys have come from your address. Check yours, and try again in "
+        f"{duration(retry_after_s)}.",
+        type_="requests",
+        code="too_many_auth_failures",
+        # A key does not become right by being sent again.
+        headers=retry_headers(retry_after_s) | {"x-should-retry": "false"},
+    )
+
+
 def key_expired() -> ApiError:
     return ApiError(
         403,

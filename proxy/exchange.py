@@ -21,8 +21,10 @@ from proxy.windows import Decision
 class Exchange:
     """One request and what becomes of it. Times without a unit in their name are monotonic."""
 
-    def __init__(self, request: web.Request) -> None:
+    def __init__(self, request: web.Request, client: str) -> None:
         self.request = request
+        self.client = client
+        """Its address."""
         self.id = new_request_id()
         self.arrived = time.monotonic()
         self.arrived_at = time.time()

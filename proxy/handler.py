@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from http import HTTPStatus
 
 from aiohttp import web
 
@@ -16,6 +17,7 @@ from proxy import errors
 from proxy.admission import Admitter, limits_of, refusal, tokens_refused
 from proxy.auth import Authenticator
 from proxy.body import BodyMemory, check_body, read_body, wants_stream
+from proxy.client_address import client_address
 from proxy.config import ProxySettings
 from proxy.errors import ApiError
 from proxy.exchange import Exchange
@@ -62,13 +64,17 @@ class Handler:
 
     async def __call__(self, request: web.Request) -> web.StreamResponse:
         """Answer one request."""
-        exchange = Exchange(request)
+        exchange = Exchange(request, client_address(request, self._settings.trusted_proxies))
         try:
             # Several are no key at all: which one counts would have to be guessed.
             sent = request.headers.getall("Authorization", [])
-            principal = await self._authenticator.authenticate(sent[0] if len(sent) == 1 else None)
+            principal = await self._authenticator.authenticate(
+                sent[0] if len(sent) == 1 else None, exchange.client
+            )
         except ApiError as error:
-            _log_line(exchange, error.status, error.error)
+            # A flood of guesses is to cost next to nothing; the authenticator tells of it.
+            if error.status != HTTPStatus.TOO_MANY_REQUESTS:
+                _log_line(exchange, error.status, error.error)
             return exchange.error_response(error)
         except Exception:
             logger.exception("request %s failed", public_form(exchange.id))
@@ -250,7 +256,7 @@ def _log_line(
         extra={
             "fields": {
                 "request_id": public_form(exchange.id),
-                "client": exchange.request.remote,
+                "client": exchange.client,
                 "client_request_id": exchange.request.headers.get("X-Request-ID", "")[:128] or None,
                 "user": username,
                 "method": exchange.request.method,

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import time
 
-import psycopg
 from aiohttp import web
-from psycopg_pool import AsyncConnectionPool, PoolTimeout
+from psycopg_pool import AsyncConnectionPool
 
+from proxy.db import DATABASE_ERRORS
 from proxy.engine_watch import engine_ready
 
 CHECK_TIMEOUT_S = 2.0
@@ -51,6 +51,6 @@ class Readiness:
                 self._pool.connection(timeout=CHECK_TIMEOUT_S) as connection,
             ):
                 await connection.execute("SELECT 1 FROM llama_users LIMIT 1")
-        except (psycopg.Error, PoolTimeout, OSError, TimeoutError):
+        except DATABASE_ERRORS:
             return False
         return True

@@ -11,12 +11,10 @@ import logging
 from collections.abc import Callable
 from math import inf
 
-import psycopg
-from psycopg_pool import PoolTimeout
-
 from proxy import errors
 from proxy.admission import Admission, limits_of
 from proxy.config import ProxySettings
+from proxy.db import DATABASE_ERRORS
 from proxy.principal import Principal
 from proxy.request_log import RequestLog
 from proxy.windows import Decision, Windows
@@ -100,7 +98,7 @@ class LocalAdmission:
             reading.add_done_callback(lambda done: self._end_reading(of, done))
         try:
             await asyncio.shield(reading)
-        except (psycopg.Error, PoolTimeout, OSError, TimeoutError) as error:
+        except DATABASE_ERRORS as error:
             raise errors.windows_unavailable() from error
 
     def _end_reading(self, of: tuple[str, int], reading: asyncio.Task[None]) -> None:

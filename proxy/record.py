@@ -57,8 +57,11 @@ class RequestRecord:
             return self.request_bytes // 4 + self.response_bytes // 200
         return 0
 
-    def line(self, kind: str) -> bytes:
-        """The record as a line of COPY's text format, before it the line's kind."""
+    def line(self, kind: str, *, count_digits: int = 1) -> bytes:
+        """The record as a line of COPY's text format, before it the line's kind.
+
+        `count_digits`: how many the count has at least, so that it can be written over.
+        """
         return (
             "\t".join(
                 (
@@ -82,7 +85,7 @@ class RequestRecord:
                     "t" if self.stream else "f",
                     "t" if self.admitted else "f",
                     _time(self.admitted_at),
-                    str(self.count),
+                    str(self.count).zfill(count_digits),
                     _text(self.error),
                 )
             )

@@ -1,9 +1,9 @@
 """The record of every authenticated request: to the spool at once, to `llama_requests` in batches.
 
-A request writes a line at its admission and one at its end, in the form that COPY reads, so loading is
-a raw COPY of the spool's bytes and an INSERT that ignores rows already there. An admission whose end
-never came (the process was killed) becomes a row with `error = 'interrupted'`. The hot path never
-waits: no await, no database.
+A request writes a line at its admission and one at its end, in the form that COPY reads. An admission
+whose end never came (the process was killed) becomes a row with `error = 'interrupted'`. The hot path
+never waits: no await, no database. What the spool does not take, since it or the disk is full, waits in
+memory; service goes on. Leaves the way into the database to `loader.py`.
 """
 
 from __future__ import annotations
@@ -15,38 +15,24 @@ from collections.abc import Callable
 from dataclasses import replace
 from uuid import UUID
 
-import psycopg
-from psycopg_pool import AsyncConnectionPool, PoolTimeout
+from psycopg_pool import AsyncConnectionPool
 
-from proxy import spool
-from proxy.record import COLUMNS, RequestRecord
-from proxy.spool import Spool, SpoolFile
+from proxy.backlog import Backlog
+from proxy.db import DATABASE_ERRORS
+from proxy.loader import BATCH_BYTES, CONNECTION_TIMEOUT_S, Loader
+from proxy.record import RequestRecord
+from proxy.refusals import Refusals
+from proxy.spool import Spool
 
 logger = logging.getLogger(__name__)
 
 LOAD_EVERY_S = 0.2
 RETRY_S = 1.0
-BATCH_BYTES = 2**20
-LOAD_TIMEOUT_S = 30.0
+WARN_EVERY_S = 60.0
+WARN_AT = 0.8
+"""Of the spool's limit."""
 FINAL_LOAD_TIMEOUT_S = 5.0
-REFUSALS_PER_SECOND = 10
-"""Of one user; further ones of the same kind within the second are folded into one row."""
 
-# ruff: noqa: S608  (the only thing put into these statements is COLUMNS)
-_STAGE = f"""
-    CREATE TEMPORARY TABLE IF NOT EXISTS llama_requests_batch ON COMMIT DELETE ROWS AS
-    SELECT ' '::text AS kind, {COLUMNS} FROM llama_requests WITH NO DATA
-"""
-_COPY = f"COPY llama_requests_batch (kind, {COLUMNS}) FROM STDIN"
-_INSERT = f"""
-    INSERT INTO llama_requests ({COLUMNS}) SELECT {COLUMNS} FROM llama_requests_batch
-    WHERE kind = %s ON CONFLICT (id) DO NOTHING
-"""
-_TOUCH_KEYS = """
-    UPDATE llama_api_keys k SET last_used_at = b.at
-    FROM (SELECT key_id, max(created_at) AS at FROM llama_requests_batch GROUP BY key_id) b
-    WHERE k.id = b.key_id AND (k.last_used_at IS NULL OR k.last_used_at < b.at - interval '1 minute')
-"""
 _HISTORY = """
     SELECT extract(epoch FROM at)::float8, count
     FROM llama_window_history(%(user_id)s, %(username)s, %(kind)s,
@@ -58,20 +44,23 @@ ADMISSION, END = "A", "E"
 
 
 class RequestLog:
-    """Takes records and brings them to the database. `run` must be running as a task."""
+    """Takes records and brings them to the database. `run` and `sync` must be running as tasks."""
 
     def __init__(
-        self, pool: AsyncConnectionPool, spool_: Spool, clock: Callable[[], float] = time.time
+        self, pool: AsyncConnectionPool, spool: Spool, clock: Callable[[], float] = time.time
     ) -> None:
         self._pool = pool
-        self._spool = spool_
+        self._spool = spool
+        self._loader = Loader(pool, spool)
         self._clock = clock
         self._open: dict[UUID, tuple[RequestRecord, bytes]] = {}
         """Admissions without an end, and their lines."""
         self._offset = 0
         self._loading = asyncio.Lock()
-        self._refusals = _RefusalFolder()
-        self._broken_disk = False
+        self._refusals = Refusals()
+        self._backlog = Backlog()
+        self._disk_error: OSError | None = None
+        self._warned_at = -WARN_EVERY_S
         self.recovered = asyncio.Event()
         """Set once what earlier processes left in the spool is in the database."""
 
@@ -86,17 +75,25 @@ class RequestLog:
         # What has an admission in the spool must have an end there too.
         opened = self._open.pop(record.id, None) is not None
         if opened or self._refusals.takes_own_row(record):
-            self._append(record.line(END))
+            self._append_end(record)
+            return
+        try:
+            self._refusals.fold(record, self._spool.current, END)
+        except OSError as error:
+            self._disk_error = error
 
-    def _append(self, line: bytes) -> None:
+    def _append_end(self, record: RequestRecord) -> None:
+        line = record.line(END)
+        if not self._append(line):
+            self._backlog.add(record, line)
+
+    def _append(self, line: bytes) -> bool:
         try:
             self._spool.append(line)
         except OSError as error:
-            if not self._broken_disk:
-                logger.error("request records are being lost, the spool cannot be written: %s", error)
-            self._broken_disk = True
-        else:
-            self._broken_disk = False
+            self._disk_error = error
+            return False
+        return True
 
     async def run(self) -> None:
         """Load the spool until cancelled."""
@@ -107,42 +104,107 @@ class RequestLog:
                     await self._recover()
                     self.recovered.set()
                 await self._load_all()
+                if failing:
+                    logger.warning("request records go to the database again")
                 failing = False
-            except (psycopg.Error, PoolTimeout, OSError, TimeoutError) as error:
+            except DATABASE_ERRORS as error:
                 if not failing:
                     logger.warning("request records stay in the spool for now: %s", error)
                 failing = True
+            self._close_refusals(self._clock())
+            self._spool_backlog()
+            self._warn()
             await asyncio.sleep(RETRY_S if failing else LOAD_EVERY_S)
-            self._flush_refusals()
+
+    async def sync(self, every_s: float) -> None:
+        """Have the disk take what is in the spool, every so many seconds, until cancelled."""
+        failing = False
+        while True:
+            await asyncio.sleep(every_s)
+            try:
+                await self._spool.sync()
+                failing = False
+            except OSError as error:
+                if not failing:
+                    logger.error("a power failure would lose request records now: %s", error)
+                failing = True
 
     async def close(self) -> None:
         """Load what is left, within a few seconds; what stays is loaded by the next process."""
-        self._flush_refusals(everything=True)
+        self._close_refusals(float("inf"))
+        self._spool_backlog()
         try:
             async with asyncio.timeout(FINAL_LOAD_TIMEOUT_S):
                 await self._load_all()
-        except (psycopg.Error, PoolTimeout, OSError, TimeoutError) as error:
+        except DATABASE_ERRORS as error:
             logger.warning("request records stay in the spool for the next start: %s", error)
         else:
             if not self._open and self._offset == self._spool.current.size:
                 self._spool.current.remove()
                 return
+        if self._backlog:
+            logger.error("%d request records are lost: %s", len(self._backlog), self._disk_error)
         self._spool.close()
 
-    def _flush_refusals(self, *, everything: bool = False) -> None:
-        now = float("inf") if everything else self._clock()
+    def _close_refusals(self, now: float) -> None:
         for record in self._refusals.take_folded(now):
-            self._append(record.line(END))
+            self._append_end(record)
+
+    def _spool_backlog(self) -> None:
+        """Give the spool another chance."""
+        while self._backlog:
+            lines = self._backlog.take(BATCH_BYTES, END)
+            if not self._append(lines):
+                self._backlog.put_back(lines)
+                return
+
+    def _warn(self) -> None:
+        """Say once a minute what the operator must know, as long as it lasts; and when it is over."""
+        if time.monotonic() - self._warned_at < WARN_EVERY_S:
+            return
+        used, limit = self._spool.used_bytes, self._spool.limit_bytes
+        if self._backlog:
+            logger.error(
+                "request records wait in memory, where a crash would lose them: %d rows, %d requests"
+                " lost so far; the spool cannot be written: %s",
+                len(self._backlog),
+                self._backlog.lost,
+                self._disk_error,
+            )
+        elif used > WARN_AT * limit:
+            logger.error(
+                "the spool of request records is nearly full: %d of %d bytes"
+                " (LLAMA_PROXY_SPOOL_BYTES); then they wait in memory; is the database there?",
+                used,
+                limit,
+            )
+        else:
+            return
+        self._warned_at = time.monotonic()
 
     async def _load_all(self) -> None:
         async with self._loading:
             while self._spool.pending:
-                self._offset = await self._load(self._spool.pending[0], self._offset, END)
+                file = self._spool.pending[0]
+                self._offset = await self._loader.load_file(file, self._offset, END)
                 self._spool.pending.pop(0).remove()
                 self._offset = 0
-            self._offset = await self._load(self._spool.current, self._offset, END)
-            if self._offset >= spool.ROTATE_BYTES:
+            self._offset = await self._loader.load_file(self._spool.current, self._offset, END)
+            if self._offset >= self._spool.rotate_bytes:
+                # Their lines are to stay in one file: their counts are written over.
+                self._close_refusals(float("inf"))
                 self._spool.rotate([line for _, line in self._open.values()])
+            await self._load_backlog()
+
+    async def _load_backlog(self) -> None:
+        """Load what is only in memory: the disk may be full and the database elsewhere."""
+        while self._backlog:
+            lines = self._backlog.take(BATCH_BYTES, END)
+            try:
+                await self._loader.load(lines, END)
+            except BaseException:
+                self._backlog.put_back(lines)
+                raise
 
     async def _recover(self) -> None:
         files = list(self._spool.leftovers())
@@ -150,7 +212,7 @@ class RequestLog:
             # All ends first: an admission may stand in one file and its end in the next.
             for kind in (END, ADMISSION):
                 for file in files:
-                    await self._load(file, 0, kind)
+                    await self._loader.load_file(file, 0, kind, reject=kind == END)
         except BaseException:
             for file in files:
                 file.close()
@@ -158,36 +220,7 @@ class RequestLog:
         for file in files:
             logger.info("loaded the records that an earlier process left in %s", file.path.name)
             file.remove()
-
-    async def _load(self, file: SpoolFile, offset: int, kind: str) -> int:
-        """Load a file's lines of one kind, from `offset` to its end; return where that is."""
-        while lines := file.read(offset, BATCH_BYTES):
-            await self._copy_or_salvage(lines, kind)
-            offset += len(lines)
-        return offset
-
-    async def _copy_or_salvage(self, lines: bytes, kind: str) -> None:
-        try:
-            await self._copy(lines, kind)
-        except (psycopg.DataError, psycopg.IntegrityError):
-            for line in lines.splitlines(keepends=True):
-                try:
-                    await self._copy(line, kind)
-                except (psycopg.DataError, psycopg.IntegrityError) as error:
-                    logger.error("a request record cannot be loaded and is left out: %s", error)
-
-    async def _copy(self, lines: bytes, kind: str) -> None:
-        async with (
-            asyncio.timeout(LOAD_TIMEOUT_S),
-            self._pool.connection(timeout=RETRY_S) as connection,
-            connection.transaction(),
-            connection.cursor() as cursor,
-        ):
-            await cursor.execute(_STAGE)
-            async with cursor.copy(_COPY) as copy:
-                await copy.write(lines)
-            await cursor.execute(_INSERT, [kind])
-            await cursor.execute(_TOUCH_KEYS)
+        self._spool.leftovers_loaded()
 
     async def history(
         self, kind: str, *, username: str, user_id: int, window_s: float
@@ -198,7 +231,7 @@ class RequestLog:
         runs included, up to the moment of the call.
 
         Raises:
-            psycopg.Error, PoolTimeout, TimeoutError: the database is out of reach.
+            one of `db.DATABASE_ERRORS`: the database is out of reach.
         """
         now = self._clock()
         # The database will not know them before they end, which may happen while it is asked.
@@ -211,40 +244,9 @@ class RequestLog:
         async with asyncio.timeout(RETRY_S * 3):
             await self.recovered.wait()
             await self._load_all()
-            async with self._pool.connection(timeout=RETRY_S) as connection:
+            async with self._pool.connection(timeout=CONNECTION_TIMEOUT_S) as connection:
                 times = {"since": now - window_s, "now": now, "until": self._clock()}
                 cursor = await connection.execute(_HISTORY, of | times)
                 found = [(at, count) for at, count in await cursor.fetchall()]
         found += [(at, 1) for at in running.values() if at > now - window_s]
         return [(max(0.0, now - at), count) for at, count in sorted(found)]
-
-
-class _RefusalFolder:
-    """Keeps a flood of refused requests from becoming a flood of rows."""
-
-    def __init__(self) -> None:
-        self._second = 0
-        self._rows: dict[int, int] = {}
-        self._folded: dict[tuple[int, int, int | None, str | None], RequestRecord] = {}
-
-    def takes_own_row(self, record: RequestRecord) -> bool:
-        """Whether this refusal gets a row; otherwise it is counted in one that comes later."""
-        second = int(record.created_at)
-        if second != self._second:
-            self._second = second
-            self._rows.clear()
-        self._rows[record.user_id] = rows = self._rows.get(record.user_id, 0) + 1
-        if rows <= REFUSALS_PER_SECOND:
-            return True
-        # Not by path: a client that goes through paths would get a row for each.
-        kind = (second, record.user_id, record.status_code, record.error)
-        if kind in self._folded:
-            self._folded[kind].count += 1
-        else:
-            self._folded[kind] = record
-        return False
-
-    def take_folded(self, now: float) -> list[RequestRecord]:
-        """The rows of the seconds that are over at the Unix time `now`."""
-        done = [kind for kind in self._folded if kind[0] + 1 <= now]
-        return [self._folded.pop(kind) for kind in done]

@@ -43,6 +43,10 @@ class Running:
     def __len__(self) -> int:
         return sum(len(tickets) for tickets in self._tickets.values())
 
+    def uses(self, public_id: str) -> bool:
+        """Whether requests with this key are under way."""
+        return public_id in self._tickets
+
     @contextmanager
     def entered(self, principal: Principal) -> Iterator[Ticket]:
         """Count the current task in, for as long as the context lasts."""

@@ -97,7 +97,7 @@ class ProxyServer:
             shutdown_timeout=0.01,
         )
         most = connection_limit(settings.max_connections, raise_descriptor_limit())
-        self.connections = Connections(most)
+        self.connections = Connections(most, exempt=settings.trusted_proxies)
 
     async def __aenter__(self) -> Self:
         try:

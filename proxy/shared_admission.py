@@ -15,13 +15,12 @@ import logging
 from collections.abc import Coroutine, Sequence
 from typing import LiteralString, NamedTuple
 
-import psycopg
-from psycopg_pool import AsyncConnectionPool, PoolTimeout
+from psycopg_pool import AsyncConnectionPool
 
 from proxy import errors
 from proxy.admission import Admission, limits_of
 from proxy.config import ProxySettings
-from proxy.db import deadline
+from proxy.db import DATABASE_ERRORS, deadline
 from proxy.principal import Principal
 from proxy.windows import Decision
 
@@ -38,8 +37,6 @@ _ADMIT = """
 _TOKENS_LEFT = "SELECT used, wait_s, reset_s FROM llama_tokens_left(%s, %s, %s, %s)"
 _CHARGE = "SELECT llama_charge(%s, %s, %s, %s)"
 _GIVE_BACK = "SELECT llama_give_back(%s, %s)"
-
-_Unreachable = (psycopg.Error, PoolTimeout, OSError, TimeoutError)
 
 
 class _Question(NamedTuple):
@@ -90,7 +87,7 @@ class SharedAdmission:
             row = await self._fetch(
                 _TOKENS_LEFT, (principal.user_id, principal.username, window_s, token_limit)
             )
-        except _Unreachable as error:
+        except DATABASE_ERRORS as error:
             raise _out_of_reach(error) from error
         return _decision(token_limit, *row)
 
@@ -140,7 +137,7 @@ class SharedAdmission:
                 row = await self._fetch(
                     _ADMIT, (user_id, username, len(answers), limit, window_s, token_limit)
                 )
-            except _Unreachable as error:
+            except DATABASE_ERRORS as error:
                 for answer in answers:
                     if not answer.done():
                         answer.set_exception(_out_of_reach(error))
@@ -170,7 +167,7 @@ class SharedAdmission:
         for tries_left in reversed(range(TRIES)):
             try:
                 await self._fetch(statement, values)
-            except _Unreachable as error:
+            except DATABASE_ERRORS as error:
                 if not tries_left:
                     logger.error("a user's window in the database is not up to date: %s", error)
                     return

@@ -16,6 +16,7 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from ipaddress import ip_network
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
@@ -101,6 +102,17 @@ def _origins(value: str) -> str:
     return value
 
 
+def _networks(value: str) -> str:
+    for network in value.split():
+        try:
+            ip_network(network)
+        except ValueError:
+            raise ValueError(
+                "must be addresses or networks such as 10.0.0.1 or 10.0.0.0/8, with blanks between"
+            ) from None
+    return value
+
+
 def _postgres_url(value: str) -> str:
     if not value.startswith(("postgresql://", "postgres://")):
         raise ValueError("must be a URL such as postgresql://USER:PASSWORD@HOST:5432/DATABASE")
@@ -168,6 +180,10 @@ KEYS: dict[str, Key] = {
         Key(name="LLAMA_PROXY_IDLE_SECONDS", default="600", parse=_seconds(1, 86_400)),
         Key(name="LLAMA_PROXY_STALL_SECONDS", default="60", parse=_seconds(0.1, 86_400)),
         Key(name="LLAMA_PROXY_DRAIN_SECONDS", default="30", parse=_seconds(0, 3600)),
+        Key(name="LLAMA_PROXY_SPOOL_BYTES", default="1073741824", parse=_integer(2**20, 2**46)),
+        Key(name="LLAMA_PROXY_SPOOL_SYNC_SECONDS", default="1", parse=_seconds(0, 3600)),
+        Key(name="LLAMA_PROXY_AUTH_FAILURES_PER_MINUTE", default="30", parse=_integer(0, 1_000_000)),
+        Key(name="LLAMA_PROXY_TRUSTED_PROXIES", default="", parse=_networks),
         Key(name="LLAMA_PROXY_TLS_CERT", default="", parse=_text),
         Key(name="LLAMA_PROXY_TLS_KEY", default="", parse=_text),
         Key(

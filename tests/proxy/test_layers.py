@@ -14,22 +14,11 @@ LAYERS = [
     {"handler", "health"},
     {"exchange", "turns", "local_admission", "shared_admission"},
     {"auth", "admission", "relay", "request_log", "running", "stalls", "connection"},
-    {
-        "answer",
-        "connections",
-        "framing",
-        "users",
-        "reports",
-        "db",
-        "spool",
-        "record",
-        "principal",
-        "gate",
-        "windows",
-        "body",
-    },
+    {"loader", "backlog", "refusals"},
+    {"answer", "users", "reports", "db", "spool", "record", "principal", "gate", "windows", "body"}
+    | {"connections", "framing"},
     {"usage", "engine_watch", "paths", "limits"},
-    {"config", "errors", "keys", "ids", "logs"},
+    {"config", "errors", "keys", "ids", "logs", "auth_failures", "client_address"},
 ]
 PACKAGE = Path(proxy.__file__).parent
 

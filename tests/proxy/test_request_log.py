@@ -98,14 +98,17 @@ async def test_loading_twice_makes_no_second_row(database_url: str, directory: P
 async def test_a_line_that_cannot_be_loaded_does_not_hold_up_the_others(
     database_url: str, directory: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It is left out, loudly."""
+    """It is put aside, loudly, and stays there whole."""
     spool = Spool(directory / "spool")
     good = record(status_code=200)
-    nameless = record().line("E").replace(b"alice", b"\\N")
-    spool.append(b"E\tnonsense\n" + nameless + good.line("E") + b"\xff\n")
+    bad = [b"E\tnonsense\n", record().line("E").replace(b"alice", b"\\N"), b"\xff\n"]
+    spool.append(bad[0] + bad[1] + good.line("E") + bad[2])
     await load(database_url, spool)
     assert rows(database_url, "id") == [(good.id,)]
     assert caplog.text.count("cannot be loaded") == 3
+    (left,) = (directory / "spool").iterdir()
+    assert left.read_bytes() == b"".join(bad)
+    assert left.stat().st_mode & 0o777 == 0o600
 
 
 async def test_a_file_that_cannot_be_opened_does_not_hold_up_the_others(

@@ -165,6 +165,13 @@ class Appliance:
         status["processes"] = {part["name"]: part for part in status["processes"]}
         return status
 
+    def supervision(self, *arguments: str) -> None:
+        """Start or stop one part, as the console's own commands do."""
+        script = '. runtime/lib.sh; . runtime/supervise.sh; init_supervision; supervision "$@"'
+        subprocess.run(
+            ["bash", "-c", script, "bash", *arguments], cwd=self.root, env=self.environment, check=True
+        )
+
     def pid(self, name: str) -> int:
         """The process of postgres, server, proxy or supervisord; 0 when there is none."""
         if name == "supervisord":

@@ -1,0 +1,278 @@
+"""Records when there is no room for them: on the disk, in the spool, in memory.
+
+The disk is full by the kernel's own limit on the size of files, which cuts writes short as a full disk
+does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import resource
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from uuid import UUID
+
+import psycopg
+import pytest
+from psycopg_pool import AsyncConnectionPool
+
+from proxy.backlog import Backlog
+from proxy.db import SchemaError
+from proxy.record import RequestRecord
+from proxy.request_log import END, RequestLog
+from proxy.spool import Spool
+from tests.support.wait import until
+
+NOWHERE = "host=/nonexistent dbname=none"
+
+
+def record(**fields: object) -> RequestRecord:
+    values = {
+        "created_at": time.time(),
+        "username": "alice",
+        "user_id": 1,
+        "key_id": 1,
+        "method": "POST",
+        "path": "/v1/completions",
+        "admitted": True,
+        "status_code": 200,
+        "response_bytes": 5,
+    }
+    return RequestRecord(**{**values, **fields})  # type: ignore[arg-type]
+
+
+@contextmanager
+def no_file_larger_than(size: int) -> Iterator[None]:
+    """Writes beyond this size fail, or are cut short, for the whole process."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.fixture
+async def pool(database_url: str) -> AsyncIterator[AsyncConnectionPool]:
+    async with AsyncConnectionPool(database_url, kwargs={"autocommit": True}) as pool:
+        yield pool
+
+
+def ids(url: str) -> list[UUID]:
+    with psycopg.connect(url) as connection:
+        return [row[0] for row in connection.execute("SELECT id FROM llama_requests ORDER BY id")]
+
+
+def test_the_line_after_half_a_line_is_whole(directory: Path) -> None:
+    """What a full disk took of a line is taken back."""
+    spool = Spool(directory / "spool")
+    spool.append(b"E\tone\n")
+    filler = b"E\t" + b"x" * 2**20 + b"\n"
+    with no_file_larger_than(2**20), pytest.raises(OSError, match="could be written"):
+        spool.append(filler)
+    spool.append(b"E\ttwo\n")
+    assert spool.current.path.read_bytes() == b"E\tone\nE\ttwo\n"
+    spool.close()
+
+
+async def test_while_the_disk_is_full_records_reach_the_database_from_memory(
+    database_url: str, pool: AsyncConnectionPool, directory: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Those begun before and those begun meanwhile, each once; the log says so."""
+    log = RequestLog(pool, Spool(directory / "spool"))
+    before, meanwhile = record(), record()
+    log.admitted(before)
+    log._spool.append(b"\xff" * 2**20 + b"\n")
+    with no_file_larger_than(2**20):
+        log.admitted(meanwhile)
+        log.ended(before)
+        log.ended(meanwhile)
+        assert len(log._backlog) == 2
+        log._warn()
+        await log._load_all()
+    assert ids(database_url) == sorted([before.id, meanwhile.id])
+    assert "wait in memory" in caplog.text
+    assert not log._backlog
+    await log.close()
+    assert ids(database_url) == sorted([before.id, meanwhile.id])
+
+
+async def test_when_the_disk_has_room_again_memory_is_written_out(
+    database_url: str, pool: AsyncConnectionPool, directory: Path
+) -> None:
+    """Without a database, and by itself; then a killed process loses nothing any more."""
+    spool = Spool(directory / "spool")
+    async with AsyncConnectionPool(NOWHERE, min_size=0, max_size=1) as nowhere:
+        log = RequestLog(nowhere, spool)
+        log._spool.append(b"\xff" * 2**20 + b"\n")
+        records = [record() for _ in range(50)]
+        with no_file_larger_than(2**20):
+            for one in records:
+                log.admitted(one)
+                log.ended(one)
+        assert len(log._backlog) == 50
+        log._spool_backlog()
+        assert not log._backlog
+        spool.close()
+    heir = RequestLog(pool, Spool(directory / "spool"))
+    await heir._recover()
+    assert ids(database_url) == sorted(one.id for one in records)
+    await heir.close()
+
+
+async def test_a_full_spool_says_so_and_loses_nothing(
+    database_url: str, pool: AsyncConnectionPool, directory: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It does not grow over its limit, with what a dead process left counted in; all is loaded later."""
+    dead = Spool(directory / "spool")
+    left = record()
+    dead.append(left.line(END))
+    dead.close()
+    limit = 10_000
+    spool = Spool(directory / "spool", limit_bytes=limit)
+    log = RequestLog(pool, spool)
+    records = [record() for _ in range(100)]
+    for one in records:
+        log.admitted(one)
+        log.ended(one)
+    assert limit - 500 < spool.used_bytes <= limit
+    assert len(log._backlog) > 50
+    log._warn()
+    assert f"has its {limit} bytes" in caplog.text
+    await log._recover()
+    await log._load_all()
+    assert sorted(ids(database_url)) == sorted([left.id, *(one.id for one in records)])
+    await log._load_all()  # what was rotated out is removed
+    assert spool.used_bytes < limit / 4
+    await log.close()
+
+
+async def test_a_spool_that_fills_up_is_told_of_before(
+    directory: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """At four fifths, and once a minute."""
+    async with AsyncConnectionPool(NOWHERE, min_size=0, max_size=1) as nowhere:
+        log = RequestLog(nowhere, Spool(directory / "spool", limit_bytes=1000))
+        log._spool.append(b"x" * 700 + b"\n")
+        log._warn()
+        assert caplog.text == ""
+        log._spool.append(b"x" * 150 + b"\n")
+        log._warn()
+        log._warn()
+        log._spool.close()
+    assert caplog.text.count("nearly full: 852 of 1000 bytes (LLAMA_PROXY_SPOOL_BYTES)") == 1
+
+
+def test_beyond_the_memory_s_bound_sums_stay_right() -> None:
+    """One row for a user, key and outcome: requests, bytes and tokens add up; nothing else is kept."""
+    backlog = Backlog(limit_bytes=1000)
+    now = time.time()
+    for number in range(300):
+        one = record(
+            created_at=now + number,
+            admitted_at=now + number,
+            user_id=number % 2,
+            username=f"user{number % 2}",
+            prompt_tokens=number,
+            completion_tokens=1,
+            request_bytes=10,
+            latency_ms=5.0,
+        )
+        backlog.add(one, one.line(END))
+    whole = len(backlog) - 2
+    assert 1 <= whole < 10
+    lines = b""
+    while backlog:
+        lines += backlog.take(100, END)
+    rows = [line.split(b"\t") for line in lines.splitlines()]
+    sums = {row[3]: row for row in rows[whole:]}
+    counts = [int(row[20]) for row in rows]
+    assert sum(counts) == 300
+    assert counts[:whole] == [1] * whole
+    assert sum(int(row[15]) for row in rows) == sum(range(300))
+    assert sum(int(row[16]) for row in rows) == 300
+    assert sum(int(row[13]) for row in rows) == 3000
+    # As late as the latest: a rate window must not forget it early.
+    assert {row[2] for row in sums.values()} == {row[19] for row in sums.values()}
+    late = {one.line(END).split(b"\t")[2] for one in [record(created_at=now + n) for n in (298, 299)]}
+    assert {row[2] for row in sums.values()} == late
+
+
+async def test_kill_9_loses_no_refusal_that_was_folded(
+    database_url: str, pool: AsyncConnectionPool, directory: Path
+) -> None:
+    """Their count is in the spool as soon as the client can know, loaded in between or not."""
+    spool = Spool(directory / "spool")
+    log = RequestLog(pool, spool)
+    now = float(int(time.time()))
+    for number in range(25):
+        log.ended(record(created_at=now, status_code=429, admitted=False, error="rate_limit_exceeded"))
+        if number == 17:
+            await log._load_all()
+    spool.close()  # killed
+    heir = RequestLog(pool, Spool(directory / "spool"))
+    await heir._recover()
+    await heir.close()
+    with psycopg.connect(database_url) as connection:
+        counts = connection.execute("SELECT count FROM llama_requests ORDER BY count").fetchall()
+    assert counts == [(1,)] * 10 + [(15,)]
+
+
+async def test_what_is_in_the_spool_is_given_to_the_disk(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every file that was written since the last time, and the directory where there is a new one."""
+    synced: list[Path] = []
+    fsync = os.fsync
+
+    def noted(descriptor: int) -> None:
+        synced.append(Path(os.readlink(f"/proc/self/fd/{descriptor}")))
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    spool = Spool(directory / "spool")
+    spool.append(b"E\tone\n")
+    first = spool.current.path
+    spool.rotate([b"A\ttwo\n"])
+    await spool.sync()
+    assert sorted(synced) == sorted([first, spool.current.path, first.parent])
+    synced.clear()
+    await spool.sync()
+    assert synced == []
+    spool.append(b"E\tthree\n")
+    await spool.sync()
+    assert synced == [spool.current.path]
+    spool.close()
+
+
+async def test_an_interval_without_a_sync_is_at_most_the_setting(directory: Path) -> None:
+    """The task syncs again and again, also what comes while it runs."""
+    async with AsyncConnectionPool(NOWHERE, min_size=0, max_size=1) as nowhere:
+        log = RequestLog(nowhere, Spool(directory / "spool"))
+        task = asyncio.create_task(log.sync(0.01))
+        for _ in range(2):
+            log.ended(record())
+            await until(lambda: not log._spool.current.unsynced, "the disk to have it")
+        task.cancel()
+        log._spool.close()
+
+
+async def test_to_another_program_s_schema_nothing_is_loaded_and_nothing_lost(
+    database_url: str, pool: AsyncConnectionPool, directory: Path
+) -> None:
+    """A column that this program does not fill: lines wait until one of the two is up to date."""
+    log = RequestLog(pool, Spool(directory / "spool"))
+    one = record()
+    log.ended(one)
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute("ALTER TABLE llama_requests ADD COLUMN more text NOT NULL")
+        connection.execute("INSERT INTO llama_schema (version, name) VALUES (9999, 'later')")
+        with pytest.raises(SchemaError, match="version 9999, newer than"):
+            await log._load_all()
+        connection.execute("ALTER TABLE llama_requests DROP COLUMN more")
+    await log._load_all()
+    assert ids(database_url) == [one.id]
+    await log.close()

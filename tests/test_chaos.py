@@ -1,0 +1,89 @@
+"""Proxy, server and Postgres are killed at random under users at random: nothing is lost.
+
+A minute of what `python -m tests.bench.chaos` does for as long as one likes.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.appliance import Appliance
+from tests.support.chaos import (
+    Storm,
+    User,
+    accounts,
+    command_line_leaks,
+    leaks,
+    make_users,
+    settled,
+)
+
+STORM_S = 40.0
+CALM_S = 5.0
+KILL_EVERY_S = 4.0
+SETTINGS = {
+    "LLAMA_SERVER_N_THREADS": "1",
+    "LLAMA_PROXY_LOG_LEVEL": "debug",
+    "LLAMA_PROXY_AUTH_FAILURES_PER_MINUTE": "0",
+}
+
+
+@pytest.fixture(scope="module")
+def appliance() -> Iterator[Appliance]:
+    """A running appliance that logs all it can."""
+    with Appliance(model=True, **SETTINGS) as appliance:
+        appliance.start()
+        yield appliance
+
+
+@pytest.fixture(scope="module")
+def users(appliance: Appliance) -> list[User]:
+    return make_users(appliance)
+
+
+async def test_after_the_storm_every_account_adds_up(appliance: Appliance, users: list[User]) -> None:
+    """Each answer seen whole has one row with its user, status and bytes; no window was exceeded; and
+    with nobody killed, all are served, and memory does not grow from one load to the next.
+    """
+    seed = time.time_ns()
+    print(f"seed {seed}")
+    storm = Storm(appliance, users, seed)
+    await storm.run(STORM_S, kill_every_s=KILL_EVERY_S)
+    assert sum(storm.kills.values()) >= 4, storm.kills
+    assert sum(seen.whole and seen.status == 200 for seen in storm.seen) > 20
+    rows = await settled(storm, deadline_s=60)
+    assert accounts(storm, rows) == []
+
+    memory = []
+    for round_ in range(2):
+        calm = Storm(appliance, users, seed + round_)
+        await calm.run(CALM_S, kill_every_s=0)
+        # No slot is held: who may is served.
+        for user in users[:2]:
+            assert any(seen.status == 200 for seen in calm.seen if seen.user == user.name)
+        assert {seen.status for seen in calm.seen} <= {0, 200, 400, 401, 404, 429}
+        memory.append(appliance.status()["processes"]["proxy"]["memory_bytes"])
+        storm.seen += calm.seen
+    assert memory[1] <= memory[0] + 4 * 2**20
+    assert accounts(storm, await settled(storm, deadline_s=60)) == []
+
+
+def test_no_file_and_no_process_shows_a_secret(appliance: Appliance, users: list[User]) -> None:
+    """Logs, spool, database and command lines of a run with debugging on, crashes included."""
+    assert leaks(appliance, users) == []
+    assert command_line_leaks(appliance, users) == []
+
+
+def test_files_with_secrets_are_the_owner_s(appliance: Appliance) -> None:
+    """0600, in directories that nobody else can enter."""
+    for name in ("runtime/config.env", "runtime/data/postgres.url"):
+        assert (appliance.root / name).stat().st_mode & 0o777 == 0o600, name
+    for name in ("runtime/data/spool", "runtime/logs", "runtime/run"):
+        assert (appliance.root / name).stat().st_mode & 0o777 == 0o700, name
+    for folder, _, names in os.walk(appliance.root / "runtime/logs"):
+        for name in names:
+            assert os.stat(os.path.join(folder, name)).st_mode & 0o077 == 0, name
