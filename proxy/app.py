@@ -53,7 +53,7 @@ READINESS = web.AppKey("readiness", Readiness)
 
 
 def create_app(settings: ProxySettings) -> web.Application:
-    """The proxy as an aiohttp application. `proxy.server.serving` is how to run it.
+    """The proxy as an aiohttp application. `proxy.server.ProxyServer` runs it.
 
     It starts without a database too, and takes up its work when one comes.
     """

@@ -28,6 +28,10 @@ from proxy.errors import ApiError
 logger = logging.getLogger(__name__)
 
 
+READ_BYTES = 65_536
+"""Twice as much of a body is taken before anybody asks for it, then the client has to wait."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class EdgeLimits:
     """Of each connection. Times are seconds, sizes bytes."""
@@ -39,6 +43,8 @@ class EdgeLimits:
     linger_s: float = 5.0
     """How long what a client still sends is read and dropped after an early answer, so that it has a
     chance to read that."""
+    take_s: float = 60.0
+    """For a client to take the end of an answer (while it comes, `stalls.py` watches)."""
     handshake_s: float = 10.0
     """For TLS."""
     fresh_s: float = 2.0
@@ -77,6 +83,7 @@ class Connection(web.RequestHandler):
             max_headers=framing.MAX_FIELDS,
             keepalive_timeout=limits.kept_s,
             lingering_time=limits.linger_s,
+            read_bufsize=READ_BYTES,
             auto_decompress=False,
         )
         self._connections = connections
@@ -227,7 +234,12 @@ class Connection(web.RequestHandler):
         """Send what is left of an answer; from then on the connection waits again."""
         if isinstance(resp, web.HTTPException):  # of aiohttp's router
             resp = framing.Refusal(errors.http_status(resp.status))
-        finished = await super().finish_response(request, resp, start_time)
+        try:
+            async with asyncio.timeout(self._limits.take_s):
+                finished = await super().finish_response(request, resp, start_time)
+        except TimeoutError:
+            self.cut()
+            return resp, True
         if self._draining:
             resp.force_close()  # it may have begun before the drain
         if self._deaf and not self._messages and isinstance(resp, framing.Refusal):

@@ -30,7 +30,7 @@ from tests.support.upstream import FakeUpstream
 from tests.support.wait import until
 
 HEAD = b"GET /healthz HTTP/1.1\r\nHost: h\r\n"
-SHORT = EdgeLimits(head_s=0.3, kept_s=0.6, linger_s=0.2, handshake_s=0.3, fresh_s=0.3)
+SHORT = EdgeLimits(head_s=0.3, kept_s=0.6, linger_s=0.2, take_s=0.3, handshake_s=0.3)
 
 
 def upload(key: str, *headers: str) -> bytes:
@@ -51,7 +51,7 @@ async def refusal(client: RawClient) -> RawAnswer:
 @pytest.fixture
 async def short_proxy(settings: ProxySettings) -> AsyncIterator[RunningProxy]:
     """A proxy that waits for nothing long."""
-    async with running_proxy(settings, SHORT) as proxy:
+    async with running_proxy(settings, SHORT, send_buffer=8192) as proxy:
         yield proxy
 
 
@@ -264,7 +264,7 @@ async def test_a_client_that_takes_no_answer_does_not_keep_its_connection(
     settings: ProxySettings, upstream: FakeUpstream, key: str
 ) -> None:
     """Also when the answer is complete and waits in the proxy: closing does not wait for its reader."""
-    async with running_proxy(settings, SHORT) as proxy:
+    async with running_proxy(settings, SHORT, send_buffer=8192) as proxy:
 
         async def until_it_waits(request: web.Request) -> web.StreamResponse:
             response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
@@ -284,6 +284,22 @@ async def test_a_client_that_takes_no_answer_does_not_keep_its_connection(
             (row,) = await proxy.rows(1)
             assert (row["status_code"], row["error"]) == (200, None)
             await until(lambda: not len(proxy.connections), "the connection to be given up")
+
+
+async def test_a_client_that_asks_on_and_takes_nothing_is_cut_off(short_proxy: RunningProxy) -> None:
+    """It needs no key for that, and its connection counts as one with a request under way."""
+    with socket.socket() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.connect(("127.0.0.1", int(short_proxy.url.rsplit(":", 1)[1])))
+        client.setblocking(False)
+
+        def ask_on() -> bool:
+            with contextlib.suppress(BlockingIOError, ConnectionError):
+                client.send((HEAD + b"\r\n") * 100)
+            return not len(short_proxy.connections)
+
+        await until(lambda: len(short_proxy.connections), "the connection to be accepted")
+        await until(ask_on, "the connection to be given up")
 
 
 async def test_a_tls_handshake_has_its_time_too(settings: ProxySettings, directory: Path) -> None:

@@ -107,10 +107,15 @@ def settings_for(
 
 @asynccontextmanager
 async def running_proxy(
-    settings: ProxySettings, limits: EdgeLimits | None = None
+    settings: ProxySettings, limits: EdgeLimits | None = None, *, send_buffer: int | None = None
 ) -> AsyncIterator[RunningProxy]:
-    """A proxy on a free port for as long as the context lasts."""
+    """A proxy on a free port for as long as the context lasts.
+
+    `send_buffer` is what the kernel holds of an answer, in bytes; megabytes if it is left to it.
+    """
     listener = socket.create_server((settings.host, 0))
+    if send_buffer is not None:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer)
     async with ProxyServer(settings, listener, limits=limits) as server:
         url = f"http://{settings.host}:{server.address[1]}"
         async with aiohttp.ClientSession() as client:
