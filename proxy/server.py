@@ -136,6 +136,8 @@ class ProxyServer:
 
     async def _drain(self) -> None:
         logger.info("draining: requests under way have %g s", self._settings.drain_s)
+        # What has come on a connection that seems idle is read first: it is a request that has begun.
+        await asyncio.sleep(0)
         self.connections.drain()
         if await self._none_left(self._settings.drain_s, self._hurry.wait()):
             return

@@ -286,6 +286,21 @@ async def test_a_client_that_takes_no_answer_does_not_keep_its_connection(
             await until(lambda: not len(proxy.connections), "the connection to be given up")
 
 
+async def test_a_client_that_closes_its_side_has_left(
+    proxy: RunningProxy, upstream: FakeUpstream, key: str
+) -> None:
+    """One that has gone altogether looks the same to us, and must not hold the engine."""
+    upstream.behaviour = upstream.stall
+    async with raw_client(proxy.url) as client:
+        await client.send(upload(key, "Content-Length: 2"), b"{}")
+        await until(lambda: upstream.running, "the request to be with the engine")
+        client.writer.write_eof()
+        await client.ended()
+        await asyncio.wait_for(upstream.left.wait(), 10)
+    (row,) = await proxy.rows(1)
+    assert (row["status_code"], row["error"]) == (499, "client_left")
+
+
 async def test_a_client_that_asks_on_and_takes_nothing_is_cut_off(short_proxy: RunningProxy) -> None:
     """It needs no key for that, and its connection counts as one with a request under way."""
     with socket.socket() as client:

@@ -49,6 +49,7 @@ async def attacked_proxy(postgres: Postgres) -> AsyncIterator[Attacked]:
             settings = settings_for(
                 database_url=url, backend_url=engine.url, directory=Path(folder), drain_s=0.0
             )
-            # Nobody waits for the end of a connection that a client should close.
-            async with running_proxy(settings, EdgeLimits(linger_s=0.2)) as proxy:
+            # Shorter than they are, so that nobody waits long for what a client does not do.
+            limits = EdgeLimits(head_s=1.0, linger_s=0.2)
+            async with running_proxy(settings, limits) as proxy:
                 yield Attacked(proxy=proxy, engine=engine, key=key)

@@ -163,6 +163,7 @@ def _heads() -> list[Attack]:
         return Attack(name=name, sent=sent, answers=(status,))
 
     return [
+        refused("head that does not come to its end (slow loris)", get()[:-2], status=408),
         refused("URL of 9,000 bytes", get(path=MODELS + "?" + "a" * 9000), status=414),
         refused("URL without an end", b"GET /" + b"a" * 100_000, status=414),
         refused("header of 9,000 bytes", get("X-A: " + "a" * 9000), status=431),
