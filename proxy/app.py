@@ -76,6 +76,7 @@ async def _check_framing(
     try:
         framing.check(request)
     except ApiError as error:
+        connection_of(request).log_refusal(error)
         return framing.Refusal(error)
     return await handler(request)
 

@@ -146,7 +146,7 @@ class Connection(web.RequestHandler):
         self._newest = newest
         if hasattr(newest[0], "exc"):
             self._deaf = True
-            if of_body and body is not None:
+            if body is not None and not body.is_eof():
                 self._end_body(body)
                 return
         elif newest[0].version not in framing.VERSIONS and not self._answering:
@@ -200,7 +200,7 @@ class Connection(web.RequestHandler):
     def _refuse(self, error: ApiError) -> None:
         """Answer where there is no request yet, and close when the client has had time to read it."""
         self._deaf = True
-        logger.info("refused a head", extra={"fields": {"status": error.status}})
+        self.log_refusal(error)
         if self.transport is not None:
             self.transport.write(framing.written_out(error))
             self._half_close()
@@ -221,7 +221,7 @@ class Connection(web.RequestHandler):
         """The answer to what is no HTTP, or to what the application did not catch."""
         if isinstance(exc, HttpProcessingError):
             error = framing.error_of(exc)
-            logger.info("refused what is not valid HTTP", extra={"fields": {"status": error.status}})
+            self.log_refusal(error)
             return framing.Refusal(error)
         logger.error("a request failed", exc_info=exc)
         if request.writer.output_size:
@@ -250,6 +250,13 @@ class Connection(web.RequestHandler):
             self._answering = False
             self._connections.waits(self._entry)
         return finished
+
+    def log_refusal(self, error: ApiError) -> None:
+        """A line for what is refused before anybody asks whose it is, without any of its text."""
+        peer = self.peername
+        client = peer[0] if isinstance(peer, tuple) else None
+        fields = {"client": client, "status": error.status, "error": error.error}
+        logger.info("refused what is not valid HTTP here", extra={"fields": fields})
 
     def log_exception(self, *args: Any, **more: Any) -> None:
         """Leave out what quotes a request; a body that broke off after its answer is nothing new."""

@@ -17,6 +17,7 @@ from tests.support.fuzz import Fuzz
 from tests.support.postgres import Postgres
 from tests.support.raw_client import RawAnswer, converse, raw_client
 from tests.support.raw_engine import ANSWER, Reached
+from tests.support.wait import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -134,6 +135,18 @@ async def test_who_expects_100_is_asked_for_the_body_only_when_it_is_wanted(atta
         await client.send(b"{}")
         outcome = await client.outcome(1, closes=False)
     assert outcome.statuses == [200]
+    assert [request.body for request in attacked.engine.reached] == [b"{}"]
+
+
+async def test_what_follows_a_body_in_its_segment_is_not_the_body_s_fault(attacked: Attacked) -> None:
+    """The request is answered, and what is no HTTP after it too."""
+    attacked.engine.reached.clear()
+    async with raw_client(attacked.proxy.url) as client:
+        await client.send(post("Content-Length: 2").replace(KEY, attacked.key.encode()))
+        await until(attacked.proxy.under_way, "the request to have begun")
+        await client.send(b"{}\0\r\n\r\n")
+        outcome = await client.outcome(2, closes=True)
+    assert outcome.statuses == [200, 400]
     assert [request.body for request in attacked.engine.reached] == [b"{}"]
 
 
