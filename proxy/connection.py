@@ -129,7 +129,7 @@ class Connection(web.RequestHandler):
         finally:
             # Closing waits for the client to take what is left: for ever, if it does not.
             if not self._lost and transport is not None:
-                self._loop.call_later(self._limits.linger_s, transport.abort)
+                self._loop.call_later(self._limits.take_s, transport.abort)
 
     def data_received(self, data: bytes) -> None:
         """Parse what has come, and see to it that a head comes to its end."""
