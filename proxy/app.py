@@ -7,18 +7,22 @@ import logging
 import os
 import signal
 import time
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 from aiohttp import web
 from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool
 
+from proxy import framing
 from proxy.admission import Admitter
 from proxy.auth import Authenticator
 from proxy.auth_failures import AuthFailures
+from proxy.body import BodyMemory
 from proxy.config import ProxySettings
+from proxy.connection import connection_of
 from proxy.db import deadline
+from proxy.errors import ApiError
 from proxy.handler import Handler
 from proxy.health import Readiness, healthz
 from proxy.local_admission import LocalAdmission
@@ -50,19 +54,42 @@ READINESS = web.AppKey("readiness", Readiness)
 
 
 def create_app(settings: ProxySettings) -> web.Application:
-    """The proxy as an aiohttp application. Run it with `handler_cancellation=True`.
+    """The proxy as an aiohttp application. `proxy.server.ProxyServer` runs it.
 
     It starts without a database too, and takes up its work when one comes.
     """
-    app = web.Application()
+    app = web.Application(middlewares=[_check_framing])
     app[SETTINGS] = settings
     app[RUNNING] = Running()
-    app.router.add_get("/healthz", healthz)
-    app.router.add_get("/readyz", _ready)
+    app.on_response_prepare.append(_announce_close)
+    app.router.add_get("/healthz", healthz, expect_handler=_expect)
+    app.router.add_get("/readyz", _ready, expect_handler=_expect)
     # One route for the rest: which paths there are is decided after the key has been checked.
-    app.router.add_route("*", r"/{path:[\s\S]*}", _handle)
+    app.router.add_route("*", r"/{path:[\s\S]*}", _handle, expect_handler=_expect)
     app.cleanup_ctx.append(_parts)
     return app
+
+
+@web.middleware
+async def _check_framing(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
+    try:
+        framing.check(request)
+    except ApiError as error:
+        connection_of(request).log_refusal(error)
+        return framing.Refusal(error)
+    return await handler(request)
+
+
+async def _announce_close(request: web.Request, response: web.StreamResponse) -> None:
+    if connection_of(request).closes_after(request, response):
+        response.headers["Connection"] = "close"
+        response.force_close()
+
+
+async def _expect(_: web.Request) -> None:
+    """Not yet: a client that waits for 100 (Continue) gets it when its body is wanted (`read_body`)."""
 
 
 async def _ready(request: web.Request) -> web.Response:
@@ -110,6 +137,7 @@ async def _parts(app: web.Application) -> AsyncIterator[None]:
             request_log=log,
             running=running,
             stalls=stalls,
+            body_memory=BodyMemory(settings.body_memory_bytes, body_limit_bytes=settings.max_body_bytes),
         )
         yield
 

@@ -38,6 +38,8 @@ class ProxySettings:
     queue_timeout_s: float
     queue_grace_s: float
     max_body_bytes: int
+    body_memory_bytes: int
+    max_connections: int
     connect_timeout_s: float
     idle_timeout_s: float
     stall_timeout_s: float
@@ -80,6 +82,8 @@ class ProxySettings:
             queue_timeout_s=config.number("LLAMA_PROXY_QUEUE_TIMEOUT_SECONDS"),
             queue_grace_s=config.number("LLAMA_PROXY_QUEUE_GRACE_SECONDS"),
             max_body_bytes=config.integer("LLAMA_PROXY_MAX_BODY_BYTES"),
+            body_memory_bytes=config.integer("LLAMA_PROXY_BODY_MEMORY_BYTES"),
+            max_connections=config.integer("LLAMA_PROXY_MAX_CONNECTIONS"),
             connect_timeout_s=config.number("LLAMA_PROXY_CONNECT_SECONDS"),
             idle_timeout_s=config.number("LLAMA_PROXY_IDLE_SECONDS"),
             stall_timeout_s=config.number("LLAMA_PROXY_STALL_SECONDS"),

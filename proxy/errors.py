@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
+from http import HTTPStatus
 
 
 class ApiError(Exception):
@@ -166,6 +167,91 @@ def unsupported_encoding(encoding: str) -> ApiError:
         415,
         f"Content-Encoding {encoding[:40]!r} is not supported: send the body uncompressed.",
         code="unsupported_content_encoding",
+    )
+
+
+def body_too_slow(rate: int) -> ApiError:
+    return ApiError(
+        408,
+        f"The request body came slower than {rate} bytes a second. Please send the request again, or "
+        "a shorter one.",
+        code="request_timeout",
+    )
+
+
+def body_on_get(method: str) -> ApiError:
+    return ApiError(400, f"A {method} request takes no body here. Send it without one.")
+
+
+def not_http() -> ApiError:
+    return ApiError(400, "The request is not valid HTTP. Send it again in the form of RFC 9112.")
+
+
+def target_too_long(limit_bytes: int) -> ApiError:
+    return ApiError(
+        414, f"The request's URL is longer than {limit_bytes} bytes. Send what is long in the body."
+    )
+
+
+def head_too_large(what: str) -> ApiError:
+    return ApiError(431, f"The request has {what}. Send fewer or shorter ones.")
+
+
+def head_timeout(limit_s: float) -> ApiError:
+    return ApiError(
+        408,
+        f"The request's headers did not come within {limit_s:g}s. Please send the request again.",
+        code="request_timeout",
+    )
+
+
+def http_version() -> ApiError:
+    return ApiError(505, "This server speaks HTTP/1.1 and HTTP/1.0 only.")
+
+
+def transfer_coding() -> ApiError:
+    return ApiError(501, "The only Transfer-Encoding that is understood here is chunked.")
+
+
+def unknown_method() -> ApiError:
+    return ApiError(501, "This request method is not known here. The API takes GET and POST.")
+
+
+def http_status(status: int) -> ApiError:
+    """Of the HTTP framework; nothing of the request is repeated."""
+    return ApiError(status, HTTPStatus(status).description or HTTPStatus(status).phrase)
+
+
+def too_many_connections(retry_after_s: float) -> ApiError:
+    return ApiError(
+        503,
+        "The server is overloaded: it has as many open connections as it takes, in all or of your "
+        f"address. Please try again in {duration(retry_after_s)}.",
+        type_="service_unavailable_error",
+        code="server_is_overloaded",
+        headers=retry_headers(retry_after_s),
+    )
+
+
+def body_memory_full(retry_after_s: float) -> ApiError:
+    return ApiError(
+        503,
+        "The server is overloaded: the requests under way fill the memory for request bodies. Please "
+        f"try again in {duration(retry_after_s)}.",
+        type_="service_unavailable_error",
+        code="server_is_overloaded",
+        headers=retry_headers(retry_after_s),
+    )
+
+
+def proxy_stopping() -> ApiError:
+    return ApiError(
+        503,
+        "The server is being restarted, and this request took longer than it waits for. Please try "
+        "again in 2s.",
+        type_="service_unavailable_error",
+        code="stopping",
+        headers=retry_headers(2.0),
     )
 
 

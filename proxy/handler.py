@@ -16,7 +16,7 @@ from aiohttp import web
 from proxy import errors
 from proxy.admission import Admitter, limits_of, refusal, tokens_refused
 from proxy.auth import Authenticator
-from proxy.body import check_body, read_body, wants_stream
+from proxy.body import BodyMemory, check_body, read_body, wants_stream
 from proxy.client_address import client_address
 from proxy.config import ProxySettings
 from proxy.errors import ApiError
@@ -50,6 +50,7 @@ class Handler:
         request_log: RequestLog,
         running: Running,
         stalls: Stalls,
+        body_memory: BodyMemory,
     ) -> None:
         self._settings = settings
         self._authenticator = authenticator
@@ -59,6 +60,7 @@ class Handler:
         self._log = request_log
         self._running = running
         self._stalls = stalls
+        self._body_memory = body_memory
 
     async def __call__(self, request: web.Request) -> web.StreamResponse:
         """Answer one request."""
@@ -117,11 +119,16 @@ class Handler:
         check_body(request, self._settings.max_body_bytes)
         self._turns.check_room(route, principal)
         await self._admit(exchange)
-        exchange.body = await read_body(request, self._settings.max_body_bytes)
-        assert exchange.record is not None
-        exchange.record.request_bytes = len(exchange.body)
-        self._stalls.watch(request, exchange.answer)
-        exchange.place = place = self._turns.enter(route, principal)
+        with self._body_memory.share(principal.user_id) as take:
+            exchange.body = await read_body(request, self._settings.max_body_bytes, take)
+            assert exchange.record is not None
+            exchange.record.request_bytes = len(exchange.body)
+            self._stalls.watch(request, exchange.answer)
+            return await self._answer(exchange)
+
+    async def _answer(self, exchange: Exchange) -> web.StreamResponse:
+        """Let a request that has come whole take its turn."""
+        exchange.place = place = self._turns.enter(exchange.route, exchange.principal)
         try:
             await self._take_turns(exchange, place)
             # The engine is free by now: who reads slowly from here on holds up nobody.

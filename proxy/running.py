@@ -1,4 +1,4 @@
-"""The requests under way, so that those of a user who lost access can be ended."""
+"""The requests under way, so that those of a user who lost access, or all of them, can be ended."""
 
 from __future__ import annotations
 
@@ -70,6 +70,12 @@ class Running:
         for principal in principals:
             for ticket in list(self._tickets.get(principal.public_id, ())):
                 self._watch(ticket, principal)
+
+    def end_all(self, error: ApiError) -> None:
+        """End everything that runs or waits."""
+        for tickets in list(self._tickets.values()):
+            for ticket in tickets:
+                ticket.end(error)
 
     def _watch(self, ticket: Ticket, principal: Principal) -> None:
         """End a request whose key may no longer be used, or look again when the key expires."""

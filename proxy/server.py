@@ -8,16 +8,23 @@ import os
 import signal
 import socket
 import ssl
+from collections.abc import Coroutine
+from typing import Self
 
 from aiohttp import web
 
-from proxy.app import TURNS, create_app
+from proxy import errors
+from proxy.acceptor import Acceptor, connection_limit, raise_descriptor_limit
+from proxy.app import RUNNING, TURNS, create_app
 from proxy.config import ProxySettings
+from proxy.connection import Connection, EdgeLimits
+from proxy.connections import Connections, Entry
 
 logger = logging.getLogger(__name__)
 
-KEEPALIVE_S = 75.0
 BACKLOG = 1024
+END_S = 1.0
+"""For clients to take the error with which a drain ends their requests."""
 INHERITED_FD = "LLAMASERVE_LISTEN_FD"
 """In the environment: the number of a listening socket that the supervisor hands down."""
 
@@ -31,56 +38,128 @@ class StartError(Exception):
 
 
 async def serve(settings: ProxySettings) -> None:
-    """Serve until SIGTERM or SIGINT, then stop accepting, let requests finish, and return.
+    """Serve until SIGTERM or SIGINT, drain (`ProxyServer`), and return.
 
-    Requests still running after `settings.drain_s` are ended. SIGUSR1 says that the model server is
-    about to be restarted.
+    A second one cuts the drain short. SIGUSR1 says that the model server is about to be restarted.
 
     Raises:
         StartError: the port is taken, or the certificate cannot be used.
     """
     context = _tls_context(settings)
-    listener = _listener(settings)
+    server = ProxyServer(settings, _listener(settings), context=context)
     stop = asyncio.Event()
+
+    def end() -> None:
+        if stop.is_set():
+            server.hurry()
+        stop.set()
+
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    runner = create_runner(settings)
-    loop.add_signal_handler(RESTART_COMES, _expect_restart, runner.app)
-    try:
-        await runner.setup()
-    except OSError as error:
-        raise StartError(
-            f"cannot write to {settings.spool_dir}: {error.strerror}; make it writable, or set "
-            "LLAMA_DATA_DIR to a directory that is"
-        ) from error
-    try:
-        await web.SockSite(runner, listener, ssl_context=context, backlog=BACKLOG).start()
-        logger.info("listening on %s port %d", *listener.getsockname()[:2])
+        loop.add_signal_handler(number, end)
+    loop.add_signal_handler(RESTART_COMES, _expect_restart, server.app)
+    async with server:
+        logger.info("listening on %s port %d", *server.address)
         await stop.wait()
-        logger.info("draining: requests under way have %g s", settings.drain_s)
-    finally:
-        await runner.cleanup()
     logger.info("stopped")
+
+
+class ProxyServer:
+    """The proxy behind a listening socket. An async context: serves within it, drains at its end.
+
+    The drain: no connection is accepted any more, idle ones are closed, and what is being read, waits or
+    is under way has `settings.drain_s` to end, with answers that close their connections. What is left
+    then gets an error that says so, in a stream as an event, and END_S to take it.
+
+    Raises:
+        StartError: the spool cannot be written.
+    """
+
+    def __init__(
+        self,
+        settings: ProxySettings,
+        listener: socket.socket,
+        *,
+        context: ssl.SSLContext | None = None,
+        limits: EdgeLimits | None = None,
+    ) -> None:
+        self._settings = settings
+        self._listener = listener
+        self._context = context
+        self._limits = limits or EdgeLimits()
+        self._hurry = asyncio.Event()
+        self.address: tuple[str, int] = listener.getsockname()[:2]
+        self.app = create_app(settings)
+        self._runner = web.AppRunner(
+            self.app,
+            handler_cancellation=True,
+            # Of what outlives the drain; aiohttp waits for ever when told 0.
+            shutdown_timeout=0.01,
+        )
+        most = connection_limit(settings.max_connections, raise_descriptor_limit())
+        self.connections = Connections(most, exempt=settings.trusted_proxies)
+
+    async def __aenter__(self) -> Self:
+        try:
+            await self._runner.setup()
+        except OSError as error:
+            raise StartError(
+                f"cannot write to {self._settings.spool_dir}: {error.strerror}; make it writable, or "
+                "set LLAMA_DATA_DIR to a directory that is"
+            ) from error
+        self._acceptor = Acceptor(
+            self._listener,
+            self.connections,
+            self._connection,
+            context=self._context,
+            handshake_s=self._limits.handshake_s,
+        )
+        self._acceptor.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        try:
+            self._acceptor.stop()
+            self._listener.close()
+            await self._drain()
+        finally:
+            await self._runner.cleanup()
+
+    def hurry(self) -> None:
+        """Let the drain end now."""
+        self._hurry.set()
+
+    def _connection(self, entry: Entry) -> Connection:
+        manager = self._runner.server
+        assert manager is not None
+        return Connection(manager, self.connections, entry, self._limits)
+
+    async def _drain(self) -> None:
+        logger.info("draining: requests under way have %g s", self._settings.drain_s)
+        # What has come on a connection that seems idle is read first: it is a request that has begun.
+        await asyncio.sleep(0)
+        self.connections.drain()
+        if await self._none_left(self._settings.drain_s, self._hurry.wait()):
+            return
+        logger.warning("%d connections are left, what runs on them is ended", len(self.connections))
+        self.app[RUNNING].end_all(errors.proxy_stopping())
+        if not await self._none_left(END_S):
+            self.connections.cut()
+            await self._none_left(END_S)
+
+    async def _none_left(self, seconds: float, *sooner: Coroutine[None, None, object]) -> bool:
+        """Wait until all connections have ended, so long, or until something else has happened."""
+        tasks = [asyncio.ensure_future(wait) for wait in (self.connections.none_left(), *sooner)]
+        await asyncio.wait(tasks, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        for task in tasks:
+            task.cancel()
+        return not len(self.connections)
 
 
 def _expect_restart(app: web.Application) -> None:
     turns = app.get(TURNS)
     if turns is not None:
         turns.expect_restart()
-
-
-def create_runner(settings: ProxySettings) -> web.AppRunner:
-    """The application with all that the server around it must be told."""
-    return web.AppRunner(
-        create_app(settings),
-        handler_cancellation=True,
-        access_log=None,
-        keepalive_timeout=KEEPALIVE_S,
-        # aiohttp waits so long twice over, and for ever when told 0.
-        shutdown_timeout=max(settings.drain_s / 2, 0.01),
-        auto_decompress=False,
-    )
 
 
 def _listener(settings: ProxySettings) -> socket.socket:

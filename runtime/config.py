@@ -174,6 +174,8 @@ KEYS: dict[str, Key] = {
         Key(name="LLAMA_PROXY_QUEUE_TIMEOUT_SECONDS", default="120", parse=_seconds(0, 86_400)),
         Key(name="LLAMA_PROXY_QUEUE_GRACE_SECONDS", default="15", parse=_seconds(0, 86_400)),
         Key(name="LLAMA_PROXY_MAX_BODY_BYTES", default="16777216", parse=_integer(1024, 2**31)),
+        Key(name="LLAMA_PROXY_BODY_MEMORY_BYTES", default="268435456", parse=_integer(1024, 2**40)),
+        Key(name="LLAMA_PROXY_MAX_CONNECTIONS", default="2048", parse=_integer(1, 100_000)),
         Key(name="LLAMA_PROXY_CONNECT_SECONDS", default="5", parse=_seconds(0.1, 3600)),
         Key(name="LLAMA_PROXY_IDLE_SECONDS", default="600", parse=_seconds(1, 86_400)),
         Key(name="LLAMA_PROXY_STALL_SECONDS", default="60", parse=_seconds(0.1, 86_400)),

@@ -10,8 +10,6 @@ set -euo pipefail
 . "$(dirname -- "${BASH_SOURCE[0]}")/lib.sh"
 
 become_proxy() {
-  # Each connection takes two descriptors.
-  ulimit -S -n "$(ulimit -H -n)" 2>/dev/null || :
   case "$LLAMASERVE_PROXY_SOCKET" in
     tcp:*) export LLAMASERVE_LISTEN_FD=0 ;;
   esac

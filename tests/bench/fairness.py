@@ -1,11 +1,12 @@
 """What fair turns and exact windows give, and what they cost a request.
 
-    runtime/.venv/bin/python -m tests.bench.fairness [turns] [restart] [cost]
+    runtime/.venv/bin/python -m tests.bench.fairness [turns] [restart] [restart-proxy] [cost]
 
-Without arguments, all three. `turns`: a light user beside a heavy one, through the proxy and, in the
-same run, at the bare engine. `restart`: `console.sh restart server` under load. `cost`: the gate, the
-windows, and the windows in PostgreSQL, in microseconds a request. It takes about a minute, starts what
-it needs on free ports of 127.0.0.1 and leaves nothing behind. Figures of a busy machine are high.
+Without arguments, all of them. `turns`: a light user beside a heavy one, through the proxy and, in
+the same run, at the bare engine. `restart`: `console.sh restart server` under load; `restart-proxy`: six
+times that of the proxy. `cost`: the gate, the windows, and the windows in PostgreSQL, in microseconds a
+request. It takes about two minutes, starts what it needs on free ports of 127.0.0.1 and leaves nothing
+behind. Figures of a busy machine are high.
 """
 
 from __future__ import annotations
@@ -33,7 +34,12 @@ from proxy.shared_admission import SharedAdmission
 from proxy.spool import Spool
 from tests.support.appliance import Appliance
 from tests.support.gguf import SLOW, build_model
-from tests.support.load import HeavyAndLight, heavy_and_light, restart_under_load
+from tests.support.load import (
+    HeavyAndLight,
+    heavy_and_light,
+    restart_proxy_under_load,
+    restart_under_load,
+)
 from tests.support.postgres import Postgres
 from tests.support.proxy import settings_for
 
@@ -80,6 +86,18 @@ async def show_restart(appliance: Appliance, keys: dict[str, str]) -> None:
     print(f"  the restart took {seen.done_at - seen.begun_at:.1f} s, {len(seen.lost())} lost an answer")
     print(f"  {seen.answered_after()} were answered by the new server")
     print(f"  the longest wait for a turn was {max(seen.queue_ms) / 1000:.1f} s (by the records)")
+
+
+async def show_restart_of_the_proxy(appliance: Appliance, keys: dict[str, str]) -> None:
+    """What comes of new connections and of streams meanwhile."""
+    seen = await restart_proxy_under_load(appliance, keys["heavy"], restarts=6)
+    print("4 streams and 4 new connections at a time; 6 × `console.sh restart proxy` meanwhile.")
+    for name, sent in (("streams", seen.streams), ("new connections", seen.fresh)):
+        longest = max(one.seconds for one in sent)
+        print(f"  {len(sent):5d} {name:15}  the longest took {longest:.1f} s")
+    print(f"  {len(seen.lost())} got no whole answer")
+    for one in seen.lost():
+        print(f"    {one.status} {one.body[:200]!r}")
 
 
 def microseconds(work: Callable[[int], object], count: int) -> float:
@@ -198,18 +216,20 @@ def show_cost() -> None:
 
 def main(arguments: list[str]) -> int:
     """Run what is named, or all."""
-    known = ("turns", "restart", "cost")
+    known = ("turns", "restart", "restart-proxy", "cost")
     if not set(arguments) <= set(known):
         print(__doc__, file=sys.stderr)
         return 2
     wanted = arguments or list(known)
     print(f"{platform.system()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}")
-    if "turns" in wanted or "restart" in wanted:
+    if set(wanted) - {"cost"}:
         with running_appliance() as (appliance, keys):
             if "turns" in wanted:
                 asyncio.run(show_turns(appliance, keys))
             if "restart" in wanted:
                 asyncio.run(show_restart(appliance, keys))
+            if "restart-proxy" in wanted:
+                asyncio.run(show_restart_of_the_proxy(appliance, keys))
     if "cost" in wanted:
         show_cost()
     return 0

@@ -162,6 +162,7 @@ async def test_what_generates_nothing_waits_for_no_generation(
     upstream.behaviour = upstream.hold
     tasks = [asking(proxy, key) for _ in range(2)]
     await until_waiting(proxy, 1)
+    await until(lambda: upstream.running, "the other to be with the engine")
     upstream.behaviour = None
     for method, path in [
         ("GET", "/v1/models"),

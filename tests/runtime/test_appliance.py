@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import http.client
+import asyncio
 import json
 import os
 import signal
 import socket
-import threading
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ from typing import Any
 import pytest
 
 from tests.support.appliance import Appliance
+from tests.support.load import restart_proxy_under_load
 from tests.support.local_user import as_root, mode, run_as_nobody
 from tests.support.wait import wait_until
 
@@ -176,29 +176,15 @@ def test_restart_of_one_part_leaves_the_others(appliance: Appliance) -> None:
         assert after[name]["restarts"] == 0
 
 
-def test_no_connection_is_refused_while_the_proxy_restarts(appliance: Appliance) -> None:
-    """supervisord keeps the port: who comes in between waits for the new process."""
-    port = int(appliance.configuration["LLAMA_PROXY_PORT"])
-    statuses: list[int] = []
-    over = threading.Event()
-
-    def keep_asking() -> None:
-        while not over.is_set():
-            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
-            connection.request("GET", "/healthz")
-            statuses.append(connection.getresponse().status)
-            connection.close()
-
-    asking = threading.Thread(target=keep_asking)
-    asking.start()
+def test_a_restart_of_the_proxy_loses_no_request(appliance: Appliance) -> None:
+    """supervisord keeps the port: new connections wait for the new process, streams end as ever."""
     before = appliance.pid("proxy")
-    appliance.restart("proxy")
-    asked = len(statuses)
-    wait_until(lambda: len(statuses) > asked, "an answer of the new process")
-    over.set()
-    asking.join()
+    key = appliance.cli("create-user", "--username", "carol", "--rate-limit", "1000000", "--quiet")
+    seen = asyncio.run(restart_proxy_under_load(appliance, key, users=2, max_tokens=16))
     assert appliance.pid("proxy") != before
-    assert set(statuses) == {200}
+    assert seen.lost() == []
+    assert len(seen.streams) >= 4
+    assert len(seen.fresh) >= 4
 
 
 def test_restart_with_another_model(appliance: Appliance, key: str) -> None:

@@ -11,7 +11,7 @@ import psycopg
 from psycopg.rows import dict_row
 
 from tests.support.appliance import Appliance
-from tests.support.wait import wait_until
+from tests.support.wait import until, wait_until
 
 PROMPT = [{"role": "user", "content": "Say hello in one sentence."}]
 
@@ -133,3 +133,70 @@ def records(appliance: Appliance, usernames: list[str], count: int) -> list[dict
             return rows if len(rows) >= count else None
 
         return wait_until(found, f"{count} rows")
+
+
+@dataclass(kw_only=True)
+class ProxyRestarts:
+    """What came of requests while the proxy was restarted under them."""
+
+    fresh: list[Sent]
+    """Each on a connection of its own."""
+    streams: list[Sent]
+    restarts: int
+
+    def lost(self) -> list[Sent]:
+        """Those that got no whole answer."""
+        whole = [one for one in self.streams if one.body.rstrip().endswith(b"data: [DONE]")]
+        answered = [one for one in self.fresh if one.status == 200]
+        return [one for one in [*self.streams, *self.fresh] if one not in [*whole, *answered]]
+
+
+async def restart_proxy_under_load(
+    appliance: Appliance, key: str, *, restarts: int = 1, users: int = 4, max_tokens: int = 40
+) -> ProxyRestarts:
+    """Streams, and askers for the models with a new connection each time, while the proxy restarts.
+
+    Each of the `users` sends its next request when the one before has ended.
+    """
+    over = asyncio.Event()
+    seen = ProxyRestarts(fresh=[], streams=[], restarts=restarts)
+
+    async def stream() -> None:
+        async with aiohttp.ClientSession(connector=_single_use()) as client:
+            while not over.is_set():
+                url = appliance.proxy_url
+                seen.streams.append(await send(client, url, key, max_tokens=max_tokens, stream=True))
+
+    async def ask() -> None:
+        async with aiohttp.ClientSession(connector=_single_use()) as client:
+            while not over.is_set():
+                seen.fresh.append(await _models(client, appliance.proxy_url, key))
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(users):
+            group.create_task(stream())
+            group.create_task(ask())
+        for _ in range(restarts):
+            await asyncio.to_thread(appliance.restart, "proxy")
+            # Each has one under way, so the ones after it are of the new process.
+            fresh, streams = len(seen.fresh) + users, len(seen.streams) + users
+            await until(lambda: len(seen.fresh) >= fresh, "answers of the new process")  # noqa: B023
+            await until(lambda: len(seen.streams) >= streams, "streams of the new process")  # noqa: B023
+        over.set()
+    return seen
+
+
+def _single_use() -> aiohttp.TCPConnector:
+    return aiohttp.TCPConnector(limit=0, force_close=True)
+
+
+async def _models(client: aiohttp.ClientSession, url: str, key: str) -> Sent:
+    sent_at = time.monotonic()
+    try:
+        async with client.get(
+            url + "/v1/models", headers={"Authorization": f"Bearer {key}"}
+        ) as response:
+            status, body = response.status, await response.read()
+    except aiohttp.ClientError as error:
+        status, body = 0, repr(error).encode()
+    return Sent(sent_at=sent_at, ended_at=time.monotonic(), status=status, body=body)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -14,7 +15,9 @@ from aiohttp import web
 
 from proxy.app import RUNNING, TURNS
 from proxy.config import ProxySettings
-from proxy.server import create_runner
+from proxy.connection import EdgeLimits
+from proxy.connections import Connections
+from proxy.server import ProxyServer
 from tests.support.wait import until
 
 
@@ -26,6 +29,7 @@ class RunningProxy:
     settings: ProxySettings
     client: aiohttp.ClientSession
     app: web.Application
+    connections: Connections
 
     def request(self, method: str, path: str, *, key: str | None = None, **arguments: Any) -> Any:
         """An HTTP request with a bearer key, as `client.request` gives it."""
@@ -91,6 +95,8 @@ def settings_for(
         queue_timeout_s=120.0,
         queue_grace_s=15.0,
         max_body_bytes=2**20,
+        body_memory_bytes=2**28,
+        max_connections=2048,
         connect_timeout_s=5.0,
         idle_timeout_s=60.0,
         stall_timeout_s=60.0,
@@ -100,15 +106,17 @@ def settings_for(
 
 
 @asynccontextmanager
-async def running_proxy(settings: ProxySettings) -> AsyncIterator[RunningProxy]:
-    """A proxy on a free port for as long as the context lasts."""
-    runner = create_runner(settings)
-    await runner.setup()
-    try:
-        site = web.TCPSite(runner, settings.host, 0)
-        await site.start()
-        url = f"http://{settings.host}:{runner.addresses[0][1]}"
+async def running_proxy(
+    settings: ProxySettings, limits: EdgeLimits | None = None, *, send_buffer: int | None = None
+) -> AsyncIterator[RunningProxy]:
+    """A proxy on a free port for as long as the context lasts.
+
+    `send_buffer` is what the kernel holds of an answer, in bytes; megabytes if it is left to it.
+    """
+    listener = socket.create_server((settings.host, 0))
+    if send_buffer is not None:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer)
+    async with ProxyServer(settings, listener, limits=limits) as server:
+        url = f"http://{settings.host}:{server.address[1]}"
         async with aiohttp.ClientSession() as client:
-            yield RunningProxy(url, settings, client, runner.app)
-    finally:
-        await runner.cleanup()
+            yield RunningProxy(url, settings, client, server.app, server.connections)
