@@ -28,6 +28,8 @@ MAX_DIMENSIONS = 4
 MAX_NAME_BYTES = 1 << 16
 MAX_STRING_BYTES = 1 << 26
 MAX_STRINGS = 1 << 24
+MAX_KEPT_VALUES = 4096
+"""An array of so many numbers or fewer (one for each layer, say) is kept."""
 
 _UINT32, _BOOL, _STRING, _ARRAY = 4, 7, 8, 9
 _SCALARS = {
@@ -83,7 +85,7 @@ BLOCK_SIZES = {
     41: (128, 18),  # Q1_0
 }
 
-Value = int | float | bool | str
+Value = int | float | bool | str | tuple[int | float, ...]
 
 
 class GGUFError(Exception):
@@ -92,11 +94,15 @@ class GGUFError(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Header:
-    """What the start of a GGUF file says. Arrays are left out of `fields`."""
+    """What the start of a GGUF file says. Of arrays, `fields` has short ones of numbers."""
 
     fields: dict[str, Value]
+    lengths: dict[str, int]
+    """Of every array."""
     tensors: int
     parameters: int
+    types: dict[int, int]
+    """How many values the tensors of each type (`BLOCK_SIZES`) hold."""
     file_bytes: int
     whole_bytes: int
     """How long the file has to be to hold all of its tensors."""
@@ -117,6 +123,8 @@ class _Reader:
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
         self._size = os.fstat(file.fileno()).st_size
+        self._lengths: dict[str, int] = {}
+        self._types: dict[int, int] = {}
 
     def read(self) -> Header:
         self._check_kind()
@@ -124,7 +132,7 @@ class _Reader:
         fields: dict[str, Value] = {}
         for _ in range(self._count(MAX_FIELDS, "fields")):
             name = self._text(MAX_NAME_BYTES)
-            value = self._value(self._number("<I"))
+            value = self._value(name, self._number("<I"))
             if value is not None:
                 fields[name] = value
         parameters = end = 0
@@ -138,8 +146,10 @@ class _Reader:
         data_start = -(-self._file.tell() // alignment) * alignment
         return Header(
             fields=fields,
+            lengths=self._lengths,
             tensors=tensors,
             parameters=parameters,
+            types=self._types,
             file_bytes=self._size,
             whole_bytes=data_start + end if tensors else self._file.tell(),
         )
@@ -177,13 +187,12 @@ class _Reader:
     def _text(self, limit: int) -> str:
         return self._take(self._count(limit, "bytes in a string")).decode("utf-8", "replace")
 
-    def _value(self, kind: int) -> Value | None:
-        """The field's value; None for an array, which is stepped over."""
+    def _value(self, name: str, kind: int) -> Value | None:
+        """The field's value; None for an array that is stepped over."""
         if kind == _STRING:
             return self._text(MAX_STRING_BYTES)
         if kind == _ARRAY:
-            self._skip_array()
-            return None
+            return self._array(name)
         if kind not in _SCALARS:
             raise GGUFError(f"is damaged: its header holds a value of unknown type {kind}")
         form = _SCALARS[kind]
@@ -191,15 +200,22 @@ class _Reader:
         assert isinstance(value, int | float)
         return value
 
-    def _skip_array(self) -> None:
+    def _array(self, name: str) -> Value | None:
         kind = self._number("<I")
         if kind in _SCALARS:
-            self._skip(self._number("<Q") * struct.calcsize(_SCALARS[kind]))
+            self._lengths[name] = length = self._number("<Q")
+            form = _SCALARS[kind]
+            if length <= MAX_KEPT_VALUES:
+                data = self._take(length * struct.calcsize(form))
+                return tuple(value for (value,) in struct.iter_unpack(form, data))
+            self._skip(length * struct.calcsize(form))
         elif kind == _STRING:
-            for _ in range(self._count(MAX_STRINGS, "strings in an array")):
+            self._lengths[name] = length = self._count(MAX_STRINGS, "strings in an array")
+            for _ in range(length):
                 self._take(self._count(MAX_STRING_BYTES, "bytes in a string"))
         else:
             raise GGUFError(f"is damaged: its header holds an array of unknown type {kind}")
+        return None
 
     def _tensor(self) -> tuple[int, int]:
         """How many values the next tensor has, and where it ends within the data."""
@@ -210,5 +226,7 @@ class _Reader:
         values = 1
         for _ in range(dimensions):
             values *= self._number("<Q")
-        per_block, block_bytes = BLOCK_SIZES.get(self._number("<I"), (1, 0))
+        kind = self._number("<I")
+        self._types[kind] = self._types.get(kind, 0) + values
+        per_block, block_bytes = BLOCK_SIZES.get(kind, (1, 0))
         return values, self._number("<Q") + values * block_bytes // per_block

@@ -23,6 +23,7 @@ from pathlib import Path
 from runtime.config import Config, load
 from runtime.env_file import ConfigError
 from runtime.gguf_header import GGUFError, Header, read_header
+from runtime.memory_fit import Shape, shape_of
 
 SHARD = re.compile(r"(.+)-(\d{5})-of-(\d{5})\.gguf", re.IGNORECASE)
 """The name of one part of a model split by llama.cpp's gguf-split: stem, number, count."""
@@ -55,6 +56,8 @@ class Model:
     parameters: int
     file_bytes: int
     has_chat_template: bool
+    shape: Shape
+    """What its memory is estimated from."""
 
     @property
     def id(self) -> str:
@@ -90,6 +93,7 @@ def read_model(path: Path) -> Model:
         parameters=sum(header.parameters for header in headers),
         file_bytes=sum(header.file_bytes for header in headers),
         has_chat_template="tokenizer.chat_template" in fields,
+        shape=shape_of(*headers),
     )
 
 
