@@ -6,7 +6,7 @@ Owns the file format (https://github.com/ggml-org/ggml/blob/master/docs/gguf.md)
 PyPI `gguf` (0.19) has a reader too. It makes array objects of every token and merge of the vocabulary:
 for 150,000 and 280,000 of them 9 seconds and 0.7 GB, and it believes the counts in a damaged header.
 This one reads the header alone, through a buffer, steps over what it does not need, and gives up at
-the first impossible number: 0.2 seconds for the same file, whatever its size.
+the first impossible number: 0.1 seconds for the same file, whatever its size.
 """
 
 from __future__ import annotations
@@ -246,11 +246,21 @@ class _Reader:
             self._skip(length * struct.calcsize(form))
         elif kind == _STRING:
             self._lengths[name] = length = self._count(MAX_STRINGS, "strings in an array")
-            for _ in range(length):
-                self._take(self._count(MAX_STRING_BYTES, "bytes in a string"))
+            self._skip_strings(length)
         else:
             raise GGUFError(f"is damaged: its header holds an array of unknown type {kind}")
         return None
+
+    def _skip_strings(self, count: int) -> None:
+        # Written out: a vocabulary has hundreds of thousands, and calls are what takes the time.
+        read = self._file.read
+        for _ in range(count):
+            head = read(8)
+            length = int.from_bytes(head, "little")
+            if length > MAX_STRING_BYTES:
+                raise GGUFError(f"is damaged: its header claims {length} bytes in a string")
+            if len(head) < 8 or len(read(length)) < length:
+                raise GGUFError("is truncated: it ends within its header")
 
     def _tensor(self) -> tuple[int, int]:
         """How many values the next tensor has, and where it ends within the data."""

@@ -100,7 +100,9 @@ def problem(config: Config, model: Model, there: Room) -> str:
 
 
 def gigabytes(size_bytes: int) -> str:
-    """For people, in units of 2^30 or 2^20 bytes, as the system's own tools have it."""
+    """For people; the units are powers of 1024, as the system's own tools have them."""
+    if size_bytes < 2**20:
+        return f"{size_bytes / 2**10:.0f} KB"
     if size_bytes < 2**30:
         return f"{size_bytes / 2**20:.0f} MB"
     return f"{size_bytes / 2**30:.1f} GB"

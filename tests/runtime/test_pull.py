@@ -180,7 +180,7 @@ def test_without_a_file_the_best_that_fits_is_fetched(
     assert here(REPO).name == "small-q8_0.gguf"
     listed = capsys.readouterr().err
     (row,) = [line for line in listed.splitlines() if "<- proposed" in line]
-    assert row.split()[:4] == ["2)", "Q8_0", "0", "MB"]
+    assert row.split()[:4] == ["2)", "Q8_0", "465", "KB"]
     assert "mmproj" not in listed
 
 
