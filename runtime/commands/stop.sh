@@ -29,6 +29,8 @@ main() {
     say 'stopping'
   fi
   stop_all
+  # Of a switch that was ended: the next start is none.
+  rm -f "$DATA_DIR/model.before"
   # Where the control socket is elsewhere, since its path would be too long here.
   [ "${CONTROL%/*}" = "$RUN_DIR" ] || rmdir "${CONTROL%/*}" 2>/dev/null || :
   say 'stopped'
