@@ -21,7 +21,7 @@ main() {
   make_dirs
   holder="$(lock_holder "$RUN_DIR/lock")"
   case "$holder" in
-    *:start | *:restart) kill "${holder%%:*}" 2>/dev/null || : ;;
+    *:start | *:restart | *:use) kill "${holder%%:*}" 2>/dev/null || : ;;
   esac
   trap 'release_lock "$RUN_DIR/lock"' EXIT
   take_lock "$RUN_DIR/lock" stop
@@ -29,6 +29,8 @@ main() {
     say 'stopping'
   fi
   stop_all
+  # Of a switch that was ended: the next start is none.
+  rm -f "$DATA_DIR/model.before"
   # Where the control socket is elsewhere, since its path would be too long here.
   [ "${CONTROL%/*}" = "$RUN_DIR" ] || rmdir "${CONTROL%/*}" 2>/dev/null || :
   say 'stopped'

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from runtime.config import Config
-from runtime.models import Model
+from runtime.models import Model, replaced_id
 
 MAX_DEFAULT_CONTEXT = 8192
 """Tokens. A trained context of 128k and more would take many GB of memory unasked."""
@@ -63,6 +63,10 @@ class EngineSettings:
     max_body_bytes: int
     any_model: bool
     """Whether a request may name any model, and gets the one there is."""
+    replaced_alias: str
+    """The name of the model whose place this one takes while the appliance runs. It holds for this one
+    too, for `replaced_s` seconds: for requests that came before the switch. Empty: there is none."""
+    replaced_s: float
     cors_origins: tuple[str, ...]
 
     @classmethod
@@ -95,6 +99,8 @@ class EngineSettings:
             cache_bytes=config.integer("LLAMA_SERVER_CACHE_BYTES"),
             max_body_bytes=config.integer("LLAMA_SERVER_MAX_BODY_BYTES"),
             any_model=config.switch("LLAMA_SERVER_ANY_MODEL"),
+            replaced_alias=replaced_id(config),
+            replaced_s=config.number("LLAMA_PROXY_QUEUE_TIMEOUT_SECONDS"),
             cors_origins=tuple(config.text("LLAMA_SERVER_CORS_ORIGINS").split()),
         )
 

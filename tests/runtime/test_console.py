@@ -29,7 +29,7 @@ def console(
 
 def test_all_commands_are_there() -> None:
     """The commands that the README promises."""
-    assert COMMANDS == ["help", "logs", "restart", "run", "start", "status", "stop", "test"]
+    assert sorted("help logs models pull restart run start status stop test use".split()) == COMMANDS
 
 
 def test_help_lists_every_command_with_its_summary() -> None:
