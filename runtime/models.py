@@ -16,13 +16,13 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from runtime.config import Config, load
 from runtime.env_file import ConfigError
-from runtime.gguf_header import GGUFError, Header, read_header
+from runtime.gguf_header import FILE_TYPES, GGUFError, Header, read_header
 from runtime.memory_fit import Shape, shape_of
 
 SHARD = re.compile(r"(.+)-(\d{5})-of-(\d{5})\.gguf", re.IGNORECASE)
@@ -30,8 +30,8 @@ SHARD = re.compile(r"(.+)-(\d{5})-of-(\d{5})\.gguf", re.IGNORECASE)
 
 HOW_TO_GET_ONE = """\
 Put a GGUF file there, for example:
-  hf download Qwen/Qwen2.5-0.5B-Instruct-GGUF qwen2.5-0.5b-instruct-q4_k_m.gguf --local-dir models
-(`pip install huggingface_hub` brings the hf command)"""
+  ./console.sh pull
+fetches a small one that suits this machine; ./console.sh help pull tells how to get others"""
 
 HOW_TO_CHOOSE = "Choose with --model FILE, or set LLAMA_SERVER_MODEL=FILE in runtime/config.env"
 
@@ -54,6 +54,8 @@ class Model:
     context_length: int
     """In tokens, as it was trained; 0 where the file does not say."""
     parameters: int
+    quantisation: str
+    """Of most weights, such as Q4_K_M; empty where the file does not say."""
     file_bytes: int
     has_chat_template: bool
     shape: Shape
@@ -91,10 +93,15 @@ def read_model(path: Path) -> Model:
         title=str(fields.get("general.name", "")) or path.stem,
         context_length=context_length if isinstance(context_length, int) else 0,
         parameters=sum(header.parameters for header in headers),
+        quantisation=_quantisation(fields.get("general.file_type")),
         file_bytes=sum(header.file_bytes for header in headers),
         has_chat_template="tokenizer.chat_template" in fields,
         shape=shape_of(*headers),
     )
+
+
+def _quantisation(file_type: object) -> str:
+    return FILE_TYPES.get(file_type, "") if isinstance(file_type, int) else ""
 
 
 def _parts(path: Path) -> list[Path]:
@@ -130,20 +137,30 @@ def _header(path: Path) -> Header:
     return header
 
 
+def inspect(directory: Path) -> Iterator[tuple[Path, Model | ModelError]]:
+    """Every GGUF file below a directory, by name: a model, or why it is none.
+
+    Hidden directories are passed over (unfinished downloads are kept there). A split model is its first
+    part.
+    """
+    for path in _gguf_files(directory):
+        try:
+            yield path, read_model(path)
+        except ModelError as error:
+            yield path, error
+
+
 def find_models(directory: Path) -> tuple[list[Model], list[str]]:
     """The models below a directory, by name, and a line for each GGUF file that is none.
 
-    Hidden directories are passed over (download tools keep their unfinished files there). Files that
-    go with a model are left out of both.
+    Files that go with a model are left out of both.
     """
     models, problems = [], []
-    for path in _gguf_files(directory):
-        try:
-            models.append(read_model(path))
-        except CompanionError:
-            continue
-        except ModelError as error:
-            problems.append(str(error))
+    for _, found in inspect(directory):
+        if isinstance(found, Model):
+            models.append(found)
+        elif not isinstance(found, CompanionError):
+            problems.append(str(found))
     return models, problems
 
 
@@ -153,8 +170,9 @@ def _gguf_files(directory: Path) -> Iterable[Path]:
         folders[:] = [name for name in folders if not name.startswith(".")]
         for name in names:
             shard = SHARD.fullmatch(name)
-            is_first = shard is None or int(shard.group(2)) == 1
-            if name.lower().endswith(".gguf") and not name.startswith(".") and is_first:
+            first = shard and f"{shard.group(1)}-00001-of-{shard.group(3)}"
+            is_later = first and any(other.startswith(f"{first}.") for other in names if other != name)
+            if name.lower().endswith(".gguf") and not name.startswith(".") and not is_later:
                 found.append(Path(folder, name))
     return sorted(found)
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from gguf import GGUFReader
+from gguf import GGUFReader, LlamaFileType
 from gguf.constants import GGML_QUANT_SIZES
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from runtime.gguf_header import BLOCK_SIZES, GGUFError, read_header
+from runtime.gguf_header import BLOCK_SIZES, FILE_TYPES, GGUFError, read_header
 from tests.support.gguf import build_model
 
 
@@ -32,6 +32,14 @@ def test_reads_what_the_reference_reader_reads(tmp_path: Path) -> None:
 def test_knows_the_size_of_every_tensor_type() -> None:
     """A type that ggml adds is missed here: truncated files of it would not be noticed."""
     assert {int(kind): size for kind, size in GGML_QUANT_SIZES.items()} == BLOCK_SIZES
+
+
+def test_knows_the_name_of_every_quantisation() -> None:
+    """One that llama.cpp adds is missed here: it would be shown as unknown."""
+    reference = {int(kind): kind.name for kind in LlamaFileType if kind is not LlamaFileType.GUESSED}
+    assert {
+        number: name.removeprefix("ALL_").removeprefix("MOSTLY_") for number, name in reference.items()
+    } == FILE_TYPES
 
 
 @settings(max_examples=150, deadline=500, suppress_health_check=[HealthCheck.function_scoped_fixture])

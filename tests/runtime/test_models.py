@@ -290,7 +290,7 @@ def test_no_model_says_how_to_get_one(checkout: Path, folder: Path) -> None:
     answer = run(checkout, "select")
 
     assert answer.returncode == 1
-    assert "hf download " in answer.stderr
+    assert "./console.sh pull" in answer.stderr
     assert "half.gguf: is truncated" in answer.stderr
 
 
