@@ -68,6 +68,7 @@ restart_part() {
     *) supervision stop "$PART" ;;
   esac
   if [ "$PART" = server ]; then supervision ports server || exit 1; fi
+  if [ "$PART" = server ]; then warn_of_memory "$1"; fi
   if [ "$PART" = postgres ]; then bash "$ROOT/runtime/postgres.sh" init; fi
   supervision start "$PART"
   wait_for "$PART" "$START_SECONDS"
