@@ -71,11 +71,10 @@ def context(config: Config, model: Model, room_bytes: int) -> Choice:
         flash_attn=config.switch("LLAMA_SERVER_FLASH_ATTN"),
         cache_bytes=config.integer("LLAMA_SERVER_CACHE_BYTES"),
     )
+    if fitting < min(MIN_CONTEXT, wanted):
+        return Choice(value=min(MIN_CONTEXT, wanted), why="the least of use: memory is short")
     if fitting < wanted:
-        least = min(MIN_CONTEXT, wanted)
-        return Choice(
-            value=max(fitting, least), why="the most that fits into memory, or the least of use"
-        )
+        return Choice(value=fitting, why="the most that fits into memory")
     if model.context_length and wanted == model.context_length:
         return Choice(value=wanted, why="the model's own")
     return Choice(
