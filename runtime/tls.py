@@ -13,15 +13,15 @@ class TLSError(Exception):
     """The files cannot be used. The text names the file where it can, and says why."""
 
 
-class TLSDateError(TLSError):
-    """The certificate is served, but clients refuse it: expired, or not valid yet."""
+class TLSRefusedError(TLSError):
+    """The certificate can be served, but clients refuse it: expired, or not valid yet."""
 
 
 def valid_until(cert: Path, key: Path) -> float:
     """The Unix time at which the certificate expires.
 
     Raises:
-        TLSDateError: it has expired, or is not valid yet.
+        TLSRefusedError: it has expired, or is not valid yet.
         TLSError: a file is missing or unreadable, or they do not go together.
     """
     for name, path in (("LLAMA_PROXY_TLS_CERT", cert), ("LLAMA_PROXY_TLS_KEY", key)):
@@ -40,11 +40,12 @@ def valid_until(cert: Path, key: Path) -> float:
         client.load_verify_locations(cert)
         return ssl.cert_time_to_seconds(_not_after(server, client))
     except ssl.SSLCertVerificationError as error:
-        raise TLSDateError(f"LLAMA_PROXY_TLS_CERT={cert}: {error.verify_message}") from error
+        raise TLSRefusedError(f"LLAMA_PROXY_TLS_CERT={cert}: {error.verify_message}") from error
     except (OSError, ValueError) as error:
-        reason = getattr(error, "reason", None) or error
+        mismatch = getattr(error, "reason", None) == "KEY_VALUES_MISMATCH"
+        why = "the key is another's" if mismatch else "no PEM files, or the key has a password"
         raise TLSError(
-            f"LLAMA_PROXY_TLS_CERT={cert} and LLAMA_PROXY_TLS_KEY={key} cannot be used: {reason}"
+            f"LLAMA_PROXY_TLS_CERT={cert} and LLAMA_PROXY_TLS_KEY={key} cannot be used: {why}"
         ) from error
 
 

@@ -121,8 +121,10 @@ class Client:
             raise ChatError(f"LLAMA_PROXY_TLS_CERT={self.tls_cert}: {_reason(error)}") from error
         if self.tls_cert is not None:
             context.check_hostname = False
-            # Else a certificate that another has signed would not do as its own anchor.
+            # Else a certificate that another has signed would not do as its own anchor, nor, from
+            # Python 3.13 on, a plain self-signed one.
             context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+            context.verify_flags &= ~ssl.VERIFY_X509_STRICT
         return context
 
     def _connect(self, connection: http.client.HTTPConnection) -> None:
