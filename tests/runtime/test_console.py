@@ -29,7 +29,7 @@ def console(
 
 def test_all_commands_are_there() -> None:
     """The commands that the README promises."""
-    assert COMMANDS == ["help", "logs", "restart", "run", "start", "status", "stop", "test"]
+    assert sorted("chat doctor help logs models restart run start status stop test".split()) == COMMANDS
 
 
 def test_help_lists_every_command_with_its_summary() -> None:
@@ -92,6 +92,9 @@ def test_no_command_is_refused_with_the_usage() -> None:
         ["restart", "proxy", "--model", "x"],
         ["restart", "--model"],
         ["status", "--yaml"],
+        ["doctor", "--yaml"],
+        ["chat", "--key-file"],
+        ["chat", "hello"],
         ["logs", "-n"],
         ["logs", "nginx"],
         ["help", "nonsense"],
