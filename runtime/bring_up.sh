@@ -28,9 +28,9 @@ install() {
   CHILD=''
 }
 
-# To be called at the exit, also after a signal.
+# clean_up [STATUS]: to be called at the exit, also after a signal.
 clean_up() {
-  local status=$?
+  local status="${1:-$?}"
   trap '' INT TERM
   [ -z "$CHILD" ] || kill "$CHILD" 2>/dev/null || :
   # Until it has ended, what it says last must not come between the lines that follow.
@@ -133,19 +133,26 @@ remember_model() (
   mv -f "$DATA_DIR/model.$$" "$DATA_DIR/model"
 )
 
-# wait_for NAME SECONDS: if it is one that we run. In the background, as `install` is: a model may
-# load for minutes, and a stop must not wait for that.
-wait_for() {
+# in_background ARGUMENT…: the environment's Python, as `install` runs: what it does may take minutes,
+# and a stop must not wait for that.
+in_background() {
   local status=0
-  case " $WANTED " in *" $1 "*) ;; *) return 0 ;; esac
-  (cd "$ROOT" && exec "$PYTHON_BIN" -m runtime.supervision wait "$1" "$2") &
+  (cd "$ROOT" && exec "$PYTHON_BIN" "$@") &
   CHILD=$!
   wait "$CHILD" || status=$?
   CHILD=''
-  [ "$status" -ne 0 ] || return 0
-  show_log "$1"
-  exit 1
+  return "$status"
 }
+
+# comes_up NAME SECONDS: whether it becomes ready, if it is one that we run; else its log is shown.
+comes_up() {
+  case " $WANTED " in *" $1 "*) ;; *) return 0 ;; esac
+  in_background -m runtime.supervision wait "$1" "$2" && return
+  show_log "$1"
+  return 1
+}
+
+wait_for() { comes_up "$@" || exit 1; }
 
 print_summary() {
   local proxy="http://$PROXY_HOST:$PROXY_PORT"
@@ -154,6 +161,7 @@ print_summary() {
   if [ "$PROXY" = 1 ]; then
     proxy="$(py -m runtime.config get proxy_url)"
     printf 'proxy   %s/v1   (a key for each user)\n' "$proxy"
+    printf 'try it  ./console.sh chat\n'
     printf 'users   ./bin/user_management_cli.sh create-user --username alice\n'
   fi
   printf 'logs    %s (./console.sh logs -f)\n' "$LOG_DIR"

@@ -1,6 +1,6 @@
 """Whether a model fits this machine with the configured context, and what memory it needs for that.
 
-    python -m runtime.model_fit FILE [--freed-by PID]      1 and why, if it does not fit
+    python -m runtime.model_fit FILE      1 and why, if it does not fit once the running server has ended
 
 Puts together the estimate (`memory_fit.py`), the configuration and what the machine has free.
 """
@@ -19,6 +19,7 @@ from runtime.engine.settings import EngineSettings
 from runtime.env_file import ConfigError
 from runtime.memory_fit import Need
 from runtime.models import Model, ModelError, read_model
+from runtime.supervision import server_pid
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,17 +110,12 @@ def gigabytes(size_bytes: int) -> str:
 
 def main(arguments: list[str]) -> int:
     """0, or 1 with the reason on stderr; 2 for wrong usage."""
-    match arguments:
-        case [file]:
-            pid = 0
-        case [file, "--freed-by", number] if number.isdecimal():
-            pid = int(number)
-        case _:
-            print("usage: python -m runtime.model_fit FILE [--freed-by PID]", file=sys.stderr)
-            return 2
+    if len(arguments) != 1:
+        print("usage: python -m runtime.model_fit FILE", file=sys.stderr)
+        return 2
     try:
         config = load()
-        reason = problem(config, read_model(Path(file)), room(config, freed_by=pid))
+        reason = problem(config, read_model(Path(arguments[0])), room(config, freed_by=server_pid()))
     except (ConfigError, ModelError) as error:
         reason = str(error)
     if reason:

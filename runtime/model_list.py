@@ -6,7 +6,6 @@ Reads headers only. Leaves to `models.py` what a model is, and to `model_fit.py`
 from __future__ import annotations
 
 import json
-import os
 import sys
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from runtime.config import Config, load
 from runtime.env_file import ConfigError
 from runtime.model_fit import Room, fit, gigabytes, room
 from runtime.models import HOW_TO_GET_ONE, Model, ModelError
-from runtime.supervision import NotRunningError, Supervisor
+from runtime.supervision import server_pid
 
 HEADINGS = ("", "model", "size", "architecture", "parameters", "quantisation", "context", "chat", "fits")
 
@@ -77,13 +76,6 @@ def _described(config: Config, model: Model, there: Room) -> dict[str, object]:
     }
 
 
-def _server_pid() -> int:
-    try:
-        return Supervisor(os.environ["LLAMASERVE_CONTROL"]).program("server").pid
-    except NotRunningError:
-        return 0
-
-
 def _count(number: int) -> str:
     for size, unit in ((10**9, "B"), (10**6, "M")):
         if number >= size:
@@ -137,7 +129,7 @@ def main(arguments: list[str]) -> int:
         for line in error.problems:
             print(f"error: {line}", file=sys.stderr)
         return 1
-    pid = _server_pid()
+    pid = server_pid()
     entries = report(config, pid)
     if arguments:
         print(json.dumps(entries, indent=2, ensure_ascii=False))

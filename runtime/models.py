@@ -200,6 +200,14 @@ def last_used(config: Config) -> Path | None:
     return path if path.is_absolute() and path.is_file() else None
 
 
+def replaced_id(config: Config) -> str:
+    """The name in the API of the model whose place is being taken; empty where none is."""
+    try:
+        return Path((config.data_dir / "model.before").read_text(encoding="utf-8").strip()).name
+    except (OSError, UnicodeDecodeError):
+        return ""
+
+
 def select(
     config: Config,
     requested: str = "",

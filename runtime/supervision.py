@@ -4,7 +4,6 @@
     python -m runtime.supervision start NAME …
     python -m runtime.supervision stop NAME …            returns when they have ended
     python -m runtime.supervision pause proxy            stop it, but keep its port open
-    python -m runtime.supervision announce server        tell the proxy that it is about to be restarted
     python -m runtime.supervision wait NAME SECONDS      until it is ready; 1, with the cause, if it ends
     python -m runtime.supervision ports NAME …           can they listen? 1 and why, if not
 
@@ -117,13 +116,15 @@ class Supervisor:
         for process in processes:
             self._stop(process)
 
-    def announce_restart(self) -> None:
-        """Tell the proxy, if it runs, that the server is about to be restarted (proxy/server.py)."""
+    def announce_restart(self) -> bool:
+        """Tell the proxy that the server is about to be restarted; False where none runs."""
         try:
             self._call("signalProcess", _GROUP["proxy"], "USR1")
         except Fault as fault:
             if fault.faultCode != Faults.NOT_RUNNING:
                 raise
+            return False
+        return True
 
     def _stop(self, process: str) -> None:
         try:
@@ -150,6 +151,14 @@ def restarts(config: Config, name: str) -> int:
     try:
         return max(0, starts_file(config, name).stat().st_size - 1)
     except OSError:
+        return 0
+
+
+def server_pid() -> int:
+    """The running model server's process; 0 where there is none."""
+    try:
+        return Supervisor(os.environ["LLAMASERVE_CONTROL"]).program("server").pid
+    except NotRunningError:
         return 0
 
 
@@ -246,8 +255,6 @@ def main(arguments: list[str]) -> int:
                     supervisor.stop(name)
             case ["pause", name]:
                 supervisor.stop(name, keep_port=True)
-            case ["announce", "server"]:
-                supervisor.announce_restart()
             case ["wait", name, seconds]:
                 # An exit like any other, which leaves no half-written line on the terminal.
                 signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))

@@ -3,8 +3,10 @@
 # Usage: ./console.sh restart [server|proxy|postgres] [--model FILE]
 #
 # Without a part, everything: that is also how a changed configuration takes effect. --model restarts
-# the server alone. A bad configuration or model is refused before anything is stopped. While the
-# proxy restarts, new connections wait; while the server does, requests that had no turn yet.
+# the server alone, as `use` does, but without a look at the memory. A bad configuration or model is
+# refused before anything is stopped. While the proxy restarts, new connections wait; while the server
+# does, requests that had no turn yet. A server that does not come up with another model gets the one
+# before again.
 set -euo pipefail
 
 # shellcheck source=runtime/lib.sh
@@ -15,6 +17,8 @@ set -euo pipefail
 . "$ROOT/runtime/supervise.sh"
 # shellcheck source=runtime/bring_up.sh
 . "$ROOT/runtime/bring_up.sh"
+# shellcheck source=runtime/replace_server.sh
+. "$ROOT/runtime/replace_server.sh"
 
 PART=''
 MODEL=''
@@ -57,19 +61,18 @@ restart_part() {
     restart_all ''
     return
   fi
-  [ "$PART" != server ] || remember_model "$1"
   case "$PART" in
-    proxy) supervision pause proxy ;;
     server)
-      # Requests that wait for their turn are not to be sent to a server that is on its way out.
-      supervision announce server
-      supervision stop server
+      warn_of_memory "$1"
+      replace_server "$1"
+      return
       ;;
-    *) supervision stop "$PART" ;;
+    proxy) supervision pause proxy ;;
+    postgres)
+      supervision stop postgres
+      bash "$ROOT/runtime/postgres.sh" init
+      ;;
   esac
-  if [ "$PART" = server ]; then supervision ports server || exit 1; fi
-  if [ "$PART" = server ]; then warn_of_memory "$1"; fi
-  if [ "$PART" = postgres ]; then bash "$ROOT/runtime/postgres.sh" init; fi
   supervision start "$PART"
   wait_for "$PART" "$START_SECONDS"
 }
@@ -79,7 +82,7 @@ main() {
   parse "$@"
   init_supervision
   make_dirs
-  trap clean_up EXIT
+  trap clean_up_replacement EXIT
   trap 'exit 130' INT
   trap 'exit 143' TERM
   take_lock "$RUN_DIR/lock" restart

@@ -21,7 +21,7 @@ main() {
   make_dirs
   holder="$(lock_holder "$RUN_DIR/lock")"
   case "$holder" in
-    *:start | *:restart) kill "${holder%%:*}" 2>/dev/null || : ;;
+    *:start | *:restart | *:use) kill "${holder%%:*}" 2>/dev/null || : ;;
   esac
   trap 'release_lock "$RUN_DIR/lock"' EXIT
   take_lock "$RUN_DIR/lock" stop

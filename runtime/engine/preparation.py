@@ -6,6 +6,7 @@ gets a body that it cannot misread. Everything in here may take long and belongs
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -57,6 +58,9 @@ class Preparation:
         self._llama = llama
         self._settings = settings
         self._n_ctx = llama.n_ctx()
+        self._names = _names(settings.model_alias)
+        self._replaced_names = _names(settings.replaced_alias)
+        self._replaced_until = time.monotonic() + settings.replaced_s
 
     def completion(self, body: bytes) -> Prepared:
         """Of /v1/completions.
@@ -109,11 +113,14 @@ class Preparation:
         return self._prepared(generation, grammar, {"messages": [], **self._to_stock(request, grammar)})
 
     def check_model(self, name: str | None) -> None:
-        """Refuse another model than the one there is, unless any name will do."""
-        alias = self._settings.model_alias
-        known = (None, "", alias, alias.removesuffix(".gguf"))
-        if name not in known and not self._settings.any_model:
-            raise errors.model_not_found(alias)
+        """Refuse another model than the one there is, unless any name will do.
+
+        Who has waited while this model took another's place may name that one.
+        """
+        if not name or name in self._names or self._settings.any_model:
+            return
+        if name not in self._replaced_names or time.monotonic() > self._replaced_until:
+            raise errors.model_not_found(self._settings.model_alias)
 
     def _completion_prompt(self, request: CompletionRequest) -> Prompt:
         vocabulary = self._llama.vocabulary
@@ -255,6 +262,11 @@ class Preparation:
             # Its estimate of the distribution has no meaning where most tokens are forbidden.
             body["mirostat_mode"] = 0
         return {**body, "model": self._settings.model_alias}
+
+
+def _names(alias: str) -> tuple[str, str]:
+    """How requests may name a model."""
+    return alias, alias.removesuffix(".gguf")
 
 
 def _tools_shown(request: ChatRequest, sent: dict[str, Any]) -> list[dict[str, Any]]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from runtime import tuning
 from runtime.config import Config
-from runtime.models import Model
+from runtime.models import Model, replaced_id
 
 THREAD_STACK_BYTES = 16 * 2**20
 """Of every thread: the tokenizer's recursion needs it (`vocabulary.py`), and the system's default may be
@@ -57,6 +57,10 @@ class EngineSettings:
     max_body_bytes: int
     any_model: bool
     """Whether a request may name any model, and gets the one there is."""
+    replaced_alias: str
+    """The name of the model whose place this one takes while the appliance runs. It holds for this one
+    too, for `replaced_s` seconds: for requests that came before the switch. Empty: there is none."""
+    replaced_s: float
     cors_origins: tuple[str, ...]
 
     @classmethod
@@ -88,5 +92,7 @@ class EngineSettings:
             cache_bytes=config.integer("LLAMA_SERVER_CACHE_BYTES"),
             max_body_bytes=config.integer("LLAMA_SERVER_MAX_BODY_BYTES"),
             any_model=config.switch("LLAMA_SERVER_ANY_MODEL"),
+            replaced_alias=replaced_id(config),
+            replaced_s=config.number("LLAMA_PROXY_QUEUE_TIMEOUT_SECONDS"),
             cors_origins=tuple(config.text("LLAMA_SERVER_CORS_ORIGINS").split()),
         )

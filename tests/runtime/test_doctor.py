@@ -19,7 +19,7 @@ import trustme
 from runtime import tls
 from runtime.config import load
 from runtime.doctor import configuration, database, machine
-from runtime.doctor.__main__ import CHECKS
+from runtime.doctor.examination import CHECKS
 from runtime.doctor.findings import Finding, Installation
 from tests.support.appliance import Appliance
 from tests.support.postgres import Postgres
@@ -177,6 +177,17 @@ def test_without_an_environment_it_says_what_makes_one(checkout: Appliance, form
         assert 'no "such" place' in found["text"]
     else:
         assert "./console.sh start makes it" in done.stdout
+
+
+def test_a_damaged_environment_is_told_without_a_trace(
+    checkout: Appliance, directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A package that cannot even be loaded."""
+    (directory / "psutil.py").write_text("raise OSError('a library is missing')\n")
+    monkeypatch.setenv("PYTHONPATH", str(directory))
+    (found,) = examined(checkout, status=1)
+    assert "OSError: a library is missing" in found["text"]
+    assert "./console.sh start" in found["remedy"]
 
 
 def test_a_gpu_that_llama_cpp_was_not_built_for_is_told(

@@ -20,7 +20,7 @@ from typing import Any, Self
 
 from runtime.config import KEYS, ROOT
 from tests.support.gguf import build_model
-from tests.support.process import free_port
+from tests.support.process import free_port, heed_interrupts
 from tests.support.wait import wait_until
 
 MODEL = "tiny.gguf"
@@ -61,10 +61,6 @@ def _working_directory(pid: str) -> str:
         return os.readlink(f"/proc/{pid}/cwd")
     except OSError:  # it has ended, or this is no Linux
         return ""
-
-
-def _heed_interrupts() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 class Appliance:
@@ -129,8 +125,7 @@ class Appliance:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            # Whoever runs the tests in the background has it ignored, which a shell cannot undo.
-            preexec_fn=_heed_interrupts,  # noqa: PLW1509 - it takes no lock
+            preexec_fn=heed_interrupts,  # noqa: PLW1509 - it takes no lock
             **options,
         )
         self._processes.append(process)

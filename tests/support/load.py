@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import aiohttp
@@ -31,15 +32,22 @@ class Sent:
 
 
 async def send(
-    client: aiohttp.ClientSession, url: str, key: str, *, max_tokens: int, stream: bool = False
+    client: aiohttp.ClientSession,
+    url: str,
+    key: str,
+    *,
+    max_tokens: int,
+    stream: bool = False,
+    model: str | None = None,
 ) -> Sent:
     """A chat completion, read to its end; status 0 where the connection broke."""
     sent_at = time.monotonic()
+    named = {} if model is None else {"model": model}
     try:
         async with client.post(
             url + "/v1/chat/completions",
             headers={"Authorization": f"Bearer {key}"},
-            json={"messages": PROMPT, "max_tokens": max_tokens, "stream": stream},
+            json={"messages": PROMPT, "max_tokens": max_tokens, "stream": stream, **named},
         ) as response:
             status, body = response.status, await response.read()
     except aiohttp.ClientError as error:
@@ -100,21 +108,37 @@ class Restart:
 
 
 async def restart_under_load(
-    appliance: Appliance, keys: dict[str, str], *, each: int = 12, max_tokens: int = 40
+    appliance: Appliance,
+    keys: dict[str, str],
+    *,
+    each: int = 12,
+    max_tokens: int = 40,
+    model: str | None = None,
+    restart: Callable[[], object] | None = None,
 ) -> Restart:
-    """Every user sends so many at once, half of them streams; at the first answer: restart server."""
+    """Every user sends so many at once, half of them streams; at the first answer: `restart`.
+
+    `model` is what the requests name; `restart` is `restart server` where it is not given.
+    """
     connector = aiohttp.TCPConnector(limit=0)
     async with aiohttp.ClientSession(connector=connector) as client:
         tasks = [
             asyncio.create_task(
-                send(client, appliance.proxy_url, key, max_tokens=max_tokens, stream=number % 2 == 0)
+                send(
+                    client,
+                    appliance.proxy_url,
+                    key,
+                    max_tokens=max_tokens,
+                    stream=number % 2 == 0,
+                    model=model,
+                )
             )
             for number in range(each)
             for key in keys.values()
         ]
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         begun_at = time.monotonic()
-        await asyncio.to_thread(appliance.restart, "server")
+        await asyncio.to_thread(restart or (lambda: appliance.restart("server")))
         done_at = time.monotonic()
         sent = list(await asyncio.gather(*tasks))
     rows = records(appliance, list(keys), len(tasks))

@@ -83,3 +83,8 @@ class ProxyProcess:
             self.process.wait()
         if error is not None and self.log.exists():
             print(self.log.read_text())
+
+
+def heed_interrupts() -> None:
+    """For a child, before its program starts: SIGINT is ignored in the background."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
