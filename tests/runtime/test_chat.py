@@ -101,7 +101,7 @@ def test_a_conversation_in_the_terminal(running: Appliance) -> None:
     """Ctrl-C stops an answer and not the program; a second one at the prompt leaves."""
     with Terminal([running.root / "console.sh", "chat"], env=running.environment) as terminal:
         place = terminal.until("> ")
-        assert "tiny.gguf" in terminal.text
+        assert "slow.gguf" in terminal.text
         for _ in range(2):
             terminal.press("Tell me a story\n")
             # Its first words, behind what was typed.

@@ -29,7 +29,8 @@ def console(
 
 def test_all_commands_are_there() -> None:
     """The commands that the README promises."""
-    assert sorted("chat doctor help logs models restart run start status stop test".split()) == COMMANDS
+    promised = "chat doctor help logs models pull restart run start status stop test use"
+    assert promised.split() == COMMANDS
 
 
 def test_help_lists_every_command_with_its_summary() -> None:
