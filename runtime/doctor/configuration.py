@@ -25,6 +25,7 @@ def keys(there: Installation) -> Iterator[Finding]:
     for line in there.config_problems:
         yield problem(line, "runtime/config.env.example lists all keys")
     if there.config is None:
+        yield note("what goes by the configuration is not examined", "mend it, then ./console.sh doctor")
         return
     for line in there.config.warnings:
         yield warning(line)

@@ -87,6 +87,16 @@ def _is_well(rows: list[Row]) -> bool:
     return all(finding.level != "problem" for _, _, finding in rows)
 
 
+def _print(text: str) -> None:
+    """Write it all, in any locale; that nobody reads on is no fault of the installation's."""
+    try:
+        sys.stdout.buffer.write(text.encode(sys.stdout.encoding, "replace") + b"\n")
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Python's own flush at the end must not fail again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def main(arguments: list[str]) -> int:
     """Examine this checkout."""
     if arguments not in ([], ["--json"]):
@@ -108,5 +118,5 @@ def main(arguments: list[str]) -> int:
         venv=Path(sys.prefix),
     )
     rows = examine(there)
-    print(as_json(rows) if arguments else as_text(rows))
+    _print(as_json(rows) if arguments else as_text(rows))
     return 0 if _is_well(rows) else 1

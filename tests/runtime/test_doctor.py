@@ -84,6 +84,11 @@ def test_a_healthy_appliance_has_no_problem(running: Appliance) -> None:
     for start in ("context: 4096 (the model's own)", "threads: ", "GPU layers: ", "memory: about "):
         assert any(text.startswith(start) for text in texts), start
     assert f"port {running.configuration['LLAMA_PROXY_PORT']} is the proxy's" in texts
+    with running.popen("doctor") as gone:
+        assert gone.stdout is not None
+        gone.stdout.close()
+        assert gone.stderr is not None
+        assert gone.stderr.read() == "", "that nobody reads on is no fault"
     done = running.console("doctor")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.endswith("All is well.\n")
