@@ -162,6 +162,12 @@ def rotate_key(
         return _issue_key(connection, user_id, expires_at=expires_at, replaced=replaced)
 
 
+def add_key(connection: Connection, username: str, *, expires_at: datetime) -> IssuedKey:
+    """Give a user one more key, which expires; those that are there stay."""
+    with connection.transaction():
+        return _issue_key(connection, _lock_user(connection, username), expires_at=expires_at)
+
+
 def list_users(connection: Connection) -> list[User]:
     """All users by name."""
     return _select_users(connection, "", [])

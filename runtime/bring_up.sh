@@ -106,6 +106,7 @@ start_programs() {
     start_supervisord
   fi
   start_database "$names"
+  [ -z "$2" ] || warn_of_memory "$2"
   for name in server proxy; do
     case " $names " in *" $name "*) supervision start "$name" ;; esac
   done
@@ -117,6 +118,12 @@ start_database() {
   case " $1 " in *' postgres '*) supervision start postgres ;; esac
   wait_for postgres "$POSTGRES_SECONDS"
   py bin/user_management_cli.py init-db >&2 || die 'the database schema could not be applied'
+}
+
+# warn_of_memory MODEL: it is served all the same, since the estimate may be wrong.
+warn_of_memory() {
+  local reason
+  reason="$(py -m runtime.model_fit "$1" 2>&1)" || warn "${reason#error: }"
 }
 
 remember_model() (
@@ -154,6 +161,7 @@ print_summary() {
   if [ "$PROXY" = 1 ]; then
     proxy="$(py -m runtime.config get proxy_url)"
     printf 'proxy   %s/v1   (a key for each user)\n' "$proxy"
+    printf 'try it  ./console.sh chat\n'
     printf 'users   ./bin/user_management_cli.sh create-user --username alice\n'
   fi
   printf 'logs    %s (./console.sh logs -f)\n' "$LOG_DIR"

@@ -20,6 +20,7 @@ from ipaddress import ip_network
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
+from runtime import tls
 from runtime.env_file import PREFIXES, ConfigError, read_env_file
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -368,6 +369,25 @@ def _answers(config: Config, name: str) -> str:
     return str(int(value)) if isinstance(value, bool) else str(value)
 
 
+def _check(config: Config) -> int:
+    """Tell what there is to be warned of; 1 when the proxy could not start with its certificate."""
+    warnings = list(config.warnings)
+    problem = ""
+    if config.switch("LLAMA_PROXY_ENABLED") and config.text("LLAMA_PROXY_TLS_CERT"):
+        cert, key = (config.path(f"LLAMA_PROXY_TLS_{name}", "") for name in ("CERT", "KEY"))
+        try:
+            tls.valid_until(cert, key)
+        except tls.TLSRefusedError as error:
+            warnings.append(str(error))
+        except tls.TLSError as error:
+            problem = str(error)
+    for line in warnings:
+        print(f"warning: {line}", file=sys.stderr)
+    if problem:
+        print(f"error: {problem}", file=sys.stderr)
+    return 1 if problem else 0
+
+
 def main(arguments: list[str]) -> int:
     """`check`, or `get NAME …`: one line each. 1 when the configuration is bad."""
     try:
@@ -381,9 +401,7 @@ def main(arguments: list[str]) -> int:
             print(_answers(config, name))
         return 0
     if arguments == ["check"]:
-        for line in config.warnings:
-            print(f"warning: {line}", file=sys.stderr)
-        return 0
+        return _check(config)
     print("usage: python -m runtime.config check | get NAME …", file=sys.stderr)
     return 2
 

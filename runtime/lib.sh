@@ -68,6 +68,7 @@ load_env() {
   local form='^[[:blank:]]*([A-Za-z_][A-Za-z0-9_]*)=('\''[^'\''\]*'\''|"[^"\$`]*"|[^[:space:]'\''"\$`#]*)([[:blank:]]+#.*)?[[:blank:]]*$'
   local unused=$'^[ \t]*(#([^[:cntrl:]]|\t)*)?$'
   [ -e "$file" ] || return 0
+  [ -r "$file" ] || [ -z "${LLAMASERVE_LENIENT:-}" ] || return 0
   [ -r "$file" ] || die "$where: cannot be read"
   while IFS= read -r line || [ -n "$line" ]; do
     number=$((number + 1))

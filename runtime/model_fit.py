@@ -13,7 +13,7 @@ from pathlib import Path
 
 import psutil
 
-from runtime import memory_fit
+from runtime import memory_fit, tuning
 from runtime.config import Config, load
 from runtime.engine.settings import EngineSettings
 from runtime.env_file import ConfigError
@@ -60,7 +60,9 @@ def _own_bytes(pid: int) -> int:
 
 def fit(config: Config, model: Model, there: Room) -> Fit:
     """How the model fits with the settings that the engine would be started with."""
-    settings = EngineSettings.from_config(config, model)
+    settings = EngineSettings.from_config(
+        config, model, tuning.room_bytes(config, there.memory, there.gpu)
+    )
     n_ctx = settings.n_ctx or model.context_length
     need = memory_fit.memory_need(
         model.shape,

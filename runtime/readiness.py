@@ -22,8 +22,8 @@ def check(config: Config, name: str) -> str:
     if name == "postgres":
         return _check_postgres(config)
     if name == "server":
-        return _check_url(config.backend_url + "/health", is_ours=config.uses_local_server)
-    return _check_url(config.proxy_url + "/healthz", is_ours=True)
+        return check_url(config.backend_url + "/health", is_ours=config.uses_local_server)
+    return check_url(config.proxy_url + "/healthz")
 
 
 def _check_postgres(config: Config) -> str:
@@ -35,8 +35,8 @@ def _check_postgres(config: Config) -> str:
     return ""
 
 
-def _check_url(url: str, *, is_ours: bool) -> str:
-    """Another's engine may have no /health: it is judged by answering at all."""
+def check_url(url: str, *, is_ours: bool = True) -> str:
+    """Empty when it answers well, else why not. Another's engine is judged by answering at all."""
     # No proxy of the environment's, and no check of our own certificate, which may name other hosts.
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE

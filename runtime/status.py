@@ -126,9 +126,9 @@ def _disabled_part(supervisor: Supervisor, name: str) -> Part:
     )
 
 
-def _parts(config: Config) -> list[Part]:
+def parts(config: Config, socket_path: str) -> list[Part]:
+    """Each part of the appliance; the path is that of supervisord's control socket."""
     table = process_table()
-    socket_path = os.environ["LLAMASERVE_CONTROL"]
     with ThreadPoolExecutor() as pool:  # the checks may each wait for an answer
         work = [
             # A connection of its own for each: an XML-RPC client is not for several threads.
@@ -140,15 +140,15 @@ def _parts(config: Config) -> list[Part]:
 
 def report(config: Config) -> dict[str, object]:
     """Everything that status tells, as it stands in `--json`."""
-    parts = _parts(config)
+    found = parts(config, os.environ["LLAMASERVE_CONTROL"])
     last = models.last_used(config) if config.uses_local_server else None
     return {
-        "ok": all(part.is_well for part in parts),
-        "running": any(part.pid or part.state == "unsupervised" for part in parts),
+        "ok": all(part.is_well for part in found),
+        "running": any(part.pid or part.state == "unsupervised" for part in found),
         "model": str(last) if last else None,
         "server_url": config.backend_url,
         "proxy_url": config.proxy_url if config.switch("LLAMA_PROXY_ENABLED") else None,
-        "processes": [asdict(part) for part in parts],
+        "processes": [asdict(part) for part in found],
     }
 
 

@@ -3,7 +3,7 @@
 # Usage: ./console.sh restart [server|proxy|postgres] [--model FILE]
 #
 # Without a part, everything: that is also how a changed configuration takes effect. --model restarts
-# the server alone, as `use` does, but without a look at the memory. A bad configuration or model is
+# the server alone, as `use` does, but of too little memory it only warns. A bad configuration or model is
 # refused before anything is stopped. While the proxy restarts, new connections wait; while the server
 # does, requests that had no turn yet. A server that does not come up with another model gets the one
 # before again.
@@ -63,6 +63,7 @@ restart_part() {
   fi
   case "$PART" in
     server)
+      warn_of_memory "$1"
       replace_server "$1"
       return
       ;;

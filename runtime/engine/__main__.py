@@ -22,7 +22,7 @@ from typing import Never
 
 import uvicorn
 
-from runtime import models, ports
+from runtime import models, ports, tuning
 from runtime.config import Config, bracketed, load
 from runtime.engine.app import Engine, LoadError
 from runtime.engine.settings import THREAD_STACK_BYTES, EngineSettings
@@ -35,6 +35,7 @@ def main(arguments: list[str]) -> int:
     """Serve until SIGTERM or SIGINT, which end the process; 1 when the start failed."""
     options = _parse(arguments)
     _log_to_stderr()
+    os.environ.setdefault(*tuning.WAIT_POLICY)
     try:
         config = load()
         settings = EngineSettings.from_config(config, _model(config, options))

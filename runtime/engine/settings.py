@@ -1,22 +1,16 @@
-"""The engine's settings: what `runtime.config` says, with the machine's and the model's own values
-filled in where it leaves them open.
+"""The engine's settings: what `runtime.config` says, and `runtime/tuning.py` where it leaves them open.
 
 Knows nothing of llama_cpp: `app.py` translates.
 """
 
 from __future__ import annotations
 
-import os
-import re
-import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from runtime import tuning
 from runtime.config import Config
 from runtime.models import Model, replaced_id
-
-MAX_DEFAULT_CONTEXT = 8192
-"""Tokens. A trained context of 128k and more would take many GB of memory unasked."""
 
 THREAD_STACK_BYTES = 16 * 2**20
 """Of every thread: the tokenizer's recursion needs it (`vocabulary.py`), and the system's default may be
@@ -37,11 +31,11 @@ class EngineSettings:
     """Tokens; 0 is the model's own trained context."""
     n_batch: int
     n_threads: int
-    """For one token after the other: bound by memory, so physical cores."""
+    """For one token after the other."""
     n_threads_batch: int
     """For prompts."""
-    n_gpu_layers: int | None
-    """None: all of them if llama.cpp was built for a GPU, -1 is all too."""
+    n_gpu_layers: int
+    """-1 is all."""
     chat_format: str | None
     """None: the model's own chat template."""
     flash_attn: bool
@@ -70,22 +64,21 @@ class EngineSettings:
     cors_origins: tuple[str, ...]
 
     @classmethod
-    def from_config(cls, config: Config, model: Model) -> EngineSettings:
-        """The settings for one model on this machine."""
-        n_ctx = config.optional_integer("LLAMA_SERVER_N_CTX")
-        n_threads = config.optional_integer("LLAMA_SERVER_N_THREADS")
-        n_threads_batch = config.optional_integer("LLAMA_SERVER_N_THREADS_BATCH")
+    def from_config(cls, config: Config, model: Model, room_bytes: int | None = None) -> EngineSettings:
+        """The settings for one model on this machine; `room_bytes` is what it may take, None: ask."""
+        if room_bytes is None:
+            room_bytes = tuning.room_bytes(config)
         return cls(
             host=config.text("LLAMA_SERVER_HOST"),
             port=config.integer("LLAMA_SERVER_PORT"),
             api_key=config.text("LLAMA_SERVER_API_KEY"),
             model_path=model.path,
             model_alias=model.id,
-            n_ctx=min(model.context_length, MAX_DEFAULT_CONTEXT) if n_ctx is None else n_ctx,
+            n_ctx=tuning.context(config, model, room_bytes).value,
             n_batch=config.integer("LLAMA_SERVER_N_BATCH"),
-            n_threads=n_threads or physical_cores(),
-            n_threads_batch=n_threads_batch or n_threads or physical_cores(),
-            n_gpu_layers=config.optional_integer("LLAMA_SERVER_N_GPU_LAYERS"),
+            n_threads=tuning.threads(config).value,
+            n_threads_batch=tuning.threads_batch(config).value,
+            n_gpu_layers=tuning.gpu_layers(config).value,
             chat_format=config.text("LLAMA_SERVER_CHAT_FORMAT") or None,
             flash_attn=config.switch("LLAMA_SERVER_FLASH_ATTN"),
             use_mmap=config.switch("LLAMA_SERVER_USE_MMAP"),
@@ -103,32 +96,3 @@ class EngineSettings:
             replaced_s=config.number("LLAMA_PROXY_QUEUE_TIMEOUT_SECONDS"),
             cors_origins=tuple(config.text("LLAMA_SERVER_CORS_ORIGINS").split()),
         )
-
-
-def physical_cores() -> int:
-    """How many cores this process may run on, hyper-threads not counted.
-
-    On Linux from /proc/cpuinfo within the process's affinity, on macOS from sysctl; the number of
-    logical processors where neither tells.
-    """
-    if hasattr(os, "sched_getaffinity"):
-        allowed = os.sched_getaffinity(0)
-        try:
-            return cores_in(Path("/proc/cpuinfo").read_text(), allowed) or len(allowed)
-        except OSError:
-            return len(allowed)
-    try:
-        command = ["sysctl", "-n", "hw.physicalcpu"]
-        return int(subprocess.run(command, capture_output=True, check=True, timeout=5).stdout)
-    except (OSError, ValueError, subprocess.SubprocessError):
-        return os.cpu_count() or 1
-
-
-def cores_in(cpuinfo: str, allowed: set[int]) -> int:
-    """Distinct cores of the allowed processors in the text of /proc/cpuinfo; 0 if it names none."""
-    cores = set()
-    for block in cpuinfo.split("\n\n"):
-        values = dict(re.findall(r"^([^\t\n:]+?)\s*:[ \t]*(.*)$", block, re.MULTILINE))
-        if values.get("processor", "").isdecimal() and int(values["processor"]) in allowed:
-            cores.add((values.get("physical id"), values.get("core id")))
-    return len(cores - {(None, None)})

@@ -92,9 +92,6 @@ def _check_chat_format(name: str) -> None:
 
 
 def _model_settings(settings: EngineSettings) -> ModelSettings:
-    layers = settings.n_gpu_layers
-    if layers is None:
-        layers = -1 if llama_cpp.llama_supports_gpu_offload() else 0
     return ModelSettings(
         model=str(settings.model_path),
         model_alias=settings.model_alias,
@@ -102,7 +99,7 @@ def _model_settings(settings: EngineSettings) -> ModelSettings:
         n_batch=settings.n_batch,
         n_threads=settings.n_threads,
         n_threads_batch=settings.n_threads_batch,
-        n_gpu_layers=layers,
+        n_gpu_layers=settings.n_gpu_layers,
         chat_format=settings.chat_format,
         flash_attn=settings.flash_attn,
         use_mmap=settings.use_mmap,

@@ -25,7 +25,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from runtime.engine.settings import physical_cores
+from runtime.processors import physical_cores
 from tests.bench import cost, first_token, leaving, mask, turns
 from tests.bench.report import Neighbours, Table, machine
 

@@ -29,7 +29,8 @@ def console(
 
 def test_all_commands_are_there() -> None:
     """The commands that the README promises."""
-    assert sorted("help logs models pull restart run start status stop test use".split()) == COMMANDS
+    promised = "chat doctor help logs models pull restart run start status stop test use"
+    assert promised.split() == COMMANDS
 
 
 def test_help_lists_every_command_with_its_summary() -> None:
@@ -92,6 +93,9 @@ def test_no_command_is_refused_with_the_usage() -> None:
         ["restart", "proxy", "--model", "x"],
         ["restart", "--model"],
         ["status", "--yaml"],
+        ["doctor", "--yaml"],
+        ["chat", "--key-file"],
+        ["chat", "hello"],
         ["logs", "-n"],
         ["logs", "nginx"],
         ["help", "nonsense"],

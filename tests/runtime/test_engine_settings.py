@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import llama_cpp
 import pytest
 
+from runtime import processors, tuning
 from runtime.config import load
-from runtime.engine.settings import EngineSettings, cores_in, physical_cores
+from runtime.engine.settings import EngineSettings
+from runtime.memory_fit import memory_need
 from runtime.models import read_model
 from tests.support.gguf import build_model
 
@@ -37,24 +40,39 @@ def test_the_model_is_called_by_its_file_name_and_the_key_is_not_shown(tmp_path:
     assert "very-secret" not in repr(found)
 
 
-def test_threads_are_the_physical_cores_unless_set(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("cores", "generate"), [(1, 1), (2, 1), (8, 7)])
+def test_one_core_is_left_to_everything_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cores: int, generate: int
+) -> None:
+    """By the threads that generate; prompts are read by all."""
+    monkeypatch.setattr(processors, "usable_cores", lambda: cores)
+    found = settings(tmp_path)
+    assert (found.n_threads, found.n_threads_batch) == (generate, cores)
+
+
+def test_threads_that_are_set_win(tmp_path: Path) -> None:
     """A number for tokens holds for prompts too, unless those have their own."""
-    unset = settings(tmp_path)
     both = settings(tmp_path, LLAMA_SERVER_N_THREADS="3")
     each = settings(tmp_path, LLAMA_SERVER_N_THREADS="3", LLAMA_SERVER_N_THREADS_BATCH="5")
-
-    assert (unset.n_threads, unset.n_threads_batch) == (physical_cores(),) * 2
     assert (both.n_threads, both.n_threads_batch) == (3, 3)
     assert (each.n_threads, each.n_threads_batch) == (3, 5)
 
 
-def test_hyper_threads_are_not_counted_as_cores() -> None:
-    """Four processors on two cores are two; within an affinity, those of its processors."""
-    cpuinfo = "\n\n".join(
-        f"processor\t: {number}\nmodel name\t: CPU: x\nphysical id\t: 0\ncore id\t\t: {number % 2}"
-        for number in range(4)
-    )
+def test_a_context_that_memory_has_no_room_for_is_made_smaller(tmp_path: Path) -> None:
+    """It fits then; an explicit one stays, and below what is of use it does not go."""
+    model = read_model(build_model(tmp_path / "model.gguf", context_length=8192))
+    config = load(tmp_path, {"LLAMA_SERVER_CACHE_BYTES": "1000000"})
+    whole = memory_need(model.shape, n_ctx=8192, cache_bytes=1_000_000).total_bytes
+    half = memory_need(model.shape, n_ctx=4096, cache_bytes=1_000_000).total_bytes
 
-    assert cores_in(cpuinfo, {0, 1, 2, 3}) == 2
-    assert cores_in(cpuinfo, {0, 2}) == 1
-    assert cores_in("processor\t: 0\nBogoMIPS\t: 50", {0}) == 0
+    assert EngineSettings.from_config(config, model, whole).n_ctx == 8192
+    assert EngineSettings.from_config(config, model, half).n_ctx == 4096
+    assert EngineSettings.from_config(config, model, 1).n_ctx == tuning.MIN_CONTEXT
+    explicit = load(tmp_path, {"LLAMA_SERVER_N_CTX": "8192"})
+    assert EngineSettings.from_config(explicit, model, half).n_ctx == 8192
+
+
+def test_without_a_gpu_in_the_build_no_layer_goes_there(tmp_path: Path) -> None:
+    """All do where llama.cpp was built for one; a number that is set wins."""
+    assert settings(tmp_path).n_gpu_layers == (-1 if llama_cpp.llama_supports_gpu_offload() else 0)
+    assert settings(tmp_path, LLAMA_SERVER_N_GPU_LAYERS="7").n_gpu_layers == 7

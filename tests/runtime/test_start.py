@@ -122,13 +122,32 @@ def test_several_models_are_named(appliance: Appliance) -> None:
 
 def test_a_program_that_ends_at_once_is_told_at_once(appliance: Appliance) -> None:
     """With its last log lines, the log's path; the whole time-out is not waited for."""
+    appliance.configure(LLAMA_PROXY_ENABLED="1")
+    spool = appliance.root / "runtime/data/spool"
+    spool.parent.mkdir(exist_ok=True)
+    spool.write_text("in the way of the proxy's directory")
+    try:
+        errors = refuse(appliance, "proxy ended", "spool", "logs/proxy.log")
+    finally:
+        spool.unlink()
+    assert "stopping what was started" in errors
+
+
+def test_a_certificate_that_cannot_be_served_is_refused_first(appliance: Appliance) -> None:
+    """Before anything is started, or stopped by a restart."""
+    appliance.start()
+    server = appliance.pid("server")
     appliance.configure(
         LLAMA_PROXY_ENABLED="1",
         LLAMA_PROXY_TLS_CERT="/nowhere/cert.pem",
         LLAMA_PROXY_TLS_KEY="/nowhere/key.pem",
     )
-    errors = refuse(appliance, "proxy ended", "LLAMA_PROXY_TLS_CERT", "logs/proxy.log")
-    assert "stopping what was started" in errors
+    done = appliance.console("restart")
+    assert done.returncode == 1
+    assert "LLAMA_PROXY_TLS_CERT=/nowhere/cert.pem: No such file" in done.stderr
+    assert appliance.pid("server") == server
+    appliance.stop()
+    refuse(appliance, "LLAMA_PROXY_TLS_CERT=/nowhere/cert.pem")
 
 
 def test_a_long_path_is_no_hindrance() -> None:

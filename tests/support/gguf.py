@@ -13,7 +13,8 @@ from itertools import product
 from pathlib import Path
 
 import numpy as np
-from gguf import GGUFWriter, TokenType
+from gguf import GGMLQuantizationType, GGUFWriter, TokenType
+from gguf.quants import quantize
 from numpy.typing import NDArray
 
 CHAT_TEMPLATE = (
@@ -57,6 +58,7 @@ def build_model(
     chat_template: str | None = CHAT_TEMPLATE,
     tensors_per_file: int = 0,
     extra_tokens: Sequence[str] = (),
+    quantized: bool = False,
 ) -> Path:
     """Write a model of llama's architecture and return the path.
 
@@ -70,6 +72,7 @@ def build_model(
         tensors_per_file: splits the model, as gguf-split does, when it is not 0. The first part's
             path is returned.
         extra_tokens: plain ones after the others. No text is ever split into them; they are drawn.
+        quantized: the matrices are Q8_0, as those of models that people use are about.
     """
     tokens, types = _vocabulary(extra_tokens)
     writer = GGUFWriter(path, "llama", split_max_tensors=tensors_per_file)
@@ -94,7 +97,11 @@ def build_model(
     if chat_template is not None:
         writer.add_chat_template(chat_template)
     for name, weights in _weights(shape, seed, _logits(types, eos_logit)).items():
-        writer.add_tensor(name, weights)
+        if quantized and weights.ndim > 1:
+            packed = quantize(weights.astype(np.float32), GGMLQuantizationType.Q8_0)
+            writer.add_tensor(name, packed, raw_dtype=GGMLQuantizationType.Q8_0)
+        else:
+            writer.add_tensor(name, weights)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()

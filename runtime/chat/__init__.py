@@ -1,0 +1,1 @@
+"""A conversation with the model in the terminal: `./console.sh chat`."""

@@ -1,0 +1,105 @@
+"""Which key the conversation goes by.
+
+`--key-file`, else LLAMASERVE_API_KEY, else, since whoever can read this checkout's configuration runs
+it, a key of the console's own: that of the user `console`, made on the first use, kept in
+`Config.data_dir / "console.key"` (0600) for a week, and replaced once the proxy no longer takes it.
+With the proxy off it is the model server's one key.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import psycopg
+
+from proxy import db, keys, users
+from proxy.admin import database
+from runtime.chat.client import ChatError
+from runtime.config import Config
+from runtime.env_file import ConfigError
+
+VARIABLE = "LLAMASERVE_API_KEY"
+USERNAME = "console"
+LIFE = timedelta(days=7)
+
+
+def given(environ: Mapping[str, str], key_file: str) -> str:
+    """The key that the caller chose; empty where there is none.
+
+    Raises:
+        ChatError: the file cannot be read, or there is no key in it.
+    """
+    if not key_file:
+        return _checked(environ.get(VARIABLE, ""), VARIABLE)
+    try:
+        text = Path(key_file).expanduser().read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ChatError(f"--key-file {key_file}: {getattr(error, 'strerror', None) or error}") from error
+    if not text.strip():
+        raise ChatError(f"--key-file {key_file}: holds no key")
+    return _checked(text, f"--key-file {key_file}")
+
+
+def _checked(text: str, where: str) -> str:
+    key = text.strip()
+    if not key.isascii() or not key.isprintable() or " " in key:
+        raise ChatError(f"{where}: is not a key (one word of printable ASCII)")
+    return key
+
+
+def kept(config: Config) -> str:
+    """The console's own key; empty where there is none yet, or others could have read it."""
+    with suppress(OSError, UnicodeDecodeError):
+        path = _file(config)
+        if path.stat().st_mode & 0o077 == 0:
+            key = path.read_text("utf-8").strip()
+            return key if keys.public_id_of(key) else ""
+    return ""
+
+
+def renewed(config: Config, old: str) -> str:
+    """A new key for the user `console`, in place of `old`; the user is made where there is none.
+
+    Other keys of that user's, of another checkout on the same database, stay.
+
+    Raises:
+        ChatError: the database refuses, or the key cannot be kept.
+    """
+    try:
+        with database.connect(config) as connection:
+            db.check_schema(connection)
+            key = _issue(connection, keys.public_id_of(old) or "")
+        _keep(_file(config), key)
+    except (ConfigError, database.DatabaseUnavailable, db.SchemaError, users.UserError) as error:
+        raise ChatError(f"no key could be made: {error}") from error
+    except (psycopg.Error, OSError) as error:
+        raise ChatError(f"no key could be made: {str(error).splitlines()[0]}") from error
+    return key
+
+
+def _issue(connection: psycopg.Connection, old: str) -> str:
+    expires_at = datetime.now(UTC) + LIFE
+    with suppress(users.UserExists):
+        return users.create_user(connection, username=USERNAME, expires_at=expires_at).key
+    if old:
+        # It has none of this name where the key has expired, or another database is in use now.
+        with suppress(users.KeyNotFound):
+            return users.rotate_key(connection, USERNAME, public_id=old, expires_at=expires_at).key
+    return users.add_key(connection, USERNAME, expires_at=expires_at).key
+
+
+def _file(config: Config) -> Path:
+    return config.data_dir / "console.key"
+
+
+def _keep(path: Path, key: str) -> None:
+    new = path.with_name(f"{path.name}.{os.getpid()}")
+    with suppress(FileNotFoundError):
+        new.unlink()
+    with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(f"{key}\n")
+    new.replace(path)

@@ -1,0 +1,122 @@
+"""All checks, and their findings as text and as JSON.
+
+`main`'s exit status: 0 without problems, 1 with, 2 for wrong usage.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+
+from runtime.config import ROOT, Config, load
+from runtime.doctor import configuration, database, installation, machine, model, services
+from runtime.doctor.findings import Check, Finding, Installation, problem
+from runtime.env_file import ConfigError
+
+CHECKS: tuple[tuple[str, str, Check, bool], ...] = (
+    ("installation", "python", installation.python, False),
+    ("installation", "packages", installation.packages, False),
+    ("installation", "engine", installation.engine, False),
+    ("installation", "gpu", installation.gpu, False),
+    ("configuration", "keys", configuration.keys, False),
+    ("configuration", "addresses", configuration.addresses, True),
+    ("configuration", "certificate", configuration.certificate, True),
+    ("configuration", "permissions", configuration.permissions, False),
+    ("machine", "disk", machine.disk, False),
+    ("machine", "clock", machine.clock, False),
+    ("model", "files", model.files, False),
+    ("model", "chosen", model.chosen, True),
+    ("service", "ports", services.addresses, True),
+    ("service", "processes", services.processes, True),
+    ("service", "ready", services.ready, True),
+    ("service", "database", database.state, True),
+)
+"""Group, name, the check, and whether it needs a good configuration."""
+
+Row = tuple[str, str, Finding]
+
+
+def examine(there: Installation) -> list[Row]:
+    """All findings with their group and check. A check that fails is a problem itself."""
+    rows: list[Row] = []
+    for group, name, check, needs_config in CHECKS:
+        if needs_config and there.config is None:
+            continue
+        try:
+            rows += [(group, name, finding) for finding in check(there)]
+        except Exception as error:
+            said = (str(error).splitlines() or [""])[0]
+            rows.append((group, name, problem(f"cannot be examined ({type(error).__name__}: {said})")))
+    return rows
+
+
+def as_json(rows: list[Row]) -> str:
+    """The form that the command's header documents."""
+    findings = [
+        {"group": group, "check": name, "level": f.level, "text": f.text, "remedy": f.remedy or None}
+        for group, name, f in rows
+    ]
+    return json.dumps({"ok": _is_well(rows), "findings": findings}, indent=2, ensure_ascii=False)
+
+
+def as_text(rows: list[Row]) -> str:
+    """A heading for each group, a line for each finding, and below it what mends it."""
+    lines: list[str] = []
+    last = ""
+    for group, _, finding in rows:
+        if group != last:
+            lines += [*([""] if lines else []), group]
+            last = group
+        lines.append(f"  {finding.level:<8} {finding.text}")
+        if finding.remedy:
+            lines.append(f"{'':11}→ {finding.remedy}")
+    return "\n".join([*lines, "", _verdict(rows)])
+
+
+def _verdict(rows: list[Row]) -> str:
+    counts = {
+        level: sum(f.level == level for _, _, f in rows) for level in ("problem", "warning", "note")
+    }
+    said = [f"{count} {level}{'s' * (count > 1)}" for level, count in counts.items() if count]
+    return ", ".join(said) if said else "All is well."
+
+
+def _is_well(rows: list[Row]) -> bool:
+    return all(finding.level != "problem" for _, _, finding in rows)
+
+
+def _print(text: str) -> None:
+    """Write it all, in any locale; that nobody reads on is no fault of the installation's."""
+    try:
+        sys.stdout.buffer.write(text.encode(sys.stdout.encoding, "replace") + b"\n")
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Python's own flush at the end must not fail again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def main(arguments: list[str]) -> int:
+    """Examine this checkout."""
+    if arguments not in ([], ["--json"]):
+        print("usage: ./console.sh doctor [--json]", file=sys.stderr)
+        return 2
+    config: Config | None = None
+    problems: list[str] = []
+    try:
+        config = load()
+    except ConfigError as error:
+        problems = error.problems
+    control = os.environ.get("LLAMASERVE_CONTROL", "")
+    there = Installation(
+        root=ROOT,
+        config=config,
+        config_problems=tuple(problems),
+        control=control,
+        programs=services.programs(control),
+        venv=Path(sys.prefix),
+    )
+    rows = examine(there)
+    _print(as_json(rows) if arguments else as_text(rows))
+    return 0 if _is_well(rows) else 1

@@ -1,0 +1,65 @@
+"""The models, and with which settings the engine serves the one that is chosen, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from runtime import model_fit, models, tuning
+from runtime.doctor.findings import Finding, Installation, note, ok, problem, warning
+from runtime.model_fit import gigabytes
+from runtime.models import Model, ModelError
+
+
+def files(there: Installation) -> Iterator[Finding]:
+    """No file in models/ is broken."""
+    found, broken = models.find_models(there.root / "models")
+    for line in broken:
+        yield warning(line, "remove it, or fetch it again")
+    if not broken:
+        yield ok(f"{len(found)} in models/, none broken")
+
+
+def chosen(there: Installation) -> Iterator[Finding]:
+    """There is one to serve, it fits, and how it is served."""
+    config = there.known
+    if not config.uses_local_server:
+        yield ok(f"another engine serves, at {config.backend_url}")
+        return
+    pid = there.programs.get("server", 0)
+    try:
+        model = models.select(config, last_used_first=bool(pid))
+    except ModelError as error:
+        first, *rest = str(error).splitlines()
+        yield problem(first, " ".join(line.strip() for line in rest))
+        return
+    yield ok(f"{'serves' if pid else 'the next start serves'} {model.path}")
+    if not model.has_chat_template and not config.text("LLAMA_SERVER_CHAT_FORMAT"):
+        yield warning("the model's file has no chat template", "set LLAMA_SERVER_CHAT_FORMAT")
+    yield from _settings(there, model, pid)
+
+
+def _settings(there: Installation, model: Model, pid: int) -> Iterator[Finding]:
+    config = there.known
+    room = model_fit.room(config, freed_by=pid)
+    context = tuning.context(config, model, tuning.room_bytes(config, room.memory, room.gpu))
+    for name, choice in (
+        ("context", context),
+        ("threads", tuning.threads(config)),
+        ("threads for prompts", tuning.threads_batch(config)),
+        ("GPU layers", tuning.gpu_layers(config)),
+    ):
+        yield ok(f"{name}: {choice.value} ({choice.why})")
+    yield ok(f"batch: {config.integer('LLAMA_SERVER_N_BATCH')} tokens (LLAMA_SERVER_N_BATCH)")
+    fit = model_fit.fit(config, model, room)
+    text = (
+        f"memory: about {gigabytes(fit.need.total_bytes)} needed (weights {gigabytes(fit.need.weights)},"
+        f" context {gigabytes(fit.need.keys_and_values)}, saved prompts up to "
+        f"{gigabytes(fit.need.saved_prompts)}), {gigabytes(room.memory)} there"
+    )
+    if reason := model_fit.problem(config, model, room):
+        said, _, remedy = reason.rpartition(": ")
+        yield warning(said, remedy)
+    elif fit.verdict == "tight":
+        yield note(text, "a smaller LLAMA_SERVER_CACHE_BYTES makes room")
+    else:
+        yield ok(text)

@@ -1,0 +1,27 @@
+"""An appliance that several files share: starting one takes seconds, which add up."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.appliance import Appliance
+from tests.support.gguf import SLOW, build_model
+
+
+@pytest.fixture(scope="package")
+def running() -> Iterator[Appliance]:
+    """A started appliance. Whoever changes it puts it back.
+
+    An answer takes some seconds, so that a test can act while one is made.
+    """
+    configuration = {
+        "LLAMA_SERVER_N_THREADS": "1",
+        "LLAMA_SERVER_MAX_TOKENS": "200",
+        "LLAMA_PROXY_RATE_LIMIT": "1000000",
+    }
+    with Appliance(model=False, **configuration) as appliance:
+        build_model(appliance.root / "models/slow.gguf", shape=SLOW)
+        appliance.start()
+        yield appliance

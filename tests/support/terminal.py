@@ -1,0 +1,87 @@
+"""A program on a terminal of its own, as a user has it: typed to, interrupted, read."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pty
+import select
+import subprocess
+import termios
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from tests.support.wait import wait_until
+
+INTERRUPT, END = "\x03", "\x04"
+"""Ctrl-C and Ctrl-D."""
+
+
+class Terminal:
+    """A context: runs the program within it, and ends it after it if it still runs."""
+
+    def __init__(self, command: Sequence[str | Path], *, env: Mapping[str, str]) -> None:
+        self._command, self._env = command, env
+        self.text = ""
+        """All that it has shown so far, what was typed included."""
+
+    def __enter__(self) -> Self:
+        self._end, other = pty.openpty()
+        # A new session whose terminal this is: else Ctrl-C is a character like any other.
+        self._process = subprocess.Popen(
+            [*self._command],
+            env={**self._env, "TERM": "dumb"},
+            stdin=other,
+            stdout=other,
+            stderr=other,
+            start_new_session=True,
+            preexec_fn=_take_terminal,  # noqa: PLW1509 - it takes no lock
+        )
+        os.close(other)
+        return self
+
+    def press(self, text: str) -> None:
+        """Press the keys of this text."""
+        os.write(self._end, text.encode())
+
+    def until(self, shown: str, *, after: int = 0) -> int:
+        """Wait until it shows this, after that place of `text`; the place behind it."""
+        wait_until(lambda: shown in self._read()[after:], f"{shown!r} on the terminal")
+        return self.text.index(shown, after) + len(shown)
+
+    def _read(self) -> str:
+        """All that it has shown by now."""
+        while select.select([self._end], [], [], 0)[0]:
+            try:
+                self.text += os.read(self._end, 65536).decode("utf-8", "replace").replace("\r", "")
+            except OSError:  # Linux's word for its end
+                break
+        return self.text
+
+    def wait(self) -> int:
+        """Its exit status."""
+        # Read all the while: who writes more than the terminal holds waits for that.
+        wait_until(
+            lambda: [self._read()] and self._process.poll() is not None,
+            "the program to end",
+        )
+        return self._process.wait()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._process.poll() is None:
+            self._process.kill()
+        self._process.wait()
+        with suppress(OSError):
+            os.close(self._end)
+
+
+def _take_terminal() -> None:
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
