@@ -28,6 +28,7 @@ from proxy.health import Readiness, healthz
 from proxy.local_admission import LocalAdmission
 from proxy.relay import Relay
 from proxy.request_log import RequestLog
+from proxy.retention import Retention
 from proxy.running import Running
 from proxy.shared_admission import SharedAdmission
 from proxy.spool import Spool
@@ -111,6 +112,7 @@ async def _parts(app: web.Application) -> AsyncIterator[None]:
         await stack.enter_async_context(_background(log.run()))
         if settings.spool_sync_s:
             await stack.enter_async_context(_background(log.sync(settings.spool_sync_s)))
+        await stack.enter_async_context(_background(Retention(settings).run()))
         authenticator = Authenticator(
             pool,
             database_url=settings.database_url,

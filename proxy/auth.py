@@ -39,6 +39,10 @@ MAX_LOOKUPS = 64
 HEARTBEAT_S = 2.0
 HEARTBEAT_TIMEOUT_S = 1.5
 RECONNECT_S = 0.5
+SLOW_S = 1.0
+"""How long the refusal takes of an address that has sent many wrong keys."""
+MAX_SLOWED = 256
+"""At a time; beyond, refusals come at once, which costs less memory."""
 
 _SELECT = """
     SELECT k.public_id, k.hash, k.id AS key_id, k.user_id, u.username, u.is_active, u.rate_limit,
@@ -75,6 +79,7 @@ class Authenticator:
         self._digests: dict[str, bytes] = {}
         self._lookups: dict[bytes, asyncio.Task[Principal | None]] = {}
         self._changes = 0
+        self._slowed = 0
 
     async def authenticate(self, header: str | None, client: str) -> Principal:
         """The principal of an `Authorization` header that came from the address `client`.
@@ -102,6 +107,10 @@ class Authenticator:
         """Look up and verify a key, once for all requests that come with it meanwhile."""
         lookup = self._lookups.get(digest)
         if lookup is None:
+            wait_s = self._failures.begin(client)
+            if wait_s > 0:
+                await self._slow_down()
+                raise errors.too_many_auth_failures(wait_s)
             lookup = self._begin_lookup(key, digest, client)
         try:
             principal = await asyncio.shield(lookup)
@@ -111,11 +120,17 @@ class Authenticator:
             raise errors.invalid_key(keys.mask(key))
         return principal
 
+    async def _slow_down(self) -> None:
+        """Let a client wait that guesses, so that its flood takes nothing from anybody."""
+        if self._slowed < MAX_SLOWED:
+            self._slowed += 1
+            try:
+                await asyncio.sleep(SLOW_S)
+            finally:
+                self._slowed -= 1
+
     def _begin_lookup(self, key: str, digest: bytes, client: str) -> asyncio.Task[Principal | None]:
-        """Start looking up a key, unless it is no key or the client guesses."""
-        wait_s = self._failures.begin(client)
-        if wait_s > 0:
-            raise errors.too_many_auth_failures(wait_s)
+        """Start looking up a key that may be one."""
         if keys.public_id_of(key) is None:
             raise errors.invalid_key(keys.mask(key))
         if len(self._lookups) >= MAX_LOOKUPS:

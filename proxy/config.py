@@ -47,6 +47,8 @@ class ProxySettings:
     tls_cert: Path | None = None
     tls_key: Path | None = field(default=None, repr=False)
     log_level: str = "info"
+    retention_s: float | None = None
+    """How long records are kept; None: for good."""
 
     @classmethod
     def from_config(cls, config: Config) -> ProxySettings:
@@ -55,6 +57,7 @@ class ProxySettings:
         Raises:
             ConfigError: the embedded database is to be used and has not been set up.
         """
+        days = config.optional_integer("LLAMA_REQUESTS_RETENTION_DAYS")
         tls = bool(config.text("LLAMA_PROXY_TLS_CERT"))
         return cls(
             host=config.text("LLAMA_PROXY_HOST"),
@@ -88,4 +91,5 @@ class ProxySettings:
             tls_cert=config.path("LLAMA_PROXY_TLS_CERT", "") if tls else None,
             tls_key=config.path("LLAMA_PROXY_TLS_KEY", "") if tls else None,
             log_level=config.text("LLAMA_PROXY_LOG_LEVEL"),
+            retention_s=days * 86_400.0 if days else None,
         )

@@ -34,12 +34,17 @@ LIMITS: tuple[LiteralString, ...] = (
 
 
 def set_limits_of(connection: Connection, user_id: int, limits: Limits) -> None:
-    """Set those limits of a user's that are given."""
-    for name in LIMITS:
-        if name in limits:
-            value = limits.get(name)
-            new = sql.SQL("DEFAULT" if value is None else "%s")
-            statement = sql.SQL("UPDATE llama_users SET {} = {} WHERE id = %s").format(
-                sql.Identifier(name), new
+    """Set those limits of a user's that are given: one change."""
+    given = [name for name in LIMITS if name in limits]
+    if given:
+        settings = [
+            sql.SQL("{} = {}").format(
+                sql.Identifier(name), sql.SQL("DEFAULT" if limits.get(name) is None else "%s")
             )
-            connection.execute(statement, [user_id] if value is None else [value, user_id])
+            for name in given
+        ]
+        statement = sql.SQL("UPDATE llama_users SET {} WHERE id = %s").format(
+            sql.SQL(", ").join(settings)
+        )
+        values = [limits.get(name) for name in given if limits.get(name) is not None]
+        connection.execute(statement, [*values, user_id])

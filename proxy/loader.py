@@ -29,13 +29,9 @@ _STAGE = f"""
     SELECT ' '::text AS kind, {COLUMNS} FROM llama_requests WITH NO DATA
 """
 _COPY = f"COPY llama_requests_batch (kind, {COLUMNS}) FROM STDIN"
-# A row that stands for several refusals is told of again as its count grows.
 _INSERT = f"""
-    INSERT INTO llama_requests ({COLUMNS})
-    SELECT DISTINCT ON (id) {COLUMNS} FROM llama_requests_batch WHERE kind = %s ORDER BY id, count DESC
-    ON CONFLICT (id) DO UPDATE SET count = excluded.count, request_bytes = excluded.request_bytes,
-        response_bytes = excluded.response_bytes
-    WHERE excluded.count > llama_requests.count
+    INSERT INTO llama_requests ({COLUMNS}) SELECT {COLUMNS} FROM llama_requests_batch
+    WHERE kind = %s ON CONFLICT (id) DO NOTHING
 """
 _TOUCH_KEYS = """
     UPDATE llama_api_keys k SET last_used_at = b.at

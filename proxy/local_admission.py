@@ -21,6 +21,9 @@ from proxy.windows import Decision, Windows
 
 logger = logging.getLogger(__name__)
 
+READ_TIMEOUT_S = 3.0
+"""For so long a request waits for its user's history; the reading goes on."""
+
 
 class LocalAdmission:
     """An Admitter. `clock` gives monotonic seconds."""
@@ -97,7 +100,8 @@ class LocalAdmission:
             self._readings[of] = reading
             reading.add_done_callback(lambda done: self._end_reading(of, done))
         try:
-            await asyncio.shield(reading)
+            async with asyncio.timeout(READ_TIMEOUT_S):
+                await asyncio.shield(reading)
         except DATABASE_ERRORS as error:
             raise errors.windows_unavailable() from error
 

@@ -1,23 +1,27 @@
-"""What was used, summed up from `llama_requests`.
+"""What was used, from the sums of whole days in `llama_usage` and, for what is left of a first day, from
+the records in `llama_requests`.
 
-`request_log.py` writes those rows; they outlive their users.
+`request_log.py` writes the records, and a trigger of the database sums them up; both outlive their
+users. Where old records are removed (`retention.py`), the sums stay.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Literal
+from datetime import UTC, datetime, time, timedelta
+from decimal import Decimal
+from typing import Any, Literal, LiteralString
 
 from psycopg import Connection
-from psycopg.rows import class_row
+from psycopg.rows import kwargs_row
 
 
 @dataclass(frozen=True, kw_only=True)
 class Usage:
     """The sums of one user, or of one day.
 
-    Latencies are of admitted requests that came to their end; None where there is none.
+    Latencies are of admitted requests that came to their end: the nearest rank, at most 5 % off; None
+    where there is none.
     """
 
     name: str
@@ -33,21 +37,34 @@ class Usage:
     p95_ms: float | None
 
 
-_BY = {"user": "username", "day": "to_char(created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD')"}
+_BY: dict[str, LiteralString] = {"user": "username", "day": "to_char(day, 'YYYY-MM-DD')"}
 
-_SELECT = """
-    SELECT {name} AS name,
-           coalesce(sum(count) FILTER (WHERE admitted), 0)::bigint AS requests,
-           coalesce(sum(count) FILTER (WHERE NOT admitted), 0)::bigint AS refusals,
-           coalesce(sum(prompt_tokens), 0)::bigint AS prompt_tokens,
-           coalesce(sum(completion_tokens), 0)::bigint AS completion_tokens,
-           sum(request_bytes)::bigint AS request_bytes,
-           sum(response_bytes)::bigint AS response_bytes,
-           percentile_cont(0.5) WITHIN GROUP (ORDER BY latency_ms) FILTER (WHERE admitted) AS median_ms,
-           percentile_cont(0.95) WITHIN GROUP (ORDER BY latency_ms) FILTER (WHERE admitted) AS p95_ms
-    FROM llama_requests
-    WHERE created_at >= %(since)s AND (%(user)s::text IS NULL OR username = %(user)s)
-    GROUP BY 1 ORDER BY 1
+# A percentile is the mean of the first latency class that, with those below it, holds so many requests.
+_SELECT: LiteralString = """
+    WITH found AS (
+        SELECT u.* FROM llama_usage u
+        WHERE u.day >= %(whole_days)s AND (%(user)s::text IS NULL OR u.username = %(user)s)
+        UNION ALL
+        SELECT u.* FROM llama_requests r CROSS JOIN LATERAL llama_usage_of(r) u
+        WHERE r.created_at >= %(since)s AND r.created_at < %(whole_days)s::timestamp AT TIME ZONE 'UTC'
+          AND (%(user)s::text IS NULL OR r.username = %(user)s)
+    ), classes AS (
+        SELECT {name} AS name, latency_class, sum(requests) AS requests, sum(refusals) AS refusals,
+               sum(prompt_tokens) AS prompt_tokens, sum(completion_tokens) AS completion_tokens,
+               sum(request_bytes) AS request_bytes, sum(response_bytes) AS response_bytes,
+               sum(latency_ms) / nullif(sum(requests), 0)::float8 AS mean_ms, latency_class >= 0 AS timed
+        FROM found GROUP BY name, latency_class
+    ), ranked AS (
+        SELECT c.*, sum(requests) OVER (PARTITION BY name, timed ORDER BY latency_class)
+                    / nullif(sum(requests) OVER (PARTITION BY name, timed), 0) AS reached
+        FROM classes c
+    )
+    SELECT name, sum(requests) AS requests, sum(refusals) AS refusals,
+           sum(prompt_tokens) AS prompt_tokens, sum(completion_tokens) AS completion_tokens,
+           sum(request_bytes) AS request_bytes, sum(response_bytes) AS response_bytes,
+           min(mean_ms) FILTER (WHERE timed AND reached >= 0.5) AS median_ms,
+           min(mean_ms) FILTER (WHERE timed AND reached >= 0.95) AS p95_ms
+    FROM ranked GROUP BY name ORDER BY name
 """
 
 
@@ -58,7 +75,20 @@ def usage(
     by: Literal["user", "day"] = "user",
     user: str | None = None,
 ) -> list[Usage]:
-    """What arrived at `since` or later: of all users, deleted ones too, or of one."""
-    cursor = connection.cursor(row_factory=class_row(Usage))
-    statement = _SELECT.format(name=_BY[by])
-    return cursor.execute(statement.encode(), {"since": since, "user": user}).fetchall()
+    """What arrived at `since` or later: of all users, deleted ones too, or of one.
+
+    A first day that `since` cuts is known by its records only, as long as there are any.
+    """
+    midnight = datetime.combine(since.astimezone(UTC), time.min, UTC)
+    whole_days = midnight if midnight == since else midnight + timedelta(days=1)
+    of = {"since": since, "whole_days": whole_days.date(), "user": user}
+    cursor = connection.cursor(row_factory=kwargs_row(_usage_of))
+    return cursor.execute(_SELECT.format(name=_BY[by]), of).fetchall()
+
+
+def _usage_of(**row: Any) -> Usage:
+    """PostgreSQL sums whole numbers up to a numeric, which cannot overflow."""
+    values: dict[str, Any] = {
+        name: int(value) if isinstance(value, Decimal) else value for name, value in row.items()
+    }
+    return Usage(**values)

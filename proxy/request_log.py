@@ -32,6 +32,8 @@ WARN_EVERY_S = 60.0
 WARN_AT = 0.8
 """Of the spool's limit."""
 FINAL_LOAD_TIMEOUT_S = 5.0
+HISTORY_TIMEOUT_S = 60.0
+"""Of a window of a year it may take seconds."""
 
 _HISTORY = """
     SELECT extract(epoch FROM at)::float8, count
@@ -40,7 +42,8 @@ _HISTORY = """
                               to_timestamp(%(until)s), %(without)s)
 """
 
-ADMISSION, END = "A", "E"
+ADMISSION, END, SHARED = "A", "E", "S"
+"""Kinds of lines. SHARED is a row of refusals whose count grows; its END follows within a second."""
 
 
 class RequestLog:
@@ -78,7 +81,7 @@ class RequestLog:
             self._append_end(record)
             return
         try:
-            self._refusals.fold(record, self._spool.current, END)
+            self._refusals.fold(record, self._spool.current, SHARED)
         except OSError as error:
             self._disk_error = error
 
@@ -191,7 +194,7 @@ class RequestLog:
                 self._offset = 0
             self._offset = await self._loader.load_file(self._spool.current, self._offset, END)
             if self._offset >= self._spool.rotate_bytes:
-                # Their lines are to stay in one file: their counts are written over.
+                # Before the file that holds their lines goes.
                 self._close_refusals(float("inf"))
                 self._spool.rotate([line for _, line in self._open.values()])
             await self._load_backlog()
@@ -210,7 +213,7 @@ class RequestLog:
         files = list(self._spool.leftovers())
         try:
             # All ends first: an admission may stand in one file and its end in the next.
-            for kind in (END, ADMISSION):
+            for kind in (END, SHARED, ADMISSION):
                 for file in files:
                     await self._loader.load_file(file, 0, kind, reject=kind == END)
         except BaseException:
@@ -241,7 +244,7 @@ class RequestLog:
             if record.user_id == user_id and record.admitted_at is not None and kind == "requests"
         }
         of = {"kind": kind, "username": username, "user_id": user_id, "without": list(running)}
-        async with asyncio.timeout(RETRY_S * 3):
+        async with asyncio.timeout(HISTORY_TIMEOUT_S):
             await self.recovered.wait()
             await self._load_all()
             async with self._pool.connection(timeout=CONNECTION_TIMEOUT_S) as connection:

@@ -11,7 +11,8 @@ from typing import cast
 from psycopg import Connection
 
 from proxy import db, keys, reports, users
-from proxy.admin.output import Answer, table, time_text
+from proxy.admin.output import Answer, change_text, table, time_text
+from proxy.audit import changes
 from proxy.limits import LIMITS, Limits
 from proxy.users import UNCHANGED, IssuedKey, User, UserError
 from runtime.config import Config
@@ -204,6 +205,28 @@ def usage(connection: Connection, _config: Config, arguments: Namespace) -> Answ
     if not rows:
         text = f"No requests since {since}."
     return Answer(data=data, text=text)
+
+
+def audit(connection: Connection, _config: Config, arguments: Namespace) -> Answer:
+    """Who changed what."""
+    found = changes(connection, since=arguments.since, user=arguments.username)
+    if not found and arguments.username is not None:
+        users.get_user(connection, arguments.username)
+    rows = [
+        (
+            time_text(change.at, none=""),
+            change.action,
+            change.username or "",
+            keys.PREFIX + change.public_id if change.public_id else "",
+            change_text(change.old, change.new),
+            f"{change.database_role}, {change.application}",
+        )
+        for change in found
+    ]
+    text = table(["TIME", "ACTION", "USER", "KEY", "VALUES", "BY (ROLE, PROGRAM)"], rows)
+    if not rows:
+        text = f"No changes since {time_text(arguments.since, none='')}."
+    return Answer(data=[asdict(change) for change in found], text=text)
 
 
 def _changed(connection: Connection, arguments: Namespace, what: str) -> Answer:

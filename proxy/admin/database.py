@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import pwd
 import re
 
 import psycopg
@@ -26,9 +28,17 @@ def connect(config: Config) -> Connection:
     url = config.database_url()
     which, remedy = _describe(config, url)
     try:
-        return db.connect(url, application="llamaserve-users")
+        return db.connect(url, application=f"llamaserve-cli/{_operator()}")
     except psycopg.Error as error:
         raise DatabaseUnavailable(f"{which} cannot be used ({_reason(error)}): {remedy}") from error
+
+
+def _operator() -> str:
+    """The system's user who runs this: for the audit a hint, since any program may claim any name."""
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:  # as in a container that runs as some number
+        return str(os.getuid())
 
 
 def _describe(config: Config, url: str) -> tuple[str, str]:

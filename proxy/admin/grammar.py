@@ -47,7 +47,7 @@ def parse(argv: list[str], *, now: datetime) -> argparse.Namespace:
     _add_key_commands(add_for_user, now)
     add("list-users", commands.list_users, "List all users.")
     _add_user_commands(add_for_user)
-    _add_usage(add, now)
+    _add_reports(add, now)
     arguments = parser.parse_args(argv)
     _check(arguments)
     return arguments
@@ -82,17 +82,23 @@ def _add_user_commands(add: Add) -> None:
     _add_limits(sub, or_default=True)
 
 
-def _add_usage(add: Add, now: datetime) -> None:
+def _add_reports(add: Add, now: datetime) -> None:
     sub = add("usage", commands.usage, "Sum up requests, tokens, bytes and latency.")
+    _add_range(sub, now, default="7d")
+    sub.add_argument("--by", choices=["user", "day"], default="user", help="(default: user)")
+    sub = add("audit", commands.audit, "Show who changed which user or key, and how.")
+    _add_range(sub, now, default="30d")
+
+
+def _add_range(sub: Parser, now: datetime, *, default: str) -> None:
     sub.add_argument("--username", "--user", metavar="NAME", help="of this user only")
     sub.add_argument(
         "--since",
-        metavar="7d",
+        metavar=default,
         type=_told(partial(times.parse_past, now=now)),
-        default="7d",
-        help="a time such as 24h, or a date (default: 7d)",
+        default=default,
+        help=f"a time such as 24h, or a date (default: {default})",
     )
-    sub.add_argument("--by", choices=["user", "day"], default="user", help="(default: user)")
 
 
 def _add_limits(sub: Parser, *, or_default: bool) -> None:

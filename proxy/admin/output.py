@@ -34,6 +34,15 @@ def time_text(moment: datetime | None, *, none: str) -> str:
     return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M} UTC" if moment else none
 
 
+def change_text(old: dict[str, object], new: dict[str, object]) -> str:
+    """`name: old → new` of each value that changed; the one there is, where there is only one side."""
+    texts = []
+    for name in sorted(old | new):
+        sides = [json.dumps(side[name], ensure_ascii=False) for side in (old, new) if name in side]
+        texts.append(f"{name}: {' → '.join(sides)}")
+    return ", ".join(texts)
+
+
 def table(headers: Sequence[str], rows: Sequence[Sequence[Cell]]) -> str:
     """Columns as wide as their content; numbers to the right, None as a dash."""
     lines = [list(headers), *([_cell_text(cell) for cell in row] for row in rows)]

@@ -20,6 +20,12 @@ from tests.support.proxy import RunningProxy, running_proxy
 from tests.support.upstream import FakeUpstream
 
 
+@pytest.fixture(autouse=True)
+def no_delay(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Refusals come at once, but where a test says otherwise."""
+    monkeypatch.setattr("proxy.auth.SLOW_S", 0.0)
+
+
 class Clock:
     """Monotonic seconds, as the test has them."""
 
@@ -171,3 +177,25 @@ async def test_behind_a_trusted_proxy_each_client_has_its_own_count(
         assert await statuses(proxy, "lsk_wrong", 3, **one) == [401, 401, 429]
         assert await statuses(proxy, "lsk_wrong", 3, **other) == [401, 401, 429]
         assert await statuses(proxy, key, 1, **{"X-Forwarded-For": "3.3.3.3"}) == [200]
+
+
+async def test_who_guesses_waits_for_the_refusal_and_nobody_else_does(
+    settings: ProxySettings, key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So many at a time; beyond, they are refused at once, and nothing piles up."""
+    monkeypatch.setattr("proxy.auth.SLOW_S", 3600.0)
+    monkeypatch.setattr("proxy.auth.MAX_SLOWED", 2)
+    async with running_proxy(replace(settings, auth_failures_per_minute=1)) as proxy:
+        assert await statuses(proxy, key, 1) == [200]
+        assert await statuses(proxy, "lsk_wrong", 1) == [401]
+        guesses = [asyncio.create_task(statuses(proxy, "lsk_wrong", 1)) for _ in range(5)]
+        done: set[asyncio.Task[list[int]]] = set()
+        waiting = set(guesses)
+        while len(done) < 3:
+            more, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            done |= more
+        assert [task.result() for task in done] == [[429]] * 3
+        assert await statuses(proxy, key, 3) == [200] * 3
+        for task in waiting:
+            task.cancel()
+        await asyncio.wait(waiting)

@@ -13,10 +13,10 @@ LAYERS = [
     {"app", "acceptor"},
     {"handler", "health"},
     {"exchange", "turns", "local_admission", "shared_admission"},
-    {"auth", "admission", "relay", "request_log", "running", "stalls", "connection"},
+    {"auth", "admission", "relay", "request_log", "retention", "running", "stalls", "connection"},
     {"loader", "backlog", "refusals"},
-    {"answer", "users", "reports", "db", "spool", "record", "principal", "gate", "windows", "body"}
-    | {"connections", "framing"},
+    {"answer", "audit", "users", "reports", "db", "spool", "record", "principal", "gate"}
+    | {"windows", "body", "connections", "framing"},
     {"usage", "engine_watch", "paths", "limits"},
     {"config", "errors", "keys", "ids", "logs", "auth_failures", "client_address"},
 ]

@@ -1,4 +1,4 @@
-"""A way to PostgreSQL that can fall silent, as a network does that drops packets."""
+"""A way to PostgreSQL that can fall silent, as a network does that drops packets, or break off."""
 
 from __future__ import annotations
 
@@ -21,6 +21,10 @@ class Pipe:
         self.url = parts._replace(query=f"host={quote(str(self._directory))}").geturl()
         self._tasks: list[asyncio.Task[None]] = []
         self._writers: list[asyncio.StreamWriter] = []
+        self.cut_after: bytes | None = None
+        """The next time the client says this, it is passed on and the connection breaks."""
+        self.cut = asyncio.Event()
+        """Set when that has happened."""
 
     async def __aenter__(self) -> Pipe:
         self._server = await asyncio.start_unix_server(self._connected, self._directory / SOCKET)
@@ -30,9 +34,26 @@ class Pipe:
         there, back = await asyncio.open_unix_connection(self._target)
         self._writers += [writer, back]
         self._tasks += [
-            asyncio.create_task(_pump(reader, back)),
-            asyncio.create_task(_pump(there, writer)),
+            asyncio.create_task(self._pump(reader, back, writer)),
+            asyncio.create_task(self._pump(there, writer)),
         ]
+
+    async def _pump(
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        client: asyncio.StreamWriter | None = None,
+    ) -> None:
+        """Pass all on; `client` is given where it is the client that speaks."""
+        while data := await reader.read(65_536):
+            writer.write(data)
+            await writer.drain()
+            if client is not None and self.cut_after is not None and self.cut_after in data:
+                self.cut_after = None
+                client.transport.abort()
+                self.cut.set()
+                break
+        writer.close()
 
     async def fall_silent(self) -> None:
         """Pass nothing more on over the connections there are; new ones work."""
@@ -47,10 +68,3 @@ class Pipe:
         self._server.close()
         await self._server.wait_closed()
         shutil.rmtree(self._directory)
-
-
-async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    while data := await reader.read(65_536):
-        writer.write(data)
-        await writer.drain()
-    writer.close()

@@ -1,0 +1,47 @@
+"""Who changed which user or key, and when: what triggers of the database wrote to `llama_audit`.
+
+Whatever changes the tables is there, direct SQL too. Nothing here writes or removes a row.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from psycopg import Connection
+from psycopg.rows import class_row
+
+
+@dataclass(frozen=True, kw_only=True)
+class Change:
+    """One change. `old` and `new` have the columns that changed, a hash only as `not shown`."""
+
+    at: datetime
+    action: str
+    """Such as `create user`, `change key` or `truncate llama_users`."""
+    username: str | None
+    public_id: str | None
+    """Of a key."""
+    old: dict[str, Any]
+    new: dict[str, Any]
+    database_role: str
+    """Who logged in to the database."""
+    application: str
+    """What the program called itself: a hint, anyone may claim any name."""
+    client_address: str | None
+    """None: a socket on the database's own machine."""
+
+
+def changes(connection: Connection, *, since: datetime, user: str | None = None) -> list[Change]:
+    """All changes at `since` or later, the oldest first: of all users, deleted ones too, or of one."""
+    return (
+        connection.cursor(row_factory=class_row(Change))
+        .execute(
+            "SELECT at, action, username, public_id, old, new, database_role, application,"
+            " host(client_address) AS client_address FROM llama_audit"
+            " WHERE at >= %(since)s AND (%(user)s::text IS NULL OR username = %(user)s) ORDER BY id",
+            {"since": since, "user": user},
+        )
+        .fetchall()
+    )
