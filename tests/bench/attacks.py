@@ -19,7 +19,7 @@ from tests.support.attacks import ATTACKS, Attack
 from tests.support.fuzz import Fuzz
 from tests.support.postgres import Postgres
 from tests.support.raw_client import RawAnswer
-from tests.support.raw_engine import Reached
+from tests.support.strict_engine import Reached
 
 WIDEST = 60
 

@@ -16,7 +16,7 @@ from tests.support.attacks import ATTACKS, KEY, Attack, get, post
 from tests.support.fuzz import Fuzz
 from tests.support.postgres import Postgres
 from tests.support.raw_client import RawAnswer, converse, raw_client
-from tests.support.raw_engine import ANSWER, Reached
+from tests.support.strict_engine import ANSWER, Reached
 from tests.support.wait import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

@@ -14,7 +14,7 @@ from tests.support.attacks import KEY, Attack
 from tests.support.postgres import Postgres
 from tests.support.proxy import RunningProxy, running_proxy, settings_for
 from tests.support.raw_client import Outcome, converse
-from tests.support.raw_engine import RawEngine, Reached, raw_engine
+from tests.support.strict_engine import Reached, StrictEngine, strict_engine
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +22,7 @@ class Attacked:
     """The proxy, the engine behind it, and a good key."""
 
     proxy: RunningProxy
-    engine: RawEngine
+    engine: StrictEngine
     key: str
 
     async def by(self, attack: Attack) -> tuple[Outcome, list[Reached]]:
@@ -45,7 +45,7 @@ async def attacked_proxy(postgres: Postgres) -> AsyncIterator[Attacked]:
         db.migrate(connection)
         key = users.create_user(connection, username="mallory", rate_limit=10**6).key
     with tempfile.TemporaryDirectory() as folder:
-        async with raw_engine() as engine:
+        async with strict_engine() as engine:
             settings = settings_for(
                 database_url=url, backend_url=engine.url, directory=Path(folder), drain_s=0.0
             )

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from tests.support.attacked import Attacked
 from tests.support.raw_client import raw_client
-from tests.support.raw_engine import Reached
+from tests.support.strict_engine import Reached
 
 _BYTES = (b"\r\n", b"\n", b"\r", b"\0", b" ", b"\t", b":", b";", b",", b"\xff", b"\x7f", b"0", b"a")
 _WORDS = (b"chunked", b"HTTP/1.0", b"HTTP/2.0", b"%00", b"..", b"//", b"-", b"+", b"0x", b"0\r\n\r\n")

@@ -37,7 +37,7 @@ class Reached:
 
 
 @dataclass
-class RawEngine:
+class StrictEngine:
     """Answers every request with `answer`; closes the connection after it when `closes`."""
 
     url: str = ""
@@ -87,9 +87,9 @@ class RawEngine:
 
 
 @asynccontextmanager
-async def raw_engine() -> AsyncIterator[RawEngine]:
+async def strict_engine() -> AsyncIterator[StrictEngine]:
     """Such an engine on a free port, for as long as the context lasts."""
-    engine = RawEngine()
+    engine = StrictEngine()
     server = await asyncio.start_server(engine.serve, "127.0.0.1", 0, limit=2**20)
     engine.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     try:
