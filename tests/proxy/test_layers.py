@@ -15,9 +15,21 @@ LAYERS = [
     {"exchange", "turns", "local_admission", "shared_admission"},
     {"auth", "admission", "relay", "request_log", "running", "stalls"},
     {"loader", "backlog", "refusals"},
-    {"answer", "users", "reports", "db", "spool", "record", "principal", "gate", "windows", "body"},
-    {"usage", "engine_watch", "paths", "limits"},
-    {"config", "errors", "keys", "ids", "logs", "auth_failures", "client_address"},
+    {
+        "answer",
+        "users",
+        "reports",
+        "db",
+        "spool",
+        "record",
+        "principal",
+        "gate",
+        "windows",
+        "body",
+        "upstream",
+    },
+    {"usage", "engine_watch", "paths", "limits", "upstream_connection"},
+    {"config", "errors", "keys", "ids", "logs", "auth_failures", "client_address", "upstream_parser"},
 ]
 PACKAGE = Path(proxy.__file__).parent
 
