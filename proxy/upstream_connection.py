@@ -10,6 +10,7 @@ import asyncio
 import select
 import socket
 from collections.abc import Callable
+from typing import cast
 
 from proxy.upstream_parser import AnswerParser, BadAnswerError
 
@@ -168,8 +169,7 @@ class Connection(asyncio.Protocol):
     # What follows is called by the event loop.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's is one by its methods only
         sock = transport.get_extra_info("socket")
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._readiness.register(sock.fileno(), select.POLLIN)
