@@ -62,7 +62,8 @@ NOT_WHOLE = {
     "closed within a length": OK + b"Content-Length: 3\r\n\r\n{}",
     "closed before the last chunk": OK + b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n",
 }
-Outcome = tuple[object, ...]
+Head = tuple[int, bytes, list[tuple[bytes, bytes]], int | None]
+Outcome = tuple[Head | None, bytes, bool, bool, bool]
 
 
 def outcome(pieces: list[bytes], *, bodiless: bool = False) -> Outcome:

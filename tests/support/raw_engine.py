@@ -23,10 +23,13 @@ class RawEngine:
     answers: list[list[bytes]] = field(default_factory=list)
     requests: list[bytes] = field(default_factory=list)
     """Heads and bodies as they came, but those of health checks."""
+    connections: int = 0
+    """Made so far, those of health checks included."""
     left: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when the proxy has closed a connection."""
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
         try:
             while await self._exchange(reader, writer):
                 pass
