@@ -109,7 +109,8 @@ class Relay:
                 await _refuse_what_is_no_stream(upstream)
             else:
                 answer.stream = _is_stream(upstream)
-                await answer.begin(request, _response_to(upstream, headers()))
+                more = upstream.has_more
+                await answer.begin(request, _response_to(upstream, headers()), more=more)
             await self._pass_on(upstream, answer, before_end)
         finally:
             # Closes the connection if the answer did not come to its end: so the engine learns that

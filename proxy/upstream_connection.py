@@ -109,6 +109,11 @@ class Connection(asyncio.Protocol):
         return data
 
     @property
+    def has_more(self) -> bool:
+        """Whether `read` returns at once."""
+        return bool(self.answer.pieces) or self.answer.complete
+
+    @property
     def ended(self) -> bool:
         """Whether all of the answer has come and been read."""
         return self.answer.complete and not self.answer.pieces
@@ -140,7 +145,7 @@ class Connection(asyncio.Protocol):
     def abort(self) -> None:
         """Close at once: that is how the engine learns that nobody wants the rest."""
         self._busy = False
-        self._transport.abort()
+        self._fail(BrokeOffError("given up"))
 
     async def _wait(self) -> None:
         """Wait until something has happened.

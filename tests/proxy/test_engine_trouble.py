@@ -210,3 +210,78 @@ async def test_a_length_beside_chunks_does_not_reach_the_client(
         framing = {"Content-Length", "Transfer-Encoding"} & set(response.headers)
         assert response.status == 502 or len(framing) == 1
     await all_is_well(trouble_proxy, engine, key)
+
+
+async def test_an_engine_may_refuse_a_body_that_it_has_not_read(
+    trouble_proxy: RunningProxy, engine: RawEngine, key: str
+) -> None:
+    """Its 413 is the client's, and the next request gets a connection of its own."""
+    engine.refuse_at_head = b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 2\r\n\r\n{}"
+    async with trouble_proxy.chat(key, padding="x" * 900_000) as response:
+        assert (response.status, await response.read()) == (413, b"{}")
+    (row,) = await trouble_proxy.rows(1)
+    assert (row["status_code"], row["error"]) == (413, None)
+    await all_is_well(trouble_proxy, engine, key)
+
+
+async def test_a_request_s_bytes_reach_the_engine_as_they_came(
+    settings: ProxySettings, engine: RawEngine, key: str
+) -> None:
+    """Target and headers, below the engine's own path; the framing is ours."""
+    settings = replace(settings, backend_url=engine.url + "/base/")
+    async with running_proxy(settings) as proxy:
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(proxy.url.rsplit(":", 1)[1]))
+        writer.write(
+            b"POST /v1/completions?a=%2f%ZZ&b HTTP/1.1\r\nHost: client.example\r\n"
+            b"Authorization: Bearer " + key.encode() + b"\r\nx-MixedCase: \xe9 \xc3\xa9\t;\r\n"
+            b"X-Llamaserve-Usage: mine\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n"
+        )
+        status = await reader.readline()
+        writer.close()
+        assert b" 200 " in status
+    (request,) = engine.requests
+    first, *lines = request.split(b"\r\n")
+    assert first == b"POST /base/v1/completions?a=%2f%ZZ&b HTTP/1.1"
+    assert lines[-2:] == [b"", b"{}"]
+    headers = sorted(line for line in lines[:-2] if not line.startswith(b"X-Request-ID: "))
+    assert headers == [
+        b"Accept-Encoding: identity",
+        b"Authorization: Bearer engine-key",
+        b"Content-Length: 2",
+        b"Host: " + engine.url.removeprefix("http://").encode(),
+        b"X-Llamaserve-Usage: comment",
+        b"x-MixedCase: \xe9 \xc3\xa9\t;",
+    ]
+
+
+async def test_an_answer_s_headers_are_the_engine_s(
+    trouble_proxy: RunningProxy, engine: RawEngine, key: str
+) -> None:
+    """But for those of its connection, those that are ours, and cookies."""
+    engine.answers.append(
+        [
+            b"HTTP/1.1 418 I'm a teapot\r\nContent-Length: 2\r\nX-One: 1\r\nx-one: 2\r\nEmpty:\r\n"
+            b"Connection: close, X-Named\r\nX-Named: 1\r\nSet-Cookie: a=b\r\nServer: x\r\n"
+            b"X-RateLimit-Foo: 1\r\nX-Utf8: \xc3\xa9\r\n\r\n{}"
+        ]
+    )
+    async with trouble_proxy.chat(key) as response:
+        assert (response.status, response.reason) == (418, "I'm a teapot")
+        headers = response.headers
+    assert headers.getall("X-One") == ["1", "2"]
+    assert (headers["Empty"], headers["X-Utf8"], headers["Server"]) == ("", "é", "llamaserve")
+    assert not {"X-Named", "Set-Cookie", "X-RateLimit-Foo"} & set(headers)
+    await all_is_well(trouble_proxy, engine, key)
+
+
+async def test_an_event_that_broke_off_does_not_swallow_the_error(
+    trouble_proxy: RunningProxy, engine: RawEngine, key: str
+) -> None:
+    """It is ended first; the error is an event of its own."""
+    engine.answers.append([STREAM + chunk(EVENT + b": half a com")])
+    async with trouble_proxy.chat(key, stream=True) as response:
+        body = await response.read()
+    before, _, event = body.strip().rpartition(b"\n\n")
+    assert before == EVENT + b": half a com"
+    assert json.loads(event.removeprefix(b"data: "))["error"]["code"] == "upstream_error"
+    await all_is_well(trouble_proxy, engine, key)

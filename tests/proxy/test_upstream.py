@@ -159,7 +159,7 @@ async def test_a_close_that_only_the_kernel_knows_of_is_seen_before_a_request_is
         async with connected(f"http://127.0.0.1:{listener.getsockname()[1]}") as upstream:
             for _ in range(2):
                 asked = asyncio.ensure_future(ask(upstream))
-                engine, _ = await loop.sock_accept(listener)
+                engine, _ = await asyncio.wait_for(loop.sock_accept(listener), 10)
                 with engine:
                     await answer(engine)
                     assert await asked == (200, b"{}")

@@ -23,6 +23,8 @@ class RawEngine:
     answers: list[list[bytes]] = field(default_factory=list)
     requests: list[bytes] = field(default_factory=list)
     """Heads and bodies as they came, but those of health checks."""
+    refuse_at_head: bytes | None = None
+    """What the next request gets once its head is there; its body is not read, the connection closed."""
     connections: int = 0
     """Made so far, those of health checks included."""
     left: asyncio.Event = field(default_factory=asyncio.Event)
@@ -41,6 +43,11 @@ class RawEngine:
     async def _exchange(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         """Answer one request; whether another may follow."""
         head = await reader.readuntil(b"\r\n\r\n")
+        if self.refuse_at_head is not None:
+            writer.write(self.refuse_at_head)
+            self.refuse_at_head = None
+            await writer.drain()
+            return False
         length = re.search(rb"\r\ncontent-length: *(\d+)", head, re.IGNORECASE)
         body = await reader.readexactly(int(length[1])) if length else b""
         if b" /health " in head.partition(b"\r\n")[0]:
