@@ -205,7 +205,7 @@ class Handler:
             return answered
         assert answer.response is not None
         if answer.stream:
-            event = error.event()
+            event = answer.scanner.rest_of_event() + error.event()
             answer.response_bytes += len(event)
             self._end(exchange, error.status, error.error)
             await answer.send(event)

@@ -10,44 +10,42 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from http import HTTPStatus
 from uuid import UUID
 
-import aiohttp
 from aiohttp import web
-from multidict import CIMultiDict, MultiMapping
-from yarl import URL
+from multidict import CIMultiDict
 
 from proxy import errors
 from proxy.answer import Answer
 from proxy.config import ProxySettings
 from proxy.engine_watch import engine_ready
+from proxy.upstream import Upstream
+from proxy.upstream_connection import ConnectError, Connection, SilentError, UpstreamError
 
 logger = logging.getLogger(__name__)
 
 # Of one connection only, not to be passed on (RFC 9110, section 7.6.1); with them, what each leg sets
 # for itself.
 _HOP_BY_HOP = frozenset(
-    "connection keep-alive proxy-authenticate proxy-authorization proxy-connection te trailer "
-    "transfer-encoding upgrade content-length".split()
+    b"connection keep-alive proxy-authenticate proxy-authorization proxy-connection te trailer "
+    b"transfer-encoding upgrade content-length".split()
 )
 _NOT_TO_ENGINE = _HOP_BY_HOP | frozenset(
-    "host authorization cookie expect accept-encoding x-request-id".split()
+    b"host authorization cookie expect accept-encoding x-request-id".split()
 )
 _NOT_TO_CLIENT = _HOP_BY_HOP | frozenset(
-    "date server set-cookie x-request-id openai-processing-ms".split()
+    b"date server set-cookie x-request-id openai-processing-ms".split()
 )
-_RESERVED = ("x-llamaserve-", "x-ratelimit-")
+_RESERVED = (b"x-llamaserve-", b"x-ratelimit-")
 """Prefixes of headers that only we set."""
-
-ENGINE_KEEPALIVE_S = 4.0
-"""uvicorn drops idle connections after 5 s; ours must be dropped sooner."""
 
 MAX_ERROR_BYTES = 65_536
 """Of an engine's error that must be retold in an event."""
 
-_UPSTREAM_LOST = (aiohttp.ClientError, ConnectionError)
+_METHODS_WITHOUT_BODY = (b"GET", b"HEAD")
+_Headers = Iterable[tuple[bytes, bytes]]
 
 
 class UpstreamFailedError(Exception):
@@ -69,28 +67,18 @@ class Relay:
         """`on_broken` is called when the engine breaks off, before whoever waits can hear of it."""
         self._settings = settings
         self._on_broken = on_broken
-        self._key = f"Bearer {settings.backend_key}" if settings.backend_key else None
-        self._session: aiohttp.ClientSession | None = None
+        self._upstream = Upstream(
+            settings.backend_url,
+            connect_timeout_s=settings.connect_timeout_s,
+            idle_timeout_s=settings.idle_timeout_s,
+        )
+        self._always = _fixed_lines(self._upstream.host_header, settings.backend_key)
 
     async def __aenter__(self) -> Relay:
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=ENGINE_KEEPALIVE_S),
-            timeout=aiohttp.ClientTimeout(
-                total=None,
-                sock_connect=self._settings.connect_timeout_s,
-                sock_read=self._settings.idle_timeout_s,
-            ),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            auto_decompress=False,
-            skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding", "Content-Type"),
-            max_line_size=65_536,
-            max_field_size=65_536,
-        )
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        if self._session is not None:
-            await self._session.close()
+        await self._upstream.close()
 
     async def forward(
         self,
@@ -115,137 +103,162 @@ class Relay:
         """
         upstream = await self._send(request, body, request_id)
         try:
-            await self._check(upstream)
-            answer.status_code = upstream.status
+            await self._check(upstream.answer.status)
+            answer.status_code = upstream.answer.status
             if answer.begun:
                 await _refuse_what_is_no_stream(upstream)
             else:
-                answer.stream = upstream.content_type == "text/event-stream"
-                await answer.begin(request, _response_to(upstream, headers()))
-            await self._pass_on(upstream, request, answer, before_end)
+                answer.stream = _is_stream(upstream)
+                more = upstream.has_more
+                await answer.begin(request, _response_to(upstream, headers()), more=more)
+            await self._pass_on(upstream, answer, before_end)
         finally:
-            # Closes the connection if the answer was not read to its end: so the engine learns
-            # that nobody wants the rest.
-            upstream.close()
+            # Closes the connection if the answer did not come to its end: so the engine learns that
+            # nobody wants the rest.
+            self._upstream.release(upstream)
 
-    async def _check(self, upstream: aiohttp.ClientResponse) -> None:
+    async def _check(self, status: int) -> None:
         """Look at the answer's status for what is not meant for the client."""
-        if upstream.status == HTTPStatus.UNAUTHORIZED:
+        if status == HTTPStatus.UNAUTHORIZED:
             # Our fault: the user would look for it in a key that is good.
             logger.error("the engine refuses LLAMA_SERVER_API_KEY: set it to the engine's own key")
             raise errors.upstream_broke()
-        if upstream.status == HTTPStatus.SERVICE_UNAVAILABLE and not await engine_ready(
+        if status == HTTPStatus.SERVICE_UNAVAILABLE and not await engine_ready(
             self._settings.backend_url
         ):
             raise EngineAwayError
 
-    async def _send(self, request: web.Request, body: bytes, request_id: UUID) -> aiohttp.ClientResponse:
-        assert self._session is not None, "the relay is not open"
+    async def _send(self, request: web.Request, body: bytes, request_id: UUID) -> Connection:
+        head = self._request_head(request, len(body), request_id)
         try:
-            return await self._session.request(
-                request.method,
-                URL(self._settings.backend_url + request.raw_path, encoded=True),
-                data=body or None,
-                headers=self._request_headers(request, request_id),
-                allow_redirects=False,
-            )
-        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
-            # No connection came about, so nothing can have been sent on one.
+            return await self._upstream.send(head, body, bodiless=request.method == "HEAD")
+        except ConnectError as error:
+            logger.info("cannot connect to the engine: %s", error)
             raise EngineAwayError from error
-        except TimeoutError as error:
+        except SilentError as error:
             raise errors.upstream_timeout(self._settings.idle_timeout_s) from error
-        except _UPSTREAM_LOST as error:
+        except UpstreamError as error:
             logger.warning("the engine broke off: %s", error)
             self._on_broken()
             raise errors.upstream_broke() from error
 
-    def _request_headers(self, request: web.Request, request_id: UUID) -> CIMultiDict[str]:
-        headers = _filtered(request.headers, _NOT_TO_ENGINE)
-        if self._key:
-            headers["Authorization"] = self._key
-        # Uncompressed, so that usage can be read; a UUID, since the engine refuses any other id.
-        headers["Accept-Encoding"] = "identity"
-        headers["X-Request-ID"] = str(request_id)
-        headers["X-Llamaserve-Usage"] = "comment"
-        return headers
+    def _request_head(self, request: web.Request, body_bytes: int, request_id: UUID) -> bytes:
+        """The head of the request to the engine: the client's own bytes, but for what is ours to say.
+
+        Raises:
+            ApiError: 400 for what would be more than one line, which aiohttp lets nobody send.
+        """
+        method = _as_it_came(request.method)
+        target = self._upstream.base_path + _as_it_came(request.raw_path)
+        lines = [b"%b %b HTTP/1.1" % (method, target), self._always]
+        lines += [b"%b: %b" % header for header in _filtered(request.raw_headers, _NOT_TO_ENGINE)]
+        lines.append(b"X-Request-ID: %b" % str(request_id).encode())  # our engine wants a UUID
+        if body_bytes or method not in _METHODS_WITHOUT_BODY:
+            lines.append(b"Content-Length: %d" % body_bytes)
+        head = b"\r\n".join(lines)
+        ends = len(lines) - 1 + self._always.count(b"\r\n")
+        if not head.count(b"\r") == head.count(b"\n") == ends or b"\0" in head or b" " in target:
+            raise errors.bad_request(
+                "The request holds a line end, NUL or blank where there can be none."
+            )
+        return head + b"\r\n\r\n"
 
     async def _pass_on(
-        self,
-        upstream: aiohttp.ClientResponse,
-        request: web.Request,
-        answer: Answer,
-        before_end: Callable[[], None],
+        self, upstream: Connection, answer: Answer, before_end: Callable[[], None]
     ) -> None:
         ended = False
-        received = 0
-        chunks = upstream.content.iter_any()
         while True:
             try:
-                chunk = await anext(chunks, b"")
-            except TimeoutError as error:
+                chunk = await upstream.read()
+            except SilentError as error:
                 raise UpstreamFailedError(
                     errors.upstream_timeout(self._settings.idle_timeout_s)
                 ) from error
-            except _UPSTREAM_LOST as error:
+            except UpstreamError as error:
                 logger.warning("the engine broke off in mid-answer: %s", error)
                 self._on_broken()
                 raise UpstreamFailedError(errors.upstream_broke()) from error
             if chunk:
                 if answer.first_byte_at is None:
                     answer.first_byte_at = time.monotonic()
-                received += len(chunk)
                 answer.response_bytes += len(chunk)
                 answer.scanner.feed(chunk)
-            if not ended and (not chunk or _is_last(upstream, answer, received)):
+            # A client that has [DONE] has all: it may leave without waiting for the engine's end.
+            if not ended and (upstream.ended or (answer.stream and answer.scanner.saw_done())):
                 ended = True
                 before_end()
-            if not chunk:
+            if chunk:
+                await answer.send(chunk)
+            if upstream.ended:
                 return
-            await answer.send(chunk)
 
 
-async def _refuse_what_is_no_stream(upstream: aiohttp.ClientResponse) -> None:
+def _is_stream(upstream: Connection) -> bool:
+    for name, value in upstream.answer.headers:
+        if name.lower() == b"content-type":
+            return value.partition(b";")[0].strip().lower() == b"text/event-stream"
+    return False
+
+
+async def _refuse_what_is_no_stream(upstream: Connection) -> None:
     """The client of a begun stream can only be told in an event: in the engine's words, if it has any.
 
     Raises:
         UpstreamFailedError: the engine's answer is something else than a stream.
     """
-    if upstream.status == HTTPStatus.OK and upstream.content_type == "text/event-stream":
+    status = upstream.answer.status
+    if status == HTTPStatus.OK and _is_stream(upstream):
         return
     try:
         text = b""
-        async for chunk in upstream.content.iter_any():
+        while chunk := await upstream.read():
             text += chunk
             if len(text) > MAX_ERROR_BYTES:
                 break
         error = json.loads(text)["error"]
-        raise UpstreamFailedError(errors.upstream_refused(upstream.status, error))
-    except (ValueError, KeyError, TypeError, TimeoutError, *_UPSTREAM_LOST) as error:
+        raise UpstreamFailedError(errors.upstream_refused(status, error))
+    except (ValueError, KeyError, TypeError, UpstreamError) as error:
         raise UpstreamFailedError(errors.upstream_broke()) from error
 
 
-def _is_last(upstream: aiohttp.ClientResponse, answer: Answer, received: int) -> bool:
-    """Whether a client that has these bytes has all: it may leave without waiting for our end."""
-    if answer.stream:
-        return answer.scanner.saw_done()
-    return upstream.content_length == received
-
-
-def _response_to(upstream: aiohttp.ClientResponse, headers: Mapping[str, str]) -> web.StreamResponse:
-    passed = _filtered(upstream.headers, _NOT_TO_CLIENT)
+def _response_to(upstream: Connection, headers: Mapping[str, str]) -> web.StreamResponse:
+    answer = upstream.answer
+    passed = CIMultiDict(
+        (name.decode(), value.decode("utf-8", "surrogateescape"))
+        for name, value in _filtered(answer.headers, _NOT_TO_CLIENT)
+    )
     passed.update(headers)
-    response = web.StreamResponse(status=upstream.status, reason=upstream.reason, headers=passed)
-    if upstream.content_length is not None:
-        response.content_length = upstream.content_length
+    reason = answer.reason.decode("utf-8", "replace")
+    response = web.StreamResponse(status=answer.status, reason=reason, headers=passed)
+    if answer.length is not None:
+        response.content_length = answer.length
     return response
 
 
-def _filtered(headers: MultiMapping[str], dropped: frozenset[str]) -> CIMultiDict[str]:
+def _fixed_lines(host: str, key: str) -> bytes:
+    """What every request to the engine says, without the last line's end."""
+    # Uncompressed, so that usage can be read.
+    lines = [f"Host: {host}", "Accept-Encoding: identity", "X-Llamaserve-Usage: comment"]
+    if key:
+        lines.append(f"Authorization: Bearer {key}")
+    return "\r\n".join(lines).encode()
+
+
+def _as_it_came(text: str) -> bytes:
+    """aiohttp decodes what may be any bytes in this way."""
+    return text.encode("utf-8", "surrogateescape")
+
+
+def _filtered(headers: _Headers, dropped: frozenset[bytes]) -> list[tuple[bytes, bytes]]:
     """The headers without those dropped, those reserved to us, and those `Connection` names."""
-    options = ",".join(headers.getall("Connection", ()))
-    named = {name.strip().lower() for name in options.split(",")}
-    return CIMultiDict(
-        (name, value)
-        for name, value in headers.items()
-        if (low := name.lower()) not in dropped and low not in named and not low.startswith(_RESERVED)
-    )
+    kept = []
+    named: set[bytes] = set()
+    for header in headers:
+        low = header[0].lower()
+        if low == b"connection":
+            named.update(name.strip() for name in header[1].lower().split(b","))
+        elif low not in dropped and not low.startswith(_RESERVED):
+            kept.append(header)
+    if named:
+        kept = [header for header in kept if header[0].lower() not in named]
+    return kept

@@ -37,6 +37,10 @@ class AnswerScanner:
         """Whether a stream has come to its `data: [DONE]`, the blank line after it included."""
         return self._tail.endswith((b"data: [DONE]\n\n", b"data: [DONE]\r\n\r\n"))
 
+    def rest_of_event(self) -> bytes:
+        """What ends the event that a stream broke off in, so that another may follow; mostly nothing."""
+        return b"" if not self._tail or self._tail.endswith((b"\n\n", b"\r\n\r\n")) else b"\n\n"
+
     def model(self) -> str | None:
         """The model that answered, None where the answer does not say."""
         match = _MODEL.search(self._head)

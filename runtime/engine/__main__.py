@@ -60,6 +60,7 @@ def _serve(settings: EngineSettings, listener: socket.socket) -> int:
         uvicorn.Config(
             engine,
             lifespan="off",
+            http="h11",  # httptools, which is there for the proxy, would read heads without a limit
             log_config=None,
             access_log=False,
             server_header=False,

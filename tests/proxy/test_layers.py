@@ -16,9 +16,9 @@ LAYERS = [
     {"auth", "admission", "relay", "request_log", "retention", "running", "stalls", "connection"},
     {"loader", "backlog", "refusals"},
     {"answer", "audit", "users", "reports", "db", "spool", "record", "principal", "gate"}
-    | {"windows", "body", "connections", "framing"},
-    {"usage", "engine_watch", "paths", "limits"},
-    {"config", "errors", "keys", "ids", "logs", "auth_failures", "client_address"},
+    | {"windows", "body", "connections", "framing", "upstream"},
+    {"usage", "engine_watch", "paths", "limits", "upstream_connection"},
+    {"config", "errors", "keys", "ids", "logs", "auth_failures", "client_address", "upstream_parser"},
 ]
 PACKAGE = Path(proxy.__file__).parent
 
