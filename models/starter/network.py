@@ -1,0 +1,99 @@
+"""The network in PyTorch, with the tensors' names and the rotation of llama.cpp's llama architecture."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shape:
+    """How large the network is. Widths are multiples of 32, for the quantization."""
+
+    vocabulary: int
+    width: int = 256
+    layers: int = 4
+    heads: int = 8
+    key_heads: int = 4
+    feed_forward: int = 704
+    context: int = 2048
+    """In tokens."""
+    rope_base: float = 10000.0
+    epsilon: float = 1e-5
+
+    @property
+    def head_width(self) -> int:
+        return self.width // self.heads
+
+
+def initial(shape: Shape, seed: int) -> dict[str, Tensor]:
+    """The weights before the training."""
+    random = torch.Generator().manual_seed(seed)
+
+    def matrix(rows: int, columns: int, scale: float = 1.0) -> Tensor:
+        return torch.randn(rows, columns, generator=random) * (scale * columns**-0.5)
+
+    into_residual = (2 * shape.layers) ** -0.5
+    keys = shape.key_heads * shape.head_width
+    weights = {
+        "token_embd.weight": torch.randn(shape.vocabulary, shape.width, generator=random) * 0.02,
+        "output_norm.weight": torch.ones(shape.width),
+    }
+    for layer in range(shape.layers):
+        weights |= {
+            f"blk.{layer}.{name}.weight": value
+            for name, value in {
+                "attn_norm": torch.ones(shape.width),
+                "attn_q": matrix(shape.width, shape.width),
+                "attn_k": matrix(keys, shape.width),
+                "attn_v": matrix(keys, shape.width),
+                "attn_output": matrix(shape.width, shape.width, into_residual),
+                "ffn_norm": torch.ones(shape.width),
+                "ffn_gate": matrix(shape.feed_forward, shape.width),
+                "ffn_up": matrix(shape.feed_forward, shape.width),
+                "ffn_down": matrix(shape.width, shape.feed_forward, into_residual),
+            }.items()
+        }
+    return weights
+
+
+def rotation(shape: Shape, length: int) -> tuple[Tensor, Tensor]:
+    """Cosine and sine for each position and pair of channels: (length, head_width / 2)."""
+    pairs = torch.arange(0, shape.head_width, 2) / shape.head_width
+    angles = torch.arange(length)[:, None] * shape.rope_base**-pairs
+    return angles.cos(), angles.sin()
+
+
+def _rotated(heads: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
+    """Neighbouring channels are the pairs that turn."""
+    even, odd = heads.float().unflatten(-1, (-1, 2)).unbind(-1)
+    turned = torch.stack((even * cosine - odd * sine, even * sine + odd * cosine), -1)
+    return turned.flatten(-2).to(heads.dtype)
+
+
+def hidden(weights: dict[str, Tensor], shape: Shape, tokens: Tensor) -> Tensor:
+    """What the last layer says, normed: (batch, length) of tokens to (batch, length, width)."""
+    batch, length = tokens.shape
+    cosine, sine = rotation(shape, length)
+    state = F.embedding(tokens, weights["token_embd.weight"])
+    for layer in range(shape.layers):
+        w = {name: weights[f"blk.{layer}.{name}.weight"] for name in _NAMES}
+        normed = F.rms_norm(state, (shape.width,), w["attn_norm"], shape.epsilon)
+        q, k, v = (
+            F.linear(normed, w[name]).view(batch, length, -1, shape.head_width).transpose(1, 2)
+            for name in ("attn_q", "attn_k", "attn_v")
+        )
+        mixed = F.scaled_dot_product_attention(
+            _rotated(q, cosine, sine), _rotated(k, cosine, sine), v, is_causal=True, enable_gqa=True
+        )
+        state = state + F.linear(mixed.transpose(1, 2).reshape(batch, length, -1), w["attn_output"])
+        normed = F.rms_norm(state, (shape.width,), w["ffn_norm"], shape.epsilon)
+        gated = F.silu(F.linear(normed, w["ffn_gate"])) * F.linear(normed, w["ffn_up"])
+        state = state + F.linear(gated, w["ffn_down"])
+    return F.rms_norm(state, (shape.width,), weights["output_norm.weight"], shape.epsilon)
+
+
+_NAMES = "attn_norm attn_q attn_k attn_v attn_output ffn_norm ffn_gate ffn_up ffn_down".split()
