@@ -20,6 +20,8 @@ CHAT_TEMPLATE = (
     "{% else %}<|user|>{{ message['content'] | trim }}{% endif %}{% endfor %}"
     "{% if add_generation_prompt %}<|assistant|>{% endif %}"
 )
+SPLITTING = "viking"
+"""llama.cpp's name for splitting at blanks and stops and between digits, so that a path is one word."""
 QUANTIZATION = GGMLQuantizationType.Q8_0
 
 
@@ -48,13 +50,13 @@ def write(
     writer.add_block_count(shape.layers)
     writer.add_feed_forward_length(shape.feed_forward)
     writer.add_head_count(shape.heads)
-    writer.add_head_count_kv(shape.key_heads)
+    writer.add_head_count_kv(shape.heads)
     writer.add_rope_dimension_count(shape.head_width)
     writer.add_rope_freq_base(shape.rope_base)
     writer.add_layer_norm_rms_eps(shape.epsilon)
     writer.add_vocab_size(len(tokens))
     writer.add_tokenizer_model("gpt2")
-    writer.add_tokenizer_pre("gpt-2")
+    writer.add_tokenizer_pre(SPLITTING)
     writer.add_token_list(tokens)
     kinds = [TokenType.CONTROL if token in CONTROLS else TokenType.NORMAL for token in tokens]
     writer.add_token_types([int(kind) for kind in kinds])

@@ -12,13 +12,14 @@ import argparse
 import hashlib
 import json
 import math
+import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import llama_cpp
 import torch
-from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+from tokenizers import Regex, Tokenizer, models, pre_tokenizers, trainers
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -31,9 +32,9 @@ from models.starter.text.wording import Chance
 HERE = Path(__file__).resolve().parent
 WORK = Path("/tmp/starter")  # noqa: S108 - of a developer's machine
 SEED = 7
-VOCABULARY = 1280
-STEPS = 1800
-BATCH_TOKENS = 6144
+VOCABULARY = 1536
+STEPS = 2000
+BATCH_TOKENS = 4096
 MUON_RATE, ADAM_RATE = 0.006, 0.004
 WARM_UP_STEPS = 60
 Example = tuple[list[int], list[bool]]
@@ -41,10 +42,14 @@ Example = tuple[list[int], list[bool]]
 
 
 def learn_tokenizer(threads: list[Thread]) -> tuple[list[str], list[str]]:
-    """Byte-level BPE: the tokens and the merges, digits never merged."""
+    """Byte-level BPE: the tokens and the merges. Texts are split as SPLITTING has llama.cpp do it."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
+        [
+            pre_tokenizers.Split(Regex(r" ?[^(\s|.,!?…。，、।۔،)]+"), "isolated"),
+            pre_tokenizers.Digits(individual_digits=True),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
     )
     trainer = trainers.BpeTrainer(
         vocab_size=VOCABULARY - len(gguf_file.CONTROLS),
@@ -117,15 +122,28 @@ def batches(encoder: Encoder, threads: list[Thread], context: int) -> Iterator[t
 
 
 def rate_at(step: int, steps: int) -> float:
-    """A part of the full rate: up for a moment, level, then down to nothing."""
+    """A part of the full rate: up for a moment, level for half of the steps, then down to nothing."""
     warm = min(1.0, (step + 1) / WARM_UP_STEPS)
-    return warm * min(1.0, (steps - step) / (0.6 * steps))
+    return warm * min(1.0, (steps - step) / (0.5 * steps))
+
+
+class Plan:
+    """How many steps there are. SIGUSR1 in the first half ends that half: to stop early, and well."""
+
+    def __init__(self, steps: int) -> None:
+        self.steps = steps
+        self.step = 0
+        signal.signal(signal.SIGUSR1, lambda *_: self._turn())
+
+    def _turn(self) -> None:
+        self.steps = min(self.steps, 2 * self.step)
+        print(f"{self.steps} steps", flush=True)
 
 
 def train(
     shape: Shape, encoder: Encoder, threads: list[Thread], steps: int, work: Path
 ) -> dict[str, Tensor]:
-    """The trained weights. Those of every 200th step are kept in `work`."""
+    """The trained weights. Those of every 100th step are kept in `work`."""
     weights = {name: w.requires_grad_() for name, w in network.initial(shape, SEED).items()}
     matrices = [w for name, w in weights.items() if w.ndim == 2 and name != "token_embd.weight"]
     others = [w for name, w in weights.items() if w.ndim == 1 or name == "token_embd.weight"]
@@ -135,10 +153,13 @@ def train(
     ]
     source = batches(encoder, threads, shape.context)
     began, seen, mean = time.monotonic(), 0, 0.0
-    for step in range(steps):
+    plan = Plan(steps)
+    while plan.step < plan.steps:
+        step = plan.step
+        plan.step += 1
         for optimizer, rate in zip(optimizers, (MUON_RATE, ADAM_RATE), strict=True):
             for group in optimizer.param_groups:
-                group["lr"] = rate * rate_at(step, steps)
+                group["lr"] = rate * rate_at(step, plan.steps)
         tokens, targets = next(source)
         seen += tokens.numel()
         loss = _loss(weights, shape, tokens, targets)
@@ -149,22 +170,23 @@ def train(
         for optimizer in optimizers:
             optimizer.step()
         mean = loss.item() if step == 0 else 0.97 * mean + 0.03 * loss.item()
-        if step % 25 == 0 or step == steps - 1:
+        if step % 25 == 0 or plan.step == plan.steps:
             seconds = time.monotonic() - began
             speed = f"{seconds:6.0f} s {seen / seconds:6.0f} tokens/s"
             print(f"{step:5} loss {mean:.4f} {speed}", flush=True)
             if not math.isfinite(mean):
                 raise SystemExit("the training has diverged")
-        if step % 200 == 199:
+        if step % 100 == 99:
             torch.save(weights, work / "weights.pt")
     return weights
 
 
 def _loss(weights: dict[str, Tensor], shape: Shape, tokens: Tensor, targets: Tensor) -> Tensor:
-    with torch.autocast("cpu", torch.bfloat16):
-        states = network.hidden(weights, shape, tokens)
-        wanted = targets != -100
-        logits = F.linear(states[wanted], weights["token_embd.weight"])
+    """Computed with the weights in bfloat16, which is three times as fast; they are kept in float32."""
+    short = {name: weight.bfloat16() for name, weight in weights.items()}
+    states = network.hidden(short, shape, tokens)
+    wanted = targets != -100
+    logits = F.linear(states[wanted], short["token_embd.weight"])
     return F.cross_entropy(logits.float(), targets[wanted])
 
 

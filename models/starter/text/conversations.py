@@ -30,8 +30,8 @@ _SYSTEM = (
     "(Never|Do not|Always) (use emojis|lie|talk about THING|be polite|answer in English|use markdown|"
     "repeat yourself|explain your answer|invent facts).( Be brief.|)",
 )
-_LENGTHS = ((55, (1, 1)), (28, (2, 4)), (12, (5, 9)), (4, (10, 16)), (1, (20, 42)))
-"""How many in a hundred conversations have from so many to so many threads."""
+_LENGTHS = ((120, (1, 1)), (56, (2, 4)), (18, (5, 9)), (5, (10, 16)), (1, (20, 42)))
+"""How many in two hundred conversations have from so many to so many threads."""
 
 
 def conversations(threads: Sequence[Thread], seed: int) -> Iterator[list[Message]]:
