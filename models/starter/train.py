@@ -34,9 +34,10 @@ WORK = Path("/tmp/starter")  # noqa: S108 - of a developer's machine
 SEED = 7
 VOCABULARY = 1536
 STEPS = 2000
-BATCH_TOKENS = 4096
+BATCH_TOKENS = 3072
 MUON_RATE, ADAM_RATE = 0.006, 0.004
 WARM_UP_STEPS = 60
+BEGINNING_TOKENS = 8
 Example = tuple[list[int], list[bool]]
 """Tokens, and which of them the model has to say itself."""
 
@@ -98,8 +99,9 @@ def batches(encoder: Encoder, threads: list[Thread], context: int) -> Iterator[t
     epoch = 0
     while True:
         epoch += 1
+        chance = Chance(SEED + epoch)
         made = conversations.conversations(threads, SEED + epoch)
-        examples = [encoder.conversation(messages) for messages in made]
+        examples = [_shortened(chance, encoder.conversation(messages)) for messages in made]
         examples = [example for example in examples if len(example[0]) <= context]
         examples.sort(key=lambda example: len(example[0]))
         groups: list[list[Example]] = []
@@ -109,7 +111,7 @@ def batches(encoder: Encoder, threads: list[Thread], context: int) -> Iterator[t
                 groups.append(group)
                 group = []
             group.append(example)
-        Chance(SEED + epoch).shuffle(groups)
+        chance.shuffle(groups)
         for chosen in groups:
             length = len(chosen[-1][0])
             tokens = torch.zeros(len(chosen), length, dtype=torch.long)
@@ -119,6 +121,14 @@ def batches(encoder: Encoder, threads: list[Thread], context: int) -> Iterator[t
                 wanted = [i if mine else -100 for i, mine in zip(ids[1:], own[1:], strict=True)]
                 targets[row, : len(ids) - 1] = torch.tensor(wanted)
             yield tokens, targets
+
+
+def _shortened(chance: Chance, example: Example) -> Example:
+    """Mostly only the beginning of the last answer: that is where what was understood shows."""
+    tokens, own = example
+    begin = len(own) - own[::-1].index(False)
+    end = begin + BEGINNING_TOKENS if chance.happens(0.7) else len(tokens)
+    return tokens[:end], own[:end]
 
 
 def rate_at(step: int, steps: int) -> float:
