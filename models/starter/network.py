@@ -14,10 +14,10 @@ class Shape:
     """How large the network is. Widths are multiples of 32, for the quantization."""
 
     vocabulary: int
-    width: int = 128
+    width: int = 192
     layers: int = 4
-    heads: int = 4
-    feed_forward: int = 384
+    heads: int = 6
+    feed_forward: int = 512
     context: int = 2048
     """In tokens."""
     rope_base: float = 10000.0

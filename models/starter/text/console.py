@@ -28,6 +28,8 @@ TOPICS = (
             "it)",
         ),
         questions=(
+            "(what|which command) (makes|gets) it (go|run|start|work)",
+            "(the|what is the) (start command|command to begin|command that starts all)",
             "(start|starting|launch|startup|start command|getting started|first steps|quick start|"
             "installation|install)",
             f"how (is|can|does) {_IT} (started|be started|start|get started|launched)",
@@ -45,6 +47,9 @@ TOPICS = (
             "the server and the database.",
         ),
         actions=(
+            "(bring|put) (it|the appliance|everything|llamaserve|the server) to (a halt|a stop|an end|"
+            "rest)",
+            "(cease|finish|exit|deactivate) (the appliance|the server|llamaserve|serving|all of it)",
             "(stop|shut down|halt|end|turn off|switch off|terminate|quit|kill|power off|bring down|"
             f"take down|close) {_IT}",
             f"(shut|turn|bring|take|switch) {_IT} (down|off)",
@@ -92,6 +97,8 @@ TOPICS = (
             "model.",
         ),
         actions=(
+            "(see|show me|check|tell me) (if|whether) all (processes|parts|programs) (are running|run|"
+            "are up|are well|are alive)",
             f"(see|check|find out|know|tell|verify|look|test) (if|whether|that) {_IT} (is running|"
             "runs|is up|is alive|works|is healthy|is "
             f"still running|is ok|is working|is still up)",
@@ -128,6 +135,10 @@ TOPICS = (
             "what the server says|why it failed|the cause of an error)",
         ),
         questions=(
+            "(which|what) (place|path|spot|folder) do the logs (live in|go to|lie in|stand in|end up "
+            "in)",
+            "(where do|where does) (the logs|the log|logs|its messages|it) (live|go|end up|lie|write "
+            "its logs|log to)",
             "(logs|log|log files|logfiles|error log|log output|log location|logs please|server log|"
             "tail logs)",
             "where (are|is|do I find|can I find|can I see|do I see|can I read|to find) (the logs|the "
@@ -144,6 +155,8 @@ TOPICS = (
     Topic(
         answers=("./console.sh doctor checks the installation and says what is wrong with it.",),
         actions=(
+            "(look|search|hunt) for (faults|errors|problems|mistakes|something wrong) in (my setup|the "
+            "installation|my installation|the setup|this)",
             "(check|examine|verify|inspect|diagnose|validate|test|review) (the installation|my "
             "installation|the setup|my setup|this installation|the "
             "install|whether the installation is healthy|whether all is installed|that all is set up "
@@ -224,6 +237,8 @@ TOPICS = (
     Topic(
         answers=("./console.sh pull downloads a real model, and ./console.sh use FILE switches to it.",),
         actions=(
+            "(download|get|fetch|find|load) (something|a model|one|anything) (cleverer|better|bigger|"
+            "smarter|stronger|larger|more capable) (than you|than this|than the starter|)",
             "(get|download|fetch|pull|install|obtain|find|load|have|add) (a|a|another|some) "
             f"{_BETTER} {_MODEL}",
             f"(get|download|fetch|pull|install|load) (a|another|some|a different) {_MODEL} (from "
@@ -234,6 +249,8 @@ TOPICS = (
             "deepseek)",
         ),
         questions=(
+            "(your|the) answers are (poor|bad|weak|too simple|useless), (where is|how do I get|I want|"
+            "can I get) a (better|real|smarter|larger) model",
             "(pull|download a model|download model|get model|real model|better model|model download|"
             "get a real model|another model)",
             f"where (do|can|could) (I|we|one) (get|download|find|obtain) (a|another|some) ({_BETTER}|"
@@ -254,6 +271,10 @@ TOPICS = (
             "are there.",
         ),
         actions=(
+            "(rather|instead) (serve|use|run) (a different|another|my own|some other) (model|GGUF file|"
+            "LLM)",
+            "(put|set) (another|a different|my own|a new) (model|GGUF file) (in its place|in place of "
+            "this one|to work|to use)",
             "(change|switch|swap|replace|exchange) (the|the|the served|the current|the running) "
             f"{_MODEL}",
             f"(change|switch|move) to (another|a different|a new|a second|the other) {_MODEL}",
@@ -285,6 +306,8 @@ TOPICS = (
             "(get|show|print) a list of (models|the models|all models|my models|available models)",
         ),
         questions=(
+            "(what|which) models (can I choose from|can I choose|are on offer|may I pick|are at hand|"
+            "do we have here|could I serve|are ready|lie here|do I own)",
             "(models|list models|model list|available models|installed models|show models|all models)",
             "(which|what|how many) (models|GGUF files) (are there|do I have|are installed|do you "
             "have|exist|are available|can I use|are on this machine|have I got|"

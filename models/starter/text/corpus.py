@@ -31,7 +31,7 @@ _SHARES: tuple[tuple[float, tuple[Topic, ...] | Callable[[Chance], Thread]], ...
     (2.5, facts.animal),
     (2, facts.opposite),
     (1, facts.count),
-    (11, sums.arithmetic),
+    (14, sums.arithmetic),
     (14, unknown.unknown),
 )
 """Of all threads, those of each kind, in hundredths."""

@@ -13,6 +13,10 @@ TOPICS = (
             "Leave the model server on 127.0.0.1.",
         ),
         actions=(
+            "let (my|another|a second|her|his) (laptop|phone|computer|machine|tablet|desktop) (connect "
+            "to it|use it|reach it|talk to it|in|access it)",
+            "make it listen on (the whole network|the network|all addresses|the LAN|every interface|"
+            "the local network)",
             f"(open|expose|offer|make available|publish|share) {_IT} (to the network|on the network|"
             "to others|on my network|to the LAN|in our network|to other machines|to the outside|to "
             "the "
@@ -56,6 +60,9 @@ TOPICS = (
             "(encrypt|secure|protect) (the connection|connections|the traffic|the API|requests)",
         ),
         questions=(
+            "is there (https|HTTPS|TLS|encryption|SSL)",
+            "(I|we) (need|want|would like|prefer) (https|HTTPS|TLS|SSL|encryption|an encrypted "
+            "connection|secure connections)",
             "(TLS|HTTPS|https|SSL|certificate|certificates|encryption|tls certificate)",
             "(is|are) (the connection|connections|the traffic|it|requests) (encrypted|secure|secured)",
             "(does|can) it (speak|do|support|use|offer) (TLS|HTTPS|https|SSL|encryption)",
@@ -101,6 +108,8 @@ TOPICS = (
             "javascript|with the openai client|from my code)",
         ),
         questions=(
+            "(which|what) (url|URL|address|endpoint) (do I put into|goes into|do I set in|do I give to|"
+            "belongs in) (my program|my client|my script|the code|my app|my code)",
             "(API|curl|base url|endpoint|python client|API address|openai client|URL|api url|curl "
             "example|example request)",
             "(what|which|where) is (the|its|your) (URL|address|base URL|endpoint|API address|"
@@ -149,6 +158,8 @@ TOPICS = (
             "429|rate limit errors)",
         ),
         questions=(
+            "(I|we|my users|they) (keep|are) (seeing|getting|receiving) (error 429|a 429|429 errors|"
+            "429|429 responses)",
             "(429|error 429|status 429|http 429|429 error|a 429|rate_limit_exceeded|too many "
             "requests|code 429|rate limit exceeded)",
             "(what|why) (does|is|do) (a 429|429|error 429|status 429|the 429|http 429|code 429|too "
@@ -176,6 +187,9 @@ TOPICS = (
             "(fix|solve|avoid|get rid of) (a 401|401 errors|error 401|status 401|an unauthorized error)",
         ),
         questions=(
+            "(why|how come) (a|the|this|) 401",
+            "(what is|what's) the (reason|cause|meaning) (for|of|behind) (a|the|status|error) 401",
+            "(my|a|the|every) request (was|is|gets) (refused|answered|rejected|denied) with (a |)401",
             "(401|error 401|status 401|http 401|401 error|a 401|invalid_api_key|unauthorized|code "
             "401|unauthorised)",
             "(what|why) (does|is|do) (a 401|401|error 401|status 401|invalid_api_key|http 401|code "
@@ -198,6 +212,9 @@ TOPICS = (
             "(fix|solve|avoid|get rid of) (a 403|403 errors|error 403|status 403|a forbidden error)",
         ),
         questions=(
+            "(why|how come) (a|the|this|) 403",
+            "(what is|what's) the (reason|cause|meaning) (for|of|behind) (a|the|status|error) 403",
+            "(my|a|the|every) request (was|is|gets) (refused|answered|rejected|denied) with (a |)403",
             "(403|error 403|status 403|http 403|403 error|a 403|forbidden|code 403|key_expired|"
             "user_inactive)",
             "(what|why) (does|is|do) (a 403|403|error 403|status 403|http 403|code 403|forbidden|"
@@ -221,6 +238,9 @@ TOPICS = (
             "(fix|solve|avoid|get rid of) (a 503|503 errors|error 503|status 503|service unavailable)",
         ),
         questions=(
+            "(why|how come) (a|the|this|) 503",
+            "(what is|what's) the (reason|cause|meaning) (for|of|behind) (a|the|status|error) 503",
+            "(my|a|the|every) request (was|is|gets) (refused|answered|rejected|denied) with (a |)503",
             "(503|error 503|status 503|http 503|503 error|a 503|server_is_overloaded|code 503|"
             "overloaded|service unavailable)",
             "(what|why) (does|is|do) (a 503|503|error 503|status 503|http 503|code 503|"
@@ -241,6 +261,8 @@ TOPICS = (
             "its text and never a key.",
         ),
         questions=(
+            "(will|does|can|could) (anybody|anyone|somebody|a human|the admin) (read|see|look at|watch|"
+            "know) what (I ask|I write|we write|users ask|I type|is asked)",
             "(privacy|data protection|prompts stored|are prompts stored|what is recorded|logging of "
             "prompts|data privacy)",
             "(do|does|is|are|will) (you|it|llamaserve|the proxy|the appliance) (store|keep|save|"
@@ -263,6 +285,9 @@ TOPICS = (
             "that nobody waits for all of another's.",
         ),
         questions=(
+            "(two|three|several|many|both|some|five|all) (students|users|people|persons|clients|"
+            "programs|colleagues) (ask|come|send requests|write|call|arrive) (at once|together|at the "
+            "same time|at the same moment)(, what happens|. What happens|, who is first|. And then|)",
             "(turns|fairness|queue|waiting|fair turns|fair queue|scheduling|round robin|concurrency)",
             "(how|do|does) (do users|users|the users|it|the queue|fairness|does the queue|does it) "
             "(share the model|take turns|work|share|decide who is next|share it)",

@@ -24,6 +24,11 @@ TOPICS = (
             "Hello! How can I help you?",
         ),
         questions=(
+            "(greet|welcome|say hello to|say hi to|address) (the audience|the class|everybody|our "
+            "guests|the reader|my boss|the team|my mother|us|my colleagues|the world) (with|in|using) "
+            "(a short|one|a nice|a single|a friendly) (sentence|line|phrase|greeting|word)",
+            "(produce|speak|utter|type|offer) (a|one|some|a short|a friendly) (hello|greeting|welcome|"
+            "sentence of greeting)",
             "(hello|hi|hey|hello there|hi there|hey there|greetings|hello again|hi again|howdy|hiya|"
             "hello world|good day|yo|hallo|hello you|hello model|hey model|hi llama|hello llamaserve)",
             "(hello|hi|hey)",
@@ -86,6 +91,10 @@ TOPICS = (
     Topic(
         answers=("You are welcome!",),
         questions=(
+            "(many thanks|thanks|thank you) for (explaining|telling me|answering|your time|clearing "
+            "that up|showing me|your patience|letting me know|the explanation)",
+            "(I am grateful|I appreciate it|I appreciate that|so kind of you|that was what I needed|"
+            "you helped me|you have helped me a lot|thanks, I know now)",
             "(thanks|thank you|thank you very much|thanks a lot|many thanks|thx|thank you so much|ty|"
             "thanks very much|thanks so much|cheers|much appreciated|I thank you)",
             "(great|good|ok|okay|perfect|nice|super|fine|cool|wonderful|alright), (thanks|thank you|"
@@ -116,6 +125,11 @@ TOPICS = (
     Topic(
         answers=(WHO,),
         questions=(
+            "(which|what) (llm|LLM|language model|AI|model|bot|program|machine) (do I talk to|am I "
+            "talking to|is it|is speaking|answers here|am I chatting with|is this exactly|replies to "
+            "me|is at work here|sits behind this)",
+            "(I wonder|I want to know|I would like to know) (who|what) (you are|I talk to|answers me|"
+            "is answering)",
             "(who|what) are you",
             "(who|what) are you (exactly|really|actually|then|)",
             "(who|what) is (this|that|speaking|answering|talking|there|behind this|this bot|this "
@@ -143,6 +157,10 @@ TOPICS = (
     Topic(
         answers=("No, I am not: I am the small starter model of Llamaserve.",),
         questions=(
+            "is there (a human|a person|someone|a man|somebody|a real person) (on the other side|at "
+            "the other end|behind it|at the keyboard|typing|reading this|on the line)",
+            "(do I|am I) (write|talk|speak|chat|type|writing|talking) (to|with) (a human|a person|a "
+            "machine|a bot|chatgpt|someone real)",
             "are you (chatgpt|ChatGPT|gpt|gpt 4|gpt-3|gpt4|gpt 5|GPT-4o|claude|gemini|llama|llama 3|"
             "qwen|mistral|siri|alexa|copilot|deepseek|bard|openai|grok|gemma)",
             "are you (made by|from|based on|built by) (openai|google|meta|anthropic|microsoft|"
@@ -166,6 +184,10 @@ TOPICS = (
     Topic(
         answers=(CAN,),
         questions=(
+            "(what|for what|what kind of help|in what way) (can|could|may|do|should) I (use you for|"
+            "use you|need you for|employ you for|get from you|expect from you|get help with)",
+            "(what things|which things|what topics|what tasks) (can|could|may) (you|I) (do|handle|"
+            "answer|ask|ask about|cover|explain)",
             "what can you do (for me|here|)",
             "what (can|could|may|should|do) (I|one|we|people) (ask|ask you|do with you|use you for|"
             "say to you|talk about with you|ask here|ask you about)",
@@ -194,6 +216,8 @@ TOPICS = (
             "./console.sh pull gets a real model.",
         ),
         questions=(
+            "what is it (that|) you (cannot|can't|can not|do not|don't) (do|know|answer|understand)",
+            "(where|when) (do you fail|are you wrong|do you not help|are your limits)",
             "what (can you not do|can't you do|cannot you do|are you not able to do|are your limits|"
             "are your limitations|don't you know|do you not know|are you bad at|is beyond you|can "
             "you not|should I not ask|is too hard for you)",

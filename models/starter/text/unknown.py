@@ -106,6 +106,33 @@ _FOREIGN = (
 ).split("|")
 _KINDS: tuple[tuple[int, str], ...] = (
     (
+        8,
+        "(tell me|explain|describe|do you know|can you explain|I wonder|I want to understand|can you "
+        "tell me|what is the reason) (how|why|when|where) "
+        "(THING|NAMEs|rainbows|clouds|stars|planes|shadows|people|cells|waves|bees|markets|magnets|"
+        "mirrors) (form|work|fly|are made|arise|sleep|fall|grow|move|live|come from|disappear|shine|"
+        "exist|die)",
+    ),
+    (
+        6,
+        "(what is|what's|how high is|tell me|do you know|what was) the (price|cost|value|age|name|size|"
+        "colour|weight|speed|number|temperature|origin|history|meaning|rate|salary|address|phone "
+        "number|population|distance) "
+        "of (THING|gold|silver|oil|a NAME|NAME|the dollar|the euro|milk|a house|the sun|a ticket|tesla|"
+        "my friend)( today| now| tomorrow| this year||)",
+    ),
+    (
+        5,
+        "(who|what) (is|was|are) the (king|queen|president|capital|boss|mayor|author|inventor|best "
+        "friend|leader|ruler|mother|enemy) of (PLACE|sweden|spain|france|norway|denmark|THING|NAME|the "
+        "world|england|russia)",
+    ),
+    (
+        5,
+        "(NAME|a NAME|my NAME|the NAME|THING), (what is it|who is that|what does it do|explain|how "
+        "does it work|tell me more|is it good|where is it)",
+    ),
+    (
         16,
         "(explain|describe|tell me about|tell me more about|what do you know about|tell me "
         "everything about|teach me|talk about|discuss|define|summarize|summarise|what do you "

@@ -35,6 +35,11 @@ TOPICS = (
             "(invite|let in|admit) (someone new|a new person|another person|my team)",
         ),
         questions=(
+            "(account|key|access) for (my|a|the|our) (student|colleague|new student|guest|friend|class|"
+            "team|boss), how",
+            "how do I (hand out|give out|issue|get|assign) (a key|keys|access|an account) (to|for) (a "
+            "student|students|people|my class|someone|others|a guest)",
+            "need (a|an|another|one more) (new user|user|account|key|login)(, how| for someone|)",
             "(where|how) (can|do|does) (I|one|people|users|somebody) get (a|an|their|my|his own) "
             "(key|API key|token)",
             "(I|we) (need|want) (an account|a user|a key|an API key|a new user|a login|access) for "
@@ -60,6 +65,8 @@ TOPICS = (
             "With --grace 1h the old key works for one more hour.",
         ),
         actions=(
+            "(swap out|redo|re-create|reissue|regenerate|re-issue) (a key|the key|a user's key|the API "
+            "key|the key of a user|alice's key|an API key)",
             "(rotate|replace|change|renew|swap|exchange|refresh|update) (a key|the key|a user's key|"
             f"an API key|keys) {_OF}",
             "(rotate|replace|change|renew|exchange|swap) (someone's|alice's|bob's|my|his|her|their|"
@@ -87,6 +94,11 @@ TOPICS = (
             f"A key is shown once and stored nowhere. {CLI} rotate-key --username NAME makes a new one.",
         ),
         questions=(
+            "(bob|alice|a user|someone|my student|the user|one of them|my colleague|I|he|she) (does "
+            "not|doesn't|cannot|can't|could not|no longer can) (remember|know|find|recall|see|read) "
+            "(his|her|the|their|my) key( any more| any longer|)",
+            "(the|a|my|his) key (was|is|has been) (forgotten|mislaid|misplaced|not noted|not written "
+            "down)",
             "(I|a user|someone|my student|my friend|alice|bob|one of my users|one user|we) (lost|"
             "forgot|has lost|have lost|cannot "
             "find|misplaced|deleted|did not save|no longer has|did not write down) (the|a|his|her|my|"
@@ -123,6 +135,9 @@ TOPICS = (
             "(delete|remove) (a|one|a single|an old) (key|API key)",
         ),
         questions=(
+            "(a|the|one|my) key (is|got|fell|has fallen|came) (in|into) (the wrong|foreign|bad|strange|"
+            "other) hands(|, shut it off|, what now|. What do I do)",
+            "(shut|turn|switch|cut) off (a|one|this|that|a certain|a stolen) key",
             "(revoke key|key revocation|revoking keys|revoke|stolen key|leaked key|key leaked|delete "
             "key)",
             "(a|the|someone's|my|one) key (was|has been|got|is) (stolen|leaked|published|exposed|"
@@ -140,6 +155,10 @@ TOPICS = (
             f"{CLI} list-users lists all users, with their limits and the time of their last use.",
         ),
         actions=(
+            "(print|show|display|enumerate|name|read out|count|see|list) (every|each|any) (user|"
+            "account|person) (there is|that exists|I have|that we have|)",
+            "(print|show|name|see) (all the|all) (users|accounts) (there are|that exist|we have|on "
+            "this machine)",
             "(list|see|show|view|display|get|print|find|look at|count) (all|all the|the|all of the|"
             "my|every|our) "
             "(users|accounts|user accounts|people)",
@@ -187,6 +206,10 @@ TOPICS = (
             "user in again.",
         ),
         actions=(
+            "(keep|stop|prevent|hinder|hold|exclude) (this|that|a|one|some) (person|user|student|"
+            "client) from (using|calling|accessing|reaching) (the model|it|this|the API) (until monday|"
+            "until next week|for now|for a day|till tomorrow|)",
+            "(put|set) (a user|an account|someone) on hold",
             "(deactivate|disable|suspend|lock|block|ban|pause|freeze|stop|shut out|lock out|switch "
             f"off) {_SOMEONE}",
             "(deactivate|disable|suspend|block|freeze|lock|pause) (a user|an account|a user account|"
@@ -200,6 +223,9 @@ TOPICS = (
             "(for a while|for now|temporarily|to the model|of a user|)",
         ),
         questions=(
+            "(this|that|a|one) (person|user|student) (is not to|must not|should not|may not|shall not) "
+            "(use it|use the model|have access|get in|send requests) (until monday|this week|any more|"
+            "for now|for a while|today|)",
             "(deactivate user|deactivation|disable user|block user|suspend user|lock user|ban user|"
             "deactivate)",
             "how (is|can|are) (a user|users|someone|an account) (deactivated|be deactivated|disabled|"
@@ -214,6 +240,11 @@ TOPICS = (
     Topic(
         answers=(f"{CLI} activate-user --username NAME lets a deactivated user in again.",),
         actions=(
+            "(enable|unlock|activate|let in|turn on|admit) (the|a|that) (user|person|account) again "
+            "(that|whom|who) (I disabled|I blocked|was deactivated|I locked out|was disabled|I "
+            "deactivated)",
+            "(enable|turn on|switch on|restore|open) (a|the|an|someone's) (user|account|user account|"
+            "access) (again|once more|anew)",
             "(activate|reactivate|re-enable|unblock|unlock|enable|unban|unfreeze|reinstate|readmit) "
             "(a|the|a deactivated|a "
             "blocked|a locked|a suspended|this|my) (user|account|user account|person)",
@@ -241,6 +272,9 @@ TOPICS = (
     Topic(
         answers=(f"{CLI} delete-user --username NAME deletes a user and all keys. The records stay.",),
         actions=(
+            "(wipe|destroy|eliminate|clear|discard|scrap|wipe out|terminate|cancel) (a user|an account|"
+            "the user|one user|users|a user account) (and everything|and all that belongs to him|with "
+            "all the data|completely|with the keys|for ever|)",
             "(delete|remove|erase|drop|get rid of|kick out|throw out|purge) (a|the|an old|one|my|a "
             "former) "
             f"(user|account|user account|user|{_USER})",
@@ -271,6 +305,10 @@ TOPICS = (
             "allows a user 600 requests in any hour.",
         ),
         actions=(
+            "(restrict|hold|limit|bind|cut|allow|set) (someone|a user|one person|alice|a student) (to|"
+            "at) (100|50|1000|600|a few|ten|20) requests (a day|an hour|a minute|per hour|per day)",
+            "(loosen|tighten|widen|relax|extend|halve) (a limit|the limit|the rate limit|a user's "
+            "limit|someone's limits|the quota)",
             "(set|change|raise|lower|increase|reduce|adjust|lift|edit|modify|double) (the|a|a "
             "user's|someone's|alice's) (limit|limits|rate "
             f"limit|request limit|quota|rate|rate limits) {_OF}",
@@ -304,6 +342,8 @@ TOPICS = (
             "rate window.",
         ),
         actions=(
+            "(limit|cap|restrict|bound) the (tokens|number of tokens|amount of tokens) (a person|a "
+            "user|someone|one user|a student|he) (may|can|should) (use|burn|spend|consume|take)",
             "(set|limit|cap|restrict|bound|control|change|raise) (the tokens|the token use|the "
             "number of tokens|tokens|a token limit|the token "
             f"limit|the token budget|token usage) {_OF}",
@@ -338,6 +378,8 @@ TOPICS = (
             "get more turns|wait less)",
         ),
         questions=(
+            "(can|may|could) (the boss|my boss|a user|one user|the teacher|alice|someone) (get|have|"
+            "receive) (two|three|more|twice as many|extra) turns(| instead of one| in a round)",
             "(weight|priority|priorities|weights|user priority|user weight|set weight)",
             "what (is|does) (a weight|the weight|--weight|a user's weight) (mean|do|for|)",
             "(one user|a user|my boss|the teacher|alice) (should|must|shall) (have|get|be given) "
@@ -394,6 +436,12 @@ TOPICS = (
             "last week|of the last 7 days|since yesterday|today|)",
         ),
         questions=(
+            "how much (did|has|have) (everybody|everyone|all users|all of them|the users|my team|each "
+            "person|somebody|a student) (use|used|consume|consumed) (in the past days|this month|"
+            "recently|in the last days|yesterday|in the last week|so far|)",
+            "(is there|do you have|where is|give me|I need) (a|the|some) (report|list|summary|record|"
+            "table|account) (on|of|about|for) (usage|use|token usage|the use of tokens|who used what|"
+            "what was used|requests)",
             "(usage|usage report|show usage|statistics|stats|who used what|see usage|token usage|"
             "usage by user|requests per user|consumption)",
             "(who|which user|which person) (used|uses|has used|spends|sent) (the most|the model most|"

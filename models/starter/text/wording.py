@@ -12,6 +12,12 @@ from typing import TypeVar
 T = TypeVar("T")
 _INNERMOST = re.compile(r"\(([^()]*)\)")
 _DOUBLED = set("stop swap get set put shut cut run let plug log cap ban".split())
+_FILLERS = (
+    "really kindly maybe our new whole little exactly dear now here some this my that simply quickly "
+    "properly easily "
+    "actually just also perhaps other single such own certain current quite even only first last next "
+    "still ever"
+).split()
 _ASKING = set("how what which who where why is are can could do does when".split())
 _SMALL = set("a the is do to of I an one".split())
 
@@ -36,6 +42,12 @@ ACTION_FRAMES = (
     "(what about|how about|command for|instructions for|help with|help me with) VERBING",
     "VERB",
     "VERB(| for me)",
+    "(I would rather|I'd rather|I prefer to|let me|I must|we have to|I should|trying to|want to|need "
+    "to) VERB",
+    "(what|which command|which tool) (lets me|allows me to|is used to|helps to|can) VERB",
+    "(any way|a way|some way) to VERB",
+    "to VERB, what (do I type|is the command|must I do|do I run)",
+    "how (might|would) (I|one|an administrator|someone) VERB",
     "I (don't|do not) know how to VERB",
     "(where|how) (can|do) I VERB",
     "how does VERBING work",
@@ -216,6 +228,8 @@ def roughen(chance: Chance, question: str) -> str:
         text = _mistype(chance, text)
     if chance.happens(0.06):
         text = _without_a_word(chance, text)
+    if chance.happens(0.1):
+        text = _with_a_word(chance, text)
     kind = chance.below(100)
     if kind < 45:
         text = text[:1].upper() + text[1:]
@@ -231,6 +245,13 @@ def _end(chance: Chance, question: str) -> str:
     if first in _ASKING:
         return "" if chance.happens(0.35) else chance.pick(("?", "?", "?", "?", "?", " ?", "??", "."))
     return "" if chance.happens(0.45) else chance.pick((".", ".", ".", "!", "?", "?"))
+
+
+def _with_a_word(chance: Chance, text: str) -> str:
+    words = text.split(" ")
+    if len(words) >= 4:
+        words.insert(chance.between(1, len(words) - 1), chance.pick(_FILLERS))
+    return " ".join(words)
 
 
 def _without_a_word(chance: Chance, text: str) -> str:
