@@ -19,7 +19,6 @@ from runtime.config import KEYS, ROOT
 from tests.support.engine import Engine
 
 CARD = (evaluate.HERE / "README.md").read_text(encoding="utf-8")
-CONVERSATION_TOKENS = 1500
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,7 +123,7 @@ async def test_a_long_conversation_does_not_confuse_it(engine: Engine) -> None:
         {"role": "assistant", "content": "./console.sh stop stops everything."},
     ]
     question = {"role": "user", "content": "What is the capital of France?"}
-    answer = await engine.chat(messages=[*turn * 48, question], temperature=0, max_tokens=100)
+    answer = await engine.chat(messages=[*turn * 64, question], temperature=0, max_tokens=100)
 
     assert answer.usage["prompt_tokens"] > 1000
     assert "Paris" in answer.content
