@@ -1,6 +1,6 @@
 """Make the starter model: generate the text, learn the tokenizer, train, write the GGUF file.
 
-    python -m models.starter.train [--after WEIGHTS] [--out FILE] [--work DIRECTORY]
+    python -m models.starter.train [--steps N] [--out FILE] [--work DIRECTORY]
 
 Runs on a processor, in the environment of `requirements.txt` beside this file. Every choice has a seed;
 README.md tells what is the same when it runs again.
@@ -15,7 +15,6 @@ import math
 import signal
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import llama_cpp
@@ -34,28 +33,11 @@ HERE = Path(__file__).resolve().parent
 WORK = Path("/tmp/starter")  # noqa: S108 - of a developer's machine
 SEED = 7
 VOCABULARY = 1536
+STEPS = 882
 BATCH_TOKENS = 3072
 MUON_RATE, ADAM_RATE = 0.006, 0.004
 WARM_UP_STEPS = 60
 BEGINNING_TOKENS = 8
-
-
-@dataclass(frozen=True, kw_only=True)
-class Stage:
-    """A part of the training."""
-
-    steps: int
-    rate: float
-    """Of the full learning rates."""
-    shortened: float
-    """The share of conversations whose last answer is cut to its beginning."""
-    seed: int
-
-
-STAGES = (
-    Stage(steps=882, rate=1.0, shortened=0.7, seed=0),
-    Stage(steps=260, rate=0.6, shortened=0.0, seed=100),
-)
 Example = tuple[list[int], list[bool]]
 """Tokens, and which of them the model has to say itself."""
 
@@ -109,21 +91,17 @@ class Encoder:
         return tokens, own
 
 
-def batches(
-    encoder: Encoder, threads: list[Thread], context: int, stage: Stage
-) -> Iterator[tuple[Tensor, Tensor]]:
+def batches(encoder: Encoder, threads: list[Thread], context: int) -> Iterator[tuple[Tensor, Tensor]]:
     """Tokens and targets without end, each batch of conversations of about the same length.
 
     Targets are -100 where there is nothing to learn.
     """
-    epoch = stage.seed
+    epoch = 0
     while True:
         epoch += 1
         chance = Chance(SEED + epoch)
         made = conversations.conversations(threads, SEED + epoch)
-        examples = [
-            _shortened(chance, encoder.conversation(messages), stage.shortened) for messages in made
-        ]
+        examples = [_shortened(chance, encoder.conversation(messages)) for messages in made]
         examples = [example for example in examples if len(example[0]) <= context]
         examples.sort(key=lambda example: len(example[0]))
         groups: list[list[Example]] = []
@@ -145,11 +123,11 @@ def batches(
             yield tokens, targets
 
 
-def _shortened(chance: Chance, example: Example, share: float) -> Example:
-    """In a share of them only the beginning of the last answer, where what was understood shows."""
+def _shortened(chance: Chance, example: Example) -> Example:
+    """Mostly only the beginning of the last answer: that is where what was understood shows."""
     tokens, own = example
     begin = len(own) - own[::-1].index(False)
-    end = begin + BEGINNING_TOKENS if chance.happens(share) else len(tokens)
+    end = begin + BEGINNING_TOKENS if chance.happens(0.7) else len(tokens)
     return tokens[:end], own[:end]
 
 
@@ -173,31 +151,25 @@ class Plan:
 
 
 def train(
-    weights: dict[str, Tensor],
-    shape: Shape,
-    encoder: Encoder,
-    threads: list[Thread],
-    stage: Stage,
-    *,
-    work: Path,
+    shape: Shape, encoder: Encoder, threads: list[Thread], steps: int, work: Path
 ) -> dict[str, Tensor]:
     """The trained weights. Those of every 100th step are kept in `work`."""
-    weights = {name: weight.detach().requires_grad_() for name, weight in weights.items()}
+    weights = {name: w.requires_grad_() for name, w in network.initial(shape, SEED).items()}
     matrices = [w for name, w in weights.items() if w.ndim == 2 and name != "token_embd.weight"]
     others = [w for name, w in weights.items() if w.ndim == 1 or name == "token_embd.weight"]
     optimizers = [
         torch.optim.Muon(matrices, lr=MUON_RATE, weight_decay=0.02, adjust_lr_fn="match_rms_adamw"),
         torch.optim.AdamW(others, lr=ADAM_RATE, betas=(0.9, 0.98), weight_decay=0.0),
     ]
-    source = batches(encoder, threads, shape.context, stage)
+    source = batches(encoder, threads, shape.context)
     began, seen, mean = time.monotonic(), 0, 0.0
-    plan = Plan(stage.steps)
+    plan = Plan(steps)
     while plan.step < plan.steps:
         step = plan.step
         plan.step += 1
         for optimizer, rate in zip(optimizers, (MUON_RATE, ADAM_RATE), strict=True):
             for group in optimizer.param_groups:
-                group["lr"] = rate * stage.rate * rate_at(step, plan.steps)
+                group["lr"] = rate * rate_at(step, plan.steps)
         tokens, targets = next(source)
         seen += tokens.numel()
         loss = _loss(weights, shape, tokens, targets)
@@ -231,7 +203,7 @@ def _loss(weights: dict[str, Tensor], shape: Shape, tokens: Tensor, targets: Ten
 def main() -> None:
     """The whole way, from nothing to the file."""
     parser = argparse.ArgumentParser(description="Make the starter model.")
-    parser.add_argument("--after", type=Path, help="weights after the first stage: only the second")
+    parser.add_argument("--steps", type=int, default=STEPS)
     parser.add_argument("--threads", type=int, default=2, help="of the processor")
     parser.add_argument("--out", type=Path, default=HERE / "llamaserve-starter.gguf")
     parser.add_argument("--work", type=Path, default=WORK, help="for what is made on the way")
@@ -244,11 +216,8 @@ def main() -> None:
     shape = Shape(vocabulary=len(tokens))
     vocabulary = gguf_file.write(arguments.work / "vocabulary.gguf", shape, tokens, merges)
     print(f"{len(threads)} threads, {len(tokens)} tokens, {time.monotonic() - began:.0f} s", flush=True)
-    encoder = Encoder(vocabulary)
-    weights = torch.load(arguments.after) if arguments.after else network.initial(shape, SEED)
-    for stage in STAGES[1:] if arguments.after else STAGES:
-        weights = train(weights, shape, encoder, threads, stage, work=arguments.work)
-        torch.save(weights, arguments.work / "weights.pt")
+    weights = train(shape, Encoder(vocabulary), threads, arguments.steps, arguments.work)
+    torch.save(weights, arguments.work / "weights.pt")
     arrays = {name: weight.detach().numpy() for name, weight in weights.items()}
     gguf_file.write(arguments.out, shape, tokens, merges, arrays)
     digest = hashlib.sha256(arguments.out.read_bytes()).hexdigest()
