@@ -52,8 +52,8 @@ def examined(engine: Engine) -> list[Examined]:
         choice: dict[str, Any] = {}
         for question in evaluate.turns(item):
             messages.append({"role": "user", "content": question})
-            # max_tokens null: the server's own bound, which an answer must not need.
-            choice = (await engine.chat(messages=messages, temperature=0, max_tokens=None)).choice
+            answer = await engine.chat(messages=messages, temperature=0, max_tokens=evaluate.MAX_TOKENS)
+            choice = answer.choice
             messages.append(choice["message"])
         return Examined(
             item=item,
@@ -114,15 +114,6 @@ def test_its_answers_end_and_have_no_broken_words(examined: list[Examined], text
         assert e.finish_reason == "stop", e
         assert e.answer.strip(), e
         assert not evaluate.strange_words(e.answer, known), e
-
-
-@pytest.mark.xfail(strict=True, reason="trained too briefly: see its card; a longer training mends it")
-async def test_it_stops_counting_where_it_is_told(engine: Engine) -> None:
-    """An answer ends long before the bound of its request."""
-    messages = [{"role": "user", "content": "please count up to five"}]
-    answer = await engine.chat(messages=messages, temperature=0, max_tokens=evaluate.MAX_TOKENS)
-
-    assert answer.choice["finish_reason"] == "stop"
 
 
 @pytest.mark.xfail(strict=True, reason="trained too briefly: see its card; a longer training mends it")
