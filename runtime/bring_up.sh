@@ -154,9 +154,20 @@ comes_up() {
 
 wait_for() { comes_up "$@" || exit 1; }
 
+print_model() {
+  local model
+  model="$(cat "$DATA_DIR/model")"
+  printf 'model   %s\n' "$model"
+  case "$model" in
+    "$ROOT"/models/starter/*)
+      printf '        the small starter model, for a first try (./console.sh pull gets a real one)\n'
+      ;;
+  esac
+}
+
 print_summary() {
   local proxy="http://$PROXY_HOST:$PROXY_PORT"
-  [ "$LOCAL_SERVER" = 0 ] || printf 'model   %s\n' "$(cat "$DATA_DIR/model")"
+  [ "$LOCAL_SERVER" = 0 ] || print_model
   printf 'server  %s/v1   (its key: LLAMA_SERVER_API_KEY in runtime/config.env)\n' "$BACKEND_URL"
   if [ "$PROXY" = 1 ]; then
     proxy="$(py -m runtime.config get proxy_url)"

@@ -5,7 +5,8 @@
     python -m runtime.models select [--model FILE]  the absolute path of the one to serve
 
 The rule of `select`: `--model` > LLAMA_SERVER_MODEL > the one served last > the only one in models/
-(the starter model where there is no other) > the terminal is asked > exit 1, naming what there is.
+> the terminal is asked > exit 1, naming what there is. The starter model that comes with the appliance
+(`models/starter/`) counts there only where there is no other, also when it was the one served last.
 
 Reads headers only (`runtime/gguf_header.py`), and never loads the engine: fast enough to run at
 each start. Leaves to console.sh to note the model served last (`Config.data_dir / "model"`).
@@ -208,6 +209,11 @@ def replaced_id(config: Config) -> str:
         return ""
 
 
+def is_starter(config: Config, path: Path) -> bool:
+    """Whether this is the small model that comes with the appliance."""
+    return config.root / "models" / "starter" in path.parents
+
+
 def select(
     config: Config,
     requested: str = "",
@@ -234,7 +240,7 @@ def select(
         return read_model(last)
     if name := config.text("LLAMA_SERVER_MODEL"):
         return read_model(resolve(config, name))
-    if last is not None:
+    if last is not None and not is_starter(config, last):
         return read_model(last)
     return _only_one(config, ask)
 
@@ -242,8 +248,7 @@ def select(
 def _only_one(config: Config, ask: Callable[[list[str]], int] | None) -> Model:
     folder = config.root / "models"
     models, problems = find_models(folder)
-    starter = folder / "starter"
-    models = [model for model in models if starter not in model.path.parents] or models
+    models = [model for model in models if not is_starter(config, model.path)] or models
     if len(models) == 1:
         return models[0]
     names = [str(model.path.relative_to(folder)) for model in models]

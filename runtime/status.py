@@ -19,6 +19,7 @@ from runtime.config import Config, load
 from runtime.env_file import ConfigError
 from runtime.supervision import PROGRAMS, NotRunningError, Supervisor, restarts
 
+STARTER_NOTE = "the small starter model, for a first try (./console.sh pull gets a real one)"
 EXIT_NOT_RUNNING = 3
 """As the Linux Standard Base has it for init scripts."""
 
@@ -146,6 +147,7 @@ def report(config: Config) -> dict[str, object]:
         "ok": all(part.is_well for part in found),
         "running": any(part.pid or part.state == "unsupervised" for part in found),
         "model": str(last) if last else None,
+        "starter": last is not None and models.is_starter(config, last),
         "server_url": config.backend_url,
         "proxy_url": config.proxy_url if config.switch("LLAMA_PROXY_ENABLED") else None,
         "processes": [asdict(part) for part in found],
@@ -183,7 +185,10 @@ def _text(status: dict[str, object], parts: list[Part]) -> str:
     ]
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
-    lines += ["", f"model   {status['model'] or '-'}", f"server  {status['server_url']}/v1"]
+    lines += ["", f"model   {status['model'] or '-'}"]
+    if status["starter"]:
+        lines.append(f"        {STARTER_NOTE}")
+    lines.append(f"server  {status['server_url']}/v1")
     if status["proxy_url"]:
         lines.append(f"proxy   {status['proxy_url']}/v1")
     return "\n".join(lines)

@@ -35,9 +35,8 @@ def test_a_light_user_waits_for_one_round_only(appliance: Appliance) -> None:
 
 
 def test_a_restart_of_the_server_loses_nothing(appliance: Appliance) -> None:
-    """24 requests of two users are answered: the one that ran is let end, the others wait."""
+    """24 at a time of two users are answered: the one that runs is let end, the others wait."""
     keys = create_users(appliance, "one", "two")
     seen = asyncio.run(restart_under_load(appliance, keys))
     assert [(one.status, one.body[-300:]) for one in seen.lost()] == []
-    assert len(seen.sent) == 24
-    assert seen.answered_after() >= 12, "the restart came too late to be waited for"
+    assert seen.answered_after() >= 12

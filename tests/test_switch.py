@@ -50,7 +50,7 @@ def served(appliance: Appliance) -> str:
 def switch_under_load(
     appliance: Appliance, keys: dict[str, str], name: str, *, status: int, model: str
 ) -> tuple[Restart, str]:
-    """What came of 16 requests that name `model` while `use NAME` ran, and what that said."""
+    """What came of requests that name `model`, 16 at a time, while `use NAME` ran, and what it said."""
     said = []
 
     def use() -> None:
@@ -62,16 +62,11 @@ def switch_under_load(
 
 
 def test_a_switch_under_load_fails_no_request(appliance: Appliance, keys: dict[str, str]) -> None:
-    """Of 16 that name the old model some are answered by it and the others by the new one."""
+    """Of those that name the old model some are answered by it and the others by the new one."""
     seen, _ = switch_under_load(appliance, keys, "two.gguf", status=0, model="one.gguf")
     assert seen.lost() == []
-    assert len(seen.sent) == 16
-    assert {
-        name for name in ("one", "two") for one in seen.sent if f"{name}.gguf".encode() in one.body
-    } == {
-        "one",
-        "two",
-    }
+    for name in ("one.gguf", "two.gguf"):
+        assert any(name.encode() in one.body for one in seen.sent), name
     assert served(appliance) == "two.gguf"
     assert not (appliance.root / "runtime/data/model.before").exists()
 
@@ -83,7 +78,7 @@ def test_a_switch_that_fails_under_load_fails_no_request(
     before = served(appliance)
     seen, said = switch_under_load(appliance, keys, "unknown.gguf", status=1, model=before)
     assert seen.lost() == []
-    assert seen.answered_after() > 0, "the switch came too late to be waited for"
+    assert seen.answered_after() >= 8
     assert served(appliance) == before
     assert "unknown model architecture: 'lxama'" in said
     assert f"{before} is served again" in said

@@ -3,7 +3,8 @@
 # Usage: ./console.sh start [--model FILE]
 #
 # FILE is a GGUF file: a path, or a name in models/. Without --model it is LLAMA_SERVER_MODEL, else
-# the one served last, else the only one in models/, else you are asked.
+# the one served last, else the only one in models/, else you are asked; where there is none, the small
+# starter model that comes with the appliance.
 #
 # Where all runs already, nothing is done; where a part is down, that part is started. If something
 # fails, what this call has started is stopped again.

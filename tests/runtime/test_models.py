@@ -197,13 +197,17 @@ def test_the_only_model_is_selected(checkout: Path, folder: Path) -> None:
 
 
 def test_the_starter_model_is_for_when_there_is_no_other(checkout: Path, folder: Path) -> None:
-    """A model of the user's own takes its place."""
+    """A model of the user's own takes its place, also of a starter that was served last."""
     (folder / "starter").mkdir()
     starter = build_model(folder / "starter" / "starter.gguf")
+    assert models.select(config(checkout)).path == starter
+    remember(checkout, starter)
     assert models.select(config(checkout)).path == starter
 
     own = build_model(folder / "own.gguf")
     assert models.select(config(checkout)).path == own
+    assert models.select(config(checkout), "starter/starter.gguf").path == starter
+    assert models.select(config(checkout), last_used_first=True).path == starter
 
 
 def test_the_configured_model_wins_over_the_last_used_and_the_flag_over_both(

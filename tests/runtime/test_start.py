@@ -10,6 +10,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.request import Request, urlopen
 
 import pytest
 
@@ -58,6 +59,42 @@ def test_without_the_proxy_there_is_only_the_server(appliance: Appliance) -> Non
     states = {name: part["state"] for name, part in status["processes"].items()}
     assert states == {"postgres": "disabled", "server": "running", "proxy": "disabled"}
     assert not (appliance.root / "runtime/data/postgres").exists()
+
+
+def test_without_a_model_the_starter_is_served(appliance: Appliance) -> None:
+    """A fresh checkout answers; start and status say what it is and how to get a real one. A model of
+    the user's own is served from the next start on."""
+    tiny = appliance.root / "models" / MODEL
+    aside = tiny.rename(appliance.base / MODEL)
+    try:
+        output = appliance.start()
+        status = appliance.status()
+        for told in (output, appliance.console("status").stdout):
+            assert "llamaserve-starter.gguf" in told
+            assert "starter model" in told
+            assert "./console.sh pull" in told
+        assert status["ok"]
+        assert status["starter"] is True
+        assert "Hello" in _hello(appliance)
+        appliance.stop()
+    finally:
+        aside.rename(tiny)
+
+    output = appliance.start()
+    assert MODEL in output
+    assert "starter" not in output
+    assert appliance.status()["starter"] is False
+
+
+def _hello(appliance: Appliance) -> str:
+    body = {"messages": [{"role": "user", "content": "Say hello in one sentence."}], "temperature": 0}
+    request = Request(
+        f"{appliance.server_url}/v1/chat/completions",
+        json.dumps(body).encode(),
+        {"Authorization": f"Bearer {appliance.server_key}", "Content-Type": "application/json"},
+    )
+    with urlopen(request, timeout=30) as answer:
+        return str(json.load(answer)["choices"][0]["message"]["content"])
 
 
 def test_a_busy_port_is_named_with_its_holder(appliance: Appliance) -> None:

@@ -116,32 +116,36 @@ async def restart_under_load(
     model: str | None = None,
     restart: Callable[[], object] | None = None,
 ) -> Restart:
-    """Every user sends so many at once, half of them streams; at the first answer: `restart`.
+    """Every user has so many under way, half of them streams; at the first answer: `restart`.
 
-    `model` is what the requests name; `restart` is `restart server` where it is not given.
+    Until that is done each is followed by another. `model` is what the requests name; `restart` is
+    `restart server` where it is not given.
     """
-    connector = aiohttp.TCPConnector(limit=0)
-    async with aiohttp.ClientSession(connector=connector) as client:
-        tasks = [
-            asyncio.create_task(
-                send(
-                    client,
-                    appliance.proxy_url,
-                    key,
-                    max_tokens=max_tokens,
-                    stream=number % 2 == 0,
-                    model=model,
-                )
+    sent: list[Sent] = []
+    answered, done = asyncio.Event(), asyncio.Event()
+
+    async def use(client: aiohttp.ClientSession, key: str, *, stream: bool) -> None:
+        url = appliance.proxy_url
+        while not done.is_set():
+            sent.append(
+                await send(client, url, key, max_tokens=max_tokens, stream=stream, model=model)
             )
-            for number in range(each)
-            for key in keys.values()
-        ]
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            answered.set()
+
+    connector = aiohttp.TCPConnector(limit=0)
+    async with (
+        aiohttp.ClientSession(connector=connector) as client,
+        asyncio.TaskGroup() as group,
+    ):
+        for number in range(each):
+            for key in keys.values():
+                group.create_task(use(client, key, stream=number % 2 == 0))
+        await answered.wait()
         begun_at = time.monotonic()
         await asyncio.to_thread(restart or (lambda: appliance.restart("server")))
         done_at = time.monotonic()
-        sent = list(await asyncio.gather(*tasks))
-    rows = records(appliance, list(keys), len(tasks))
+        done.set()
+    rows = records(appliance, list(keys), len(sent))
     queue_ms = [row["queue_ms"] for row in rows]
     return Restart(sent=sent, queue_ms=queue_ms, begun_at=begun_at, done_at=done_at)
 

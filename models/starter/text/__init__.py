@@ -1,0 +1,1 @@
+"""The training text, generated: questions in many wordings, and the answers to them."""
