@@ -61,8 +61,8 @@ def check(request: web.BaseRequest) -> None:
 
     Raises:
         ApiError: 505 for another version of HTTP (llhttp takes 0.9 and 2.0); 400 for a transfer coding
-            in HTTP/1.0 (RFC 9112, section 6.1) and for headers that are no UTF-8; 501 for a coding
-            other than chunked, which llhttp passes on still coded, and for CONNECT.
+            in HTTP/1.0 (RFC 9112, section 6.1); 501 for a coding other than chunked, which llhttp
+            passes on still coded, and for CONNECT.
     """
     if request.version not in VERSIONS:
         raise errors.http_version()
@@ -74,17 +74,6 @@ def check(request: web.BaseRequest) -> None:
             raise errors.transfer_coding()
     if request.method == "CONNECT":
         raise errors.unknown_method()
-    for value in request.headers.values():
-        if not value.isascii() and not _is_text(value):
-            raise errors.not_http()
-
-
-def _is_text(value: str) -> bool:
-    try:
-        value.encode()
-    except UnicodeEncodeError:  # bytes that are no UTF-8 come as lone surrogates
-        return False
-    return True
 
 
 def is_last(request: web.BaseRequest, response: web.StreamResponse) -> bool:

@@ -149,7 +149,8 @@ class Relay:
             ApiError: 400 for what would be more than one line, which aiohttp lets nobody send.
         """
         method = _as_it_came(request.method)
-        target = self._upstream.base_path + _as_it_came(request.raw_path)
+        # A fragment is no part of a request (RFC 9112, section 3.2), but aiohttp lets one pass.
+        target = self._upstream.base_path + _as_it_came(request.raw_path).partition(b"#")[0]
         lines = [b"%b %b HTTP/1.1" % (method, target), self._always]
         lines += [b"%b: %b" % header for header in _filtered(request.raw_headers, _NOT_TO_ENGINE)]
         lines.append(b"X-Request-ID: %b" % str(request_id).encode())  # our engine wants a UUID

@@ -82,8 +82,9 @@ def _wait_text(seen: HeavyAndLight) -> str:
 async def show_restart(appliance: Appliance, keys: dict[str, str]) -> None:
     """What a restart of the model server costs those who wait."""
     seen = await restart_under_load(appliance, keys)
-    print("24 requests of two users, half of them streams; `console.sh restart server` meanwhile.")
-    print(f"  the restart took {seen.done_at - seen.begun_at:.1f} s, {len(seen.lost())} lost an answer")
+    print("24 at a time of two users, half of them streams; `console.sh restart server` meanwhile.")
+    took_s = seen.done_at - seen.begun_at
+    print(f"  the restart took {took_s:.1f} s, {len(seen.lost())} of {len(seen.sent)} lost an answer")
     print(f"  {seen.answered_after()} were answered by the new server")
     print(f"  the longest wait for a turn was {max(seen.queue_ms) / 1000:.1f} s (by the records)")
 

@@ -127,9 +127,7 @@ async def restart_under_load(
     async def use(client: aiohttp.ClientSession, key: str, *, stream: bool) -> None:
         url = appliance.proxy_url
         while not done.is_set():
-            sent.append(
-                await send(client, url, key, max_tokens=max_tokens, stream=stream, model=model)
-            )
+            sent.append(await send(client, url, key, max_tokens=max_tokens, stream=stream, model=model))
             answered.set()
 
     connector = aiohttp.TCPConnector(limit=0)
