@@ -25,6 +25,7 @@ CHECKS: tuple[tuple[str, str, Check, bool], ...] = (
     ("configuration", "certificate", configuration.certificate, True),
     ("configuration", "permissions", configuration.permissions, False),
     ("machine", "disk", machine.disk, False),
+    ("machine", "spool", machine.spool, True),
     ("machine", "clock", machine.clock, False),
     ("model", "files", model.files, False),
     ("model", "chosen", model.chosen, True),

@@ -1,4 +1,4 @@
-"""What the machine has: room on its disks, and a clock that is right."""
+"""What the machine has: room on its disks, what waits there, and a clock that is right."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ _RELEASED = datetime(2026, 11, 1, tzinfo=UTC)
 _SHORT_BYTES = 2**30
 """The logs may take 180 MB, the database and its journal some hundred."""
 _FULL_BYTES = 100 * 2**20
+_MUCH_SPOOLED_BYTES = 2 * 8 * 2**20
+"""A file of the spool is put away when it has 8 MB and all of it is loaded."""
 
 
 def disk(there: Installation) -> Iterator[Finding]:
@@ -30,6 +32,27 @@ def disk(there: Installation) -> Iterator[Finding]:
             yield warning(text, "make room")
         else:
             yield ok(text)
+
+
+def spool(there: Installation) -> Iterator[Finding]:
+    """The request records have gone to the database."""
+    folder = there.known.data_dir / "spool"
+    try:
+        sizes = {path: path.stat().st_size for path in folder.iterdir()}
+    except OSError:  # it is not there before the first start, and its files come and go
+        return
+    rejected = sizes.pop(folder / "rejected.lines", 0)
+    waiting = sum(sizes.values())
+    text = f"{waiting / 2**20:.1f} MB of request records lie in the spool"
+    if waiting > _MUCH_SPOOLED_BYTES:
+        yield warning(f"{text}: the database does not take them", "./console.sh logs proxy shows why")
+    else:
+        yield ok(text)
+    if rejected:
+        yield warning(
+            f"{folder / 'rejected.lines'} has {rejected} bytes of records that could not be loaded",
+            "./console.sh logs proxy shows why; remove the file when it is not needed",
+        )
 
 
 def _existing(path: Path) -> Path:

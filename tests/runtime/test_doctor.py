@@ -231,6 +231,23 @@ def test_a_full_disk_is_a_problem(tmp_path: Path) -> None:
     assert str(tmp_path / "small/data") in found[1].text
 
 
+def test_records_that_do_not_go_to_the_database_are_told(tmp_path: Path) -> None:
+    """And those that it will never take, with where they are."""
+    installation = there(tmp_path, LLAMA_DATA_DIR=str(tmp_path))
+    assert list(machine.spool(installation)) == []
+    spool = tmp_path / "spool"
+    spool.mkdir()
+    (spool / "a.spool").write_bytes(bytes(2**20))
+    assert [one.level for one in machine.spool(installation)] == ["ok"]
+    with (spool / "a.spool").open("r+b") as file:
+        file.truncate(2**25)
+    (spool / "rejected.lines").write_text("E\tnonsense\n")
+    waiting, rejected = machine.spool(installation)
+    assert (waiting.level, rejected.level) == ("warning", "warning")
+    assert waiting.text.startswith("32.0 MB ")
+    assert str(spool / "rejected.lines") in rejected.text
+
+
 def test_a_clock_before_the_release_is_a_problem(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
