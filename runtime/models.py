@@ -120,8 +120,9 @@ def _parts(path: Path) -> list[Path]:
 
 
 def _header(path: Path) -> Header:
-    if path.is_dir():
-        raise ModelError(f"{path}: is a directory, not a GGUF file")
+    # Of a pipe nobody would ever read the end.
+    if path.exists() and not path.is_file():
+        raise ModelError(f"{path}: is {'a directory' if path.is_dir() else 'no file'}, not a GGUF file")
     try:
         header = read_header(path)
     except FileNotFoundError:

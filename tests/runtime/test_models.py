@@ -106,6 +106,9 @@ def test_a_file_that_is_not_there_is_refused(folder: Path) -> None:
         models.read_model(folder / "none.gguf")
     with pytest.raises(ModelError, match="is a directory"):
         models.read_model(folder)
+    os.mkfifo(folder / "pipe.gguf")
+    with pytest.raises(ModelError, match="is no file"):
+        models.read_model(folder / "pipe.gguf")
 
 
 @pytest.mark.parametrize(
