@@ -13,6 +13,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
+from typing import TypeVar
 
 from gguf import GGUFReader
 
@@ -20,6 +21,8 @@ from tests.bench.client import Client
 from tests.support.engine import Engine
 from tests.support.gguf import Shape, build_model
 from tests.support.stock import StockServer
+
+T = TypeVar("T")
 
 CONTEXT = 8192
 """Tokens, of every server but one that is to have its own defaults."""
@@ -124,7 +127,7 @@ class Fleet:
         return server
 
 
-def in_turn(servers: Sequence[Server], number: int) -> list[Server]:
+def in_turn(servers: Sequence[T], number: int) -> list[T]:
     """The servers, another first each round."""
     start = number % len(servers)
     return [*servers[start:], *servers[:start]]
