@@ -84,7 +84,7 @@ class Table:
 
 def _ratio(a: Samples, b: Samples) -> float | None:
     """The median of the rounds' ratios: a machine that is slow for a round is so for both."""
-    if not a or not all(b):
+    if not a or not b or not all(b):
         return None
     return median(one / other for one, other in zip(a, b, strict=True))
 

@@ -116,6 +116,13 @@ def _seconds(text: str) -> float:
     return seconds
 
 
+def _file(text: str) -> Path:
+    path = Path(text)
+    if not path.parent.is_dir():
+        raise argparse.ArgumentTypeError(f"there is no directory {path.parent}")
+    return path
+
+
 def _load(text: str) -> Load:
     try:
         return Load(text)
@@ -134,6 +141,6 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--rounds", type=_rounds, default=ROUNDS)
     parser.add_argument("--seconds", type=_seconds, default=SECONDS)
     parser.add_argument("--load", type=_load, default="auto", help="wrk, loop, or auto")
-    parser.add_argument("--json", type=Path, help="a file for every sample")
-    parser.add_argument("--svg", type=Path, help="a file for a plot")
+    parser.add_argument("--json", type=_file, help="a file for every sample")
+    parser.add_argument("--svg", type=_file, help="a file for a plot")
     return parser.parse_args(arguments)

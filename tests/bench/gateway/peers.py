@@ -201,7 +201,7 @@ PEERS = {
             name="portkey",
             # With a newer node-server it answers every stream with a 500 (its issue 1389).
             installation="npm install --prefix {0}/portkey @portkey-ai/gateway@1.15.2 "
-            "@hono/node-server@1.14.2   (needs Node.js)",
+            "@hono/node-server@1.14.2 @hono/node-ws@1.2.0   (needs Node.js)",
             checks_keys=False,
             launch=_portkey,
         ),
