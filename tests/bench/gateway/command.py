@@ -6,14 +6,15 @@ import argparse
 import json
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 from tests.bench.gateway import plot
 from tests.bench.gateway.load import Load
-from tests.bench.gateway.peers import DEFAULT_DIRECTORY, PEERS
+from tests.bench.gateway.peers import DEFAULT_DIRECTORY, PEERS, installed_version
 from tests.bench.gateway.processes import Instructions
 from tests.bench.gateway.scenarios import SCENARIOS, Bench
-from tests.bench.gateway.targets import Target, Targets
+from tests.bench.gateway.targets import Targets
 from tests.bench.report import Neighbours, Table, machine
 from tests.support.postgres import Postgres
 
@@ -28,48 +29,49 @@ def main(arguments: Sequence[str], *, postgres: Postgres | None = None) -> int:
         postgres: a server to use instead of one of its own.
     """
     options = _parse(arguments)
-    where = machine(PACKAGES)
+    versions = {name: installed_version(PEERS[name], options.peers_dir) for name in options.peers}
+    for name in [name for name, version in versions.items() if version is None]:
+        how = PEERS[name].installation.format(options.peers_dir)
+        _say(f"{name} is not installed and is skipped; to have it: {how}")
+    peers = {name: version for name, version in versions.items() if version is not None}
+    where = machine(PACKAGES) | {
+        "gateways": ", ".join(["ours", *(f"{name} {version}" for name, version in peers.items())]),
+        "load": f"{options.load.description}; {options.rounds} rounds of {options.seconds:g} s",
+    }
+    _say(*(f"{name}: {value}" for name, value in where.items()), "")
     began, neighbours = time.monotonic(), Neighbours()
-    with Targets(installed=options.peers_dir, postgres=postgres) as targets:
-        gateways, absent = _gateways(targets, options)
-        bench = Bench(
-            targets=targets,
-            gateways=gateways,
-            load=options.load,
-            instructions=Instructions(),
-            rounds=options.rounds,
-            seconds=options.seconds,
-        )
-        where |= {
-            "gateways": ", ".join(f"{target.name} ({target.version})" for target in gateways),
-            "load": f"{bench.load.description}; {options.rounds} rounds of {options.seconds:g} s",
-        }
-        _say(*absent, *(f"{name}: {value}" for name, value in where.items()), "")
-        tables: dict[str, Table] = {}
-        for name in options.scenarios or SCENARIOS:
-            tables[name] = SCENARIOS[name](bench)
-            _say(tables[name].text())
-        if not bench.instructions.available:
-            _say("instructions are not counted: `perf` is absent, or the machine lets it count none")
-    took = f"{time.monotonic() - began:.0f} s"
+    with nullcontext(postgres) if postgres else Postgres() as server:
+        tables, failed = _measured(options, server, list(peers))
     share = neighbours.share()
+    took = f"{time.monotonic() - began:.0f} s"
     where["others"] = "unknown" if share is None else f"{share:.0%} of the machine, in {took}"
     _say(f"other processes took meanwhile: {where['others']}")
     _write(options, where, tables)
-    return int(bench.failed)
+    return int(failed)
 
 
-def _gateways(targets: Targets, options: argparse.Namespace) -> tuple[list[Target], list[str]]:
-    """All that are to be compared, and a line for each that is not there."""
-    found, absent = [targets.direct, targets.ours()], []
-    for name in options.peers:
-        target = targets.peer(PEERS[name])
-        if target is None:
-            how = PEERS[name].installation.format(options.peers_dir)
-            absent.append(f"{name} is not installed and is skipped; to have it: {how}")
-        else:
-            found.append(target)
-    return found, absent
+def _measured(
+    options: argparse.Namespace, postgres: Postgres, peers: Sequence[str]
+) -> tuple[dict[str, Table], bool]:
+    """A table for each scenario, printed as soon as it is there; whether ours failed in any."""
+    instructions = Instructions()
+    tables: dict[str, Table] = {}
+    failed = False
+    for name in options.scenarios or SCENARIOS:
+        with Targets(postgres=postgres, peers=peers, installed=options.peers_dir) as targets:
+            bench = Bench(
+                targets=targets,
+                load=options.load,
+                instructions=instructions,
+                rounds=options.rounds,
+                seconds=options.seconds,
+            )
+            tables[name] = SCENARIOS[name](bench)
+        failed |= bench.failed
+        _say(tables[name].text())
+    if not instructions.available:
+        _say("instructions are not counted: `perf` is absent, or the machine lets it count none")
+    return tables, failed
 
 
 def _write(options: argparse.Namespace, where: dict[str, str], tables: dict[str, Table]) -> None:

@@ -108,7 +108,7 @@ class Connection(asyncio.Protocol):
     def __init__(self, large: dict[int, bytes]) -> None:
         self._large = large
         """Answers of sizes that have been asked for."""
-        self._body = b""
+        self._body = bytearray()
         self._timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -131,12 +131,12 @@ class Connection(asyncio.Protocol):
         self._body += data
 
     def on_message_complete(self) -> None:
-        body, self._body = self._body, b""
+        body, self._body = self._body, bytearray()
         self._answer(body)
         if not self._parser.should_keep_alive() and self._timer is None:
             self._transport.close()
 
-    def _answer(self, body: bytes) -> None:
+    def _answer(self, body: bytes | bytearray) -> None:
         if self._parser.get_method() == b"GET":
             self._transport.write(MODELS)
             return

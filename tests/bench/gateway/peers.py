@@ -12,6 +12,7 @@ import os
 import re
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -56,13 +57,11 @@ class Peer:
 
     Args:
         installation: what to type to have it, with `{}` for the directory of peers.
-        checks_keys: whether a wrong key is refused.
         launch: None where it is not installed.
     """
 
     name: str
     installation: str
-    checks_keys: bool
     launch: Callable[[Place], Launch | None]
 
 
@@ -182,31 +181,36 @@ PEERS = {
         Peer(
             name="nginx",
             installation="the system's package nginx (Debian: apt install nginx-light)",
-            checks_keys=False,
             launch=_nginx,
         ),
         Peer(
             name="router",
             installation="python3 -m venv {0}/router && {0}/router/bin/pip install sglang-router==0.3.2",
-            checks_keys=True,
             launch=_router,
         ),
         Peer(
             name="litellm",
             installation="python3 -m venv {0}/litellm && {0}/litellm/bin/pip install 'litellm[proxy]'",
-            checks_keys=True,
             launch=_litellm,
         ),
         Peer(
             name="portkey",
             # With a newer node-server it answers every stream with a 500 (its issue 1389).
             installation="npm install --prefix {0}/portkey @portkey-ai/gateway@1.15.2 "
-            "@hono/node-server@1.14.2 @hono/node-ws@1.2.0   (needs Node.js)",
-            checks_keys=False,
+            "@hono/node-server@1.13.8 @hono/node-ws@1.2.0   (needs Node.js)",
             launch=_portkey,
         ),
     )
 }
+
+
+def installed_version(peer: Peer, installed: Path) -> str | None:
+    """The version of a peer; None where it is not installed."""
+    with tempfile.TemporaryDirectory() as folder:
+        launch = peer.launch(
+            Place(installed=installed, folder=Path(folder), port=1024, engine_port=1025)
+        )
+    return None if launch is None else launch.version
 
 
 def _version_in(python: Path, package: str) -> str | None:

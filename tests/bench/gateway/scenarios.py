@@ -42,16 +42,14 @@ INSTRUCTIONS = "instructions/request"
 
 @dataclass(kw_only=True)
 class Bench:
-    """What the scenarios share.
+    """What a scenario works with. Its servers are its own, with nothing of another in their memory.
 
     Args:
-        gateways: all that are compared, the mock itself among them.
         seconds: that each is asked for, in each round and way.
         failed: whether ours, or the mock, answered anything that it should not have.
     """
 
     targets: Targets
-    gateways: Sequence[Target]
     load: Load
     instructions: Instructions
     rounds: int
@@ -102,7 +100,7 @@ class Bench:
 
 def _ask_all(bench: Bench, title: str, body: str, gateways: Sequence[Target] | None = None) -> Table:
     """All in turn, round by round: busy for the cost of a request, at one connection for its time."""
-    gateways = list(bench.gateways if gateways is None else gateways)
+    gateways = bench.targets.all() if gateways is None else list(gateways)
     table = bench.table(f"{title} ({BUSY} connections, and 1)", gateways)
     for number in range(bench.rounds):
         medians: dict[str, float] = {}
@@ -110,23 +108,32 @@ def _ask_all(bench: Bench, title: str, body: str, gateways: Sequence[Target] | N
             bench.warm_up(target, body)
             busy, used = bench.run(target, body, connections=BUSY)
             alone, _ = bench.run(target, body, connections=1)
-            if wrong := busy.refused + busy.broken + alone.refused + alone.broken:
-                bench.left_out(
-                    table, target, f"{wrong} of {busy.requests + alone.requests} answers failed"
-                )
+            if why := _complaint(busy) or _complaint(alone):
+                bench.left_out(table, target, why)
                 gateways.remove(target)
                 continue
             medians[target.name] = alone.median_ms
-            peak = target.tree.peak_bytes()
             for name, value in used.items():
                 table.add(name, target.name, value)
-            if peak is not None:
-                table.add(PEAK, target.name, peak / 1e6)
         for name, value in medians.items():
             table.add(MEDIAN, name, value)
             if name != DIRECT and DIRECT in medians:
                 table.add(ADDED, name, value - medians[DIRECT])
+    _add_peaks(table, gateways)
     return table
+
+
+def _complaint(result: Result) -> str:
+    """What is wrong with what came; nothing, where all is well."""
+    if wrong := result.refused + result.broken:
+        return f"{wrong} of {result.requests + result.broken} answers failed"
+    return "" if result.requests else f"no answer in {result.seconds:.1f} s; give it more --seconds"
+
+
+def _add_peaks(table: Table, gateways: Sequence[Target]) -> None:
+    for target in gateways:
+        if (peak := target.tree.peak_bytes()) is not None:
+            table.add(PEAK, target.name, peak / 1e6)
 
 
 def chat(bench: Bench) -> Table:
@@ -152,9 +159,10 @@ def large_answer(bench: Bench) -> Table:
 def paced(bench: Bench) -> Table:
     """Streams whose chunks come one by one: what is added to the first byte, each gap, the whole."""
     body = chat_body(pace(PACE_MS), stream=True)
-    gateways = list(bench.gateways)
+    gateways = bench.targets.all()
     title = f"stream, {CHUNKS} chunks {PACE_MS} ms apart ({PACED_CONNECTIONS} connections; ms)"
-    table = bench.table(title, gateways)
+    # A ratio of what is added, which may be nothing, would say nothing.
+    table = replace(bench.table(title, gateways), ratios=())
     for number in range(bench.rounds):
         seen: dict[str, dict[str, float]] = {}
         for target in in_turn(list(gateways), number):
@@ -179,7 +187,7 @@ def paced(bench: Bench) -> Table:
 def idle_streams(bench: Bench) -> Table:
     """Many streams at a time in which little happens: what memory each takes."""
     body = chat_body(pace(IDLE_PACE_MS), stream=True)
-    gateways = [target for target in bench.gateways if target.name != DIRECT]
+    gateways = bench.targets.all()[1:]
     table = bench.table(
         f"{IDLE_STREAMS} streams at a time, {CHUNKS} chunks {IDLE_PACE_MS} ms apart", gateways
     )
@@ -198,8 +206,7 @@ def idle_streams(bench: Bench) -> Table:
         table.add("MB before", target.name, before / 1e6)
         table.add("MB meanwhile", target.name, after / 1e6)
         table.add("kB for each stream", target.name, (after - before) / IDLE_STREAMS / 1e3)
-        if (peak := target.tree.peak_bytes()) is not None:
-            table.add(PEAK, target.name, peak / 1e6)
+        _add_peaks(table, [target])
         table.add("first byte, ms", target.name, outcome.first_ms)
         table.add("whole, s", target.name, outcome.total_ms / 1e3)
     return table
@@ -222,8 +229,8 @@ def users(bench: Bench) -> Table:
 def shared(bench: Bench) -> Table:
     """What windows in the database cost (LLAMA_PROXY_SHARED=1)."""
     together = bench.targets.ours("ours, shared", LLAMA_PROXY_SHARED="1")
-    alone = _of(bench, OURS)
-    table = _ask_all(bench, "chat, windows in the database", chat_body("Hello"), [*alone, together])
+    alone = bench.targets.ours()
+    table = _ask_all(bench, "chat, windows in the database", chat_body("Hello"), [alone, together])
     return replace(table, ratios=[(together.name, OURS)])
 
 
@@ -231,7 +238,7 @@ def wrong_keys(bench: Bench) -> Table:
     """A flood of wrong keys: what each costs where it is refused. `bench guesses` has who suffers."""
     unlimited = bench.targets.ours("ours, no limit", LLAMA_PROXY_AUTH_FAILURES_PER_MINUTE="0")
     flooded = bench.targets.ours("ours, flooded")
-    columns = [flooded, unlimited, *_of(bench, "router"), *_of(bench, "litellm")]
+    columns = [flooded, unlimited, *bench.targets.peers("router", "litellm")]
     table = Table(
         title=f"wrong keys ({FLOOD_CONNECTIONS} connections)",
         columns=[target.name for target in columns],
@@ -249,11 +256,6 @@ def wrong_keys(bench: Bench) -> Table:
             for name, value in used.items():
                 table.add(name, target.name, value)
     return table
-
-
-def _of(bench: Bench, name: str) -> list[Target]:
-    """The gateway of this name, if it runs."""
-    return [target for target in bench.gateways if target.name == name]
 
 
 SCENARIOS: dict[str, Callable[[Bench], Table]] = {

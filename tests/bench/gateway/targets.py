@@ -1,7 +1,7 @@
 """What requests are sent to: the mock itself, our proxy, the peers that are installed.
 
-All of a run live at the same time in front of one mock, on free ports of 127.0.0.1, and are asked in
-turn; who is not asked does next to nothing. Leaves how peers are found to `peers.py`, what is sent to
+Those of a scenario live at the same time in front of one mock, on free ports of 127.0.0.1, and are asked
+in turn; who is not asked does next to nothing. Leaves how peers are found to `peers.py`, what is sent to
 `scenarios.py`.
 """
 
@@ -25,7 +25,7 @@ from proxy.server import INHERITED_FD
 from runtime.config import KEYS, ROOT
 from tests.bench.gateway.loop import Job
 from tests.bench.gateway.mock import MODEL
-from tests.bench.gateway.peers import DEFAULT_DIRECTORY, Launch, Peer, Place
+from tests.bench.gateway.peers import PEERS, Launch, Peer, Place
 from tests.bench.gateway.processes import Tree, running
 from tests.bench.gateway.users import make_users
 from tests.support.postgres import Postgres
@@ -60,7 +60,6 @@ class Target:
     name: str
     port: int
     tree: Tree
-    version: str
     keys: Sequence[str] = ()
     headers: Mapping[str, str] = field(default_factory=dict)
     database: Tree | None = None
@@ -103,20 +102,20 @@ class Targets:
     """A context that owns the servers and a directory with what they write. All are gone after it.
 
     Args:
+        postgres: for our databases.
+        peers: the names of those that are to run besides.
         installed: the directory that peers are installed in.
-        postgres: a server of the caller's for the databases; by default one is started.
     """
 
-    def __init__(self, *, installed: Path = DEFAULT_DIRECTORY, postgres: Postgres | None = None) -> None:
-        self._installed = installed
+    def __init__(self, *, postgres: Postgres, peers: Sequence[str], installed: Path) -> None:
         self._postgres = postgres
+        self._peers = peers
+        self._installed = installed
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
             self._folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-            if self._postgres is None:
-                self._postgres = stack.enter_context(Postgres())
             self.direct = self._start_mock(stack)
             self._stack = stack.pop_all()
         return self
@@ -138,7 +137,15 @@ class Targets:
         process = stack.enter_context(running([sys.executable, "-m", "tests.bench.gateway.mock"], log))
         wait_until(lambda: log.read_text().endswith("\n"), "the mock's port")
         port = int(log.read_text())
-        return Target(name=DIRECT, port=port, tree=Tree(process.pid), version="no gateway")
+        return Target(name=DIRECT, port=port, tree=Tree(process.pid))
+
+    def all(self) -> list[Target]:
+        """The mock itself, ours, and every peer."""
+        return [self.direct, self.ours(), *self.peers(*self._peers)]
+
+    def peers(self, *names: str) -> list[Target]:
+        """Start those of these that are to run."""
+        return [self._start_peer(PEERS[name]) for name in names if name in self._peers]
 
     def ours(self, name: str = OURS, *, users: int = 1, keys: int = 1, **settings: str) -> Target:
         """Start our proxy as the supervisor does: a process that inherits its listening socket.
@@ -146,7 +153,6 @@ class Targets:
         Its database is its own and has so many users; requests to it have so many of their keys in
         turn. Its settings are the defaults but for SETTINGS and `settings`, whatever the checkout's are.
         """
-        assert self._postgres is not None
         assert self._postgres.process is not None
         url = self._postgres.fresh_database()
         with db.connect(url, application="bench") as connection:
@@ -170,23 +176,20 @@ class Targets:
                 name=name,
                 port=port,
                 tree=Tree(process.pid),
-                version="this checkout",
                 keys=made,
                 database=Tree(self._postgres.process.pid),
             ),
             process,
         )
 
-    def peer(self, peer: Peer) -> Target | None:
-        """Start a peer; None where it is not installed."""
+    def _start_peer(self, peer: Peer) -> Target:
         folder = self._folder / peer.name
         folder.mkdir()
         place = Place(
             installed=self._installed, folder=folder, port=free_port(), engine_port=self.direct.port
         )
         launch = peer.launch(place)
-        if launch is None:
-            return None
+        assert launch is not None, f"{peer.name} is not installed"
         process = self._run(peer.name, launch.command, launch.environment, folder=folder)
         return self._ready(_target_of(peer, launch, place.port, process.pid), process)
 
@@ -218,7 +221,6 @@ def _target_of(peer: Peer, launch: Launch, port: int, pid: int) -> Target:
         name=peer.name,
         port=port,
         tree=Tree(pid),
-        version=launch.version,
         keys=[launch.key] if launch.key else [],
         headers=launch.headers,
     )
