@@ -83,8 +83,11 @@ class Table:
 
 
 def _ratio(a: Samples, b: Samples) -> float | None:
-    """The median of the rounds' ratios: a machine that is slow for a round is so for both."""
-    if not a or not b or not all(b):
+    """The median of the rounds' ratios: a machine that is slow for a round is so for both.
+
+    None where one of them lacks a round, or where there is nothing to divide by.
+    """
+    if not a or len(a) != len(b) or not all(b):
         return None
     return median(one / other for one, other in zip(a, b, strict=True))
 

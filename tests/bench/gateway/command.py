@@ -12,9 +12,9 @@ from pathlib import Path
 from tests.bench.gateway import plot
 from tests.bench.gateway.load import Load
 from tests.bench.gateway.peers import DEFAULT_DIRECTORY, PEERS, installed_version
-from tests.bench.gateway.processes import Instructions
 from tests.bench.gateway.scenarios import SCENARIOS, Bench
 from tests.bench.gateway.targets import Targets
+from tests.bench.processes import Instructions
 from tests.bench.report import Neighbours, Table, machine
 from tests.support.postgres import Postgres
 

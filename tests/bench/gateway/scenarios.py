@@ -14,8 +14,8 @@ from pathlib import Path
 from proxy.keys import create_key
 from tests.bench.gateway.load import Load, Result, RunningLoop, pieces
 from tests.bench.gateway.mock import CHUNKS, pace, size
-from tests.bench.gateway.processes import Instructions
 from tests.bench.gateway.targets import DIRECT, OURS, Target, Targets, chat_body
+from tests.bench.processes import Instructions
 from tests.bench.report import Table
 from tests.bench.servers import in_turn
 

@@ -26,8 +26,8 @@ from runtime.config import KEYS, ROOT
 from tests.bench.gateway.loop import Job
 from tests.bench.gateway.mock import MODEL
 from tests.bench.gateway.peers import PEERS, Launch, Peer, Place
-from tests.bench.gateway.processes import Tree, running
 from tests.bench.gateway.users import make_users
+from tests.bench.processes import Tree, running
 from tests.support.postgres import Postgres
 from tests.support.process import free_port
 from tests.support.wait import wait_until
