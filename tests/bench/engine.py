@@ -1,11 +1,13 @@
 """Measures the engine beside the stock server it stands around. Run it from the checkout:
 
-    runtime/.venv/bin/python -m tests.bench.engine leaving|turns|cost|first-token|mask|all [--json]
+    runtime/.venv/bin/python -m tests.bench.engine leaving|turns|cost|crowd|first-token|mask|all [--json]
 
 leaving: seconds until the model is free when a client leaves. turns: time to the first token when two
 long conversations alternate. cost: tokens a second and time to the first token of one user. first-token:
-that time alone, with prompts saved and not. mask: the time for each token of an answer that must fit a
-JSON schema; `--vocabulary FILE.gguf` measures that of a real model too. `--rounds N` sets how often.
+that time alone, with prompts saved and not. crowd: one user and eight at once, with llama.cpp's own
+llama-server and llama-bench where they are on the PATH. mask: the time for each token of an answer that
+must fit a JSON schema; `--vocabulary FILE.gguf` measures that of a real model too. `--rounds N` sets how
+often.
 
 It starts all servers itself, on 127.0.0.1, with models it builds: nothing is downloaded, no key or
 configuration of yours is used. A cell is the median of all rounds (and the least and the greatest). On
@@ -26,7 +28,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from runtime.processors import physical_cores
-from tests.bench import cost, first_token, leaving, mask, turns
+from tests.bench import cost, crowd, first_token, leaving, mask, turns
 from tests.bench.report import Neighbours, Table, machine
 
 Measurement = Callable[[argparse.Namespace], list[Table]]
@@ -72,6 +74,10 @@ def _cost(options: argparse.Namespace) -> list[Table]:
     return cost.measure(options.rounds or cost.ROUNDS, options.threads or physical_cores())
 
 
+def _crowd(options: argparse.Namespace) -> list[Table]:
+    return crowd.measure(options.rounds or crowd.ROUNDS, options.threads or physical_cores())
+
+
 def _first_token(options: argparse.Namespace) -> list[Table]:
     return first_token.measure(options.rounds or first_token.ROUNDS, options.threads or 1)
 
@@ -84,6 +90,7 @@ _MEASUREMENTS: dict[str, Measurement] = {
     "leaving": _leaving,
     "turns": _turns,
     "cost": _cost,
+    "crowd": _crowd,
     "first-token": _first_token,
     "mask": _mask,
 }

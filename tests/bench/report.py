@@ -30,6 +30,7 @@ class Table:
         ratios: pairs of columns; the first is divided by the second.
         rows: by label, for each column its samples, one a round. A column may be absent.
         notes: what a reader must know besides.
+        turned: print a line for each column and ratio instead of for each row.
     """
 
     title: str
@@ -37,6 +38,7 @@ class Table:
     ratios: Sequence[tuple[str, str]] = ()
     rows: dict[str, dict[str, list[float]]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    turned: bool = False
 
     def add(self, row: str, column: str, *samples: float) -> None:
         """Add samples to a cell."""
@@ -46,6 +48,8 @@ class Table:
         """In plain text: of each cell the median and, in brackets, the least and the greatest."""
         heads = ["", *self.columns, *(f"{a} / {b}" for a, b in self.ratios)]
         lines = [heads, *([label, *self._texts(cells)] for label, cells in self.rows.items())]
+        if self.turned:
+            lines = [list(line) for line in zip(*lines, strict=True)]
         widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
         aligned = [
             "  ".join([line[0].ljust(widths[0]), *map(str.rjust, line[1:], widths[1:])])
@@ -55,7 +59,7 @@ class Table:
 
     def _texts(self, cells: dict[str, list[float]]) -> list[str]:
         values = [_spread(cells[name]) if name in cells else "-" for name in self.columns]
-        return values + ["-" if ratio is None else _short(ratio) for ratio in self._ratios(cells)]
+        return values + ["-" if ratio is None else short(ratio) for ratio in self._ratios(cells)]
 
     def _ratios(self, cells: dict[str, list[float]]) -> list[float | None]:
         return [_ratio(cells.get(a, ()), cells.get(b, ())) for a, b in self.ratios]
@@ -79,20 +83,23 @@ class Table:
 
 
 def _ratio(a: Samples, b: Samples) -> float | None:
-    """The median of the rounds' ratios: a machine that is slow for a round is so for both."""
-    if not a or not all(b):
+    """The median of the rounds' ratios: a machine that is slow for a round is so for both.
+
+    None where one of them lacks a round, or where there is nothing to divide by.
+    """
+    if not a or len(a) != len(b) or not all(b):
         return None
     return median(one / other for one, other in zip(a, b, strict=True))
 
 
-def machine() -> dict[str, str]:
-    """What it ran on, and when."""
+def machine(packages: Sequence[str] = _PACKAGES) -> dict[str, str]:
+    """What it ran on, and when; with the versions of these packages."""
     return {
         "date": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
         "machine": f"{os.cpu_count()} cores, {_processor()}, {platform.system()} {platform.machine()}",
         "load before": f"{os.getloadavg()[0]:.2f}",
         "versions": ", ".join(
-            [f"Python {platform.python_version()}", *(f"{name} {version(name)}" for name in _PACKAGES)]
+            [f"Python {platform.python_version()}", *(f"{name} {version(name)}" for name in packages)]
         ),
         "checkout": _checkout(),
     }
@@ -144,11 +151,11 @@ def _checkout() -> str:
 
 def _spread(samples: Samples) -> str:
     if len(samples) == 1:
-        return _short(samples[0])
-    return f"{_short(median(samples))} ({_short(min(samples))}–{_short(max(samples))})"
+        return short(samples[0])
+    return f"{short(median(samples))} ({short(min(samples))}–{short(max(samples))})"
 
 
-def _short(value: float) -> str:
+def short(value: float) -> str:
     """Three digits that count."""
     if value == 0 or abs(value) >= 100:
         return f"{value:,.0f}"

@@ -7,19 +7,27 @@ one measurement run at the same time and are asked in turn; who is not asked doe
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
+import urllib.request
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
+from typing import TypeVar
 
 from gguf import GGUFReader
 
 from tests.bench.client import Client
+from tests.bench.processes import running
 from tests.support.engine import Engine
 from tests.support.gguf import Shape, build_model
+from tests.support.process import free_port
 from tests.support.stock import StockServer
+from tests.support.wait import wait_until
+
+T = TypeVar("T")
 
 CONTEXT = 8192
 """Tokens, of every server but one that is to have its own defaults."""
@@ -106,6 +114,26 @@ class Fleet:
         """Start the stock server with nothing but a model, a port and a key."""
         return self._stock(name, model, n_threads="", n_threads_batch="")
 
+    def llama_server(self, model: Path) -> Server | None:
+        """Start llama.cpp's own server with a model and a port alone; None if it is not on the PATH."""
+        program = shutil.which("llama-server")
+        if program is None:
+            return None
+        port = free_port()
+        command = [program, "-m", str(model), "--host", "127.0.0.1", "--port", str(port)]
+        process = self._stack.enter_context(running(command, self._directory() / "log"))
+
+        def answers() -> bool:
+            assert process.poll() is None, "llama-server ended"
+            try:
+                with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=5):
+                    return True
+            except OSError:
+                return False
+
+        wait_until(answers, "llama-server to answer")
+        return self._running("llama-server", port, {}, process.pid)
+
     def _stock(self, name: str, model: Path, **settings: object) -> Server:
         env = {name.upper(): str(value) for name, value in settings.items()}
         stock = StockServer(self._directory(), model, env=env)
@@ -124,7 +152,7 @@ class Fleet:
         return server
 
 
-def in_turn(servers: Sequence[Server], number: int) -> list[Server]:
+def in_turn(servers: Sequence[T], number: int) -> list[T]:
     """The servers, another first each round."""
     start = number % len(servers)
     return [*servers[start:], *servers[:start]]

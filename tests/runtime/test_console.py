@@ -29,7 +29,7 @@ def console(
 
 def test_all_commands_are_there() -> None:
     """The commands that the README promises."""
-    promised = "chat doctor help logs models pull restart run start status stop test use"
+    promised = "bench chat doctor help logs models pull restart run start status stop test use"
     assert promised.split() == COMMANDS
 
 

@@ -1,0 +1,135 @@
+"""What a chat request costs the proxy, as a number that the clock has no part in: its calls.
+
+The real proxy in this thread, on uvloop as it runs, with its records and its log; the engine's stand-in
+and the client are elsewhere, so that `sys.setprofile`, a thread's own, counts the proxy alone.
+
+Where it fails, the failure lists the functions with their calls in a request. Which are new:
+
+    ./console.sh test tests/proxy/test_hot_path.py -rP > new      and the same in the branch before
+    diff old new
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from itertools import pairwise
+from pathlib import Path
+from statistics import median
+from types import CodeType, FrameType
+
+import pytest
+
+from proxy.logs import JsonFormatter
+from runtime.config import ROOT
+from tests.bench.gateway.targets import chat_body
+from tests.support.proxy import running_proxy, settings_for
+
+CALLS = 473
+"""Of Python functions for a chat request: a tenth more than there are. Lower it when there are fewer."""
+WARM_UP, COUNTED = 50, 200
+
+
+class Calls:
+    """Counts calls of Python functions in the thread in which it is entered; resumed coroutines too."""
+
+    def __init__(self) -> None:
+        self.total = 0
+        self.by_code: Counter[CodeType] = Counter()
+
+    def __enter__(self) -> Calls:
+        sys.setprofile(self._count)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        sys.setprofile(None)
+
+    def _count(self, frame: FrameType, event: str, _: object) -> None:
+        if event == "call":
+            self.total += 1
+            self.by_code[frame.f_code] += 1
+
+    def table(self) -> str:
+        """Functions with their calls in each request; what is not of each request is left out."""
+        each = {code: round(count / COUNTED) for code, count in self.by_code.items()}
+        lines = [f"{_where(code)}  {count}" for code, count in each.items() if count]
+        return "\n".join(sorted(lines))
+
+
+def _where(code: CodeType) -> str:
+    file = Path(code.co_filename)
+    name = file.relative_to(ROOT) if file.is_relative_to(ROOT) else Path(*file.parts[-2:])
+    return f"{name}  {code.co_qualname}"
+
+
+@contextmanager
+def _mock_engine() -> Iterator[str]:
+    command = [sys.executable, "-m", "tests.bench.gateway.mock"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            yield f"http://127.0.0.1:{process.stdout.readline().strip()}"
+        finally:
+            process.terminate()
+
+
+def _ask(port: int, key: str, count: int, total: Callable[[], int]) -> list[int]:
+    """One request after the other on one connection; what `total` says at the end of each."""
+    body = chat_body("Hello").encode()
+    head = (
+        "POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+        f"Authorization: Bearer {key}\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    totals = []
+    with closing(socket.create_connection(("127.0.0.1", port), timeout=30)) as connection:
+        for _ in range(count):
+            connection.sendall(head.encode() + body)
+            answer = b""
+            while not answer.endswith(b"}}"):
+                more = connection.recv(65_536)
+                assert more, answer
+                answer += more
+            assert answer.startswith(b"HTTP/1.1 200 OK\r\n"), answer
+            totals.append(total())
+    return totals
+
+
+@pytest.fixture
+def _log(tmp_path: Path) -> Iterator[None]:
+    """A line for each request, as by default."""
+    logger = logging.getLogger("proxy")
+    with (tmp_path / "log").open("w") as file:
+        handler = logging.StreamHandler(file)
+        handler.setFormatter(JsonFormatter())
+        logger.addHandler(handler)
+        logger.setLevel(logging.INFO)
+        logger.propagate = False  # the handlers of pytest are not the proxy's cost
+        yield
+        logger.removeHandler(handler)
+        logger.setLevel(logging.NOTSET)
+        logger.propagate = True
+
+
+@pytest.mark.usefixtures("_log")
+@pytest.mark.asyncio(loop_factories=["uvloop"])
+async def test_a_chat_request_takes_no_more_calls_than_it_may(
+    database_url: str, create_user: Callable[..., str], directory: Path
+) -> None:
+    """CALLS at most, in the middle of COUNTED requests: what happens beside them is in few of them."""
+    key = create_user("alice", rate_limit=10**6)
+    with _mock_engine() as engine_url:
+        settings = settings_for(database_url=database_url, backend_url=engine_url, directory=directory)
+        async with running_proxy(settings) as proxy:
+            port = int(proxy.url.rsplit(":", 1)[1])
+            await asyncio.to_thread(_ask, port, key, WARM_UP, int)
+            with Calls() as calls:
+                totals = await asyncio.to_thread(_ask, port, key, COUNTED, lambda: calls.total)
+    each = median(later - one for one, later in pairwise(totals))
+    print(f"{calls.table()}\nin all  {each:g}")
+    assert each <= CALLS, f"{each:g} calls of Python functions for a request, {CALLS} are allowed"
