@@ -36,7 +36,7 @@ def main(arguments: Sequence[str], *, postgres: Postgres | None = None) -> int:
     peers = {name: version for name, version in versions.items() if version is not None}
     where = machine(PACKAGES) | {
         "gateways": ", ".join(["ours", *(f"{name} {version}" for name, version in peers.items())]),
-        "load": f"{options.load.description}; {options.rounds} rounds of {options.seconds:g} s",
+        "load": f"{options.load.description}; rounds: {options.rounds}, of {options.seconds:g} s",
     }
     _say(*(f"{name}: {value}" for name, value in where.items()), "")
     began, neighbours = time.monotonic(), Neighbours()
@@ -145,4 +145,6 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--load", type=_load, default="auto", help="wrk, loop, or auto")
     parser.add_argument("--json", type=_file, help="a file for every sample")
     parser.add_argument("--svg", type=_file, help="a file for a plot")
-    return parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
+    options.seconds = options.load.possible_s(options.seconds)
+    return options
