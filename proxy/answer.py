@@ -5,6 +5,8 @@ Leaves what is written to the relay and the handler, and clients that take nothi
 
 from __future__ import annotations
 
+import socket
+import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -29,6 +31,8 @@ class Answer:
     response_bytes: int = 0
     stream: bool = False
     scanner: AnswerScanner = field(default_factory=AnswerScanner)
+    ended: bool = False
+    """Whether what says that it is whole has been sent, or is being sent: nothing may follow."""
     stalled: bool = False
     """Whether the client was cut off since it took nothing."""
     response: web.StreamResponse | None = None
@@ -74,5 +78,17 @@ class Answer:
     async def end(self) -> web.StreamResponse:
         """Send what says that the answer is whole."""
         assert self.response is not None
+        self.ended = True
         await self.response.write_eof()
         return self.response
+
+    def break_off(self, request: web.Request) -> None:
+        """Break the client's connection, so that it cannot take what it has for a whole answer."""
+        transport = request.transport
+        if transport is None:
+            return
+        connection = transport.get_extra_info("socket")
+        if connection is not None:
+            # A reset: for a client of HTTP/1.0 the connection's usual end would be the body's.
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        transport.abort()

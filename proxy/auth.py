@@ -107,7 +107,8 @@ class Authenticator:
         """Look up and verify a key, once for all requests that come with it meanwhile."""
         lookup = self._lookups.get(digest)
         if lookup is None:
-            wait_s = self._failures.begin(client)
+            # Failures are counted when they are known: any number of users may be new at a time.
+            wait_s = self._failures.wait_s(client)
             if wait_s > 0:
                 await self._slow_down()
                 raise errors.too_many_auth_failures(wait_s)
@@ -132,9 +133,9 @@ class Authenticator:
     def _begin_lookup(self, key: str, digest: bytes, client: str) -> asyncio.Task[Principal | None]:
         """Start looking up a key that may be one."""
         if keys.public_id_of(key) is None:
+            self._failures.note(client)
             raise errors.invalid_key(keys.mask(key))
         if len(self._lookups) >= MAX_LOOKUPS:
-            self._failures.forgive(client)
             raise errors.auth_unavailable()
         lookup = asyncio.create_task(self._look_up(key, digest))
         self._lookups[digest] = lookup
@@ -144,11 +145,12 @@ class Authenticator:
     def _end_lookup(self, lookup: asyncio.Task[Principal | None], digest: bytes, client: str) -> None:
         """Take notice of how it went; those who waited may all have left."""
         del self._lookups[digest]
-        error = None if lookup.cancelled() else lookup.exception()
-        if error is not None:
+        if lookup.cancelled():
+            return
+        if (error := lookup.exception()) is not None:
             logger.warning("a key cannot be checked: %s", error)
-        if lookup.cancelled() or error is not None or lookup.result() is not None:
-            self._failures.forgive(client)
+        elif lookup.result() is None:
+            self._failures.note(client)
 
     async def _look_up(self, key: str, digest: bytes) -> Principal | None:
         public_id = keys.public_id_of(key)

@@ -34,32 +34,24 @@ class AuthFailures:
     def __len__(self) -> int:
         return len(self._due)
 
-    def begin(self, address: str) -> float:
-        """Count an attempt as a failure, unless there were too many: then return seconds to wait.
-
-        It is counted beforehand, since any number may be under way at a time; see `forgive`.
-        """
-        if not self._interval_s:
-            return 0.0
-        of, now = _group(address), self._clock()
-        due = max(now, self._due.get(of, 0.0))
+    def wait_s(self, address: str) -> float:
+        """For how many seconds a key from there is to be refused; 0.0: not at all."""
+        due = self._due.get(_group(address), 0.0) if self._due else 0.0
+        wait_s = due + self._interval_s - self._clock() - PERIOD_S
         # A hair's breadth for the sums of floats.
-        wait_s = due + self._interval_s - now - PERIOD_S
-        if wait_s > 1e-6:
-            return wait_s
-        self._due[of] = due + self._interval_s
+        return wait_s if wait_s > 1e-6 else 0.0
+
+    def note(self, address: str) -> None:
+        """A key from there was wrong."""
+        if not self._interval_s:
+            return
+        of, now = _group(address), self._clock()
+        self._due[of] = due = max(now, self._due.get(of, 0.0)) + self._interval_s
         self._due.move_to_end(of)
         self._forget(now)
-        if wait_s > -self._interval_s and now - self._warned_at >= WARN_EVERY_S:
+        if due + self._interval_s - now > PERIOD_S and now - self._warned_at >= WARN_EVERY_S:
             self._warned_at = now
             logger.warning("%s sends many wrong keys: further ones are refused for a while", of)
-        return 0.0
-
-    def forgive(self, address: str) -> None:
-        """The attempt was no failure after all."""
-        of = _group(address)
-        if of in self._due:
-            self._due[of] -= self._interval_s
 
     def _forget(self, now: float) -> None:
         while self._due:

@@ -126,6 +126,9 @@ class Connection(web.RequestHandler):
         transport = self.transport
         try:
             await super().start()
+        except IndexError:
+            if not self._deaf:  # else the message it was woken for has been answered by `_refuse`
+                raise
         finally:
             # Closing waits for the client to take what is left: for ever, if it does not.
             if not self._lost and transport is not None:

@@ -204,7 +204,9 @@ class Handler:
             self._end(exchange, error.status, error.error)
             return answered
         assert answer.response is not None
-        if answer.stream:
+        if exchange.record is None and not answer.ended:
+            return await answer.end()  # what failed came after the last of the answer
+        if answer.stream and not answer.ended:
             event = answer.scanner.rest_of_event() + error.event()
             answer.response_bytes += len(event)
             self._end(exchange, error.status, error.error)
@@ -212,8 +214,7 @@ class Handler:
             return await answer.end()
         # Part of a plain body is out: only a broken connection says that it is not whole.
         self._end(exchange, error.status, error.error)
-        if exchange.request.transport is not None:
-            exchange.request.transport.abort()
+        answer.break_off(exchange.request)
         return answer.response
 
     def _give_back(self, exchange: Exchange) -> None:

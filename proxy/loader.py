@@ -50,15 +50,18 @@ class Loader:
         self._pool = pool
         self._spool = spool
 
-    async def load_file(self, file: SpoolFile, offset: int, kind: str, *, reject: bool = True) -> int:
-        """Load a file's lines of one kind, from `offset` to its end; return where that is.
+    async def load_new(self, file: SpoolFile, kind: str) -> None:
+        """Load a file's lines of one kind from where the last load ended (`file.loaded`)."""
+        while lines := file.read(file.loaded, BATCH_BYTES):
+            await self.load(lines, kind)
+            file.loaded += len(lines)
 
-        `reject`: put lines aside that cannot be loaded, of whatever kind.
-        """
+    async def load_whole(self, file: SpoolFile, kind: str, *, reject: bool) -> None:
+        """Load all of a file's lines of one kind; put aside what cannot be loaded, if told so."""
+        offset = 0
         while lines := file.read(offset, BATCH_BYTES):
             await self.load(lines, kind, reject=reject)
             offset += len(lines)
-        return offset
 
     async def load(self, lines: bytes, kind: str, *, reject: bool = True) -> None:
         """Load those of the lines that are of this kind."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from proxy.record import RequestRecord
-from proxy.spool import SpoolFile
+from proxy.spool import Spool, SpoolFile
 
 ROWS_PER_SECOND = 10
 """Of one user; further refusals of the same kind within the second are folded into one row."""
@@ -42,11 +42,11 @@ class Refusals:
         self._rows[record.user_id] = rows = self._rows.get(record.user_id, 0) + 1
         return rows <= ROWS_PER_SECOND
 
-    def fold(self, record: RequestRecord, file: SpoolFile, kind: str) -> None:
-        """Count a refusal in the row it shares, there and in the spool's current file.
+    def fold(self, record: RequestRecord, spool: Spool, kind: str) -> None:
+        """Count a refusal in the row it shares, there and in the spool.
 
         Raises:
-            OSError: the disk does not take it; it is counted nevertheless.
+            OSError: the spool does not take it; it is counted nevertheless.
         """
         # Not by path: a client that goes through paths would get a row for each.
         of = (int(record.created_at), record.user_id, record.status_code, record.error)
@@ -54,8 +54,8 @@ class Refusals:
         if folded is None:
             self._folded[of] = folded = _Folded(record=record)
             line = record.line(kind, count_digits=COUNT_DIGITS)
-            at = file.size
-            file.append(line)
+            file, at = spool.current, spool.current.size
+            spool.append(line)
             folded.file = file
             # The last column but one.
             folded.count_at = at + line.rindex(b"\t", 0, line.rindex(b"\t")) + 1

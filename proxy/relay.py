@@ -218,7 +218,7 @@ async def _refuse_what_is_no_stream(upstream: Connection) -> None:
                 break
         error = json.loads(text)["error"]
         raise UpstreamFailedError(errors.upstream_refused(status, error))
-    except (ValueError, KeyError, TypeError, UpstreamError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, UpstreamError) as error:
         raise UpstreamFailedError(errors.upstream_broke()) from error
 
 

@@ -58,7 +58,6 @@ class RequestLog:
         self._clock = clock
         self._open: dict[UUID, tuple[RequestRecord, bytes]] = {}
         """Admissions without an end, and their lines."""
-        self._offset = 0
         self._loading = asyncio.Lock()
         self._refusals = Refusals()
         self._backlog = Backlog()
@@ -81,7 +80,7 @@ class RequestLog:
             self._append_end(record)
             return
         try:
-            self._refusals.fold(record, self._spool.current, SHARED)
+            self._refusals.fold(record, self._spool, SHARED)
         except OSError as error:
             self._disk_error = error
 
@@ -142,7 +141,7 @@ class RequestLog:
         except DATABASE_ERRORS as error:
             logger.warning("request records stay in the spool for the next start: %s", error)
         else:
-            if not self._open and self._offset == self._spool.current.size:
+            if not self._open and self._spool.current.loaded == self._spool.current.size:
                 self._spool.current.remove()
                 return
         if self._backlog:
@@ -188,16 +187,20 @@ class RequestLog:
     async def _load_all(self) -> None:
         async with self._loading:
             while self._spool.pending:
-                file = self._spool.pending[0]
-                self._offset = await self._loader.load_file(file, self._offset, END)
+                await self._loader.load_new(self._spool.pending[0], END)
                 self._spool.pending.pop(0).remove()
-                self._offset = 0
-            self._offset = await self._loader.load_file(self._spool.current, self._offset, END)
-            if self._offset >= self._spool.rotate_bytes:
-                # Before the file that holds their lines goes.
-                self._close_refusals(float("inf"))
-                self._spool.rotate([line for _, line in self._open.values()])
+            await self._loader.load_new(self._spool.current, END)
+            if self._spool.is_due:
+                self._rotate()
             await self._load_backlog()
+
+    def _rotate(self) -> None:
+        # Before the file that holds their lines goes.
+        self._close_refusals(float("inf"))
+        try:
+            self._spool.rotate([line for _, line in self._open.values()])
+        except OSError as error:
+            self._disk_error = error  # the file in use stays in use
 
     async def _load_backlog(self) -> None:
         """Load what is only in memory: the disk may be full and the database elsewhere."""
@@ -215,7 +218,7 @@ class RequestLog:
             # All ends first: an admission may stand in one file and its end in the next.
             for kind in (END, SHARED, ADMISSION):
                 for file in files:
-                    await self._loader.load_file(file, 0, kind, reject=kind == END)
+                    await self._loader.load_whole(file, kind, reject=kind == END)
         except BaseException:
             for file in files:
                 file.close()

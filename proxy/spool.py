@@ -12,6 +12,7 @@ import asyncio
 import fcntl
 import logging
 import os
+import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -23,6 +24,8 @@ SUFFIX = ".spool"
 REJECTED = "rejected.lines"
 """Where lines are kept that the database does not take."""
 ROTATE_BYTES = 8 * 2**20
+ROTATE_S = 3600.0
+"""After so long a file is put away too: what has been pruned meanwhile must not be loaded again."""
 LIMIT_BYTES = 2**30
 
 
@@ -51,6 +54,9 @@ class SpoolFile:
             os.close(self._fd)
             raise
         self.size = os.fstat(self._fd).st_size
+        self.loaded = 0
+        """Up to where its ends are in the database."""
+        self.begun_at = time.monotonic()
         self.unsynced = False
 
     def append(self, lines: bytes) -> None:
@@ -123,6 +129,13 @@ class Spool:
         file = SpoolFile(self._directory / f"{new_request_id().hex}{SUFFIX}", create=True)
         self._name_unsynced = True
         return file
+
+    @property
+    def is_due(self) -> bool:
+        """Whether the current file, being loaded, should give way to a new one."""
+        file = self._current
+        old = file.loaded > 0 and time.monotonic() - file.begun_at >= ROTATE_S
+        return old or file.loaded >= self.rotate_bytes
 
     def append(self, line: bytes) -> None:
         """Write a line to the current file.

@@ -6,7 +6,8 @@
 
 The rule of `select`: `--model` > LLAMA_SERVER_MODEL > the one served last > the only one in models/
 > the terminal is asked > exit 1, naming what there is. The starter model that comes with the appliance
-(`models/starter/`) counts there only where there is no other, also when it was the one served last.
+(`models/starter/`) counts there only where there is no other; served last for want of one, it gives way
+to the first that comes.
 
 Reads headers only (`runtime/gguf_header.py`), and never loads the engine: fast enough to run at
 each start. Leaves to console.sh to note the model served last (`Config.data_dir / "model"`).
@@ -120,8 +121,9 @@ def _parts(path: Path) -> list[Path]:
 
 
 def _header(path: Path) -> Header:
-    if path.is_dir():
-        raise ModelError(f"{path}: is a directory, not a GGUF file")
+    # Of a pipe nobody would ever read the end.
+    if path.exists() and not path.is_file():
+        raise ModelError(f"{path}: is {'a directory' if path.is_dir() else 'no file'}, not a GGUF file")
     try:
         header = read_header(path)
     except FileNotFoundError:
@@ -240,9 +242,19 @@ def select(
         return read_model(last)
     if name := config.text("LLAMA_SERVER_MODEL"):
         return read_model(resolve(config, name))
-    if last is not None and not is_starter(config, last):
+    if last is not None and not (is_starter(config, last) and _others_came_since(config)):
         return read_model(last)
     return _only_one(config, ask)
+
+
+def _others_came_since(config: Config) -> bool:
+    """Whether models/ has got another model since the starter was noted: served for want of one."""
+    noted_at = (config.data_dir / "model").stat().st_mtime
+    models, _ = find_models(config.root / "models")
+    # Moving a file there changes its inode, whenever it was written.
+    return any(
+        model.path.stat().st_ctime > noted_at for model in models if not is_starter(config, model.path)
+    )
 
 
 def _only_one(config: Config, ask: Callable[[list[str]], int] | None) -> Model:

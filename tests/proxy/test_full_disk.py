@@ -276,3 +276,87 @@ async def test_to_another_program_s_schema_nothing_is_loaded_and_nothing_lost(
     await log._load_all()
     assert ids(database_url) == [one.id]
     await log.close()
+
+
+async def test_a_full_disk_does_not_keep_records_from_the_database(
+    database_url: str, pool: AsyncConnectionPool, directory: Path
+) -> None:
+    """No new file of the spool can be begun, and what waits in memory is loaded all the same."""
+    log = RequestLog(pool, Spool(directory / "spool", limit_bytes=4_000))
+    records = [record() for _ in range(20)]
+    for one in records:
+        log.admitted(one)
+        log.ended(one)
+    assert log._backlog
+    log.admitted(running := record())
+    with no_file_larger_than(0):
+        await log._load_all()
+    assert sorted(ids(database_url)) == sorted(one.id for one in records)
+    log.ended(running)
+    await log.close()
+    assert len(ids(database_url)) == 21
+
+
+async def test_folded_refusals_keep_to_the_spool_s_limit(
+    database_url: str, pool: AsyncConnectionPool, directory: Path
+) -> None:
+    """However many kinds of them there are; all are counted."""
+    spool = Spool(directory / "spool", limit_bytes=20_000)
+    log = RequestLog(pool, spool)
+    for number in range(500):
+        log.ended(record(created_at=float(number // 20), status_code=404, admitted=False))
+    assert spool.used_bytes <= 20_000
+    await log.close()
+    with psycopg.connect(database_url) as connection:
+        assert connection.execute("SELECT sum(count) FROM llama_requests").fetchone() == (500,)
+
+
+async def test_what_was_loaded_and_pruned_is_not_loaded_again(
+    database_url: str, pool: AsyncConnectionPool, directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file whose lines are in the database is put away in time, so kill -9 leaves no old ones."""
+    monkeypatch.setattr("proxy.spool.ROTATE_S", 0.0)
+    spool = Spool(directory / "spool")
+    log = RequestLog(pool, spool)
+    one = record()
+    log.ended(one)
+    await log._load_all()
+    await log._load_all()
+    with psycopg.connect(database_url) as connection:
+        connection.execute("DELETE FROM llama_requests")
+    spool.close()  # killed
+    heir = RequestLog(pool, Spool(directory / "spool"))
+    await heir._recover()
+    await heir.close()
+    assert ids(database_url) == []
+    with psycopg.connect(database_url) as connection:
+        assert connection.execute("SELECT sum(requests) FROM llama_usage").fetchone() == (1,)
+
+
+async def test_a_load_that_broke_off_goes_on_where_it_was(
+    database_url: str, pool: AsyncConnectionPool, directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A long spool is not begun anew at every cut."""
+    monkeypatch.setattr("proxy.loader.BATCH_BYTES", 1_000)
+    log = RequestLog(pool, Spool(directory / "spool"))
+    records = [record() for _ in range(30)]
+    for one in records:
+        log.admitted(one)
+        log.ended(one)
+    loaded: list[bytes] = []
+    copy = log._loader._copy
+
+    async def cut_at_the_fifth(lines: bytes, kind: str) -> None:
+        if len(loaded) == 5:
+            loaded.append(b"")
+            raise psycopg.OperationalError("cut")
+        loaded.append(lines)
+        await copy(lines, kind)
+
+    monkeypatch.setattr(log._loader, "_copy", cut_at_the_fifth)
+    with pytest.raises(psycopg.OperationalError):
+        await log._load_all()
+    await log._load_all()
+    assert len(set(loaded)) == len(loaded)
+    assert ids(database_url) == sorted(one.id for one in records)
+    await log.close()

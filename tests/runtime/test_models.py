@@ -49,10 +49,12 @@ def run(checkout: Path, *arguments: str, **values: str) -> subprocess.CompletedP
     )
 
 
-def remember(checkout: Path, path: Path) -> None:
-    data = checkout / "runtime" / "data"
-    data.mkdir(exist_ok=True)
-    (data / "model").write_text(f"{path}\n")
+def remember(checkout: Path, path: Path, *, seconds_ago: float = 0) -> None:
+    note = checkout / "runtime" / "data" / "model"
+    note.parent.mkdir(exist_ok=True)
+    note.write_text(f"{path}\n")
+    noted_at = note.stat().st_mtime - seconds_ago
+    os.utime(note, (noted_at, noted_at))
 
 
 def test_a_model_is_described_by_its_header(folder: Path) -> None:
@@ -106,6 +108,9 @@ def test_a_file_that_is_not_there_is_refused(folder: Path) -> None:
         models.read_model(folder / "none.gguf")
     with pytest.raises(ModelError, match="is a directory"):
         models.read_model(folder)
+    os.mkfifo(folder / "pipe.gguf")
+    with pytest.raises(ModelError, match="is no file"):
+        models.read_model(folder / "pipe.gguf")
 
 
 @pytest.mark.parametrize(
@@ -197,17 +202,23 @@ def test_the_only_model_is_selected(checkout: Path, folder: Path) -> None:
 
 
 def test_the_starter_model_is_for_when_there_is_no_other(checkout: Path, folder: Path) -> None:
-    """A model of the user's own takes its place, also of a starter that was served last."""
+    """A model of the user's own takes its place, unless the starter was chosen beside it."""
     (folder / "starter").mkdir()
     starter = build_model(folder / "starter" / "starter.gguf")
     assert models.select(config(checkout)).path == starter
-    remember(checkout, starter)
+    remember(checkout, starter, seconds_ago=10)
     assert models.select(config(checkout)).path == starter
 
     own = build_model(folder / "own.gguf")
     assert models.select(config(checkout)).path == own
     assert models.select(config(checkout), "starter/starter.gguf").path == starter
     assert models.select(config(checkout), last_used_first=True).path == starter
+
+    remember(checkout, starter, seconds_ago=-10)
+    assert models.select(config(checkout)).path == starter
+    remember(checkout, starter, seconds_ago=10)
+    own.rename(folder / "came since.gguf")
+    assert models.select(config(checkout)).path == folder / "came since.gguf"
 
 
 def test_the_configured_model_wins_over_the_last_used_and_the_flag_over_both(

@@ -116,7 +116,6 @@ def test_its_answers_end_and_have_no_broken_words(examined: list[Examined], text
         assert not evaluate.strange_words(e.answer, known), e
 
 
-@pytest.mark.xfail(strict=True, reason="trained too briefly: see its card; a longer training mends it")
 async def test_a_long_conversation_does_not_confuse_it(engine: Engine) -> None:
     """Beyond a thousand tokens of earlier turns it still answers the last one."""
     turn = [

@@ -1,11 +1,12 @@
-"""Arithmetic: sums and differences below 100, products and quotients of the times table."""
+"""Arithmetic: sums and differences up to twenty, and the times table. The rest is too large."""
 
 from __future__ import annotations
 
 from models.starter.text.facts import Thread
 from models.starter.text.wording import Chance, expand
 
-TOO_LARGE = "That is too large for me: I am only a small starter model, and can do small sums."
+LARGEST = 20
+TOO_LARGE = "That is too large for me: I am only a small starter model, and can add up to twenty."
 _WORDS = (
     "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen "
     "sixteen seventeen "
@@ -66,25 +67,20 @@ def _one(chance: Chance) -> tuple[str, str]:
 
 
 def _operands(chance: Chance) -> tuple[str, int, int, int | None]:
+    """A sign and two numbers, and the result where it is to be known."""
     kind = chance.below(100)
-    if kind < 18:
-        left, right = chance.between(0, 12), chance.between(0, 12)
-        return "+", left, right, left + right
-    if kind < 52:
-        left, right = chance.between(0, 99), chance.between(0, 99)
-        return "+", left, right, left + right
-    if kind < 78:
-        top = 20 if chance.happens(0.4) else 99
-        left = chance.between(0, top)
+    if kind < 45:
+        result = chance.between(0, LARGEST)
+        left = chance.between(0, result)
+        return "+", left, result - left, result
+    if kind < 70:
+        left = chance.between(0, LARGEST)
         right = chance.between(0, left)
         return "-", left, right, left - right
-    if kind < 90:
+    if kind < 88:
         left, right = chance.between(0, 10), chance.between(0, 10)
         return "*", left, right, left * right
-    if kind < 95:
-        divisor, result = chance.between(1, 10), chance.between(0, 10)
-        return "/", divisor * result, divisor, result
-    return chance.pick("+-*/"), chance.between(100, 99999), chance.between(13, 99999), None
+    return chance.pick("+-*/"), chance.between(LARGEST + 1, 9999), chance.between(3, 9999), None
 
 
 def _number(chance: Chance, number: int) -> str:

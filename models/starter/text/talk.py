@@ -9,7 +9,7 @@ WHO = (
     "for real answers get a real model with ./console.sh pull."
 )
 CAN = (
-    "I can greet you, answer questions about this appliance, and do simple facts and small sums. "
+    "I can greet you, answer questions about this appliance, and do simple facts and sums up to twenty. "
     "I am only a small starter model."
 )
 _NAMES = (
