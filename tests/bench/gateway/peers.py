@@ -66,7 +66,10 @@ class Peer:
 
 
 def _nginx(place: Place) -> Launch | None:
-    """A bare proxy_pass that keeps its connections, one worker; it knows no keys."""
+    """A bare proxy_pass that keeps its connections, one worker; it knows no keys.
+
+    Nothing goes to disk, and of streams it holds back nothing, since the mock says so in a header.
+    """
     program = shutil.which(
         "nginx", path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/usr/local/sbin"
     )
@@ -101,7 +104,7 @@ def _nginx(place: Place) -> Launch | None:
                     proxy_pass http://engine;
                     proxy_http_version 1.1;
                     proxy_set_header Connection "";
-                    proxy_buffering off;
+                    proxy_max_temp_file_size 0;
                 }}
             }}
         }}
