@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.bench.gateway.mock import MODEL
+from tests.support.process import free_port
 
 KEY = "sk-bench-0123456789"
 DEFAULT_DIRECTORY = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "llamaserve-bench"
@@ -130,7 +131,7 @@ def _router(place: Place) -> Launch | None:
         "--policy": "random",
         "--api-key": KEY,
         "--log-level": "warn",
-        "--prometheus-port": str(place.port + 1 if place.port < 65_535 else place.port - 1),
+        "--prometheus-port": str(free_port()),
     }
     command = [str(python), "-m", "sglang_router.launch_router"]
     return Launch(command=[*command, *sum(options.items(), ())], version=version, key=KEY)
