@@ -28,7 +28,7 @@ class Room:
 
     memory: int
     gpu: int
-    """0 where there is no GPU, or the configuration leaves it alone."""
+    """0 where there is none, llama.cpp was built without it, or the configuration leaves it alone."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,8 +43,7 @@ class Fit:
 
 def room(config: Config, *, freed_by: int = 0) -> Room:
     """What there is, and what ending the process `freed_by` (0: none) would free."""
-    layers = config.optional_integer("LLAMA_SERVER_N_GPU_LAYERS")
-    gpu = 0 if layers == 0 else memory_fit.gpu_bytes()
+    gpu = memory_fit.gpu_bytes() if tuning.uses_gpu(config) else 0
     free = memory_fit.available_bytes() + _own_bytes(freed_by)
     return Room(memory=memory_fit.usable(free), gpu=memory_fit.usable(gpu))
 

@@ -92,6 +92,11 @@ def gpu_layers(config: Config) -> Choice:
     return Choice(value=0, why="llama.cpp was built for the processor alone")
 
 
+def uses_gpu(config: Config) -> bool:
+    """Whether llama.cpp can put something on a GPU, and is to do so."""
+    return bool(backends()) and gpu_layers(config).value != 0
+
+
 def room_bytes(config: Config, memory: int | None = None, gpu: int | None = None) -> int:
     """What a model and all beside it may take, on the GPU where it takes that, else in memory.
 
@@ -99,7 +104,7 @@ def room_bytes(config: Config, memory: int | None = None, gpu: int | None = None
     """
     if memory is None:
         memory = memory_fit.usable(memory_fit.available_bytes())
-    if not backends() or gpu_layers(config).value == 0:
+    if not uses_gpu(config):
         return memory
     if gpu is None:
         gpu = memory_fit.usable(memory_fit.gpu_bytes())

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from gguf import GGUFWriter
 
+from runtime import model_fit
+from runtime.config import Config
 from runtime.gguf_header import read_header
 from runtime.memory_fit import (
     Shape,
@@ -149,3 +152,20 @@ def test_free_gpu_memory_is_asked_of_nvidia_smi() -> None:
     assert gpu_bytes(("printf", "8000\\n4000\\n")) == 12_000 * 2**20
     for query in (("no-such-command-here",), ("false",), ("printf", "N/A")):
         assert gpu_bytes(query) == 0
+
+
+def test_a_gpu_that_llama_cpp_cannot_use_gives_no_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As with the usual build, for the processor alone: what is in the machine does not matter."""
+    program = tmp_path / "nvidia-smi"
+    program.write_text("#!/bin/sh\necho 80000\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    assert gpu_bytes() == 80_000 * 2**20
+    config = Config(root=tmp_path, values={})
+    assert model_fit.room(config).gpu == 0
+    monkeypatch.setattr("runtime.tuning.backends", lambda: ["cuda"])
+    assert model_fit.room(config).gpu > 70_000 * 2**20
+    alone = Config(root=tmp_path, values={"LLAMA_SERVER_N_GPU_LAYERS": "0"})
+    assert model_fit.room(alone).gpu == 0
