@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -12,7 +13,7 @@ import pytest
 from runtime.config import ROOT
 from tests.bench import __main__ as bench
 from tests.bench.gateway import command, plot
-from tests.bench.gateway.peers import PEERS
+from tests.bench.gateway.peers import PEERS, Launch, Peer
 from tests.bench.gateway.scenarios import SCENARIOS
 from tests.bench.report import Table
 from tests.support.postgres import Postgres
@@ -55,6 +56,7 @@ def test_chat_is_measured(
         (["--seconds", "nan"], "must be a number above 0"),
         (["--load", "ab"], "must be wrk, loop or auto"),
         (["--json", "/nowhere/at/all.json"], "there is no directory /nowhere/at"),
+        (["--svg", "/"], "/ is a directory; name a file"),
     ],
 )
 def test_a_slip_of_the_pen_is_told_before_anything_starts(
@@ -65,6 +67,18 @@ def test_a_slip_of_the_pen_is_told_before_anything_starts(
         command.main(arguments)
     assert ended.value.code == 2
     assert complaint in capsys.readouterr().err
+
+
+def test_a_peer_that_does_not_come_up_is_named(
+    postgres: Postgres, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """1, with its log and what to do."""
+    launch = Launch(command=[sys.executable, "-c", "raise SystemExit('no room')"], version="1")
+    monkeypatch.setitem(PEERS, "poor", Peer(name="poor", installation="", launch=lambda _: launch))
+    assert command.main(["chat", *QUICK, "--peers", "poor"], postgres=postgres) == 1
+    errors = capsys.readouterr().err
+    assert "no room" in errors
+    assert "error: poor ended with 1, its log is above: install it anew, or leave it out" in errors
 
 
 def test_the_other_measurements_are_reachable(capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import time
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -13,7 +14,7 @@ from tests.bench.gateway import plot
 from tests.bench.gateway.load import Load
 from tests.bench.gateway.peers import DEFAULT_DIRECTORY, PEERS, installed_version
 from tests.bench.gateway.scenarios import SCENARIOS, Bench
-from tests.bench.gateway.targets import Targets
+from tests.bench.gateway.targets import StartError, Targets
 from tests.bench.processes import Instructions
 from tests.bench.report import Neighbours, Table, machine
 from tests.support.postgres import Postgres
@@ -36,12 +37,16 @@ def main(arguments: Sequence[str], *, postgres: Postgres | None = None) -> int:
     peers = {name: version for name, version in versions.items() if version is not None}
     where = machine(PACKAGES) | {
         "gateways": ", ".join(["ours", *(f"{name} {version}" for name, version in peers.items())]),
-        "load": f"{options.load.description}; {options.rounds} rounds of {options.seconds:g} s",
+        "load": f"{options.load.description}; rounds: {options.rounds}, of {options.seconds:g} s",
     }
     _say(*(f"{name}: {value}" for name, value in where.items()), "")
     began, neighbours = time.monotonic(), Neighbours()
-    with nullcontext(postgres) if postgres else Postgres() as server:
-        tables, failed = _measured(options, server, list(peers))
+    try:
+        with nullcontext(postgres) if postgres else Postgres() as server:
+            tables, failed = _measured(options, server, list(peers))
+    except StartError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
     share = neighbours.share()
     took = f"{time.monotonic() - began:.0f} s"
     where["others"] = "unknown" if share is None else f"{share:.0%} of the machine, in {took}"
@@ -57,7 +62,7 @@ def _measured(
     instructions = Instructions()
     tables: dict[str, Table] = {}
     failed = False
-    for name in options.scenarios or SCENARIOS:
+    for name in dict.fromkeys(options.scenarios or SCENARIOS):
         with Targets(postgres=postgres, peers=peers, installed=options.peers_dir) as targets:
             bench = Bench(
                 targets=targets,
@@ -88,7 +93,7 @@ def _say(*lines: str) -> None:
 
 
 def _peers(text: str) -> list[str]:
-    names = [name for name in text.split(",") if name]
+    names = list(dict.fromkeys(name for name in text.split(",") if name))
     if unknown := [name for name in names if name not in PEERS]:
         raise argparse.ArgumentTypeError(f"unknown: {', '.join(unknown)}; there are {', '.join(PEERS)}")
     return names
@@ -122,6 +127,8 @@ def _file(text: str) -> Path:
     path = Path(text)
     if not path.parent.is_dir():
         raise argparse.ArgumentTypeError(f"there is no directory {path.parent}")
+    if path.is_dir():
+        raise argparse.ArgumentTypeError(f"{path} is a directory; name a file")
     return path
 
 
@@ -145,4 +152,7 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--load", type=_load, default="auto", help="wrk, loop, or auto")
     parser.add_argument("--json", type=_file, help="a file for every sample")
     parser.add_argument("--svg", type=_file, help="a file for a plot")
-    return parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
+    options.peers_dir = options.peers_dir.absolute()
+    options.seconds = options.load.possible_s(options.seconds)
+    return options

@@ -69,6 +69,10 @@ class Load:
         version = re.search(r"wrk\s+\S+", done.stdout + done.stderr)
         return f"{version[0] if version else 'wrk'} with one thread"
 
+    def possible_s(self, seconds: float) -> float:
+        """The next longer time that the tool can do: wrk knows whole seconds only."""
+        return seconds if self._wrk is None else math.ceil(seconds)
+
     def run(self, job: Job) -> Result:
         """Do a job with whichever tool there is."""
         if self._wrk is None or job.requests:
@@ -81,8 +85,8 @@ class Load:
             body.write_text(job.body)
             headers.write_text("".join(f"{name}: {value}\n" for name, value in job.headers.items()))
             keys.write_text("".join(f"{key}\n" for key in job.keys))
-            # It knows whole seconds only.
-            often = ["-t1", f"-c{job.connections}", f"-d{math.ceil(job.seconds)}s", "--timeout", "30s"]
+            seconds = math.ceil(job.seconds)
+            often = ["-t1", f"-c{job.connections}", f"-d{seconds}s", "--timeout", "30s"]
             url = f"http://127.0.0.1:{job.port}/v1/chat/completions"
             files = [str(body), str(headers), str(keys)]
             done = subprocess.run(

@@ -95,8 +95,9 @@ MODELS = _http(
 )
 STREAM_HEAD = (
     b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nCache-Control: no-cache\r\n"
-    b"Transfer-Encoding: chunked\r\n\r\n"
+    b"X-Accel-Buffering: no\r\nTransfer-Encoding: chunked\r\n\r\n"
 )
+"""The third header tells nginx to pass each chunk on as it comes."""
 STREAM = [_chunk(_event(number)) for number in range(1, CHUNKS + 1)]
 STREAM_END = _chunk(b"data: [DONE]\n\n") + b"0\r\n\r\n"
 BURST = STREAM_HEAD + b"".join(STREAM) + STREAM_END

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.bench.gateway.mock import MODEL
+from tests.support.process import free_port
 
 KEY = "sk-bench-0123456789"
 DEFAULT_DIRECTORY = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "llamaserve-bench"
@@ -66,7 +67,10 @@ class Peer:
 
 
 def _nginx(place: Place) -> Launch | None:
-    """A bare proxy_pass that keeps its connections, one worker; it knows no keys."""
+    """A bare proxy_pass that keeps its connections, one worker; it knows no keys.
+
+    Nothing goes to disk, and of streams it holds back nothing, since the mock says so in a header.
+    """
     program = shutil.which(
         "nginx", path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/usr/local/sbin"
     )
@@ -101,7 +105,7 @@ def _nginx(place: Place) -> Launch | None:
                     proxy_pass http://engine;
                     proxy_http_version 1.1;
                     proxy_set_header Connection "";
-                    proxy_buffering off;
+                    proxy_max_temp_file_size 0;
                 }}
             }}
         }}
@@ -127,7 +131,7 @@ def _router(place: Place) -> Launch | None:
         "--policy": "random",
         "--api-key": KEY,
         "--log-level": "warn",
-        "--prometheus-port": str(place.port + 1 if place.port < 65_535 else place.port - 1),
+        "--prometheus-port": str(free_port()),
     }
     command = [str(python), "-m", "sglang_router.launch_router"]
     return Launch(command=[*command, *sum(options.items(), ())], version=version, key=KEY)
@@ -190,7 +194,7 @@ PEERS = {
         ),
         Peer(
             name="litellm",
-            installation="python3 -m venv {0}/litellm && {0}/litellm/bin/pip install 'litellm[proxy]'",
+            installation="python3 -m venv {0}/litellm && {0}/litellm/bin/pip install 'litellm[proxy]==1.108.7'",
             launch=_litellm,
         ),
         Peer(

@@ -12,6 +12,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
@@ -36,6 +37,7 @@ OURS = "ours"
 DIRECT = "direct"
 START_S = 120.0
 """LiteLLM needs half a minute on a busy machine."""
+PAUSE_S = 0.05
 SETTINGS = {
     # As an engine that takes many at a time would have it: it is not turns that are measured here.
     "LLAMA_PROXY_MAX_CONCURRENT": "10000",
@@ -96,6 +98,10 @@ def chat_body(content: str, *, stream: bool = False) -> str:
     """A chat request as JSON."""
     body = {"model": MODEL, "messages": [{"role": "user", "content": content}]}
     return json.dumps(body | ({"stream": True} if stream else {}), separators=(",", ":"))
+
+
+class StartError(Exception):
+    """A gateway did not come up; the text says which, and what to do."""
 
 
 class Targets:
@@ -208,11 +214,15 @@ class Targets:
 
     @staticmethod
     def _ready(target: Target, process: subprocess.Popen[bytes]) -> Target:
-        def answers() -> bool:
-            assert process.poll() is None, f"{target.name} ended with {process.returncode}"
-            return target.answers()
-
-        wait_until(answers, f"{target.name} to answer", deadline_s=START_S)
+        deadline = time.monotonic() + START_S
+        while not target.answers():
+            ended = process.poll() is not None
+            if ended or time.monotonic() > deadline:
+                why = f"ended with {process.returncode}" if ended else f"did not answer in {START_S:g} s"
+                raise StartError(
+                    f"{target.name} {why}, its log is above: install it anew, or leave it out (--peers)"
+                )
+            time.sleep(PAUSE_S)
         return target
 
 
