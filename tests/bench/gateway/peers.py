@@ -194,7 +194,8 @@ PEERS = {
         ),
         Peer(
             name="litellm",
-            installation="python3 -m venv {0}/litellm && {0}/litellm/bin/pip install 'litellm[proxy]'",
+            installation="python3 -m venv {0}/litellm && "
+            "{0}/litellm/bin/pip install 'litellm[proxy]==1.108.7'",
             launch=_litellm,
         ),
         Peer(
