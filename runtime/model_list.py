@@ -14,6 +14,7 @@ from runtime.config import Config, load
 from runtime.env_file import ConfigError
 from runtime.model_fit import Room, fit, gigabytes, room
 from runtime.models import HOW_TO_GET_ONE, Model, ModelError
+from runtime.plain_text import one_line
 from runtime.supervision import server_pid
 
 HEADINGS = ("", "model", "size", "architecture", "parameters", "quantisation", "context", "chat", "fits")
@@ -90,9 +91,9 @@ def _row(entry: dict[str, object]) -> tuple[str, ...]:
     assert isinstance(parameters, int)
     return (
         {"in use": "*", "next": "+"}.get(str(entry["state"]), ""),
-        str(entry["name"]),
+        one_line(str(entry["name"])),
         gigabytes(size),
-        str(entry["architecture"]),
+        one_line(str(entry["architecture"])),
         _count(parameters),
         str(entry["quantisation"] or "-"),
         str(entry["context_length"] or "-"),
@@ -112,7 +113,9 @@ def text(entries: list[dict[str, object]], there: Room) -> str:
     if there.gpu:
         room_text += f", {gigabytes(there.gpu)} of the GPU's"
     lines.append(f"a model can have {room_text}")
-    lines += [f"not usable: {one['name']}: {one['problem']}" for one in entries if "problem" in one]
+    lines += [
+        one_line(f"not usable: {one['name']}: {one['problem']}") for one in entries if "problem" in one
+    ]
     if not rows[1:]:
         lines += ["there is no model in models/.", HOW_TO_GET_ONE]
     return "\n".join(lines)

@@ -41,6 +41,8 @@ PORT_HOLDER = "proxy:proxy-1"
 _ANSWER_S = 10.0
 """How long supervisord may take to answer: it never waits for anything itself."""
 
+_RESPAWN_S = 3.0
+"""By then supervisord has begun to start one again that died by itself."""
 _PAUSE_S = 0.1
 _STOP_LIMIT_S = 3700.0
 """Longer than any drain may be set to; supervisord kills what takes longer than it should."""
@@ -127,15 +129,21 @@ class Supervisor:
         return True
 
     def _stop(self, process: str) -> None:
-        try:
-            self._call("stopProcess", process, False)
-        except Fault as fault:
-            if fault.faultCode != Faults.NOT_RUNNING:
-                raise
         ended = time.monotonic() + _STOP_LIMIT_S
-        while time.monotonic() < ended:
+        exited_at: float | None = None
+        while (now := time.monotonic()) < ended:
+            # Ordered again each time: one that has just died by itself is started anew.
+            try:
+                self._call("stopProcess", process, False)
+            except Fault as fault:
+                if fault.faultCode != Faults.NOT_RUNNING:
+                    raise
             state = self._call("getProcessInfo", process)["state"]
-            if state not in (*RUNNING_STATES, ProcessStates.STOPPING):
+            if state == ProcessStates.EXITED:
+                exited_at = exited_at or now
+                if now - exited_at > _RESPAWN_S:
+                    return
+            elif state not in (*RUNNING_STATES, ProcessStates.STOPPING):
                 return
             time.sleep(_PAUSE_S)
         raise TimeoutError(f"{process} is still {getProcessStateDescription(state).lower()}")

@@ -97,6 +97,15 @@ def test_a_name_of_the_model_before_is_unknown_to_a_later_start(
         ask(f"{appliance.proxy_url}/v1/chat/completions", keys["ann"], {**QUESTION, "model": other})
 
 
+def test_a_server_that_has_just_died_can_be_stopped(appliance: Appliance) -> None:
+    """In the moment before it is started anew: the stop is for that one too."""
+    appliance.kill("server")
+    appliance.supervision("stop", "server")
+    assert appliance.pid("server") == 0
+    appliance.supervision("start", "server")
+    appliance.until_well()
+
+
 def test_what_does_not_fit_is_refused_unless_forced(appliance: Appliance) -> None:
     """Before anything is stopped; a file that is none too, and what is served already stays as it is."""
     server, name = appliance.pid("server"), served(appliance)
@@ -123,7 +132,11 @@ def test_models_shows_which_is_in_use(appliance: Appliance) -> None:
     assert entries[name]["context_length"] == entries[name]["configured_context"] == 4096
     assert (entries[name]["has_chat_template"], entries[name]["fits"]) == (True, "yes")
     assert "is not a GGUF file" in entries["broken.gguf"]["problem"]
+    broken = appliance.root / "models/broken.gguf"
+    broken.rename(broken.with_name("bro\033[7m\nken.gguf"))
     shown = appliance.console("models").stdout
+    assert "bro[7m?ken.gguf" in shown
+    assert "\033" not in shown
     (row,) = [line for line in shown.splitlines() if line.startswith("*  ")]
     assert row.split()[1] == name
 

@@ -35,6 +35,17 @@ class Session:
             ChatError: there is no answer, or only a part.
             KeyboardInterrupt: the user stopped it.
         """
+        try:
+            self._put(question, comments=comments)
+        except RefusedError as error:
+            if error.code != "model_not_found":
+                raise
+            # The appliance has been switched to another.
+            self.model = self.client.model()
+            tell(f"({self.model} is served now)")
+            self._put(question, comments=comments)
+
+    def _put(self, question: str, *, comments: bool) -> None:
         system = [{"role": "system", "content": self.system}] if self.system else []
         asked = {"role": "user", "content": question}
         pieces: list[str] = []

@@ -2,18 +2,10 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from contextlib import suppress
 
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
-"""C0, DEL and C1 (ECMA-48) but newline and tab: without them no sequence can begin that moves the
-cursor, changes the title or makes the terminal answer. Carriage returns go too, which hide text."""
-
-
-def harmless(text: str) -> str:
-    """The text without control characters but newline and tab, and without lone surrogates."""
-    return _CONTROL.sub("", text).encode("utf-8", "replace").decode("utf-8")
+from runtime.plain_text import harmless
 
 
 def prepare() -> None:

@@ -41,9 +41,12 @@ parse() {
 }
 
 note_for_later() {
-  local configured
   remember_model "$1"
   say "noted: the next start serves $1"
+}
+
+warn_of_configured() {
+  local configured
   configured="$(py -m runtime.config get LLAMA_SERVER_MODEL)"
   [ -z "$configured" ] || warn "but LLAMA_SERVER_MODEL is set, to $configured, and wins at a start"
 }
@@ -82,6 +85,7 @@ main() {
   else
     note_for_later "$model"
   fi
+  warn_of_configured
 }
 
 main "$@"

@@ -16,7 +16,7 @@ from aiohttp import web
 
 from runtime.chat.client import ChatError, Client, NotReachableError, RefusedError
 from runtime.chat.session import Session
-from runtime.chat.terminal import harmless
+from runtime.plain_text import harmless
 from tests.support.appliance import Appliance
 from tests.support.local_user import mode
 from tests.support.process import free_port
@@ -245,6 +245,26 @@ async def test_an_answer_that_breaks_off_is_told(upstream: FakeUpstream) -> None
     with pytest.raises(RefusedError, match=r"No\."):
         await asyncio.to_thread(session.ask, "third")
     assert [message["content"] for message in session.history] == ["first", "one", "second", "one"]
+
+
+async def test_a_conversation_goes_on_with_the_model_that_came(
+    upstream: FakeUpstream, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """After a switch the old name is unknown: the question is put to the new model, and that is told."""
+
+    async def switched(request: web.Request) -> web.StreamResponse:
+        if request.path == "/v1/models":
+            return web.json_response({"data": [{"id": "new.gguf"}]})
+        if b"old.gguf" in upstream.received[-1].body:
+            error = {"message": "There is no such model.", "code": "model_not_found"}
+            return web.json_response({"error": error}, status=404)
+        return await upstream.stream(request)
+
+    upstream.behaviour = switched
+    session = Session(client=Client(url=upstream.url, key=""), model="old.gguf")
+    await asyncio.to_thread(session.ask, "first")
+    assert "new.gguf is served now" in capsys.readouterr().err
+    assert [message["content"] for message in session.history] == ["first", "onetwo"]
 
 
 async def test_what_was_said_goes_with_the_next_question(upstream: FakeUpstream) -> None:
