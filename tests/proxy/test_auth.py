@@ -352,6 +352,6 @@ def statuses_of(url: str, username: str) -> list[int] | None:
     """The user's statuses in order, once there are two."""
     with db.connect(url, application="tests") as connection:
         rows = connection.execute(
-            "SELECT status_code FROM llama_requests WHERE username = %s ORDER BY id", [username]
+            "SELECT status_code FROM llama_requests WHERE username = %s ORDER BY created_at, id", [username]
         ).fetchall()
     return [row[0] for row in rows] if len(rows) > 1 else None

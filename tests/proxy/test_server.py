@@ -41,7 +41,7 @@ def chat(client: aiohttp.ClientSession, url: str, key: str) -> Any:
 
 def rows(database_url: str) -> list[tuple[object, ...]]:
     with psycopg.connect(database_url) as connection:
-        return connection.execute("SELECT status_code, error FROM llama_requests ORDER BY id").fetchall()
+        return connection.execute("SELECT status_code, error FROM llama_requests ORDER BY created_at, id").fetchall()
 
 
 async def test_sigterm_lets_a_stream_finish(

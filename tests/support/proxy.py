@@ -65,7 +65,7 @@ class RunningProxy:
     def _rows(self, count: int) -> list[dict[str, Any]] | None:
         with psycopg.connect(self.settings.database_url) as connection:
             cursor = connection.cursor(row_factory=psycopg.rows.dict_row)
-            rows = cursor.execute("SELECT * FROM llama_requests ORDER BY id").fetchall()
+            rows = cursor.execute("SELECT * FROM llama_requests ORDER BY created_at, id").fetchall()
         assert len(rows) <= count, rows
         return rows if len(rows) == count else None
 
