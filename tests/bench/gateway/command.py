@@ -43,7 +43,7 @@ def main(arguments: Sequence[str], *, postgres: Postgres | None = None) -> int:
     began, neighbours = time.monotonic(), Neighbours()
     try:
         with nullcontext(postgres) if postgres else Postgres() as server:
-            tables, failed = _measured(options, server, list(peers))
+            tables, failed = _measured(options, server, list(peers), where)
     except StartError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -56,9 +56,9 @@ def main(arguments: Sequence[str], *, postgres: Postgres | None = None) -> int:
 
 
 def _measured(
-    options: argparse.Namespace, postgres: Postgres, peers: Sequence[str]
+    options: argparse.Namespace, postgres: Postgres, peers: Sequence[str], where: dict[str, str]
 ) -> tuple[dict[str, Table], bool]:
-    """A table for each scenario, printed as soon as it is there; whether ours failed in any."""
+    """A table for each scenario, printed and written at once; whether ours failed in any."""
     instructions = Instructions()
     tables: dict[str, Table] = {}
     failed = False
@@ -74,6 +74,7 @@ def _measured(
             tables[name] = SCENARIOS[name](bench)
         failed |= bench.failed
         _say(tables[name].text())
+        _write(options, where, tables)
     if not instructions.available:
         _say("instructions are not counted: `perf` is absent, or the machine lets it count none")
     return tables, failed

@@ -130,7 +130,7 @@ def _router(place: Place) -> Launch | None:
         "--worker-urls": f"http://127.0.0.1:{place.engine_port}",
         "--policy": "random",
         "--api-key": KEY,
-        "--log-level": "warn",
+        "--log-level": "error",
         "--prometheus-port": str(free_port()),
     }
     command = [str(python), "-m", "sglang_router.launch_router"]

@@ -132,7 +132,7 @@ class Targets:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if error is not None:
+        if isinstance(error, Exception):  # not for who ends it
             for log in sorted(self._folder.glob("*.log")):
                 if text := log.read_text(errors="replace")[-2000:]:
                     print(f"== {log.name}\n{text}", file=sys.stderr)
