@@ -285,3 +285,18 @@ async def test_an_event_that_broke_off_does_not_swallow_the_error(
     assert before == EVENT + b": half a com"
     assert json.loads(event.removeprefix(b"data: "))["error"]["code"] == "upstream_error"
     await all_is_well(trouble_proxy, engine, key)
+
+
+async def test_to_a_client_of_http_1_0_half_a_body_does_not_look_whole(
+    trouble_proxy: RunningProxy, engine: RawEngine, key: str
+) -> None:
+    """There the connection's end is the body's end: so it is reset instead."""
+    engine.answers.append([JSON + b"Transfer-Encoding: chunked\r\n\r\n", chunk(b"{}")])
+    port = int(trouble_proxy.url.rsplit(":", 1)[1])
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    head = f"POST /v1/completions HTTP/1.0\r\nAuthorization: Bearer {key}\r\nContent-Length: 2\r\n\r\n"
+    writer.write(head.encode() + b"{}")
+    with pytest.raises(ConnectionResetError):
+        await asyncio.wait_for(reader.read(), 30)
+    writer.close()
+    await all_is_well(trouble_proxy, engine, key)
