@@ -299,7 +299,7 @@ async def test_after_the_grace_an_engine_s_error_is_an_event_in_its_words(
     assert row["admitted"]
 
 
-@pytest.mark.parametrize("kind", ["html", "json", "drop"])
+@pytest.mark.parametrize("kind", ["html", "json", "text", "drop"])
 async def test_after_the_grace_any_other_answer_is_a_502_event(
     settings: ProxySettings, upstream: FakeUpstream, key: str, kind: str
 ) -> None:
@@ -310,6 +310,8 @@ async def test_after_the_grace_any_other_answer_is_a_502_event(
             await drop(request)
         if kind == "html":
             return web.Response(status=500, text="<h1>no</h1>", content_type="text/html")
+        if kind == "text":
+            return web.json_response({"error": "no envelope"}, status=500)
         return web.json_response(CHAT)
 
     upstream.behaviour = upstream.hold
