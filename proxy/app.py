@@ -1,4 +1,4 @@
-"""The application: its parts, opened in order and closed in reverse, and its routes."""
+"""The application: its parts, opened in order and closed in reverse, and who answers what."""
 
 from __future__ import annotations
 
@@ -7,26 +7,27 @@ import logging
 import os
 import signal
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from typing import Self
 
-from aiohttp import web
 from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool
 
-from proxy import framing
+from proxy import errors
+from proxy.access_log import AccessLog
 from proxy.admission import Admitter
 from proxy.auth import Authenticator
 from proxy.auth_failures import AuthFailures
 from proxy.body import BodyMemory
 from proxy.config import ProxySettings
-from proxy.connection import connection_of
 from proxy.db import deadline
-from proxy.errors import ApiError
+from proxy.exchange import Exchange
 from proxy.handler import Handler
 from proxy.health import Readiness, healthz
 from proxy.local_admission import LocalAdmission
 from proxy.relay import Relay
+from proxy.request import Request
 from proxy.request_log import RequestLog
 from proxy.retention import Retention
 from proxy.running import Running
@@ -45,65 +46,62 @@ CONNECT_TIMEOUT_S = 3
 CHECK_TIMEOUT_S = 1.0
 # Whoever needs a connection tries again anyway; the pool's own back-off would double up to minutes.
 RECONNECT_TIMEOUT_S = 1.0
-
-SETTINGS = web.AppKey("settings", ProxySettings)
-RUNNING = web.AppKey("running", Running)
-HANDLER = web.AppKey("handler", Handler)
-TURNS = web.AppKey("turns", Turns)
-READINESS = web.AppKey("readiness", Readiness)
+LIVENESS, READINESS = HEALTH_PATHS = ("/healthz", "/readyz")
 
 
-def create_app(settings: ProxySettings) -> web.Application:
-    """The proxy as an aiohttp application. `proxy.server.ProxyServer` runs it.
+class App:
+    """The proxy's parts, and who answers a request. An async context: they are open within it.
 
     It starts without a database too, and takes up its work when one comes.
+
+    Raises:
+        OSError: on entry, the spool cannot be written.
     """
-    app = web.Application(middlewares=[_check_framing])
-    app[SETTINGS] = settings
-    app[RUNNING] = Running()
-    app.on_response_prepare.append(_announce_close)
-    app.router.add_get("/healthz", healthz, expect_handler=_expect)
-    app.router.add_get("/readyz", _ready, expect_handler=_expect)
-    # One route for the rest: which paths there are is decided after the key has been checked.
-    app.router.add_route("*", r"/{path:[\s\S]*}", _handle, expect_handler=_expect)
-    app.cleanup_ctx.append(_parts)
-    return app
 
+    def __init__(self, settings: ProxySettings) -> None:
+        self._settings = settings
+        self.running = Running()
+        self.turns = Turns(settings, clock=time.monotonic)
+        self._stack = AsyncExitStack()
+        self._handler: Handler
+        self._readiness: Readiness
 
-@web.middleware
-async def _check_framing(
-    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
-) -> web.StreamResponse:
-    try:
-        framing.check(request)
-    except ApiError as error:
-        connection_of(request).log_refusal(error)
-        return framing.Refusal(error)
-    return await handler(request)
+    async def __aenter__(self) -> Self:
+        async with AsyncExitStack() as stack:
+            await self._open(stack)
+            self._stack = stack.pop_all()
+        return self
 
+    async def __aexit__(self, *_: object) -> None:
+        await self._stack.aclose()
 
-async def _announce_close(request: web.Request, response: web.StreamResponse) -> None:
-    if connection_of(request).closes_after(request, response):
-        response.headers["Connection"] = "close"
-        response.force_close()
+    async def __call__(self, request: Request) -> None:
+        """Answer a request.
 
+        Raises:
+            ConnectionError: its client has gone.
+        """
+        if request.target.startswith(HEALTH_PATHS):
+            exchange = Exchange(request, request.client.remote)
+            if exchange.path in HEALTH_PATHS:
+                await self._answer_health(exchange)
+                return
+        await self._handler(request)
 
-async def _expect(_: web.Request) -> None:
-    """Not yet: a client that waits for 100 (Continue) gets it when its body is wanted (`read_body`)."""
+    async def _answer_health(self, exchange: Exchange) -> None:
+        method = exchange.request.method
+        if method not in ("GET", "HEAD"):
+            exchange.refuse(errors.method_not_allowed(method, exchange.path, "GET"))
+        elif exchange.path == LIVENESS:
+            healthz(exchange)
+        else:
+            await self._readiness(exchange)
 
-
-async def _ready(request: web.Request) -> web.Response:
-    return await request.app[READINESS](request)
-
-
-async def _handle(request: web.Request) -> web.StreamResponse:
-    return await request.app[HANDLER](request)
-
-
-async def _parts(app: web.Application) -> AsyncIterator[None]:
-    """Open all parts; close them when the last request has ended."""
-    settings, running = app[SETTINGS], app[RUNNING]
-    async with AsyncExitStack() as stack:
+    async def _open(self, stack: AsyncExitStack) -> None:
+        """Open all parts; they are closed when the last request has ended."""
+        settings, running, turns = self._settings, self.running, self.turns
+        access_log = AccessLog()
+        stack.callback(access_log.flush)
         pool = _pool(settings)
         await pool.open(wait=False)
         stack.push_async_callback(pool.close, timeout=2.0)
@@ -122,24 +120,23 @@ async def _parts(app: web.Application) -> AsyncIterator[None]:
         )
         await stack.enter_async_context(_background(authenticator.run()))
         admitter = await stack.enter_async_context(_admitter(settings, pool, log))
-        app[TURNS] = turns = Turns(settings, clock=time.monotonic)
         await stack.enter_async_context(_background(turns.run()))
         stalls = Stalls(settings.stall_timeout_s, clock=time.monotonic)
         await stack.enter_async_context(_background(stalls.run()))
         relay = await stack.enter_async_context(Relay(settings, on_broken=turns.engine_broke))
-        app[READINESS] = Readiness(pool, backend_url=settings.backend_url)
-        app[HANDLER] = Handler(
+        self._readiness = Readiness(pool, backend_url=settings.backend_url)
+        self._handler = Handler(
             settings=settings,
             authenticator=authenticator,
             admitter=admitter,
             turns=turns,
             relay=relay,
             request_log=log,
+            access_log=access_log,
             running=running,
             stalls=stalls,
             body_memory=BodyMemory(settings.body_memory_bytes, body_limit_bytes=settings.max_body_bytes),
         )
-        yield
 
 
 def _pool(settings: ProxySettings) -> AsyncConnectionPool:

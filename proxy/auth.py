@@ -81,6 +81,18 @@ class Authenticator:
         self._changes = 0
         self._slowed = 0
 
+    def known(self, header: str | None) -> Principal | None:
+        """The principal of a header whose key is cached and may be used; else ask `authenticate`."""
+        if header is None or header[:7] != "Bearer ":
+            return None
+        principal = self._cache.get(digest := self._digest(header[7:]))
+        if principal is None or principal.revoked or not principal.is_active:
+            return None
+        if principal.expires_at is not None and self._clock() >= principal.expires_at:
+            return None
+        self._cache.move_to_end(digest)
+        return principal
+
     async def authenticate(self, header: str | None, client: str) -> Principal:
         """The principal of an `Authorization` header that came from the address `client`.
 

@@ -7,16 +7,15 @@ has all that it needs.
 from __future__ import annotations
 
 import asyncio
-import json
 import re
-from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 
 import aiohttp
-from aiohttp import HttpVersion11, web
+import orjson
+from aiohttp import HttpVersion11
+from aiohttp.streams import EMPTY_PAYLOAD
 
 from proxy import errors
+from proxy.request import Request
 
 IDLE_S = 60.0
 """A client that sends nothing of its body for so long has given up."""
@@ -41,88 +40,116 @@ class BodyMemory:
     def __init__(self, limit_bytes: int, *, body_limit_bytes: int) -> None:
         self._limit = max(limit_bytes, body_limit_bytes)
         self._user_limit = max(self._limit // USER_SHARE, body_limit_bytes)
-        self._of_user: Counter[int] = Counter()
+        self._of_user: dict[int, int] = {}
         self.held_bytes = 0
 
-    @contextmanager
-    def share(self, user_id: int) -> Iterator[Callable[[int], None]]:
-        """Room for one body of a user, as long as the context lasts: `take(bytes)` says how large it is.
+    def take(self, user_id: int, size: int) -> None:
+        """Room for so many more bytes of a user's.
 
-        `take` raises ApiError, 503, where there is no room for so much; what it was given before counts.
+        Raises:
+            ApiError: 503, there is no room for so much, and none has been taken.
         """
-        taken = 0
+        of_user = self._of_user.get(user_id, 0) + size
+        if self.held_bytes + size > self._limit or of_user > self._user_limit:
+            raise errors.body_memory_full(RETRY_S)
+        self.held_bytes += size
+        self._of_user[user_id] = of_user
 
-        def take(size: int) -> None:
-            nonlocal taken
-            more = size - taken
-            if more <= 0:
-                return
-            if self.held_bytes + more > self._limit or self._of_user[user_id] + more > self._user_limit:
-                raise errors.body_memory_full(RETRY_S)
-            taken = size
-            self.held_bytes += more
-            self._of_user[user_id] += more
+    def give_back(self, user_id: int, size: int) -> None:
+        """What has been taken."""
+        if not size:
+            return
+        self.held_bytes -= size
+        self._of_user[user_id] -= size
+        if not self._of_user[user_id]:
+            del self._of_user[user_id]
 
+
+class Body:
+    """A request's body, and the room that it has. `leave` must be called, whatever became of it."""
+
+    __slots__ = ("_memory", "_taken", "_user_id", "content")
+
+    def __init__(self, memory: BodyMemory, user_id: int) -> None:
+        self._memory = memory
+        self._user_id = user_id
+        self._taken = 0
+        self.content = b""
+
+    async def read(self, request: Request, limit_bytes: int) -> bytes:
+        """All of it.
+
+        Raises:
+            ApiError: 413 over the limit, 400 for one that breaks off, 408 for one that stops coming or
+                comes too slowly, 503 where there is no room for it.
+        """
+        self._take(request.content_length)
+        payload = request.payload
+        if payload.is_eof():
+            data = payload.read_nowait()
+        else:
+            _continue(request)
+            data = await self._read_slowly(request, limit_bytes)
+        if len(data) > limit_bytes:
+            raise errors.body_too_large(limit_bytes)
+        self._take(len(data))
+        self.content = data
+        return data
+
+    def leave(self) -> None:
+        """Give back its room."""
+        taken, self._taken = self._taken, 0
+        self._memory.give_back(self._user_id, taken)
+
+    def _take(self, size: int) -> None:
+        if size > self._taken:
+            self._memory.take(self._user_id, size - self._taken)
+            self._taken = size
+
+    async def _read_slowly(self, request: Request, limit_bytes: int) -> bytes:
+        """Read what has not all come yet."""
+        body = bytearray()
+        loop = asyncio.get_running_loop()
+        begun = loop.time()
         try:
-            yield take
-        finally:
-            self.held_bytes -= taken
-            self._of_user[user_id] -= taken
-            if not self._of_user[user_id]:
-                del self._of_user[user_id]
+            async with asyncio.timeout(IDLE_S) as patience:
+                async for chunk in request.payload.iter_any():
+                    body += chunk
+                    if len(body) > limit_bytes:
+                        raise errors.body_too_large(limit_bytes)
+                    self._take(len(body))
+                    slowest = begun + IDLE_S + len(body) / MIN_BYTES_PER_S
+                    patience.reschedule(min(loop.time() + IDLE_S, slowest))
+        except TimeoutError as error:
+            if loop.time() < begun + IDLE_S + len(body) / MIN_BYTES_PER_S:
+                raise errors.body_timeout(IDLE_S) from error
+            raise errors.body_too_slow(MIN_BYTES_PER_S) from error
+        except (aiohttp.http_exceptions.HttpProcessingError, aiohttp.ClientPayloadError) as error:
+            raise errors.bad_request("The request body broke off or is not valid HTTP.") from error
+        return bytes(body)
 
 
-def check_body(request: web.Request, limit_bytes: int) -> None:
+def check_body(request: Request, limit_bytes: int) -> None:
     """Refuse a body that its headers say will not do.
 
     Raises:
         ApiError: 400 for one where none is meant, 413 over the limit, 415 for a compressed body.
     """
-    if request.method in ("GET", "HEAD") and request.body_exists:
+    headers = request.headers
+    if request.payload is not EMPTY_PAYLOAD and request.method in ("GET", "HEAD"):
         raise errors.body_on_get(request.method)
-    encoding = request.headers.get("Content-Encoding", "identity")
-    if encoding.lower() != "identity":
+    encoding = headers.get("Content-Encoding")
+    if encoding is not None and encoding.lower() != "identity":
         raise errors.unsupported_encoding(encoding)
-    if (request.content_length or 0) > limit_bytes:
+    if request.content_length > limit_bytes:
         raise errors.body_too_large(limit_bytes)
 
 
-async def read_body(request: web.Request, limit_bytes: int, take: Callable[[int], None]) -> bytes:
-    """The request's body. `take` is told its size as soon as that is known, and may refuse it.
-
-    Raises:
-        ApiError: 413 over the limit, 400 for one that breaks off, 408 for one that stops coming or
-            comes too slowly.
-    """
-    take(request.content_length or 0)
-    await _continue(request)
-    body = bytearray()
-    loop = asyncio.get_running_loop()
-    begun = loop.time()
-    try:
-        async with asyncio.timeout(IDLE_S) as patience:
-            async for chunk in request.content.iter_any():
-                body += chunk
-                if len(body) > limit_bytes:
-                    raise errors.body_too_large(limit_bytes)
-                take(len(body))
-                slowest = begun + IDLE_S + len(body) / MIN_BYTES_PER_S
-                patience.reschedule(min(loop.time() + IDLE_S, slowest))
-    except TimeoutError as error:
-        if loop.time() < begun + IDLE_S + len(body) / MIN_BYTES_PER_S:
-            raise errors.body_timeout(IDLE_S) from error
-        raise errors.body_too_slow(MIN_BYTES_PER_S) from error
-    except (aiohttp.http_exceptions.HttpProcessingError, aiohttp.ClientPayloadError) as error:
-        raise errors.bad_request("The request body broke off or is not valid HTTP.") from error
-    return bytes(body)
-
-
-async def _continue(request: web.Request) -> None:
+def _continue(request: Request) -> None:
     """Ask for the body, if the client waits to be asked (RFC 9110, section 10.1.1)."""
     expects = request.headers.get("Expect", "").lower() == "100-continue"
-    if expects and request.version == HttpVersion11 and not request.content.is_eof():
-        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        request.writer.output_size = 0  # the answer itself has not begun
+    if expects and request.version == HttpVersion11 and request.client.transport is not None:
+        request.client.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
 
 async def wants_stream(body: bytes) -> bool:
@@ -135,7 +162,7 @@ async def wants_stream(body: bytes) -> bool:
 
 def _stream_is_true(body: bytes) -> bool:
     try:
-        fields = json.loads(body)
-    except (ValueError, RecursionError):
+        fields = orjson.loads(body)
+    except ValueError:
         return False
     return isinstance(fields, dict) and fields.get("stream") is True

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from ipaddress import IPv4Network, IPv6Network, ip_address
 
-from aiohttp import web
+from multidict import CIMultiDictProxy
 
 Networks = tuple[IPv4Network | IPv6Network, ...]
 
 
-def client_address(request: web.Request, trusted: Networks) -> str:
+def client_address(peer: str, headers: CIMultiDictProxy[str], trusted: Networks) -> str:
     """The client's address: the last one in X-Forwarded-For that no trusted proxy has.
 
     What stands before it there is the client's own word. Without trusted proxies, and for a peer that
     is none, it is the peer's.
     """
-    address = request.remote or ""
+    address = peer
     if not trusted or not _is_in(address, trusted):
         return address
-    hops = ",".join(request.headers.getall("X-Forwarded-For", ())).split(",")
+    hops = ",".join(headers.getall("X-Forwarded-For", ())).split(",")
     for hop in reversed([hop.strip() for hop in hops]):
         try:
             ip_address(hop)

@@ -1,11 +1,12 @@
-"""One client's connection: its time limits, the size of a head, and what is no HTTP.
+"""One client's connection: its requests one after the other, its time limits, and what is no HTTP.
 
-aiohttp parses and answers; this adds what it has no setting for. Relied on in aiohttp 3.14, beside what
-is documented: a new message is at the end of `_messages` when `data_received` returns, with its body as
-the second part (what could not be parsed is there too, as an object with `exc`); `start` answers
-them one after the other, calls `request_factory` with the connection, `finish_response` for each
-answer, `handle_error` for what could not be parsed, `log_exception` for what it did not expect; after
-`close()` it takes no more bytes and ends when the answer is out. tests/proxy/test_attacks.py and
+aiohttp's server reads and parses; what is answered to whom is not its business here, which makes a
+request cheap: there is no task for each, no routing, no response object. Relied on in aiohttp 3.14,
+beside what is documented: a new message is at the end of `_messages` when `data_received` returns, with
+its body as the second part (what could not be parsed is there too, as an object with `exc`);
+`connection_made` starts `start` as a task, which `connection_lost` cancels; the parser wants to hear of
+each message that is taken (`message_consumed`), and a full queue to be read on; `close()` takes no more
+bytes, and it and `_process_keepalive` look at `_waiter`. tests/proxy/test_attacks.py and
 test_connections.py show it if that changes.
 """
 
@@ -13,20 +14,25 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any
 
 from aiohttp import web
+from aiohttp.http import RawRequestMessage
 from aiohttp.http_exceptions import HttpProcessingError, TransferEncodingError
 from aiohttp.streams import StreamReader
-from aiohttp.web_protocol import RequestPayloadError
+from aiohttp.web_protocol import RequestPayloadError, _ErrInfo
 
 from proxy import errors, framing
 from proxy.connections import Connections, Entry
 from proxy.errors import ApiError
+from proxy.request import Request
 
 logger = logging.getLogger(__name__)
 
+Respond = Callable[[Request], Awaitable[None]]
+"""Answers a request. Raises ConnectionError where its client has gone; nothing else has any business to
+come out of it."""
 
 READ_BYTES = 65_536
 """Twice as much of a body is taken before anybody asks for it, then the client has to wait."""
@@ -54,7 +60,7 @@ class EdgeLimits:
 
 
 class Connection(web.RequestHandler):
-    """aiohttp's protocol of one connection, with limits."""
+    """aiohttp's protocol of one connection, with limits, and with answers of our own."""
 
     __slots__ = (
         "_answering",
@@ -68,11 +74,18 @@ class Connection(web.RequestHandler):
         "_limits",
         "_lost",
         "_newest",
+        "_respond",
         "_served",
+        "remote",
     )
 
     def __init__(
-        self, manager: web.Server, connections: Connections, entry: Entry, limits: EdgeLimits
+        self,
+        manager: web.Server,
+        respond: Respond,
+        connections: Connections,
+        entry: Entry,
+        limits: EdgeLimits,
     ) -> None:
         super().__init__(
             manager,
@@ -86,6 +99,7 @@ class Connection(web.RequestHandler):
             read_bufsize=READ_BYTES,
             auto_decompress=False,
         )
+        self._respond = respond
         self._connections = connections
         self._entry = entry
         self._limits = limits
@@ -101,10 +115,14 @@ class Connection(web.RequestHandler):
         """What comes from now on is dropped."""
         self._draining = False
         self._lost = False
+        self.remote = ""
+        """The peer's address."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin to wait for the first request."""
         super().connection_made(transport)
+        peer = transport.get_extra_info("peername")
+        self.remote = str(peer[0]) if isinstance(peer, tuple) else ""
         self._entry.connection = self
         if not self._entry.counted:  # it was closed while it was being connected
             self.cut()
@@ -123,16 +141,101 @@ class Connection(web.RequestHandler):
 
     async def start(self) -> None:
         """Answer requests until the connection is to be closed, and see to it that it then is."""
-        transport = self.transport
+        transport, task = self.transport, self._task_handler
+        assert task is not None
         try:
-            await super().start()
-        except IndexError:
-            if not self._deaf:  # else the message it was woken for has been answered by `_refuse`
-                raise
+            while not self._force_close:
+                if not self._messages:
+                    await self._message()
+                    if not self._messages:
+                        return
+                message, payload = self._messages.popleft()
+                self._message_is_taken()
+                if not await self._answer(message, payload, task):
+                    return
+                self._keep()
+        except ConnectionError:
+            logger.debug("a client has gone")
         finally:
+            if self.transport is not None and not self._force_close:
+                self.transport.close()
             # Closing waits for the client to take what is left: for ever, if it does not.
             if not self._lost and transport is not None:
                 self._loop.call_later(self._limits.take_s, transport.abort)
+
+    async def _message(self) -> None:
+        """Wait for the next message; there is none where no more is to come."""
+        self._waiter = waiter = self._loop.create_future()
+        try:
+            await waiter
+        except asyncio.CancelledError:
+            if not waiter.cancelled():  # it is the task that is
+                raise
+        finally:
+            self._waiter = None
+
+    def _message_is_taken(self) -> None:
+        if self._parser is not None:
+            self._parser.message_consumed()
+        if self._buffer_paused and len(self._messages) <= self._msg_queue_resume_size:
+            self._resume_reading_if_drained()
+
+    async def _answer(
+        self, message: RawRequestMessage | _ErrInfo, payload: StreamReader, task: asyncio.Task[None]
+    ) -> bool:
+        """Answer one; whether another may follow."""
+        if not isinstance(message, RawRequestMessage):
+            return await self._refuse_last(framing.error_of(message.exc))
+        request = Request(message, payload, self, task)
+        try:
+            framing.check(request)
+        except ApiError as error:
+            return await self._refuse_last(error)
+        await self._respond(request)
+        if self._paused:
+            await self._taken()
+        if not payload.is_eof():
+            await self._linger(payload)
+        # The answer may have begun before a drain did.
+        return not (request.is_last or self._draining or self._close) and payload.is_eof()
+
+    def _keep(self) -> None:
+        """Wait again, but not for ever."""
+        if not self._messages:
+            self._answering = False
+            self._connections.waits(self._entry)
+        self._next_keepalive_close_time = close_at = self._loop.time() + self._limits.kept_s
+        if self._keepalive_handle is None:
+            self._keepalive_handle = self._loop.call_at(close_at, self._process_keepalive)
+
+    async def _taken(self) -> None:
+        """Let the client take the end of an answer, for a while."""
+        try:
+            async with asyncio.timeout(self._limits.take_s):
+                await self.drained()
+        except TimeoutError:
+            self.cut()
+            raise ConnectionResetError("the client takes nothing") from None
+
+    async def _linger(self, payload: StreamReader) -> None:
+        """Read and drop what still comes of a body, for a while.
+
+        Closed with bytes unread, the answer may be lost (RFC 9112, section 9.6).
+        """
+        try:
+            async with asyncio.timeout(self._limits.linger_s):
+                while not payload.is_eof():
+                    await payload.readany()
+        except TimeoutError:
+            pass
+        except (HttpProcessingError, RequestPayloadError):
+            logger.debug("a body broke off after its answer")
+
+    async def _refuse_last(self, error: ApiError) -> bool:
+        """Answer what is no request that anybody could answer. False: none may follow."""
+        self._refuse(error)
+        await asyncio.sleep(self._limits.linger_s)
+        return False
 
     def data_received(self, data: bytes) -> None:
         """Parse what has come, and see to it that a head comes to its end."""
@@ -152,16 +255,20 @@ class Connection(web.RequestHandler):
             if body is not None and not body.is_eof():
                 self._end_body(body)
                 return
-        elif newest[0].version not in framing.VERSIONS and not self._answering:
-            # Here, since aiohttp would answer in that version.
-            self._messages.clear()
-            self._refuse(errors.http_version())
-            return
         self._body = newest[1]
         self._stop_timer()
         self._head_bytes = 0
         self._answering = self._served = True
         self._connections.works(self._entry)
+
+    def resume_reading(self, resume_parser: bool = True) -> None:
+        """As aiohttp has it, but not where nothing was paused: each body's end calls it."""
+        if self._reading_paused or resume_parser:
+            super().resume_reading(resume_parser)
+
+    async def drained(self) -> None:
+        """Wait until the client has taken enough, or the connection is lost."""
+        await self._drain_helper()
 
     def _head_grows(self, size: int) -> None:
         fresh = self._head_timer is not None and not self._draining
@@ -214,64 +321,15 @@ class Connection(web.RequestHandler):
         if self.transport is not None and self.transport.can_write_eof():
             self.transport.write_eof()
 
-    def handle_error(
-        self,
-        request: web.BaseRequest,
-        status: int = 500,
-        exc: BaseException | None = None,
-        message: str | None = None,
-    ) -> web.StreamResponse:
-        """The answer to what is no HTTP, or to what the application did not catch."""
-        if isinstance(exc, HttpProcessingError):
-            error = framing.error_of(exc)
-            self.log_refusal(error)
-            return framing.Refusal(error)
-        logger.error("a request failed", exc_info=exc)
-        if request.writer.output_size:
-            raise ConnectionResetError("part of the answer is out")
-        return framing.Refusal(errors.internal())
-
-    async def finish_response(
-        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
-    ) -> tuple[web.StreamResponse, bool]:
-        """Send what is left of an answer; from then on the connection waits again."""
-        if isinstance(resp, web.HTTPException):  # of aiohttp's router
-            resp = framing.Refusal(errors.http_status(resp.status))
-        try:
-            async with asyncio.timeout(self._limits.take_s):
-                finished = await super().finish_response(request, resp, start_time)
-        except TimeoutError:
-            self.cut()
-            return resp, True
-        if self._draining:
-            resp.force_close()  # it may have begun before the drain
-        if self._deaf and not self._messages and isinstance(resp, framing.Refusal):
-            # Closed with bytes unread, the answer may be lost (RFC 9112, section 9.6).
-            self._half_close()
-            await asyncio.sleep(self._limits.linger_s)
-        if not self._messages:
-            self._answering = False
-            self._connections.waits(self._entry)
-        return finished
-
     def log_refusal(self, error: ApiError) -> None:
         """A line for what is refused before anybody asks whose it is, without any of its text."""
-        peer = self.peername
-        client = peer[0] if isinstance(peer, tuple) else None
-        fields = {"client": client, "status": error.status, "error": error.error}
+        fields = {"client": self.remote or None, "status": error.status, "error": error.error}
         logger.info("refused what is not valid HTTP here", extra={"fields": fields})
 
-    def log_exception(self, *args: Any, **more: Any) -> None:
-        """Leave out what quotes a request; a body that broke off after its answer is nothing new."""
-        exception = more.get("exc_info")
-        if isinstance(exception, HttpProcessingError | RequestPayloadError):
-            logger.debug("a body broke off after its answer")
-        else:
-            super().log_exception(*args, **more)
-
-    def closes_after(self, request: web.BaseRequest, response: web.StreamResponse) -> bool:
+    def closes_after(self, request: Request, status: int) -> bool:
         """Whether this answer is the connection's last."""
-        return self._draining or framing.is_last(request, response)
+        # After what asked for another protocol aiohttp reads no further request.
+        return self._draining or self._upgraded or framing.is_last(request, status)
 
     def leave(self) -> None:
         """Close it: no request of it is under way."""
@@ -291,9 +349,3 @@ class Connection(web.RequestHandler):
         """Close it, whatever is under way."""
         if self.transport is not None:
             self.transport.abort()
-
-
-def connection_of(request: web.BaseRequest) -> Connection:
-    """The connection that a request came on."""
-    assert isinstance(request.protocol, Connection)
-    return request.protocol

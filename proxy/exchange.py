@@ -4,65 +4,57 @@ from __future__ import annotations
 
 import time
 
-from aiohttp import web
-
 from proxy import errors
 from proxy.admission import Admission
 from proxy.answer import Answer
+from proxy.body import Body
 from proxy.errors import ApiError
 from proxy.gate import Place
 from proxy.ids import new_request_id, public_form
 from proxy.paths import Route
 from proxy.principal import Principal
 from proxy.record import RequestRecord
+from proxy.request import Request
 from proxy.windows import Decision
 
 
 class Exchange:
     """One request and what becomes of it. Times without a unit in their name are monotonic."""
 
-    def __init__(self, request: web.Request, client: str) -> None:
+    __slots__ = (
+        "admission", "answer", "arrived", "arrived_at", "body", "client", "id", "path", "place",
+        "principal", "record", "request", "route", "sent", "wants_events",
+    )  # fmt: skip
+
+    principal: Principal
+    """Whose request it is, known from `begin_record` on."""
+    route: Route
+    """What it is for, known once the path has been looked at."""
+    body: Body
+
+    def __init__(self, request: Request, client: str) -> None:
         self.request = request
         self.client = client
         """Its address."""
         self.id = new_request_id()
         self.arrived = time.monotonic()
         self.arrived_at = time.time()
-        self.path = request.raw_path.partition("?")[0]
+        self.path = request.target.partition("?")[0]
         self.admission: Admission | None = None
         """What its user's windows said; with an entry as long as it holds a place in them."""
         self.sent = False
         """Whether the engine may have seen it: from then on it counts, whatever becomes of it."""
-        self.answer = Answer()
+        self.answer = Answer(request)
         self.record: RequestRecord | None = None
-        self.body = b""
         self.place: Place | None = None
         """At the gate, once it has come there."""
         self.wants_events: bool | None = None
         """Whether the client asks for a stream; None as long as nobody had to know."""
-        self._route: Route | None = None
-        self._principal: Principal | None = None
 
-    @property
-    def route(self) -> Route:
-        """What it is for, known once the path has been looked at."""
-        assert self._route is not None
-        return self._route
-
-    @route.setter
-    def route(self, route: Route) -> None:
-        self._route = route
-
-    @property
-    def principal(self) -> Principal:
-        """Whose request it is, known from `begin_record` on."""
-        assert self._principal is not None
-        return self._principal
-
-    def begin_record(self, principal: Principal) -> None:
+    def begin_record(self, principal: Principal) -> RequestRecord:
         """Begin the record, now that it is known whose request this is."""
-        self._principal = principal
-        self.record = RequestRecord(
+        self.principal = principal
+        self.record = record = RequestRecord(
             id=self.id,
             created_at=self.arrived_at,
             username=principal.username,
@@ -71,6 +63,7 @@ class Exchange:
             method=self.request.method[:16],
             path=self.path[:256],
         )
+        return record
 
     def complete(self, record: RequestRecord, status: int | None, error: str | None) -> None:
         """Put into the record what became of the request."""
@@ -79,7 +72,7 @@ class Exchange:
         record.error = error
         record.latency_ms = self.elapsed_ms()
         if answer.first_byte_at is not None:
-            record.ttft_ms = self.elapsed_ms(answer.first_byte_at)
+            record.ttft_ms = (answer.first_byte_at - self.arrived) * 1000
         if self.place is not None:
             record.queue_ms = self.place.waited_s * 1000
         record.response_bytes = answer.response_bytes
@@ -87,32 +80,34 @@ class Exchange:
         record.model = answer.scanner.model()
         record.prompt_tokens, record.completion_tokens = answer.scanner.usage()
 
-    def headers(self) -> dict[str, str]:
-        """The headers of our own that go on every answer."""
-        headers = {
-            "Server": "llamaserve",
-            "x-request-id": public_form(self.id),
-            "openai-processing-ms": str(round(self.elapsed_ms())),
-        }
-        if self.admission is not None:
-            _add_limits(headers, "requests", self.admission.requests)
-            if self.admission.tokens is not None:
-                _add_limits(headers, "tokens", self.admission.tokens)
-        return headers
+    def elapsed_ms(self) -> float:
+        return (time.monotonic() - self.arrived) * 1000
 
-    def elapsed_ms(self, until: float | None = None) -> float:
-        return ((time.monotonic() if until is None else until) - self.arrived) * 1000
-
-    def error_response(self, error: ApiError) -> web.Response:
-        return web.Response(
-            status=error.status,
-            body=error.body(),
-            content_type="application/json",
-            headers=error.headers | self.headers(),
+    def headers(self) -> bytes:
+        """The headers of our own that go on every answer, as lines."""
+        lines = (
+            f"Server: llamaserve\r\nx-request-id: {public_form(self.id)}\r\n"
+            f"openai-processing-ms: {round(self.elapsed_ms())}\r\n"
         )
+        if self.admission is not None:
+            lines += _limits("requests", self.admission.requests)
+            if self.admission.tokens is not None:
+                lines += _limits("tokens", self.admission.tokens)
+        return lines.encode()
+
+    def refuse(self, error: ApiError) -> None:
+        """Answer with an error, where nothing has been answered yet.
+
+        Raises:
+            ConnectionError: the client has gone.
+        """
+        own = "".join(f"{name}: {value}\r\n" for name, value in error.headers.items())
+        self.answer.whole(error.status, own.encode() + self.headers(), error.body())
 
 
-def _add_limits(headers: dict[str, str], kind: str, decision: Decision) -> None:
-    headers[f"x-ratelimit-limit-{kind}"] = str(decision.limit)
-    headers[f"x-ratelimit-remaining-{kind}"] = str(decision.remaining)
-    headers[f"x-ratelimit-reset-{kind}"] = errors.duration(decision.reset_s)
+def _limits(kind: str, decision: Decision) -> str:
+    return (
+        f"x-ratelimit-limit-{kind}: {decision.limit}\r\n"
+        f"x-ratelimit-remaining-{kind}: {decision.remaining}\r\n"
+        f"x-ratelimit-reset-{kind}: {errors.duration(decision.reset_s)}\r\n"
+    )

@@ -11,12 +11,13 @@ import re
 from collections.abc import Callable
 from http import HTTPStatus
 
-from aiohttp import HttpVersion10, HttpVersion11, web
+from aiohttp import HttpVersion10, HttpVersion11
 from aiohttp.http_exceptions import BadHttpMethod, LineTooLong
 
 from proxy import errors
 from proxy.errors import ApiError
 from proxy.ids import new_request_id, public_form
+from proxy.request import Request
 
 MAX_TARGET_BYTES = 8190
 MAX_FIELD_BYTES = 8192
@@ -56,7 +57,7 @@ def error_of(exception: BaseException) -> ApiError:
     return errors.not_http()
 
 
-def check(request: web.BaseRequest) -> None:
+def check(request: Request) -> None:
     """Refuse what the parser lets pass.
 
     Raises:
@@ -76,49 +77,33 @@ def check(request: web.BaseRequest) -> None:
         raise errors.unknown_method()
 
 
-def is_last(request: web.BaseRequest, response: web.StreamResponse) -> bool:
-    """Whether the connection must be closed after this answer.
+def is_last(request: Request, status: int) -> bool:
+    """Whether the connection must be closed after an answer with this status.
 
     After chunks: aiohttp 3.14 takes a trailer for a header of the next request, which behind a proxy
     that shares connections may be another user's. And where a client waited for a 100 (Continue) in
     vain, nobody knows whether the body will come (RFC 9110, section 10.1.1).
     """
-    if "Transfer-Encoding" in request.headers or response.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+    if not request.keep_alive or "Transfer-Encoding" in request.headers:
         return True
-    return "Expect" in request.headers and response.status >= HTTPStatus.BAD_REQUEST
-
-
-class Refusal(web.Response):
-    """An error after which the connection is closed: where the next request begins is not certain."""
-
-    def __init__(self, error: ApiError) -> None:
-        super().__init__(
-            status=error.status,
-            body=error.body(),
-            content_type="application/json",
-            headers=_headers(error),
-        )
-        self.force_close()
+    if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+        return True
+    return status >= HTTPStatus.BAD_REQUEST and "Expect" in request.headers
 
 
 def written_out(error: ApiError) -> bytes:
-    """The same as bytes, where there is no request that could be answered."""
+    """An error as bytes, where there is no request that could be answered. The connection is closed
+    after it: where the next request begins is not certain."""
     body = error.body()
     headers = {
-        **_headers(error),
+        **error.headers,
+        "Server": "llamaserve",
+        "x-request-id": public_form(new_request_id()),
+        "openai-processing-ms": "0",
+        "Connection": "close",
         "Content-Type": "application/json",
         "Content-Length": str(len(body)),
     }
     head = f"HTTP/1.1 {error.status} {HTTPStatus(error.status).phrase}\r\n"
     head += "".join(f"{name}: {value}\r\n" for name, value in headers.items())
     return head.encode("ascii") + b"\r\n" + body
-
-
-def _headers(error: ApiError) -> dict[str, str]:
-    return {
-        **error.headers,
-        "Server": "llamaserve",
-        "x-request-id": public_form(new_request_id()),
-        "openai-processing-ms": "0",
-        "Connection": "close",
-    }

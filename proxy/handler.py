@@ -11,12 +11,11 @@ import logging
 import time
 from http import HTTPStatus
 
-from aiohttp import web
-
 from proxy import errors
+from proxy.access_log import AccessLog
 from proxy.admission import Admitter, limits_of, refusal, tokens_refused
 from proxy.auth import Authenticator
-from proxy.body import BodyMemory, check_body, read_body, wants_stream
+from proxy.body import Body, BodyMemory, check_body, wants_stream
 from proxy.client_address import client_address
 from proxy.config import ProxySettings
 from proxy.errors import ApiError
@@ -24,7 +23,10 @@ from proxy.exchange import Exchange
 from proxy.gate import Place
 from proxy.ids import public_form
 from proxy.paths import route_of
+from proxy.principal import Principal
+from proxy.record import RequestRecord
 from proxy.relay import EngineAwayError, Relay, UpstreamFailedError
+from proxy.request import Request
 from proxy.request_log import RequestLog
 from proxy.running import Running, Ticket
 from proxy.stalls import Stalls
@@ -37,7 +39,7 @@ CLIENT_LEFT = 499
 
 
 class Handler:
-    """aiohttp's request handler for everything but the health routes."""
+    """Answers everything but the health routes."""
 
     def __init__(
         self,
@@ -48,6 +50,7 @@ class Handler:
         turns: Turns,
         relay: Relay,
         request_log: RequestLog,
+        access_log: AccessLog,
         running: Running,
         stalls: Stalls,
         body_memory: BodyMemory,
@@ -58,84 +61,94 @@ class Handler:
         self._turns = turns
         self._relay = relay
         self._log = request_log
+        self._access_log = access_log
         self._running = running
         self._stalls = stalls
         self._body_memory = body_memory
 
-    async def __call__(self, request: web.Request) -> web.StreamResponse:
-        """Answer one request."""
-        exchange = Exchange(request, client_address(request, self._settings.trusted_proxies))
+    async def __call__(self, request: Request) -> None:
+        """Answer one request.
+
+        Raises:
+            ConnectionError: its client has gone.
+        """
+        trusted = self._settings.trusted_proxies
+        client = client_address(request.client.remote, request.headers, trusted)
+        exchange = Exchange(request, client)
+        # Several are no key at all: which one counts would have to be guessed.
+        sent = request.headers.getall("Authorization", ())
+        header = sent[0] if len(sent) == 1 else None
+        principal = self._authenticator.known(header)
+        if principal is None:
+            principal = await self._identify(exchange, header)
+            if principal is None:
+                return
+        exchange.begin_record(principal)
+        ticket = self._running.enter(request.task, principal)
         try:
-            # Several are no key at all: which one counts would have to be guessed.
-            sent = request.headers.getall("Authorization", [])
-            principal = await self._authenticator.authenticate(
-                sent[0] if len(sent) == 1 else None, exchange.client
-            )
+            await self._guarded(exchange, ticket)
+        except (asyncio.CancelledError, ConnectionError):
+            reason = "client_stalled" if exchange.answer.stalled else "client_left"
+            self._end(exchange, CLIENT_LEFT, reason)
+            raise
+        finally:
+            self._running.leave(ticket)
+            self._stalls.watched.discard(exchange.answer)
+
+    async def _identify(self, exchange: Exchange, header: str | None) -> Principal | None:
+        """Whose request it is; None where it has been refused."""
+        try:
+            return await self._authenticator.authenticate(header, exchange.client)
         except ApiError as error:
             # A flood of guesses is to cost next to nothing; the authenticator tells of it.
             if error.status != HTTPStatus.TOO_MANY_REQUESTS:
-                _log_line(exchange, error.status, error.error)
-            return exchange.error_response(error)
+                self._note(exchange, error.status, error.error)
+            exchange.refuse(error)
         except Exception:
             logger.exception("request %s failed", public_form(exchange.id))
-            return exchange.error_response(errors.internal())
-        exchange.begin_record(principal)
-        with self._running.entered(principal) as ticket:
-            try:
-                return await self._guarded(exchange, ticket)
-            except asyncio.CancelledError:
-                self._end_left(exchange)
-                raise
-            except ConnectionError:
-                self._end_left(exchange)
-                return web.Response(status=CLIENT_LEFT)  # nobody is there to read it
-            finally:
-                self._stalls.forget(exchange.answer)
+            exchange.refuse(errors.internal())
+        return None
 
-    async def _guarded(self, exchange: Exchange, ticket: Ticket) -> web.StreamResponse:
+    async def _guarded(self, exchange: Exchange, ticket: Ticket) -> None:
         """Serve, and turn whatever goes wrong on our side into an answer."""
         try:
-            return await self._serve(exchange)
+            await self._serve(exchange)
         except ApiError as error:
-            return await self._fail(exchange, error)
+            self._fail(exchange, error)
         except UpstreamFailedError as failure:
-            return await self._fail(exchange, failure.error)
+            self._fail(exchange, failure.error)
         except ConnectionError:
             raise
         except asyncio.CancelledError:
             if ticket.error is None:
                 raise
-            task = asyncio.current_task()
-            if task is not None:
-                task.uncancel()
-            return await self._fail(exchange, ticket.error)
+            ticket.task.uncancel()
+            self._fail(exchange, ticket.error)
         except Exception:
             logger.exception("request %s failed", public_form(exchange.id))
-            return await self._fail(exchange, errors.internal())
+            self._fail(exchange, errors.internal())
 
-    async def _serve(self, exchange: Exchange) -> web.StreamResponse:
+    async def _serve(self, exchange: Exchange) -> None:
         request, principal = exchange.request, exchange.principal
         exchange.route = route = route_of(request.method, exchange.path)
         check_body(request, self._settings.max_body_bytes)
         self._turns.check_room(route, principal)
         await self._admit(exchange)
-        with self._body_memory.share(principal.user_id) as take:
-            exchange.body = await read_body(request, self._settings.max_body_bytes, take)
-            assert exchange.record is not None
-            exchange.record.request_bytes = len(exchange.body)
-            self._stalls.watch(request, exchange.answer)
-            return await self._answer(exchange)
-
-    async def _answer(self, exchange: Exchange) -> web.StreamResponse:
-        """Let a request that has come whole take its turn."""
-        exchange.place = place = self._turns.enter(exchange.route, exchange.principal)
+        exchange.body = body = Body(self._body_memory, principal.user_id)
         try:
-            await self._take_turns(exchange, place)
-            # The engine is free by now: who reads slowly from here on holds up nobody.
-            self._turns.leave(place)
-            return await exchange.answer.end()
+            await body.read(request, self._settings.max_body_bytes)
+            assert exchange.record is not None
+            exchange.record.request_bytes = len(body.content)
+            self._stalls.watched.add(exchange.answer)
+            exchange.place = place = self._turns.enter(route, principal)
+            try:
+                await self._take_turns(exchange, place)
+            finally:
+                # The engine is free by now: who reads slowly from here on holds up nobody.
+                self._turns.leave(place)
+            exchange.answer.end()
         finally:
-            self._turns.leave(place)
+            body.leave()
 
     async def _admit(self, exchange: Exchange) -> None:
         """Take a place in the user's windows, or refuse."""
@@ -159,7 +172,7 @@ class Handler:
             try:
                 await self._relay.forward(
                     exchange.request,
-                    exchange.body,
+                    exchange.body.content,
                     request_id=exchange.id,
                     headers=exchange.headers,
                     answer=exchange.answer,
@@ -173,15 +186,17 @@ class Handler:
 
     async def _tell(self, exchange: Exchange, place: Place, ahead: int) -> None:
         """Let a client that waits for a stream know that it is not forgotten."""
-        request, answer = exchange.request, exchange.answer
+        answer = exchange.answer
         if exchange.wants_events is None:
-            exchange.wants_events = exchange.route.streams and await wants_stream(exchange.body)
+            exchange.wants_events = exchange.route.streams and await wants_stream(exchange.body.content)
         # It may have got its turn meanwhile: then the answer's head is the engine's to give.
         if exchange.wants_events and place.waiting:
             if not answer.begun:
-                await answer.begin_events(request, exchange.headers())
+                answer.begin_events(exchange.headers())
             word = f": queued, {ahead} ahead\n\n".encode()
-            await answer.write(word)
+            answer.response_bytes += len(word)
+            answer.write(word)
+            await answer.drained()
 
     async def _check_tokens(self, exchange: Exchange) -> None:
         """After a wait: what ran before this request may have used up its user's tokens."""
@@ -192,30 +207,28 @@ class Handler:
                 exchange.admission.tokens = tokens
                 raise tokens_refused(tokens, limits_of(exchange.principal, self._settings))
 
-    async def _fail(self, exchange: Exchange, error: ApiError) -> web.StreamResponse:
+    def _fail(self, exchange: Exchange, error: ApiError) -> None:
         """Answer with an error in the way that is still open."""
         if not exchange.sent:
             self._give_back(exchange)
         answer = exchange.answer
         if not answer.begun:
-            answered = exchange.error_response(error)
             if exchange.request.method != "HEAD":
                 answer.response_bytes = len(error.body())
             self._end(exchange, error.status, error.error)
-            return answered
-        assert answer.response is not None
-        if exchange.record is None and not answer.ended:
-            return await answer.end()  # what failed came after the last of the answer
-        if answer.stream and not answer.ended:
+            exchange.refuse(error)
+        elif exchange.record is None and not answer.ended:
+            answer.end()  # what failed came after the last of the answer
+        elif answer.stream and not answer.ended:
             event = answer.scanner.rest_of_event() + error.event()
             answer.response_bytes += len(event)
             self._end(exchange, error.status, error.error)
-            await answer.send(event)
-            return await answer.end()
-        # Part of a plain body is out: only a broken connection says that it is not whole.
-        self._end(exchange, error.status, error.error)
-        answer.break_off(exchange.request)
-        return answer.response
+            answer.write(event)
+            answer.end()
+        else:
+            # Part of a plain body is out: only a broken connection says that it is not whole.
+            self._end(exchange, error.status, error.error)
+            answer.break_off()
 
     def _give_back(self, exchange: Exchange) -> None:
         """A request that we refuse before the engine saw it uses up nothing."""
@@ -228,10 +241,6 @@ class Handler:
         record.admitted = False
         record.admitted_at = None
 
-    def _end_left(self, exchange: Exchange) -> None:
-        reason = "client_stalled" if exchange.answer.stalled else "client_left"
-        self._end(exchange, CLIENT_LEFT, reason)
-
     def _end(self, exchange: Exchange, status: int | None, error: str | None) -> None:
         """Record the end of a request; only the first call counts."""
         record, exchange.record = exchange.record, None
@@ -241,32 +250,31 @@ class Handler:
         self._log.ended(record)
         if record.admitted:
             self._admitter.charge(exchange.principal, record.tokens_charged())
-        _log_line(exchange, status, error, username=record.username, queue_ms=record.queue_ms)
+        self._note(exchange, status, error, record)
 
-
-def _log_line(
-    exchange: Exchange,
-    status: int | None,
-    error: str | None,
-    *,
-    username: str | None = None,
-    queue_ms: float | None = None,
-) -> None:
-    logger.info(
-        "request",
-        extra={
-            "fields": {
+    def _note(
+        self,
+        exchange: Exchange,
+        status: int | None,
+        error: str | None,
+        record: RequestRecord | None = None,
+    ) -> None:
+        """Put a line into the log."""
+        request = exchange.request
+        queue_ms = None if record is None else record.queue_ms
+        self._access_log.note(
+            time.time(),
+            {
                 "request_id": public_form(exchange.id),
                 "client": exchange.client,
-                "client_request_id": exchange.request.headers.get("X-Request-ID", "")[:128] or None,
-                "user": username,
-                "method": exchange.request.method,
+                "client_request_id": request.headers.get("X-Request-ID", "")[:128] or None,
+                "user": None if record is None else record.username,
+                "method": request.method,
                 "path": exchange.path[:256],
                 "status": status,
                 "latency_ms": round(exchange.elapsed_ms(), 3),
                 "queue_ms": None if queue_ms is None else round(queue_ms, 3),
                 "response_bytes": exchange.answer.response_bytes,
                 "error": error,
-            }
-        },
-    )
+            },
+        )

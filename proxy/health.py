@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import time
+from http import HTTPStatus
 
-from aiohttp import web
+import orjson
 from psycopg_pool import AsyncConnectionPool
 
 from proxy.db import DATABASE_ERRORS
 from proxy.engine_watch import engine_ready
+from proxy.exchange import Exchange
 
 CHECK_TIMEOUT_S = 2.0
 KEEP_S = 1.0
 """How long a result is kept: these routes need no key and must cost nothing to be flooded."""
 
 
-async def healthz(_: web.Request) -> web.Response:
+def healthz(exchange: Exchange) -> None:
     """200 as long as the process answers at all."""
-    return web.json_response({"status": "ok"})
+    _answer(exchange, {"status": "ok"})
 
 
 class Readiness:
@@ -31,7 +33,7 @@ class Readiness:
         self._checked_at = float("-inf")
         self._state = {"database": False, "engine": False}
 
-    async def __call__(self, _: web.Request) -> web.Response:
+    async def __call__(self, exchange: Exchange) -> None:
         """200 with both there, else 503; the body says which is missing."""
         async with self._lock:
             if time.monotonic() - self._checked_at > KEEP_S:
@@ -39,10 +41,7 @@ class Readiness:
                 self._state = {"database": database, "engine": engine}
                 self._checked_at = time.monotonic()
         ready = all(self._state.values())
-        return web.json_response(
-            {"status": "ok" if ready else "unavailable", **self._state},
-            status=200 if ready else 503,
-        )
+        _answer(exchange, {"status": "ok" if ready else "unavailable", **self._state}, ready=ready)
 
     async def _database(self) -> bool:
         try:
@@ -54,3 +53,8 @@ class Readiness:
         except DATABASE_ERRORS:
             return False
         return True
+
+
+def _answer(exchange: Exchange, state: dict[str, object], *, ready: bool = True) -> None:
+    status = HTTPStatus.OK if ready else HTTPStatus.SERVICE_UNAVAILABLE
+    exchange.answer.whole(status, exchange.headers(), orjson.dumps(state))

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import os
 import time
-from uuid import UUID
+
+_VARIANT = dict(zip("0123456789abcdef", 4 * "89ab", strict=True))
 
 
-def new_request_id() -> UUID:
-    """A UUID of version 7 (RFC 9562, section 5.7): in order of time, which keeps the index compact."""
-    value = int.from_bytes(os.urandom(10), "big") | (time.time_ns() // 1_000_000) << 80
-    value = value & ~(0xF << 76) | 0x7 << 76
-    value = value & ~(0x3 << 62) | 0x2 << 62
-    return UUID(int=value)
+def new_request_id() -> str:
+    """A UUID of version 7 (RFC 9562, section 5.7) as 32 hexadecimal digits.
+
+    They are in order of time, which keeps the index compact.
+    """
+    random = os.urandom(10).hex()
+    milliseconds = time.time_ns() // 1_000_000
+    return f"{milliseconds:012x}7{random[:3]}{_VARIANT[random[3]]}{random[4:19]}"
 
 
-def public_form(request_id: UUID) -> str:
-    """The id as clients see it in x-request-id: `req_` and 32 hexadecimal digits."""
-    return f"req_{request_id.hex}"
+def public_form(request_id: str) -> str:
+    """The id as clients see it in x-request-id."""
+    return f"req_{request_id}"

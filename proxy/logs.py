@@ -6,25 +6,42 @@ import json
 import logging
 from datetime import UTC, datetime
 
+import orjson
 from aiohttp.http_exceptions import HttpProcessingError
 
 
 class JsonFormatter(logging.Formatter):
-    """Time (UTC), level, logger, message; `extra={"fields": {…}}` adds members, None left out."""
+    """Time (UTC), level, logger, message; `extra={"fields": {…}}` adds members, None left out.
+
+    `extra={"batch": [(time, {…}), …]}` is many in one, each with its Unix time and its members.
+    """
 
     def format(self, record: logging.LogRecord) -> str:
         """The record as a line of JSON."""
-        line: dict[str, object] = {
-            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
-            "level": record.levelname.lower(),
-            "logger": record.name,
-            "message": record.getMessage(),
-        }
+        batch: list[tuple[float, dict[str, object]]] | None = getattr(record, "batch", None)
+        if batch is not None:
+            return "\n".join(_line(record, at, fields) for at, fields in batch)
         fields: dict[str, object] = getattr(record, "fields", {})
-        line |= {name: value for name, value in fields.items() if value is not None}
-        if record.exc_info:
-            line["exception"] = self.formatException(record.exc_info)
-        return json.dumps(line, default=str)
+        exception = {"exception": self.formatException(record.exc_info)} if record.exc_info else {}
+        return _line(record, record.created, fields | exception)
+
+
+def _line(record: logging.LogRecord, at: float, fields: dict[str, object]) -> str:
+    line: dict[str, object] = {
+        "time": datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds"),
+        "level": record.levelname.lower(),
+        "logger": record.name,
+        "message": record.getMessage(),
+    }
+    for name, value in fields.items():
+        if value is not None:
+            line[name] = value
+    try:
+        text = orjson.dumps(line, default=str)
+    except TypeError:  # a half of a surrogate pair: bytes of a path that are no UTF-8
+        text = b"\xff"
+    # The log holds ASCII only, so that no client can steer the terminal of whoever reads it.
+    return text.decode() if text.isascii() else json.dumps(line, default=str)
 
 
 def _without_request_text(record: logging.LogRecord) -> bool:

@@ -7,20 +7,18 @@ to the handler who may send a request, and when.
 
 from __future__ import annotations
 
-import json
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from http import HTTPStatus
-from uuid import UUID
 
-from aiohttp import web
-from multidict import CIMultiDict
+import orjson
 
 from proxy import errors
 from proxy.answer import Answer
 from proxy.config import ProxySettings
 from proxy.engine_watch import engine_ready
+from proxy.request import Request
 from proxy.upstream import Upstream
 from proxy.upstream_connection import ConnectError, Connection, SilentError, UpstreamError
 
@@ -82,11 +80,11 @@ class Relay:
 
     async def forward(
         self,
-        request: web.Request,
+        request: Request,
         body: bytes,
         *,
-        request_id: UUID,
-        headers: Callable[[], Mapping[str, str]],
+        request_id: str,
+        headers: Callable[[], bytes],
         answer: Answer,
         before_end: Callable[[], None],
     ) -> None:
@@ -101,16 +99,23 @@ class Relay:
             ApiError: the engine failed before it answered: 502 or 504.
             UpstreamFailedError: it failed, or refused, when the answer had begun.
         """
-        upstream = await self._send(request, body, request_id)
+        head = self._request_head(request, len(body), request_id)
         try:
-            await self._check(upstream.answer.status)
-            answer.status_code = upstream.answer.status
+            upstream = await self._upstream.send(head, body, bodiless=request.method == "HEAD")
+        except UpstreamError as error:
+            raise self._unanswered(error) from error
+        try:
+            engine = upstream.answer
+            if engine.status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.SERVICE_UNAVAILABLE):
+                await self._check(engine.status)
+            answer.status_code = engine.status
             if answer.begun:
                 await _refuse_what_is_no_stream(upstream)
             else:
-                answer.stream = _is_stream(upstream)
-                more = upstream.has_more
-                await answer.begin(request, _response_to(upstream, headers()), more=more)
+                answer.stream, passed = _passed(engine.headers)
+                answer.begin(engine.status, engine.reason, passed + headers(), length=engine.length)
+                if not upstream.has_more:
+                    answer.write(b"")
             await self._pass_on(upstream, answer, before_end)
         finally:
             # Closes the connection if the answer did not come to its end: so the engine learns that
@@ -128,21 +133,18 @@ class Relay:
         ):
             raise EngineAwayError
 
-    async def _send(self, request: web.Request, body: bytes, request_id: UUID) -> Connection:
-        head = self._request_head(request, len(body), request_id)
-        try:
-            return await self._upstream.send(head, body, bodiless=request.method == "HEAD")
-        except ConnectError as error:
+    def _unanswered(self, error: UpstreamError) -> Exception:
+        """What it means for a request that the engine gave no answer."""
+        if isinstance(error, ConnectError):
             logger.info("cannot connect to the engine: %s", error)
-            raise EngineAwayError from error
-        except SilentError as error:
-            raise errors.upstream_timeout(self._settings.idle_timeout_s) from error
-        except UpstreamError as error:
-            logger.warning("the engine broke off: %s", error)
-            self._on_broken()
-            raise errors.upstream_broke() from error
+            return EngineAwayError()
+        if isinstance(error, SilentError):
+            return errors.upstream_timeout(self._settings.idle_timeout_s)
+        logger.warning("the engine broke off: %s", error)
+        self._on_broken()
+        return errors.upstream_broke()
 
-    def _request_head(self, request: web.Request, body_bytes: int, request_id: UUID) -> bytes:
+    def _request_head(self, request: Request, body_bytes: int, request_id: str) -> bytes:
         """The head of the request to the engine: the client's own bytes, but for what is ours to say.
 
         Raises:
@@ -150,10 +152,10 @@ class Relay:
         """
         method = _as_it_came(request.method)
         # A fragment is no part of a request (RFC 9112, section 3.2), but aiohttp lets one pass.
-        target = self._upstream.base_path + _as_it_came(request.raw_path).partition(b"#")[0]
+        target = self._upstream.base_path + _as_it_came(request.target).partition(b"#")[0]
         lines = [b"%b %b HTTP/1.1" % (method, target), self._always]
         lines += [b"%b: %b" % header for header in _filtered(request.raw_headers, _NOT_TO_ENGINE)]
-        lines.append(b"X-Request-ID: %b" % str(request_id).encode())  # our engine wants a UUID
+        lines.append(b"X-Request-ID: %b" % request_id.encode())
         if body_bytes or method not in _METHODS_WITHOUT_BODY:
             lines.append(b"Content-Length: %d" % body_bytes)
         head = b"\r\n".join(lines)
@@ -189,16 +191,11 @@ class Relay:
                 ended = True
                 before_end()
             if chunk:
-                await answer.send(chunk)
+                answer.write(chunk)
+                if answer.request.client.writing_paused:
+                    await answer.drained()
             if upstream.ended:
                 return
-
-
-def _is_stream(upstream: Connection) -> bool:
-    for name, value in upstream.answer.headers:
-        if name.lower() == b"content-type":
-            return value.partition(b";")[0].strip().lower() == b"text/event-stream"
-    return False
 
 
 async def _refuse_what_is_no_stream(upstream: Connection) -> None:
@@ -208,7 +205,7 @@ async def _refuse_what_is_no_stream(upstream: Connection) -> None:
         UpstreamFailedError: the engine's answer is something else than a stream.
     """
     status = upstream.answer.status
-    if status == HTTPStatus.OK and _is_stream(upstream):
+    if status == HTTPStatus.OK and _passed(upstream.answer.headers)[0]:
         return
     try:
         text = b""
@@ -216,24 +213,21 @@ async def _refuse_what_is_no_stream(upstream: Connection) -> None:
             text += chunk
             if len(text) > MAX_ERROR_BYTES:
                 break
-        error = json.loads(text)["error"]
+        error = orjson.loads(text)["error"]
         raise UpstreamFailedError(errors.upstream_refused(status, error))
     except (ValueError, KeyError, TypeError, AttributeError, UpstreamError) as error:
         raise UpstreamFailedError(errors.upstream_broke()) from error
 
 
-def _response_to(upstream: Connection, headers: Mapping[str, str]) -> web.StreamResponse:
-    answer = upstream.answer
-    passed = CIMultiDict(
-        (name.decode(), value.decode("utf-8", "surrogateescape"))
-        for name, value in _filtered(answer.headers, _NOT_TO_CLIENT)
-    )
-    passed.update(headers)
-    reason = answer.reason.decode("utf-8", "replace")
-    response = web.StreamResponse(status=answer.status, reason=reason, headers=passed)
-    if answer.length is not None:
-        response.content_length = answer.length
-    return response
+def _passed(headers: _Headers) -> tuple[bool, bytes]:
+    """Of an engine's headers whether they are a stream's, and those that are passed on, as lines."""
+    stream = False
+    passed = b""
+    for name, value in _filtered(headers, _NOT_TO_CLIENT):
+        passed += b"%b: %b\r\n" % (name, value)
+        if name.lower() == b"content-type":
+            stream = value.partition(b";")[0].strip().lower() == b"text/event-stream"
+    return stream, passed
 
 
 def _fixed_lines(host: str, key: str) -> bytes:

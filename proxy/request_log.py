@@ -12,8 +12,6 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import replace
-from uuid import UUID
 
 from psycopg_pool import AsyncConnectionPool
 
@@ -39,7 +37,7 @@ _HISTORY = """
     SELECT extract(epoch FROM at)::float8, count
     FROM llama_window_history(%(user_id)s, %(username)s, %(kind)s,
                               to_timestamp(%(since)s), to_timestamp(%(now)s),
-                              to_timestamp(%(until)s), %(without)s)
+                              to_timestamp(%(until)s), %(without)s::uuid[])
 """
 
 ADMISSION, END, SHARED = "A", "E", "S"
@@ -56,7 +54,7 @@ class RequestLog:
         self._spool = spool
         self._loader = Loader(pool, spool)
         self._clock = clock
-        self._open: dict[UUID, tuple[RequestRecord, bytes]] = {}
+        self._open: dict[str, tuple[RequestRecord, bytes]] = {}
         """Admissions without an end, and their lines."""
         self._loading = asyncio.Lock()
         self._refusals = Refusals()
@@ -68,7 +66,7 @@ class RequestLog:
 
     def admitted(self, record: RequestRecord) -> None:
         """Note an admission: from here on a row is certain."""
-        line = replace(record, error="interrupted").line(ADMISSION)
+        line = record.line(ADMISSION, error="interrupted")
         self._open[record.id] = record, line
         self._append(line)
 

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
 
 from proxy.errors import ApiError
 from proxy.keys import PREFIX
@@ -16,15 +14,17 @@ WATCH_AGAIN_S = 60.0
 """The longest a timer runs: steps of the wall clock are noticed by then."""
 
 
-@dataclass(kw_only=True, slots=True, eq=False)
 class Ticket:
     """One request under way. `error` is set before its task is cancelled for the user's sake."""
 
-    task: asyncio.Task[object]
-    public_id: str
-    error: ApiError | None = None
-    timer: asyncio.TimerHandle | None = None
-    """Looks again when the key expires."""
+    __slots__ = ("error", "public_id", "task", "timer")
+
+    def __init__(self, task: asyncio.Task[object], public_id: str) -> None:
+        self.task = task
+        self.public_id = public_id
+        self.error: ApiError | None = None
+        self.timer: asyncio.TimerHandle | None = None
+        """Looks again when the key expires."""
 
     def end(self, error: ApiError) -> None:
         """Cancel the request; its handler answers with `error`."""
@@ -47,23 +47,27 @@ class Running:
         """Whether requests with this key are under way."""
         return public_id in self._tickets
 
-    @contextmanager
-    def entered(self, principal: Principal) -> Iterator[Ticket]:
-        """Count the current task in, for as long as the context lasts."""
-        task = asyncio.current_task()
-        assert task is not None
-        ticket = Ticket(task=task, public_id=principal.public_id)
-        tickets = self._tickets.setdefault(principal.public_id, set())
-        tickets.add(ticket)
-        self._watch(ticket, principal)
-        try:
-            yield ticket
-        finally:
-            if ticket.timer is not None:
-                ticket.timer.cancel()
-            tickets.discard(ticket)
-            if not tickets and self._tickets.get(principal.public_id) is tickets:
-                del self._tickets[principal.public_id]
+    def enter(self, task: asyncio.Task[object], principal: Principal) -> Ticket:
+        """Count a request in that a task serves. The ticket has to be given to `leave`."""
+        public_id = principal.public_id
+        ticket = Ticket(task, public_id)
+        tickets = self._tickets.get(public_id)
+        if tickets is None:
+            self._tickets[public_id] = {ticket}
+        else:
+            tickets.add(ticket)
+        if principal.expires_at is not None:
+            self._watch(ticket, principal)
+        return ticket
+
+    def leave(self, ticket: Ticket) -> None:
+        """Count it out."""
+        if ticket.timer is not None:
+            ticket.timer.cancel()
+        tickets = self._tickets[ticket.public_id]
+        tickets.discard(ticket)
+        if not tickets:
+            del self._tickets[ticket.public_id]
 
     def end_refused(self, principals: Iterable[Principal]) -> None:
         """End what runs with keys that may no longer be used; watch those that got an expiry."""

@@ -15,7 +15,7 @@ from aiohttp import web
 
 from proxy import errors
 from proxy.acceptor import Acceptor, connection_limit, raise_descriptor_limit
-from proxy.app import RUNNING, TURNS, create_app
+from proxy.app import App
 from proxy.config import ProxySettings
 from proxy.connection import Connection, EdgeLimits
 from proxy.connections import Connections, Entry
@@ -25,6 +25,8 @@ logger = logging.getLogger(__name__)
 BACKLOG = 1024
 END_S = 1.0
 """For clients to take the error with which a drain ends their requests."""
+CUT_S = 0.01
+"""For what outlives that; aiohttp waits for ever when told 0."""
 INHERITED_FD = "LLAMASERVE_LISTEN_FD"
 """In the environment: the number of a listening socket that the supervisor hands down."""
 
@@ -57,7 +59,7 @@ async def serve(settings: ProxySettings) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, end)
-    loop.add_signal_handler(RESTART_COMES, _expect_restart, server.app)
+    loop.add_signal_handler(RESTART_COMES, server.app.turns.expect_restart)
     async with server:
         logger.info("listening on %s port %d", *server.address)
         await stop.wait()
@@ -89,24 +91,21 @@ class ProxyServer:
         self._limits = limits or EdgeLimits()
         self._hurry = asyncio.Event()
         self.address: tuple[str, int] = listener.getsockname()[:2]
-        self.app = create_app(settings)
-        self._runner = web.AppRunner(
-            self.app,
-            handler_cancellation=True,
-            # Of what outlives the drain; aiohttp waits for ever when told 0.
-            shutdown_timeout=0.01,
-        )
+        self.app = App(settings)
+        self._manager: web.Server
         most = connection_limit(settings.max_connections, raise_descriptor_limit())
         self.connections = Connections(most, exempt=settings.trusted_proxies)
 
     async def __aenter__(self) -> Self:
         try:
-            await self._runner.setup()
+            await self.app.__aenter__()
         except OSError as error:
             raise StartError(
                 f"cannot write to {self._settings.spool_dir}: {error.strerror}; make it writable, or "
                 "set LLAMA_DATA_DIR to a directory that is"
             ) from error
+        # It knows all connections, and has what answers one that is lost cancelled.
+        self._manager = web.Server(_nobody, handler_cancellation=True)
         self._acceptor = Acceptor(
             self._listener,
             self.connections,
@@ -123,16 +122,15 @@ class ProxyServer:
             self._listener.close()
             await self._drain()
         finally:
-            await self._runner.cleanup()
+            await self._manager.shutdown(CUT_S)
+            await self.app.__aexit__(None, None, None)
 
     def hurry(self) -> None:
         """Let the drain end now."""
         self._hurry.set()
 
     def _connection(self, entry: Entry) -> Connection:
-        manager = self._runner.server
-        assert manager is not None
-        return Connection(manager, self.connections, entry, self._limits)
+        return Connection(self._manager, self.app, self.connections, entry, self._limits)
 
     async def _drain(self) -> None:
         logger.info("draining: requests under way have %g s", self._settings.drain_s)
@@ -142,7 +140,7 @@ class ProxyServer:
         if await self._none_left(self._settings.drain_s, self._hurry.wait()):
             return
         logger.warning("%d connections are left, what runs on them is ended", len(self.connections))
-        self.app[RUNNING].end_all(errors.proxy_stopping())
+        self.app.running.end_all(errors.proxy_stopping())
         if not await self._none_left(END_S):
             self.connections.cut()
             await self._none_left(END_S)
@@ -156,10 +154,8 @@ class ProxyServer:
         return not len(self.connections)
 
 
-def _expect_restart(app: web.Application) -> None:
-    turns = app.get(TURNS)
-    if turns is not None:
-        turns.expect_restart()
+async def _nobody(_: web.BaseRequest) -> web.StreamResponse:
+    raise AssertionError("a Connection answers its requests itself")
 
 
 def _listener(settings: ProxySettings) -> socket.socket:

@@ -126,7 +126,7 @@ class Spool:
         return self._current.size + self._left_bytes + sum(file.size for file in self.pending)
 
     def _new_file(self) -> SpoolFile:
-        file = SpoolFile(self._directory / f"{new_request_id().hex}{SUFFIX}", create=True)
+        file = SpoolFile(self._directory / f"{new_request_id()}{SUFFIX}", create=True)
         self._name_unsynced = True
         return file
 
@@ -144,9 +144,12 @@ class Spool:
             SpoolFullError: that would exceed the limit.
             OSError: the disk does not take it.
         """
-        if self.used_bytes + len(line) > self.limit_bytes:
+        current = self._current
+        # `used_bytes` is not asked twice a request: hardly ever is a file pending.
+        used = self.used_bytes if self.pending else current.size + self._left_bytes
+        if used + len(line) > self.limit_bytes:
             raise SpoolFullError(f"{self._directory} has its {self.limit_bytes} bytes")
-        self._current.append(line)
+        current.append(line)
 
     def rotate(self, still_open: Iterable[bytes]) -> None:
         """Begin a new file with these lines, the admissions that have no end yet.

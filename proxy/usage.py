@@ -7,8 +7,9 @@ said.
 
 from __future__ import annotations
 
-import json
 import re
+
+import orjson
 
 HEAD_BYTES = 1024
 TAIL_BYTES = 4096
@@ -31,7 +32,10 @@ class AnswerScanner:
         """Look at a chunk; keeps a bounded copy of the answer's beginning and end."""
         if len(self._head) < HEAD_BYTES:
             self._head += chunk[: HEAD_BYTES - len(self._head)]
-        self._tail = (self._tail + chunk[-TAIL_BYTES:])[-TAIL_BYTES:]
+        if len(chunk) >= TAIL_BYTES:
+            self._tail = chunk[-TAIL_BYTES:]
+        else:
+            self._tail = (self._tail + chunk)[-TAIL_BYTES:]
 
     def saw_done(self) -> bool:
         """Whether a stream has come to its `data: [DONE]`, the blank line after it included."""
@@ -45,15 +49,17 @@ class AnswerScanner:
         """The model that answered, None where the answer does not say."""
         match = _MODEL.search(self._head)
         try:
-            return str(json.loads(match[1])) if match else None
+            return str(orjson.loads(match[1])) if match else None
         except ValueError:
             return None
 
     def usage(self) -> tuple[int | None, int | None]:
         """Prompt and completion tokens, None where the answer does not say."""
-        for match in reversed(list(_USAGE.finditer(self._tail))):
+        if b"usage" not in self._tail:
+            return None, None
+        for text in reversed(_USAGE.findall(self._tail)):
             try:
-                usage = json.loads(match[1])
+                usage = orjson.loads(text)
             except ValueError:
                 continue
             return _count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens"))
@@ -61,5 +67,4 @@ class AnswerScanner:
 
 
 def _count(value: object) -> int | None:
-    valid = isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**53
-    return value if valid else None  # type: ignore[return-value]
+    return value if type(value) is int and 0 <= value < 2**53 else None

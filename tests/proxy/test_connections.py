@@ -149,12 +149,12 @@ async def test_bodies_beyond_the_memory_for_them_are_a_503_before_they_are_read(
 def test_the_memory_for_bodies_takes_one_at_least() -> None:
     """Whatever is set, one body of the allowed size fits; and nothing stays counted."""
     memory = BodyMemory(10, body_limit_bytes=1000)
-    with memory.share(1) as take:
-        take(500)
-        take(1000)
-        with memory.share(2) as other, pytest.raises(ApiError):
-            other(1)
-        assert memory.held_bytes == 1000
+    memory.take(1, 500)
+    memory.take(1, 500)
+    with pytest.raises(ApiError):
+        memory.take(2, 1)
+    assert memory.held_bytes == 1000
+    memory.give_back(1, 1000)
     assert memory.held_bytes == 0
 
 

@@ -12,7 +12,6 @@ from dataclasses import replace
 import psycopg
 from aiohttp import web
 
-from proxy.app import RUNNING, TURNS
 from proxy.config import ProxySettings
 from proxy.connection import Connection, EdgeLimits
 from proxy.server import ProxyServer
@@ -99,7 +98,7 @@ async def test_all_that_has_begun_may_end(
         await until(lambda: upstream.running, "a request to be with the engine")
         await waits.send(chat(key))
         await upload.send(chat(key, b"1", length=2))
-        await until(lambda: len(proxy.server.app[RUNNING]) == 3, "all to have begun")
+        await until(lambda: len(proxy.server.app.running) == 3, "all to have begun")
         proxy.drain()
         await until(lambda: _refused(proxy.url), "the listener to be closed")
         await head.send(HEALTH[20:])
@@ -151,9 +150,9 @@ async def test_what_does_not_end_in_time_is_told_so(
         await runs.send(chat(key))
         await until(lambda: upstream.running, "a request to be with the engine")
         await waits.send(chat(key))
-        await until(lambda: proxy.server.app[TURNS].waiting() == 1, "one to wait")
+        await until(lambda: proxy.server.app.turns.waiting() == 1, "one to wait")
         await upload.send(chat(key, b"1", length=2))
-        await until(lambda: len(proxy.server.app[RUNNING]) == 3, "the third to have begun")
+        await until(lambda: len(proxy.server.app.running) == 3, "the third to have begun")
         proxy.drain()
         stream = await runs.answer()
         assert stream is not None

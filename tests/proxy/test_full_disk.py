@@ -13,7 +13,6 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from uuid import UUID
 
 import psycopg
 import pytest
@@ -61,9 +60,10 @@ async def pool(database_url: str) -> AsyncIterator[AsyncConnectionPool]:
         yield pool
 
 
-def ids(url: str) -> list[UUID]:
+def ids(url: str) -> list[str]:
     with psycopg.connect(url) as connection:
-        return [row[0] for row in connection.execute("SELECT id FROM llama_requests ORDER BY id")]
+        found = connection.execute("SELECT id FROM llama_requests ORDER BY id").fetchall()
+        return [row[0].hex for row in found]
 
 
 def test_the_line_after_half_a_line_is_whole(directory: Path) -> None:

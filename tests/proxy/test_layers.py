@@ -17,8 +17,9 @@ LAYERS = [
     {"loader", "backlog", "refusals"},
     {"answer", "audit", "users", "reports", "db", "spool", "record", "principal", "gate"}
     | {"windows", "body", "connections", "framing", "upstream"},
-    {"usage", "engine_watch", "paths", "limits", "upstream_connection"},
-    {"config", "errors", "keys", "ids", "logs", "auth_failures", "client_address", "upstream_parser"},
+    {"usage", "engine_watch", "paths", "limits", "upstream_connection", "request"},
+    {"config", "errors", "keys", "ids", "logs", "auth_failures", "client_address", "upstream_parser"}
+    | {"access_log"},
 ]
 PACKAGE = Path(proxy.__file__).parent
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import time
 from pathlib import Path
+from uuid import UUID
 
 import psycopg
 import pytest
@@ -69,7 +70,8 @@ async def test_an_end_that_never_came_becomes_a_row_that_says_so(
         dead.close()
         await load(database_url, Spool(directory / "spool"), recover=True)
     assert rows(database_url, "id, status_code, error, admitted") == sorted(
-        [(ended.id, 200, None, True), (running.id, None, "interrupted", True)], key=lambda row: row[0]
+        [(UUID(ended.id), 200, None, True), (UUID(running.id), None, "interrupted", True)],
+        key=lambda row: row[0],
     )
     assert list((directory / "spool").iterdir()) == []
 
@@ -104,7 +106,7 @@ async def test_a_line_that_cannot_be_loaded_does_not_hold_up_the_others(
     bad = [b"E\tnonsense\n", record().line("E").replace(b"alice", b"\\N"), b"\xff\n"]
     spool.append(bad[0] + bad[1] + good.line("E") + bad[2])
     await load(database_url, spool)
-    assert rows(database_url, "id") == [(good.id,)]
+    assert rows(database_url, "id") == [(UUID(good.id),)]
     assert caplog.text.count("cannot be loaded") == 3
     (left,) = (directory / "spool").iterdir()
     assert left.read_bytes() == b"".join(bad)
@@ -121,7 +123,7 @@ async def test_a_file_that_cannot_be_opened_does_not_hold_up_the_others(
     dead.close()
     (directory / "spool" / f"{'f' * 32}.spool").mkdir()
     await load(database_url, Spool(directory / "spool"), recover=True)
-    assert rows(database_url, "id") == [(line.id,)]
+    assert rows(database_url, "id") == [(UUID(line.id),)]
     assert "passed over" in caplog.text
 
 

@@ -27,13 +27,17 @@ def entered(running: Running, principal: Principal, tickets: list[Ticket]) -> as
     """A request under way; its task ends with the reason, once it is ended."""
 
     async def request() -> str:
-        with running.entered(principal) as ticket:
-            tickets.append(ticket)
-            try:
-                await asyncio.sleep(0.3)
-            except asyncio.CancelledError:
-                assert ticket.error is not None
-                return ticket.error.error
+        task = asyncio.current_task()
+        assert task is not None
+        ticket = running.enter(task, principal)
+        tickets.append(ticket)
+        try:
+            await asyncio.sleep(0.3)
+        except asyncio.CancelledError:
+            assert ticket.error is not None
+            return ticket.error.error
+        finally:
+            running.leave(ticket)
         return "done"
 
     return asyncio.create_task(request())

@@ -259,12 +259,16 @@ async def test_the_log_has_a_line_of_json_for_each_request(
     directory: Path, configuration: dict[str, str], key: str
 ) -> None:
     """With the request id of the answer, and without the key."""
+
+    def written() -> list[dict[str, Any]]:
+        lines = [json.loads(line) for line in proxy.log.read_text().splitlines()]
+        return [line for line in lines if line["logger"] == "proxy.requests"]
+
     async with ProxyProcess(directory, **configuration) as proxy:
         async with aiohttp.ClientSession() as client, chat(client, proxy.url, key) as response:
             request_id = response.headers["x-request-id"]
             await response.read()
-        lines = [json.loads(line) for line in proxy.log.read_text().splitlines()]
-    (line,) = [line for line in lines if line["logger"] == "proxy.requests"]
+        (line,) = await until(written, "the line")
     assert line["request_id"] == request_id
     assert (line["user"], line["status"]) == ("alice", 200)
     assert key not in proxy.log.read_text()

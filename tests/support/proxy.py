@@ -11,9 +11,8 @@ from typing import Any
 
 import aiohttp
 import psycopg
-from aiohttp import web
 
-from proxy.app import RUNNING, TURNS
+from proxy.app import App
 from proxy.config import ProxySettings
 from proxy.connection import EdgeLimits
 from proxy.connections import Connections
@@ -28,7 +27,7 @@ class RunningProxy:
     url: str
     settings: ProxySettings
     client: aiohttp.ClientSession
-    app: web.Application
+    app: App
     connections: Connections
 
     def request(self, method: str, path: str, *, key: str | None = None, **arguments: Any) -> Any:
@@ -45,15 +44,15 @@ class RunningProxy:
 
     def under_way(self) -> int:
         """How many requests run or wait."""
-        return len(self.app[RUNNING])
+        return len(self.app.running)
 
     def waiting(self) -> int:
         """How many requests wait for a turn at the engine."""
-        return self.app[TURNS].waiting()
+        return self.app.turns.waiting()
 
     def at_engine(self) -> int:
         """How many requests have a turn at the engine."""
-        return self.app[TURNS].running()
+        return self.app.turns.running()
 
     async def rows(self, count: int) -> list[dict[str, Any]]:
         """The rows of llama_requests in order of arrival, once there are `count` of them."""

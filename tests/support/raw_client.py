@@ -72,7 +72,7 @@ class RawClient:
         return None
 
     async def _parsed(self, head: bytes, to_head: bool) -> RawAnswer:
-        line, *lines = head.decode("ascii").removesuffix("\r\n\r\n").split("\r\n")
+        line, *lines = head.decode("latin-1").removesuffix("\r\n\r\n").split("\r\n")
         version, status, _ = line.split(" ", 2)
         assert version in ("HTTP/1.1", "HTTP/1.0"), line
         pairs = [text.split(": ", 1) for text in lines]
