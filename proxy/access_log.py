@@ -9,6 +9,9 @@ from __future__ import annotations
 import asyncio
 import logging
 
+from proxy.ids import public_form
+from proxy.record import RequestRecord
+
 logger = logging.getLogger("proxy.requests")
 
 FLUSH_S = 0.1
@@ -18,12 +21,12 @@ class AccessLog:
     """Lines on their way to the log, in the form that `JsonFormatter` takes. Needs a running loop."""
 
     def __init__(self) -> None:
-        self._batch: list[tuple[float, dict[str, object]]] = []
+        self._batch: list[tuple[RequestRecord, str, str | None]] = []
         self._timer: asyncio.TimerHandle | None = None
 
-    def note(self, at: float, fields: dict[str, object]) -> None:
-        """Add a line: Unix time and members; those that are None are left out."""
-        self._batch.append((at, fields))
+    def note(self, record: RequestRecord, client: str, client_request_id: str | None) -> None:
+        """Add a line for a request that has ended, from its record."""
+        self._batch.append((record, client, client_request_id))
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(FLUSH_S, self.flush)
 
@@ -33,5 +36,24 @@ class AccessLog:
             self._timer.cancel()
             self._timer = None
         batch, self._batch = self._batch, []
-        if batch:
-            logger.info("request", extra={"batch": batch})
+        if batch and logger.isEnabledFor(logging.INFO):
+            logger.info("request", extra={"batch": [_line(*noted) for noted in batch]})
+
+
+def _line(
+    record: RequestRecord, client: str, client_request_id: str | None
+) -> tuple[float, dict[str, object]]:
+    latency_ms, queue_ms = record.latency_ms or 0.0, record.queue_ms
+    return record.created_at + latency_ms / 1000, {
+        "request_id": public_form(record.id),
+        "client": client,
+        "client_request_id": client_request_id[:128] if client_request_id else None,
+        "user": record.username or None,
+        "method": record.method,
+        "path": record.path,
+        "status": record.status_code,
+        "latency_ms": round(latency_ms, 3),
+        "queue_ms": None if queue_ms is None else round(queue_ms, 3),
+        "response_bytes": record.response_bytes,
+        "error": record.error,
+    }

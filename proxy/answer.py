@@ -23,6 +23,9 @@ _EVENT_STREAM = (
     b"Cache-Control: no-cache\r\n"
     b"X-Accel-Buffering: no\r\n"  # nginx would hold the comments back
 )
+# Looked up once: a member of an enumeration costs a call of Python each time (3.11).
+_NO_CONTENT = HTTPStatus.NO_CONTENT
+_BODILESS = (_NO_CONTENT, HTTPStatus.NOT_MODIFIED)
 _DATE = (0, b"")
 """A second of Unix time, and how the header has it."""
 
@@ -69,14 +72,14 @@ class Answer:
         request.is_last = last = request.client.closes_after(request, status)
         http_1_1 = request.version == HttpVersion11
         framing = b""
-        if request.method == "HEAD" or status in (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED):
+        if request.method == "HEAD" or status in _BODILESS:
             self.has_body = False
         elif length is None and http_1_1:
             self._chunked = True
             framing = b"Transfer-Encoding: chunked\r\n"
         elif length is None:
             request.is_last = last = True  # the connection's end is the body's
-        if length is not None and status != HTTPStatus.NO_CONTENT:
+        if length is not None and status != _NO_CONTENT:
             framing = b"Content-Length: %d\r\n" % length
         if last:
             framing += b"Connection: close\r\n"

@@ -7,7 +7,7 @@ import logging
 import os
 import signal
 import time
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Self
 
@@ -75,21 +75,18 @@ class App:
     async def __aexit__(self, *_: object) -> None:
         await self._stack.aclose()
 
-    async def __call__(self, request: Request) -> None:
+    def __call__(self, request: Request) -> Awaitable[None]:
         """Answer a request.
 
         Raises:
             ConnectionError: its client has gone.
         """
-        if request.target.startswith(HEALTH_PATHS):
-            exchange = Exchange(request, request.client.remote)
-            if exchange.path in HEALTH_PATHS:
-                await self._answer_health(exchange)
-                return
-        await self._handler(request)
+        if request.target.startswith(HEALTH_PATHS) and request.path in HEALTH_PATHS:
+            return self._answer_health(request)
+        return self._handler(request)
 
-    async def _answer_health(self, exchange: Exchange) -> None:
-        method = exchange.request.method
+    async def _answer_health(self, request: Request) -> None:
+        exchange, method = Exchange(request, request.client.remote), request.method
         if method not in ("GET", "HEAD"):
             exchange.refuse(errors.method_not_allowed(method, exchange.path, "GET"))
         elif exchange.path == LIVENESS:

@@ -57,8 +57,6 @@ class BodyMemory:
 
     def give_back(self, user_id: int, size: int) -> None:
         """What has been taken."""
-        if not size:
-            return
         self.held_bytes -= size
         self._of_user[user_id] -= size
         if not self._of_user[user_id]:
@@ -83,28 +81,33 @@ class Body:
             ApiError: 413 over the limit, 400 for one that breaks off, 408 for one that stops coming or
                 comes too slowly, 503 where there is no room for it.
         """
-        self._take(request.content_length)
+        if size := request.content_length:
+            self._take(size)
         payload = request.payload
         if payload.is_eof():
-            data = payload.read_nowait()
+            self.content = data = payload.read_nowait()
+            if len(data) > size:  # it came in chunks
+                self._grows(len(data), limit_bytes)
         else:
             _continue(request)
-            data = await self._read_slowly(request, limit_bytes)
-        if len(data) > limit_bytes:
-            raise errors.body_too_large(limit_bytes)
-        self._take(len(data))
-        self.content = data
-        return data
+            self.content = await self._read_slowly(request, limit_bytes)
+        return self.content
 
     def leave(self) -> None:
         """Give back its room."""
-        taken, self._taken = self._taken, 0
-        self._memory.give_back(self._user_id, taken)
+        if self._taken:
+            self._memory.give_back(self._user_id, self._taken)
+            self._taken = 0
 
     def _take(self, size: int) -> None:
         if size > self._taken:
             self._memory.take(self._user_id, size - self._taken)
             self._taken = size
+
+    def _grows(self, size: int, limit_bytes: int) -> None:
+        if size > limit_bytes:
+            raise errors.body_too_large(limit_bytes)
+        self._take(size)
 
     async def _read_slowly(self, request: Request, limit_bytes: int) -> bytes:
         """Read what has not all come yet."""
@@ -115,9 +118,7 @@ class Body:
             async with asyncio.timeout(IDLE_S) as patience:
                 async for chunk in request.payload.iter_any():
                     body += chunk
-                    if len(body) > limit_bytes:
-                        raise errors.body_too_large(limit_bytes)
-                    self._take(len(body))
+                    self._grows(len(body), limit_bytes)
                     slowest = begun + IDLE_S + len(body) / MIN_BYTES_PER_S
                     patience.reschedule(min(loop.time() + IDLE_S, slowest))
         except TimeoutError as error:

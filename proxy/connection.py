@@ -150,7 +150,10 @@ class Connection(web.RequestHandler):
                     if not self._messages:
                         return
                 message, payload = self._messages.popleft()
-                self._message_is_taken()
+                if self._parser is not None:
+                    self._parser.message_consumed()
+                if self._buffer_paused and len(self._messages) <= self._msg_queue_resume_size:
+                    self._resume_reading_if_drained()
                 if not await self._answer(message, payload, task):
                     return
                 self._keep()
@@ -173,12 +176,6 @@ class Connection(web.RequestHandler):
                 raise
         finally:
             self._waiter = None
-
-    def _message_is_taken(self) -> None:
-        if self._parser is not None:
-            self._parser.message_consumed()
-        if self._buffer_paused and len(self._messages) <= self._msg_queue_resume_size:
-            self._resume_reading_if_drained()
 
     async def _answer(
         self, message: RawRequestMessage | _ErrInfo, payload: StreamReader, task: asyncio.Task[None]
@@ -256,7 +253,8 @@ class Connection(web.RequestHandler):
                 self._end_body(body)
                 return
         self._body = newest[1]
-        self._stop_timer()
+        if self._head_timer is not None:
+            self._stop_timer()
         self._head_bytes = 0
         self._answering = self._served = True
         self._connections.works(self._entry)

@@ -39,7 +39,7 @@ class Exchange:
         self.id = new_request_id()
         self.arrived = time.monotonic()
         self.arrived_at = time.time()
-        self.path = request.target.partition("?")[0]
+        self.path = request.path
         self.admission: Admission | None = None
         """What its user's windows said; with an entry as long as it holds a place in them."""
         self.sent = False

@@ -23,6 +23,7 @@ MAX_TARGET_BYTES = 8190
 MAX_FIELD_BYTES = 8192
 """Of a header. Not the same as the one above: the parser's error tells by the limit which it was."""
 MAX_FIELDS = 100
+_ERROR = HTTPStatus.BAD_REQUEST
 VERSIONS = (HttpVersion10, HttpVersion11)
 
 _TOKEN_FIRST = re.compile(r"\n\n  b['\"][!#$%&*+.^_`|~0-9A-Za-z-]+ /")
@@ -86,9 +87,9 @@ def is_last(request: Request, status: int) -> bool:
     """
     if not request.keep_alive or "Transfer-Encoding" in request.headers:
         return True
-    if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
-        return True
-    return status >= HTTPStatus.BAD_REQUEST and "Expect" in request.headers
+    if status < _ERROR:
+        return False
+    return status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE or "Expect" in request.headers
 
 
 def written_out(error: ApiError) -> bytes:

@@ -28,7 +28,7 @@ from proxy.record import RequestRecord
 from proxy.relay import EngineAwayError, Relay, UpstreamFailedError
 from proxy.request import Request
 from proxy.request_log import RequestLog
-from proxy.running import Running, Ticket
+from proxy.running import Running
 from proxy.stalls import Stalls
 from proxy.turns import Turns
 
@@ -36,6 +36,11 @@ logger = logging.getLogger("proxy.requests")
 
 CLIENT_LEFT = 499
 """nginx's status for a request whose client left; it is only ever recorded."""
+NOBODY = Principal(
+    public_id="", key_id=0, user_id=0, username="", is_active=False, revoked=True, expires_at=None,
+    rate_limit=None, rate_window_s=None,
+)  # fmt: skip
+"""Who sends a wrong key, for the log's line."""
 
 
 class Handler:
@@ -72,8 +77,9 @@ class Handler:
         Raises:
             ConnectionError: its client has gone.
         """
-        trusted = self._settings.trusted_proxies
-        client = client_address(request.client.remote, request.headers, trusted)
+        client = request.client.remote
+        if self._settings.trusted_proxies:
+            client = client_address(client, request.headers, self._settings.trusted_proxies)
         exchange = Exchange(request, client)
         # Several are no key at all: which one counts would have to be guessed.
         sent = request.headers.getall("Authorization", ())
@@ -86,11 +92,21 @@ class Handler:
         exchange.begin_record(principal)
         ticket = self._running.enter(request.task, principal)
         try:
-            await self._guarded(exchange, ticket)
-        except (asyncio.CancelledError, ConnectionError):
-            reason = "client_stalled" if exchange.answer.stalled else "client_left"
-            self._end(exchange, CLIENT_LEFT, reason)
-            raise
+            await self._serve(exchange)
+        except (ConnectionError, asyncio.CancelledError) as end:
+            if ticket.error is None or isinstance(end, ConnectionError):
+                reason = "client_stalled" if exchange.answer.stalled else "client_left"
+                self._end(exchange, CLIENT_LEFT, reason)
+                raise
+            ticket.task.uncancel()
+            self._fail(exchange, ticket.error)
+        except ApiError as error:
+            self._fail(exchange, error)
+        except UpstreamFailedError as failure:
+            self._fail(exchange, failure.error)
+        except Exception:
+            logger.exception("request %s failed", public_form(exchange.id))
+            self._fail(exchange, errors.internal())
         finally:
             self._running.leave(ticket)
             self._stalls.watched.discard(exchange.answer)
@@ -102,31 +118,14 @@ class Handler:
         except ApiError as error:
             # A flood of guesses is to cost next to nothing; the authenticator tells of it.
             if error.status != HTTPStatus.TOO_MANY_REQUESTS:
-                self._note(exchange, error.status, error.error)
+                record = exchange.begin_record(NOBODY)
+                exchange.complete(record, error.status, error.error)
+                self._note(exchange, record)
             exchange.refuse(error)
         except Exception:
             logger.exception("request %s failed", public_form(exchange.id))
             exchange.refuse(errors.internal())
         return None
-
-    async def _guarded(self, exchange: Exchange, ticket: Ticket) -> None:
-        """Serve, and turn whatever goes wrong on our side into an answer."""
-        try:
-            await self._serve(exchange)
-        except ApiError as error:
-            self._fail(exchange, error)
-        except UpstreamFailedError as failure:
-            self._fail(exchange, failure.error)
-        except ConnectionError:
-            raise
-        except asyncio.CancelledError:
-            if ticket.error is None:
-                raise
-            ticket.task.uncancel()
-            self._fail(exchange, ticket.error)
-        except Exception:
-            logger.exception("request %s failed", public_form(exchange.id))
-            self._fail(exchange, errors.internal())
 
     async def _serve(self, exchange: Exchange) -> None:
         request, principal = exchange.request, exchange.principal
@@ -250,31 +249,8 @@ class Handler:
         self._log.ended(record)
         if record.admitted:
             self._admitter.charge(exchange.principal, record.tokens_charged())
-        self._note(exchange, status, error, record)
+        self._note(exchange, record)
 
-    def _note(
-        self,
-        exchange: Exchange,
-        status: int | None,
-        error: str | None,
-        record: RequestRecord | None = None,
-    ) -> None:
+    def _note(self, exchange: Exchange, record: RequestRecord) -> None:
         """Put a line into the log."""
-        request = exchange.request
-        queue_ms = None if record is None else record.queue_ms
-        self._access_log.note(
-            time.time(),
-            {
-                "request_id": public_form(exchange.id),
-                "client": exchange.client,
-                "client_request_id": request.headers.get("X-Request-ID", "")[:128] or None,
-                "user": None if record is None else record.username,
-                "method": request.method,
-                "path": exchange.path[:256],
-                "status": status,
-                "latency_ms": round(exchange.elapsed_ms(), 3),
-                "queue_ms": None if queue_ms is None else round(queue_ms, 3),
-                "response_bytes": exchange.answer.response_bytes,
-                "error": error,
-            },
-        )
+        self._access_log.note(record, exchange.client, exchange.request.headers.get("X-Request-ID"))

@@ -44,10 +44,11 @@ class LocalAdmission:
         user_id = principal.user_id
         limit, token_limit, window_s = limits_of(principal, self._settings)
         counts_tokens = generates and token_limit is not None
-        # Both must be known at the same moment: while one is read, the other may come to need it.
-        while unknown := self._unknown(user_id, window_s, counts_tokens=counts_tokens):
-            await self._read_once(unknown, principal, window_s)
         now = self._clock()
+        # Both must be known at the same moment: while one is read, the other may come to need it.
+        while unknown := self._unknown(user_id, window_s, now, counts_tokens=counts_tokens):
+            await self._read_once(unknown, principal, window_s)
+            now = self._clock()
         tokens = None
         if counts_tokens:
             assert token_limit is not None
@@ -75,16 +76,14 @@ class LocalAdmission:
 
     def charge(self, principal: Principal, tokens: int) -> None:
         """As Admitter has it."""
-        _, token_limit, window_s = limits_of(principal, self._settings)
-        if token_limit is None:
+        if principal.token_limit is None and self._settings.token_limit is None:
             self._tokens.drop(principal.user_id)
         elif tokens > 0:
-            now = self._clock()
+            now, window_s = self._clock(), limits_of(principal, self._settings).window_s
             self._tokens.charge(principal.user_id, tokens, window_s=window_s, now=now)
 
-    def _unknown(self, user_id: int, window_s: float, *, counts_tokens: bool) -> str:
+    def _unknown(self, user_id: int, window_s: float, now: float, *, counts_tokens: bool) -> str:
         """The kind of history that must be read before the user can be admitted; empty if none."""
-        now = self._clock()
         if self._requests.needs_history(user_id, window_s=window_s, now=now):
             return "requests"
         if counts_tokens and self._tokens.needs_history(user_id, window_s=window_s, now=now):

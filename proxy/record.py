@@ -43,6 +43,8 @@ class RequestRecord:
     """When it took its place in the rate window, Unix time."""
     count: int = 1
     error: str | None = None
+    _begins: str = field(default="", init=False, repr=False, compare=False)
+    """What a line begins with, which both have in common."""
 
     def tokens_charged(self) -> int:
         """What the token window counts: the usage that the engine told.
@@ -63,10 +65,14 @@ class RequestRecord:
         `error` is given for one that has none of its own yet; `count_digits`: how many the count has at
         least, so that it can be written over.
         """
-        # One expression for all, since this is done twice for each request.
+        if not self._begins:
+            self._begins = (
+                f"{self.id}\t{_time(self.created_at)}\t{_text(self.username)}\t{self.user_id}"
+                f"\t{self.key_id}\t{_text(self.method)}\t{_text(self.path)}"
+            )
+        error = self.error or error
         return (
-            f"{kind}\t{self.id}\t{_time(self.created_at)}\t{_text(self.username)}\t{self.user_id}"
-            f"\t{self.key_id}\t{_text(self.method)}\t{_text(self.path)}\t{_text(self.model)}"
+            f"{kind}\t{self._begins}\t{NULL if self.model is None else _text(self.model)}"
             f"\t{NULL if self.status_code is None else self.status_code}"
             f"\t{NULL if self.latency_ms is None else format(self.latency_ms, '.3f')}"
             f"\t{NULL if self.ttft_ms is None else format(self.ttft_ms, '.3f')}"
@@ -76,7 +82,7 @@ class RequestRecord:
             f"\t{NULL if self.completion_tokens is None else self.completion_tokens}"
             f"\t{'t' if self.stream else 'f'}\t{'t' if self.admitted else 'f'}"
             f"\t{NULL if self.admitted_at is None else _time(self.admitted_at)}"
-            f"\t{self.count:0{count_digits}d}\t{_text(self.error or error)}\n"
+            f"\t{self.count:0{count_digits}d}\t{NULL if error is None else _text(error)}\n"
         ).encode("utf-8", "replace")
 
 
@@ -86,9 +92,7 @@ _SECOND = (-1, "")
 """The last second that was asked for, and how it is written."""
 
 
-def _text(value: str | None) -> str:
-    if value is None:
-        return NULL
+def _text(value: str) -> str:
     if value.isprintable() and "\\" not in value:
         return value
     return value.translate(_ESCAPES)

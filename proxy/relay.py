@@ -42,7 +42,11 @@ _RESERVED = (b"x-llamaserve-", b"x-ratelimit-")
 MAX_ERROR_BYTES = 65_536
 """Of an engine's error that must be retold in an event."""
 
-_METHODS_WITHOUT_BODY = (b"GET", b"HEAD")
+MAX_SPELLINGS, MAX_SPELLING_BYTES = 1024, 64
+"""Of names of headers that are remembered."""
+_OF_CONNECTIONS = frozenset((b"keep-alive", b"close"))
+_METHODS_WITHOUT_BODY = ("GET", "HEAD")
+_NOT_FOR_CLIENTS = (HTTPStatus.UNAUTHORIZED, HTTPStatus.SERVICE_UNAVAILABLE)
 _Headers = Iterable[tuple[bytes, bytes]]
 
 
@@ -70,7 +74,9 @@ class Relay:
             connect_timeout_s=settings.connect_timeout_s,
             idle_timeout_s=settings.idle_timeout_s,
         )
+        self._base_path = self._upstream.base_path
         self._always = _fixed_lines(self._upstream.host_header, settings.backend_key)
+        self._always_ends = self._always.count(b"\n") - 1
 
     async def __aenter__(self) -> Relay:
         return self
@@ -106,14 +112,15 @@ class Relay:
             raise self._unanswered(error) from error
         try:
             engine = upstream.answer
-            if engine.status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.SERVICE_UNAVAILABLE):
+            if engine.status in _NOT_FOR_CLIENTS:
                 await self._check(engine.status)
             answer.status_code = engine.status
             if answer.begun:
                 await _refuse_what_is_no_stream(upstream)
             else:
-                answer.stream, passed = _passed(engine.headers)
-                answer.begin(engine.status, engine.reason, passed + headers(), length=engine.length)
+                answer.stream = engine.event_stream
+                passed = b"\r\n".join((*_passed(engine.headers, _TO_CLIENT), headers()))
+                answer.begin(engine.status, engine.reason, passed, length=engine.length)
                 if not upstream.has_more:
                     answer.write(b"")
             await self._pass_on(upstream, answer, before_end)
@@ -150,16 +157,15 @@ class Relay:
         Raises:
             ApiError: 400 for what would be more than one line, which aiohttp lets nobody send.
         """
-        method = _as_it_came(request.method)
         # A fragment is no part of a request (RFC 9112, section 3.2), but aiohttp lets one pass.
-        target = self._upstream.base_path + _as_it_came(request.target).partition(b"#")[0]
-        lines = [b"%b %b HTTP/1.1" % (method, target), self._always]
-        lines += [b"%b: %b" % header for header in _filtered(request.raw_headers, _NOT_TO_ENGINE)]
+        target = self._base_path + request.target.encode("utf-8", "surrogateescape").partition(b"#")[0]
+        lines = [b"%b %b HTTP/1.1" % (request.method.encode(), target), self._always]
+        lines += _passed(request.raw_headers, _TO_ENGINE)
         lines.append(b"X-Request-ID: %b" % request_id.encode())
-        if body_bytes or method not in _METHODS_WITHOUT_BODY:
+        if body_bytes or request.method not in _METHODS_WITHOUT_BODY:
             lines.append(b"Content-Length: %d" % body_bytes)
         head = b"\r\n".join(lines)
-        ends = len(lines) - 1 + self._always.count(b"\r\n")
+        ends = len(lines) + self._always_ends
         if not head.count(b"\r") == head.count(b"\n") == ends or b"\0" in head or b" " in target:
             raise errors.bad_request(
                 "The request holds a line end, NUL or blank where there can be none."
@@ -205,7 +211,7 @@ async def _refuse_what_is_no_stream(upstream: Connection) -> None:
         UpstreamFailedError: the engine's answer is something else than a stream.
     """
     status = upstream.answer.status
-    if status == HTTPStatus.OK and _passed(upstream.answer.headers)[0]:
+    if status == HTTPStatus.OK and upstream.answer.event_stream:
         return
     try:
         text = b""
@@ -219,17 +225,6 @@ async def _refuse_what_is_no_stream(upstream: Connection) -> None:
         raise UpstreamFailedError(errors.upstream_broke()) from error
 
 
-def _passed(headers: _Headers) -> tuple[bool, bytes]:
-    """Of an engine's headers whether they are a stream's, and those that are passed on, as lines."""
-    stream = False
-    passed = b""
-    for name, value in _filtered(headers, _NOT_TO_CLIENT):
-        passed += b"%b: %b\r\n" % (name, value)
-        if name.lower() == b"content-type":
-            stream = value.partition(b";")[0].strip().lower() == b"text/event-stream"
-    return stream, passed
-
-
 def _fixed_lines(host: str, key: str) -> bytes:
     """What every request to the engine says, without the last line's end."""
     # Uncompressed, so that usage can be read.
@@ -239,21 +234,39 @@ def _fixed_lines(host: str, key: str) -> bytes:
     return "\r\n".join(lines).encode()
 
 
-def _as_it_came(text: str) -> bytes:
-    """aiohttp decodes what may be any bytes in this way."""
-    return text.encode("utf-8", "surrogateescape")
+class _Names(dict[bytes, bool | None]):
+    """Whether a header of this name is passed on; None for `Connection`, which names further ones.
+
+    What is known of a spelling is not found out again.
+    """
+
+    def __init__(self, dropped: frozenset[bytes]) -> None:
+        super().__init__()
+        self._dropped = dropped
+
+    def __missing__(self, name: bytes) -> bool | None:
+        low = name.lower()
+        passed = None
+        if low != b"connection":
+            passed = low not in self._dropped and not low.startswith(_RESERVED)
+        if len(self) < MAX_SPELLINGS and len(name) < MAX_SPELLING_BYTES:
+            self[name] = passed
+        return passed
 
 
-def _filtered(headers: _Headers, dropped: frozenset[bytes]) -> list[tuple[bytes, bytes]]:
-    """The headers without those dropped, those reserved to us, and those `Connection` names."""
-    kept = []
+_TO_ENGINE, _TO_CLIENT = _Names(_NOT_TO_ENGINE), _Names(_NOT_TO_CLIENT)
+
+
+def _passed(headers: _Headers, names: _Names) -> list[bytes]:
+    """The lines of those headers that are passed on."""
+    lines = []
     named: set[bytes] = set()
     for header in headers:
-        low = header[0].lower()
-        if low == b"connection":
+        passed = names[header[0]]
+        if passed:
+            lines.append(b"%b: %b" % header)
+        elif passed is None:
             named.update(name.strip() for name in header[1].lower().split(b","))
-        elif low not in dropped and not low.startswith(_RESERVED):
-            kept.append(header)
-    if named:
-        kept = [header for header in kept if header[0].lower() not in named]
-    return kept
+    if named - _OF_CONNECTIONS:
+        lines = [line for line in lines if line.partition(b":")[0].lower() not in named]
+    return lines

@@ -36,8 +36,8 @@ class Request:
     """One request. Its head is aiohttp's parser's, as is `payload`, from which the body is read."""
 
     __slots__ = (
-        "client", "content_length", "headers", "is_last", "keep_alive", "method", "payload",
-        "raw_headers", "target", "task", "version",
+        "client", "content_length", "headers", "is_last", "keep_alive", "method", "path",
+        "payload", "raw_headers", "target", "task", "version",
     )  # fmt: skip
 
     def __init__(
@@ -50,6 +50,7 @@ class Request:
         self.method: str = message.method
         self.target: str = message.path
         """As it came: path and query."""
+        self.path = self.target.partition("?")[0]
         self.version: HttpVersion = message.version
         self.headers: CIMultiDictProxy[str] = message.headers
         self.content_length = int(self.headers.get("Content-Length", 0))

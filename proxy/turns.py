@@ -44,9 +44,6 @@ class Turns:
             clock=self._clock,
         )
 
-    def _gate_of(self, route: Route) -> Gate:
-        return self._generating if route.generates else self._cheap
-
     def waiting(self) -> int:
         """How many requests wait."""
         return self._generating.waiting + self._cheap.waiting
@@ -62,7 +59,7 @@ class Turns:
             ApiError: 503.
         """
         try:
-            self._gate_of(route).check_room(principal.user_id)
+            (self._generating if route.generates else self._cheap).check_room(principal.user_id)
         except QueueFullError as full:
             raise self._overloaded(full) from full
 
@@ -73,7 +70,7 @@ class Turns:
             ApiError: 503, there is no room.
         """
         try:
-            return self._gate_of(route).enter(
+            return (self._generating if route.generates else self._cheap).enter(
                 principal.user_id, weight=principal.weight, max_concurrent=principal.max_concurrent
             )
         except QueueFullError as full:

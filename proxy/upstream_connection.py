@@ -62,7 +62,7 @@ class Connection(asyncio.Protocol):
         Raises:
             BrokeOffError, SilentError: instead of an answer.
         """
-        if not self._usable():
+        if self._lost or self._error is not None:
             raise BrokeOffError("closed before the request was sent")
         self._busy, self._whole = True, False
         self.moved_at = self._loop.time()

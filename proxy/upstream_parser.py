@@ -17,6 +17,7 @@ MAX_HEAD_BYTES = 65_536
 """Of all heads of an answer, those of 1xx included; and of whatever brings no content after it."""
 
 _VERSIONS = ("1.1", "1.0")
+_BODILESS = (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED)
 _UNPRINTABLE = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 
 
@@ -38,6 +39,8 @@ class AnswerParser:
         self.reason = b""
         self.headers: list[tuple[bytes, bytes]] = []
         """Names as they came; values without blanks around them."""
+        self.event_stream = False
+        """Whether the content is server-sent events."""
         self.length: int | None = None
         """The body's bytes, where the head says so and there is a body."""
         self.pieces: list[bytes] = []
@@ -117,12 +120,14 @@ class AnswerParser:
         low = name.lower()
         if low == b"content-length":
             self.length = int(value)
+        elif low == b"content-type":
+            self.event_stream = value.partition(b";")[0].strip().lower() == b"text/event-stream"
         elif low == b"transfer-encoding":
             self._coding = value.lower() if self._coding is None else b"twice"
 
     def on_headers_complete(self) -> None:
         status = self._parser.get_status_code()
-        if status < HTTPStatus.OK:
+        if status < 200:
             self._begin_interim(status)
             return
         if status > 599:
@@ -130,13 +135,13 @@ class AnswerParser:
         version = self._parser.get_http_version()
         if version not in _VERSIONS:
             raise BadAnswerError(f"version {version}")
-        if _UNPRINTABLE.search(self.reason):
+        if self.reason != b"OK" and _UNPRINTABLE.search(self.reason):
             raise BadAnswerError("an unprintable reason")
         if self._coding is not None and (self._coding != b"chunked" or version == "1.0"):
             raise BadAnswerError(f"transfer coding {self._coding.decode('latin-1')!r}")
         self.status = status
         self.reusable = self._parser.should_keep_alive()
-        if self._bodiless or status in (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED):
+        if self._bodiless or status in _BODILESS:
             self.length = None
             self.complete = True
             # Of a HEAD the parser does not know; it would take the next answer for a body.
@@ -149,6 +154,7 @@ class AnswerParser:
         self._interim = True
         self.reason = b""
         self.headers = []
+        self.event_stream = False
         self.length = self._coding = None
 
     def on_body(self, piece: bytes) -> None:

@@ -47,7 +47,8 @@ class AnswerScanner:
 
     def model(self) -> str | None:
         """The model that answered, None where the answer does not say."""
-        match = _MODEL.search(self._head)
+        at = self._head.find(b'"model"')
+        match = _MODEL.search(self._head, at) if at >= 0 else None
         try:
             return str(orjson.loads(match[1])) if match else None
         except ValueError:
@@ -55,14 +56,17 @@ class AnswerScanner:
 
     def usage(self) -> tuple[int | None, int | None]:
         """Prompt and completion tokens, None where the answer does not say."""
-        if b"usage" not in self._tail:
-            return None, None
-        for text in reversed(_USAGE.findall(self._tail)):
+        tail = self._tail
+        at = tail.rfind(b"usage")
+        while at >= 0:
+            match = _USAGE.match(tail, at - 1) or _USAGE.match(tail, at - 2)
             try:
-                usage = orjson.loads(text)
+                usage = orjson.loads(match[1]) if match else None
             except ValueError:
-                continue
-            return _count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens"))
+                usage = None
+            if usage is not None:
+                return _count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens"))
+            at = tail.rfind(b"usage", 0, at)
         return None, None
 
 

@@ -54,19 +54,22 @@ class SlidingWindow:
 
     def _decision(self, admitted: bool, *, limit: int, window_s: float, now: float) -> Decision:
         self.empty_at = self._entries[-1][1] + window_s if self._entries else now
+        free = limit - self._used
         return Decision(
             admitted=admitted,
             limit=limit,
-            remaining=max(0, limit - self._used),
-            retry_after_s=self._wait(limit=limit, window_s=window_s, now=now),
+            remaining=max(0, free),
+            retry_after_s=0.0 if free > 0 else self._wait(limit=limit, window_s=window_s, now=now),
             reset_s=self.empty_at - now,
         )
 
     def admit(self, *, limit: int, window_s: float, now: float) -> tuple[Decision, Entry | None]:
         """Take a place if one is free, which the entry is for; a refusal uses up nothing."""
         self._forget(window_s=window_s, now=now)
-        entry = self._add(now, 1, merge_s=window_s / MAX_ENTRIES) if self._used < limit else None
-        return self._decision(entry is not None, limit=limit, window_s=window_s, now=now), entry
+        if self._used >= limit:
+            return self._decision(False, limit=limit, window_s=window_s, now=now), None
+        entry = self._add(now, 1, merge_s=window_s / MAX_ENTRIES)
+        return self._decision(True, limit=limit, window_s=window_s, now=now), entry
 
     def charge(self, count: int, *, window_s: float, now: float) -> None:
         """Count what was used, over the limit or not."""
