@@ -43,17 +43,20 @@ class AccessLog:
 def _line(
     record: RequestRecord, client: str, client_request_id: str | None
 ) -> tuple[float, dict[str, object]]:
-    latency_ms, queue_ms = record.latency_ms or 0.0, record.queue_ms
-    return record.created_at + latency_ms / 1000, {
+    latency_ms = record.latency_ms or 0.0
+    fields: dict[str, object] = {
         "request_id": public_form(record.id),
         "client": client,
-        "client_request_id": client_request_id[:128] if client_request_id else None,
-        "user": record.username or None,
+        "user": record.username,
         "method": record.method,
         "path": record.path,
         "status": record.status_code,
         "latency_ms": round(latency_ms, 3),
-        "queue_ms": None if queue_ms is None else round(queue_ms, 3),
+        "queue_ms": round(record.queue_ms or 0.0, 3),
         "response_bytes": record.response_bytes,
-        "error": record.error,
     }
+    if client_request_id:
+        fields["client_request_id"] = client_request_id[:128]
+    if record.error is not None:
+        fields["error"] = record.error
+    return record.created_at + latency_ms / 1000, fields

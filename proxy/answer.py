@@ -33,33 +33,30 @@ _DATE = (0, b"")
 class Answer:
     """How far an answer has come. Times are monotonic seconds."""
 
-    __slots__ = (
-        "_chunked", "_head", "begun", "ended", "first_byte_at", "has_body", "moved_at", "request",
-        "response_bytes", "scanner", "seen", "stalled", "status_code", "stream",
-    )  # fmt: skip
+    # Defaults of the class: what does not happen to an answer costs it nothing.
+    status_code: int | None = None
+    """The engine's."""
+    first_byte_at: float | None = None
+    """The engine's first byte; what a waiting stream is told does not count."""
+    response_bytes = 0
+    stream = False
+    begun = False
+    """Whether the client gets a status by it: no other can be given any more."""
+    ended = False
+    """Whether what says that it is whole has been sent, or is being sent: nothing may follow."""
+    has_body = True
+    stalled = False
+    """Whether the client was cut off since it took nothing."""
+    seen = (0, 0)
+    moved_at = 0.0
+    """Both are for `stalls.py`: how things stood when it was last seen to move, and when."""
+    _head = b""
+    """What has to go out before anything else."""
+    _chunked = False
 
     def __init__(self, request: Request) -> None:
         self.request = request
-        self.status_code: int | None = None
-        """The engine's."""
-        self.first_byte_at: float | None = None
-        """The engine's first byte; what a waiting stream is told does not count."""
-        self.response_bytes = 0
-        self.stream = False
         self.scanner = AnswerScanner()
-        self.begun = False
-        """Whether the client gets a status by it: no other can be given any more."""
-        self.ended = False
-        """Whether what says that it is whole has been sent, or is being sent: nothing may follow."""
-        self.has_body = True
-        self.stalled = False
-        """Whether the client was cut off since it took nothing."""
-        self.seen = (0, 0)
-        self.moved_at = 0.0
-        """Both are for `stalls.py`: how things stood when it was last seen to move, and when."""
-        self._head = b""
-        """What has to go out before anything else."""
-        self._chunked = False
 
     def begin(self, status: int, reason: bytes, headers: bytes, *, length: int | None = None) -> None:
         """Begin the answer; its head goes out with what is written next.

@@ -260,8 +260,8 @@ class Connection(web.RequestHandler):
         self._connections.works(self._entry)
 
     def resume_reading(self, resume_parser: bool = True) -> None:
-        """As aiohttp has it, but not where nothing was paused: each body's end calls it."""
-        if self._reading_paused or resume_parser:
+        """As aiohttp has it, but not where nothing was paused, as for each small body."""
+        if self._reading_paused:
             super().resume_reading(resume_parser)
 
     async def drained(self) -> None:

@@ -21,16 +21,21 @@ from proxy.windows import Decision
 class Exchange:
     """One request and what becomes of it. Times without a unit in their name are monotonic."""
 
-    __slots__ = (
-        "admission", "answer", "arrived", "arrived_at", "body", "client", "id", "path", "place",
-        "principal", "record", "request", "route", "sent", "wants_events",
-    )  # fmt: skip
-
     principal: Principal
     """Whose request it is, known from `begin_record` on."""
     route: Route
     """What it is for, known once the path has been looked at."""
     body: Body
+    # Defaults of the class: what does not happen to a request costs it nothing.
+    admission: Admission | None = None
+    """What its user's windows said; with an entry as long as it holds a place in them."""
+    sent = False
+    """Whether the engine may have seen it: from then on it counts, whatever becomes of it."""
+    record: RequestRecord | None = None
+    place: Place | None = None
+    """At the gate, once it has come there."""
+    wants_events: bool | None = None
+    """Whether the client asks for a stream; None as long as nobody had to know."""
 
     def __init__(self, request: Request, client: str) -> None:
         self.request = request
@@ -40,16 +45,7 @@ class Exchange:
         self.arrived = time.monotonic()
         self.arrived_at = time.time()
         self.path = request.path
-        self.admission: Admission | None = None
-        """What its user's windows said; with an entry as long as it holds a place in them."""
-        self.sent = False
-        """Whether the engine may have seen it: from then on it counts, whatever becomes of it."""
         self.answer = Answer(request)
-        self.record: RequestRecord | None = None
-        self.place: Place | None = None
-        """At the gate, once it has come there."""
-        self.wants_events: bool | None = None
-        """Whether the client asks for a stream; None as long as nobody had to know."""
 
     def begin_record(self, principal: Principal) -> RequestRecord:
         """Begin the record, now that it is known whose request this is."""

@@ -133,10 +133,9 @@ class Gate:
     def check_room(self, user_id: int) -> None:
         """Raise QueueFullError if a request of this user's could neither run nor wait now."""
         line = self._lines.get(user_id)
-        own = len(line.waiting) if line is not None else 0
-        held_back = line is not None and line.running >= line.limit
-        if self.running < self.limit and not self.paused and not held_back:
+        if self.running < self.limit and not self.paused and (line is None or line.running < line.limit):
             return
+        own = len(line.waiting) if line is not None else 0
         if own < self._user_queue_size and self.waiting < self._queue_size:
             return
         full = own >= self._user_queue_size

@@ -13,29 +13,29 @@ from aiohttp.http_exceptions import HttpProcessingError
 class JsonFormatter(logging.Formatter):
     """Time (UTC), level, logger, message; `extra={"fields": {…}}` adds members, None left out.
 
-    `extra={"batch": [(time, {…}), …]}` is many in one, each with its Unix time and its members.
+    `extra={"batch": [(time, {…}), …]}` is many in one, each with its Unix time and members.
     """
 
     def format(self, record: logging.LogRecord) -> str:
         """The record as a line of JSON."""
         batch: list[tuple[float, dict[str, object]]] | None = getattr(record, "batch", None)
         if batch is not None:
-            return "\n".join(_line(record, at, fields) for at, fields in batch)
+            return "\n".join([_line(record, at, fields) for at, fields in batch])
         fields: dict[str, object] = getattr(record, "fields", {})
-        exception = {"exception": self.formatException(record.exc_info)} if record.exc_info else {}
-        return _line(record, record.created, fields | exception)
+        members = {name: value for name, value in fields.items() if value is not None}
+        if record.exc_info:
+            members["exception"] = self.formatException(record.exc_info)
+        return _line(record, record.created, members)
 
 
-def _line(record: logging.LogRecord, at: float, fields: dict[str, object]) -> str:
-    line: dict[str, object] = {
+def _line(record: logging.LogRecord, at: float, members: dict[str, object]) -> str:
+    line = {
         "time": datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds"),
         "level": record.levelname.lower(),
         "logger": record.name,
         "message": record.getMessage(),
+        **members,
     }
-    for name, value in fields.items():
-        if value is not None:
-            line[name] = value
     try:
         text = orjson.dumps(line, default=str)
     except TypeError:  # a half of a surrogate pair: bytes of a path that are no UTF-8

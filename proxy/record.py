@@ -59,34 +59,47 @@ class RequestRecord:
             return self.request_bytes // 4 + self.response_bytes // 200
         return 0
 
-    def line(self, kind: str, *, error: str | None = None, count_digits: int = 1) -> bytes:
+    def admission_line(self, kind: str) -> bytes:
+        """The line of a request that has been admitted just now, as it stays if no end ever comes."""
+        assert self.admitted_at is not None
+        return f"{kind}\t{self._beginning()}{_OPEN}{_time(self.admitted_at)}\t1\tinterrupted\n".encode(
+            "utf-8", "replace"
+        )
+
+    def line(self, kind: str, *, count_digits: int = 1) -> bytes:
         """The record as a line of COPY's text format, before it the line's kind.
 
-        `error` is given for one that has none of its own yet; `count_digits`: how many the count has at
-        least, so that it can be written over.
+        `count_digits`: how many the count has at least, so that it can be written over.
         """
-        if not self._begins:
-            self._begins = (
-                f"{self.id}\t{_time(self.created_at)}\t{_text(self.username)}\t{self.user_id}"
-                f"\t{self.key_id}\t{_text(self.method)}\t{_text(self.path)}"
-            )
-        error = self.error or error
+        # One expression, and names for what is asked twice: it is done for each request.
+        model, status, error = self.model, self.status_code, self.error
+        latency_ms, ttft_ms, queue_ms = self.latency_ms, self.ttft_ms, self.queue_ms
+        prompt, completion = self.prompt_tokens, self.completion_tokens
         return (
-            f"{kind}\t{self._begins}\t{NULL if self.model is None else _text(self.model)}"
-            f"\t{NULL if self.status_code is None else self.status_code}"
-            f"\t{NULL if self.latency_ms is None else format(self.latency_ms, '.3f')}"
-            f"\t{NULL if self.ttft_ms is None else format(self.ttft_ms, '.3f')}"
-            f"\t{NULL if self.queue_ms is None else format(self.queue_ms, '.3f')}"
+            f"{kind}\t{self._beginning()}\t{NULL if model is None else _text(model)}"
+            f"\t{NULL if status is None else status}"
+            f"\t{NULL if latency_ms is None else f'{latency_ms:.3f}'}"
+            f"\t{NULL if ttft_ms is None else f'{ttft_ms:.3f}'}"
+            f"\t{NULL if queue_ms is None else f'{queue_ms:.3f}'}"
             f"\t{self.request_bytes}\t{self.response_bytes}"
-            f"\t{NULL if self.prompt_tokens is None else self.prompt_tokens}"
-            f"\t{NULL if self.completion_tokens is None else self.completion_tokens}"
-            f"\t{'t' if self.stream else 'f'}\t{'t' if self.admitted else 'f'}"
+            f"\t{NULL if prompt is None else prompt}\t{NULL if completion is None else completion}"
+            f"\t{self.stream}\t{self.admitted}"
             f"\t{NULL if self.admitted_at is None else _time(self.admitted_at)}"
             f"\t{self.count:0{count_digits}d}\t{NULL if error is None else _text(error)}\n"
         ).encode("utf-8", "replace")
 
+    def _beginning(self) -> str:
+        if not self._begins:
+            self._begins = (
+                f"{self.id}\t{_time(self.created_at)}\t{_text(self.username)}\t{self.user_id}"
+                f"\t{self.key_id}\t{self.method}\t{_text(self.path)}"
+            )
+        return self._begins
+
 
 NULL = "\\N"
+_OPEN = f"\t{NULL}\t{NULL}\t{NULL}\t{NULL}\t{NULL}\t0\t0\t{NULL}\t{NULL}\tf\tt\t"
+"""From `model` to `admitted`, of a request that is under way."""
 _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r", "\0": ""})
 _SECOND = (-1, "")
 """The last second that was asked for, and how it is written."""

@@ -66,7 +66,7 @@ class RequestLog:
 
     def admitted(self, record: RequestRecord) -> None:
         """Note an admission: from here on a row is certain."""
-        line = record.line(ADMISSION, error="interrupted")
+        line = record.admission_line(ADMISSION)
         self._open[record.id] = record, line
         self._append(line)
 

@@ -13,6 +13,8 @@ import orjson
 
 HEAD_BYTES = 1024
 TAIL_BYTES = 4096
+MAX_TOKENS = 2**53
+"""More is no count."""
 
 _MODEL = re.compile(rb'"model"\s*:\s*("(?:[^"\\]|\\.){1,300}")')
 # In a JSON body or an SSE chunk `"usage": {…}`; from our engine, when asked, the comment `: usage {…}`.
@@ -30,12 +32,10 @@ class AnswerScanner:
 
     def feed(self, chunk: bytes) -> None:
         """Look at a chunk; keeps a bounded copy of the answer's beginning and end."""
-        if len(self._head) < HEAD_BYTES:
-            self._head += chunk[: HEAD_BYTES - len(self._head)]
-        if len(chunk) >= TAIL_BYTES:
-            self._tail = chunk[-TAIL_BYTES:]
-        else:
-            self._tail = (self._tail + chunk)[-TAIL_BYTES:]
+        head = self._head
+        if len(head) < HEAD_BYTES:
+            self._head = (head + chunk)[:HEAD_BYTES]
+        self._tail = (self._tail + chunk if len(chunk) < TAIL_BYTES else chunk)[-TAIL_BYTES:]
 
     def saw_done(self) -> bool:
         """Whether a stream has come to its `data: [DONE]`, the blank line after it included."""
@@ -65,10 +65,11 @@ class AnswerScanner:
             except ValueError:
                 usage = None
             if usage is not None:
-                return _count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens"))
+                return _count(usage, "prompt_tokens"), _count(usage, "completion_tokens")
             at = tail.rfind(b"usage", 0, at)
         return None, None
 
 
-def _count(value: object) -> int | None:
-    return value if type(value) is int and 0 <= value < 2**53 else None
+def _count(usage: dict[str, object], name: str) -> int | None:
+    value = usage.get(name)
+    return value if type(value) is int and 0 <= value < MAX_TOKENS else None

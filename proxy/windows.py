@@ -65,7 +65,9 @@ class SlidingWindow:
 
     def admit(self, *, limit: int, window_s: float, now: float) -> tuple[Decision, Entry | None]:
         """Take a place if one is free, which the entry is for; a refusal uses up nothing."""
-        self._forget(window_s=window_s, now=now)
+        entries = self._entries
+        if entries and entries[0][1] + window_s <= now:
+            self._forget(window_s=window_s, now=now)
         if self._used >= limit:
             return self._decision(False, limit=limit, window_s=window_s, now=now), None
         entry = self._add(now, 1, merge_s=window_s / MAX_ENTRIES)
