@@ -23,7 +23,7 @@ class Limits(NamedTuple):
     window_s: float
 
 
-@dataclass(kw_only=True, slots=True)
+@dataclass(slots=True)
 class Admission:
     """What the windows said of one request."""
 

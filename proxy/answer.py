@@ -105,9 +105,6 @@ class Answer:
         Raises:
             ConnectionError: the client has gone.
         """
-        transport = self.request.client.transport
-        if transport is None or transport.is_closing():
-            raise ConnectionResetError("the client has gone")
         if not self.has_body or not chunk:
             data = self._head
         elif self._chunked:
@@ -115,8 +112,7 @@ class Answer:
         else:
             data = self._head + chunk if self._head else chunk
         self._head = b""
-        if data:
-            transport.write(data)
+        self.request.client.write(data)
 
     async def drained(self) -> None:
         """Wait for a client that is slow to take what was written.
@@ -138,13 +134,11 @@ class Answer:
         if self._head:
             self.write(b"")
         if self._chunked:
-            transport = self.request.client.transport
-            if transport is None or transport.is_closing():
-                raise ConnectionResetError("the client has gone")
-            transport.write(b"0\r\n\r\n")
+            self.request.client.write(b"0\r\n\r\n")
 
     def break_off(self) -> None:
         """Break the client's connection, so that it cannot take what it has for a whole answer."""
+        self.request.client.flush()
         transport = self.request.client.transport
         if transport is None:
             return

@@ -35,6 +35,7 @@ from proxy.shared_admission import SharedAdmission
 from proxy.spool import Spool
 from proxy.stalls import Stalls
 from proxy.turns import Turns
+from proxy.writes import Writes
 
 logger = logging.getLogger(__name__)
 
@@ -62,6 +63,7 @@ class App:
         self._settings = settings
         self.running = Running()
         self.turns = Turns(settings, clock=time.monotonic)
+        self.writes = Writes()
         self._stack = AsyncExitStack()
         self._handler: Handler
         self._readiness: Readiness
@@ -120,7 +122,9 @@ class App:
         await stack.enter_async_context(_background(turns.run()))
         stalls = Stalls(settings.stall_timeout_s, clock=time.monotonic)
         await stack.enter_async_context(_background(stalls.run()))
-        relay = await stack.enter_async_context(Relay(settings, on_broken=turns.engine_broke))
+        relay = await stack.enter_async_context(
+            Relay(settings, self.writes, on_broken=turns.engine_broke)
+        )
         self._readiness = Readiness(pool, backend_url=settings.backend_url)
         self._handler = Handler(
             settings=settings,

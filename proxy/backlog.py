@@ -8,7 +8,6 @@ again.
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import replace
 
 from proxy.record import RequestRecord
 
@@ -48,7 +47,7 @@ class Backlog:
         if sums is not None:
             self._sums[kind] = _sum(sums, record)
         elif len(self._sums) < MAX_SUMS:
-            self._sums[kind] = replace(record, latency_ms=None, ttft_ms=None, queue_ms=None)
+            self._sums[kind] = record.but(latency_ms=None, ttft_ms=None, queue_ms=None)
         else:
             self.lost += record.count
 
@@ -74,8 +73,7 @@ class Backlog:
 
 def _sum(sums: RequestRecord, record: RequestRecord) -> RequestRecord:
     """Both in one, as late as the later: a window must not forget it too early."""
-    return replace(
-        sums,
+    return sums.but(
         created_at=max(sums.created_at, record.created_at),
         admitted_at=_latest(sums.admitted_at, record.admitted_at),
         request_bytes=sums.request_bytes + record.request_bytes,
@@ -83,6 +81,7 @@ def _sum(sums: RequestRecord, record: RequestRecord) -> RequestRecord:
         prompt_tokens=_total(sums.prompt_tokens, record.prompt_tokens),
         completion_tokens=_total(sums.completion_tokens, record.completion_tokens),
         count=sums.count + record.count,
+        _begins="",
     )
 
 

@@ -81,9 +81,10 @@ class Body:
             ApiError: 413 over the limit, 400 for one that breaks off, 408 for one that stops coming or
                 comes too slowly, 503 where there is no room for it.
         """
-        if size := request.content_length:
-            self._take(size)
-        payload = request.payload
+        payload, size = request.payload, request.content_length
+        if size:
+            self._memory.take(self._user_id, size)
+            self._taken = size
         if payload.is_eof():
             self.content = data = payload.read_nowait()
             if len(data) > size:  # it came in chunks
@@ -149,8 +150,8 @@ def check_body(request: Request, limit_bytes: int) -> None:
 def _continue(request: Request) -> None:
     """Ask for the body, if the client waits to be asked (RFC 9110, section 10.1.1)."""
     expects = request.headers.get("Expect", "").lower() == "100-continue"
-    if expects and request.version == HttpVersion11 and request.client.transport is not None:
-        request.client.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+    if expects and request.version == HttpVersion11:
+        request.client.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
 
 async def wants_stream(body: bytes) -> bool:

@@ -27,6 +27,7 @@ from proxy import errors, framing
 from proxy.connections import Connections, Entry
 from proxy.errors import ApiError
 from proxy.request import Request
+from proxy.writes import AT_ONCE_BYTES, Writes
 
 logger = logging.getLogger(__name__)
 
@@ -74,17 +75,21 @@ class Connection(web.RequestHandler):
         "_limits",
         "_lost",
         "_newest",
+        "_out",
         "_respond",
         "_served",
+        "_writes",
         "remote",
     )
 
     def __init__(
         self,
         manager: web.Server,
-        respond: Respond,
-        connections: Connections,
         entry: Entry,
+        *,
+        respond: Respond,
+        writes: Writes,
+        connections: Connections,
         limits: EdgeLimits,
     ) -> None:
         super().__init__(
@@ -100,6 +105,9 @@ class Connection(web.RequestHandler):
             auto_decompress=False,
         )
         self._respond = respond
+        self._writes = writes
+        self._out = b""
+        """What is to be written at the end of this turn."""
         self._connections = connections
         self._entry = entry
         self._limits = limits
@@ -156,10 +164,17 @@ class Connection(web.RequestHandler):
                     self._resume_reading_if_drained()
                 if not await self._answer(message, payload, task):
                     return
-                self._keep()
+                if not self._messages:
+                    self._answering = False
+                    self._connections.waits(self._entry)
+                # It is not kept for ever.
+                self._next_keepalive_close_time = close_at = self._loop.time() + self._limits.kept_s
+                if self._keepalive_handle is None:
+                    self._keepalive_handle = self._loop.call_at(close_at, self._process_keepalive)
         except ConnectionError:
             logger.debug("a client has gone")
         finally:
+            self.flush()
             if self.transport is not None and not self._force_close:
                 self.transport.close()
             # Closing waits for the client to take what is left: for ever, if it does not.
@@ -195,15 +210,6 @@ class Connection(web.RequestHandler):
             await self._linger(payload)
         # The answer may have begun before a drain did.
         return not (request.is_last or self._draining or self._close) and payload.is_eof()
-
-    def _keep(self) -> None:
-        """Wait again, but not for ever."""
-        if not self._messages:
-            self._answering = False
-            self._connections.waits(self._entry)
-        self._next_keepalive_close_time = close_at = self._loop.time() + self._limits.kept_s
-        if self._keepalive_handle is None:
-            self._keepalive_handle = self._loop.call_at(close_at, self._process_keepalive)
 
     async def _taken(self) -> None:
         """Let the client take the end of an answer, for a while."""
@@ -264,9 +270,37 @@ class Connection(web.RequestHandler):
         if self._reading_paused:
             super().resume_reading(resume_parser)
 
+    def write(self, data: bytes) -> None:
+        """Send it, by the end of this turn of the event loop.
+
+        Raises:
+            ConnectionError: the client has gone.
+        """
+        transport = self.transport
+        if transport is None or transport.is_closing():
+            raise ConnectionResetError("the client has gone")
+        if self._out:
+            self._out += data
+        else:
+            self._out = data
+            self._writes.add(self)
+        if len(self._out) > AT_ONCE_BYTES:
+            self.flush()
+
+    def flush(self) -> None:
+        """Send what has been written at once."""
+        out, self._out = self._out, b""
+        if out and self.transport is not None and not self.transport.is_closing():
+            self.transport.write(out)
+
     async def drained(self) -> None:
         """Wait until the client has taken enough, or the connection is lost."""
         await self._drain_helper()
+
+    def force_close(self) -> None:
+        """As aiohttp has it, but for what has been written before."""
+        self.flush()
+        super().force_close()
 
     def _head_grows(self, size: int) -> None:
         fresh = self._head_timer is not None and not self._draining
@@ -309,13 +343,14 @@ class Connection(web.RequestHandler):
         """Answer where there is no request yet, and close when the client has had time to read it."""
         self._deaf = True
         self.log_refusal(error)
-        if self.transport is not None:
-            self.transport.write(framing.written_out(error))
+        if self.transport is not None and not self.transport.is_closing():
+            self.write(framing.written_out(error))
             self._half_close()
         self._stop_timer()
         self._head_timer = self._loop.call_later(self._limits.linger_s, self.force_close)
 
     def _half_close(self) -> None:
+        self.flush()
         if self.transport is not None and self.transport.can_write_eof():
             self.transport.write_eof()
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
+from functools import lru_cache
 from http import HTTPStatus
 
 
@@ -350,6 +351,7 @@ def retry_headers(seconds: float) -> dict[str, str]:
     }
 
 
+@lru_cache(maxsize=256)  # an admitted request's window is always free again after all of it
 def duration(seconds: float) -> str:
     """A time as OpenAI's headers give it, in Go's form, rounded up: 12ms, 1s, 1.5s, 6m0s, 1h0m0s."""
     ms = max(0, math.ceil(seconds * 1000 - 1e-6))

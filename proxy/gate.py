@@ -39,22 +39,19 @@ class QueueFullError(Exception):
 class Place:
     """One request's place: it waits, then runs, then has left."""
 
-    __slots__ = (
-        "gate", "joined_at", "line", "number", "ready_at", "round", "running", "turn", "waiting",
-    )  # fmt: skip
+    running = False
+    waiting = False
+    turn: asyncio.Event | None = None
+    """Set when it gets its turn; None as long as it has not had to wait."""
+    round = 0.0
 
-    def __init__(self, gate: Gate, line: _Line, *, joined_at: float, number: int) -> None:
+    def __init__(self, gate: Gate, line: _Line, joined_at: float, number: int) -> None:
         self.gate = gate
         self.line = line
         self.number = number
         self.joined_at = joined_at
         self.ready_at = joined_at
         """When it got its turn, or left without one; until then, when it came."""
-        self.round = 0.0
-        self.running = False
-        self.waiting = False
-        self.turn: asyncio.Event | None = None
-        """Set when it gets its turn; None as long as it has not had to wait."""
 
     @property
     def waited_s(self) -> float:
@@ -114,12 +111,12 @@ class Gate:
             line = self._new_line(user_id)
         line.weight = weight
         line.limit = max_concurrent or inf
-        self._number += 1
-        place = Place(self, line, joined_at=self._clock(), number=self._number)
+        self._number = number = self._number + 1
+        place = Place(self, line, self._clock(), number)
         # While a slot is free nobody waits who may have it, unless this user's limit has just grown.
         free = self.running < self.limit and line.running < line.limit and not self.paused
         if free and not line.waiting:
-            self._grant(place, max(self._round, line.next_round))
+            self._grant(place, self._round if self._round > line.next_round else line.next_round)
             return place
         self.check_room(user_id)
         place.turn = asyncio.Event()
@@ -159,7 +156,8 @@ class Gate:
         line = place.line
         if place.running:
             place.running = False
-            self._free(line)
+            self.running -= 1
+            line.running -= 1
             self._service_s += SMOOTHING * (self._clock() - place.ready_at - self._service_s)
             if self.waiting:
                 self._offer(line)
@@ -184,7 +182,8 @@ class Gate:
         line.next_round = min(line.next_round, place.round)
         line.waiting = deque(sorted((place, *line.waiting), key=lambda waiting: waiting.number))
         self.waiting += 1
-        self._free(line)
+        self.running -= 1
+        line.running -= 1
         self._offer(line)
         self._give_turns()
 
@@ -216,10 +215,6 @@ class Gate:
         self._last_round = max(self._last_round, next_round)
         place.round = round_
         place.running = True
-
-    def _free(self, line: _Line) -> None:
-        self.running -= 1
-        line.running -= 1
 
     def _offer(self, line: _Line) -> None:
         if line.waiting and not line.offered and line.running < line.limit:

@@ -144,7 +144,7 @@ class Handler:
                 await self._take_turns(exchange, place)
             finally:
                 # The engine is free by now: who reads slowly from here on holds up nobody.
-                self._turns.leave(place)
+                place.gate.leave(place)
             exchange.answer.end()
         finally:
             body.leave()

@@ -41,30 +41,35 @@ class LocalAdmission:
 
     async def admit(self, principal: Principal, *, generates: bool) -> Admission:
         """As Admitter has it; suspends only for a user whose history must be read."""
-        user_id = principal.user_id
-        limit, token_limit, window_s = limits_of(principal, self._settings)
-        counts_tokens = generates and token_limit is not None
+        user_id, settings = principal.user_id, self._settings
+        limit = principal.rate_limit or settings.rate_limit
+        window_s = principal.rate_window_s or settings.rate_window_s
+        token_limit = (principal.token_limit or settings.token_limit) if generates else None
         now = self._clock()
         # Both must be known at the same moment: while one is read, the other may come to need it.
-        while unknown := self._unknown(user_id, window_s, now, counts_tokens=counts_tokens):
-            await self._read_once(unknown, principal, window_s)
+        while True:
+            if self._requests.needs_history(user_id, window_s, now):
+                await self._read_once("requests", principal, window_s)
+            elif token_limit is not None and self._tokens.needs_history(user_id, window_s, now):
+                await self._read_once("tokens", principal, window_s)
+            else:
+                break
             now = self._clock()
         tokens = None
-        if counts_tokens:
-            assert token_limit is not None
+        if token_limit is not None:
             tokens = self._tokens.look(user_id, limit=token_limit, window_s=window_s, now=now)
             if not tokens.admitted:
                 requests = self._requests.look(user_id, limit=limit, window_s=window_s, now=now)
-                return Admission(requests=requests, tokens=tokens)
+                return Admission(requests, tokens)
         requests, entry = self._requests.admit(user_id, limit=limit, window_s=window_s, now=now)
-        return Admission(requests=requests, tokens=tokens, entry=entry)
+        return Admission(requests, tokens, entry)
 
     async def tokens_left(self, principal: Principal) -> Decision | None:
         """As Admitter has it."""
         _, token_limit, window_s = limits_of(principal, self._settings)
         if token_limit is None:
             return None
-        while self._tokens.needs_history(principal.user_id, window_s=window_s, now=self._clock()):
+        while self._tokens.needs_history(principal.user_id, window_s, self._clock()):
             await self._read_once("tokens", principal, window_s)
         now = self._clock()
         return self._tokens.look(principal.user_id, limit=token_limit, window_s=window_s, now=now)
@@ -81,14 +86,6 @@ class LocalAdmission:
         elif tokens > 0:
             now, window_s = self._clock(), limits_of(principal, self._settings).window_s
             self._tokens.charge(principal.user_id, tokens, window_s=window_s, now=now)
-
-    def _unknown(self, user_id: int, window_s: float, now: float, *, counts_tokens: bool) -> str:
-        """The kind of history that must be read before the user can be admitted; empty if none."""
-        if self._requests.needs_history(user_id, window_s=window_s, now=now):
-            return "requests"
-        if counts_tokens and self._tokens.needs_history(user_id, window_s=window_s, now=now):
-            return "tokens"
-        return ""
 
     async def _read_once(self, kind: str, principal: Principal, window_s: float) -> None:
         """Read a window's history; one reading serves all that wait for it."""

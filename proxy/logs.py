@@ -20,22 +20,26 @@ class JsonFormatter(logging.Formatter):
         """The record as a line of JSON."""
         batch: list[tuple[float, dict[str, object]]] | None = getattr(record, "batch", None)
         if batch is not None:
-            return "\n".join([_line(record, at, fields) for at, fields in batch])
+            said = _said(record)
+            return "\n".join([_line(at, said, fields) for at, fields in batch])
         fields: dict[str, object] = getattr(record, "fields", {})
         members = {name: value for name, value in fields.items() if value is not None}
         if record.exc_info:
             members["exception"] = self.formatException(record.exc_info)
-        return _line(record, record.created, members)
+        return _line(record.created, _said(record), members)
 
 
-def _line(record: logging.LogRecord, at: float, members: dict[str, object]) -> str:
-    line = {
-        "time": datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds"),
+def _said(record: logging.LogRecord) -> dict[str, str]:
+    return {
         "level": record.levelname.lower(),
         "logger": record.name,
         "message": record.getMessage(),
-        **members,
     }
+
+
+def _line(at: float, said: dict[str, str], members: dict[str, object]) -> str:
+    time = datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds")
+    line = {"time": time, **said, **members}
     try:
         text = orjson.dumps(line, default=str)
     except TypeError:  # a half of a surrogate pair: bytes of a path that are no UTF-8

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -15,7 +16,7 @@ COLUMNS = (
 """Of llama_requests, in the order in which `RequestRecord.line` gives them."""
 
 
-@dataclass(kw_only=True, slots=True)
+@dataclass(kw_only=True)
 class RequestRecord:
     """What is known of one request. Sizes are bytes of bodies without transfer coding."""
 
@@ -28,23 +29,30 @@ class RequestRecord:
     path: str
     id: str = field(default_factory=new_request_id)
     """As `new_request_id` makes it."""
-    model: str | None = None
-    status_code: int | None = None
-    latency_ms: float | None = None
-    ttft_ms: float | None = None
-    queue_ms: float | None = None
-    request_bytes: int = 0
-    response_bytes: int = 0
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
-    stream: bool = False
-    admitted: bool = False
-    admitted_at: float | None = None
+    # These are the class's until they are set: what never comes costs a request nothing.
+    model: str | None = field(init=False, default=None)
+    status_code: int | None = field(init=False, default=None)
+    latency_ms: float | None = field(init=False, default=None)
+    ttft_ms: float | None = field(init=False, default=None)
+    queue_ms: float | None = field(init=False, default=None)
+    request_bytes: int = field(init=False, default=0)
+    response_bytes: int = field(init=False, default=0)
+    prompt_tokens: int | None = field(init=False, default=None)
+    completion_tokens: int | None = field(init=False, default=None)
+    stream: bool = field(init=False, default=False)
+    admitted: bool = field(init=False, default=False)
+    admitted_at: float | None = field(init=False, default=None)
     """When it took its place in the rate window, Unix time."""
-    count: int = 1
-    error: str | None = None
-    _begins: str = field(default="", init=False, repr=False, compare=False)
-    """What a line begins with, which both have in common."""
+    count: int = field(init=False, default=1)
+    error: str | None = field(init=False, default=None)
+    _begins: str = field(init=False, default="", repr=False, compare=False)
+    """What its lines begin with, which never changes."""
+
+    def but(self, **values: object) -> RequestRecord:
+        """A copy with these values of what is not given when one is made."""
+        other = copy(self)
+        vars(other).update(values)
+        return other
 
     def tokens_charged(self) -> int:
         """What the token window counts: the usage that the engine told.

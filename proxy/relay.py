@@ -21,6 +21,7 @@ from proxy.engine_watch import engine_ready
 from proxy.request import Request
 from proxy.upstream import Upstream
 from proxy.upstream_connection import ConnectError, Connection, SilentError, UpstreamError
+from proxy.writes import Writes
 
 logger = logging.getLogger(__name__)
 
@@ -65,12 +66,15 @@ class EngineAwayError(Exception):
 class Relay:
     """Forwards requests to one engine. Open for as long as the context lasts."""
 
-    def __init__(self, settings: ProxySettings, *, on_broken: Callable[[], None]) -> None:
+    def __init__(
+        self, settings: ProxySettings, writes: Writes, *, on_broken: Callable[[], None]
+    ) -> None:
         """`on_broken` is called when the engine breaks off, before whoever waits can hear of it."""
         self._settings = settings
         self._on_broken = on_broken
         self._upstream = Upstream(
             settings.backend_url,
+            writes=writes,
             connect_timeout_s=settings.connect_timeout_s,
             idle_timeout_s=settings.idle_timeout_s,
         )
@@ -175,7 +179,8 @@ class Relay:
     async def _pass_on(
         self, upstream: Connection, answer: Answer, before_end: Callable[[], None]
     ) -> None:
-        ended = False
+        engine, scanner, client = upstream.answer, answer.scanner, answer.request.client
+        told = False
         while True:
             try:
                 chunk = await upstream.read()
@@ -187,20 +192,21 @@ class Relay:
                 logger.warning("the engine broke off in mid-answer: %s", error)
                 self._on_broken()
                 raise UpstreamFailedError(errors.upstream_broke()) from error
+            ended = engine.complete and not engine.pieces
             if chunk:
                 if answer.first_byte_at is None:
                     answer.first_byte_at = time.monotonic()
                 answer.response_bytes += len(chunk)
-                answer.scanner.feed(chunk)
+                scanner.feed(chunk)
             # A client that has [DONE] has all: it may leave without waiting for the engine's end.
-            if not ended and (upstream.ended or (answer.stream and answer.scanner.saw_done())):
-                ended = True
+            if not told and (ended or (answer.stream and scanner.saw_done())):
+                told = True
                 before_end()
             if chunk:
                 answer.write(chunk)
-                if answer.request.client.writing_paused:
+                if client.writing_paused:
                     await answer.drained()
-            if upstream.ended:
+            if ended:
                 return
 
 

@@ -28,6 +28,12 @@ class Client(Protocol):
     async def drained(self) -> None:
         """Wait until it has, or until the connection is lost."""
 
+    def write(self, data: bytes) -> None:
+        """Send it, by the end of this turn of the event loop; ConnectionError if the client has gone."""
+
+    def flush(self) -> None:
+        """Send what has been written at once."""
+
     def closes_after(self, request: Request, status: int) -> bool:
         """Whether an answer with this status is the connection's last."""
 

@@ -73,8 +73,7 @@ class RequestLog:
     def ended(self, record: RequestRecord) -> None:
         """Note the end of a request. Call it before the client sees the end of its answer."""
         # What has an admission in the spool must have an end there too.
-        opened = self._open.pop(record.id, None) is not None
-        if opened or self._refusals.takes_own_row(record):
+        if self._open.pop(record.id, None) is not None or self._refusals.takes_own_row(record):
             self._append_end(record)
             return
         try:

@@ -130,7 +130,14 @@ class ProxyServer:
         self._hurry.set()
 
     def _connection(self, entry: Entry) -> Connection:
-        return Connection(self._manager, self.app, self.connections, entry, self._limits)
+        return Connection(
+            self._manager,
+            entry,
+            respond=self.app,
+            writes=self.app.writes,
+            connections=self.connections,
+            limits=self._limits,
+        )
 
     async def _drain(self) -> None:
         logger.info("draining: requests under way have %g s", self._settings.drain_s)

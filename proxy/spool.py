@@ -14,6 +14,7 @@ import logging
 import os
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from proxy.ids import new_request_id
@@ -27,6 +28,8 @@ ROTATE_BYTES = 8 * 2**20
 ROTATE_S = 3600.0
 """After so long a file is put away too: what has been pruned meanwhile must not be loaded again."""
 LIMIT_BYTES = 2**30
+AHEAD_BYTES = 2**18
+"""So much room is taken at a time for lines to come."""
 
 
 class SpoolFullError(OSError):
@@ -36,7 +39,7 @@ class SpoolFullError(OSError):
 class SpoolFile:
     """One file of the spool, open and locked."""
 
-    def __init__(self, path: Path, *, create: bool) -> None:
+    def __init__(self, path: Path, *, create: bool, ahead_bytes: int = AHEAD_BYTES) -> None:
         """Open and lock a file.
 
         Raises:
@@ -54,6 +57,10 @@ class SpoolFile:
             os.close(self._fd)
             raise
         self.size = os.fstat(self._fd).st_size
+        """Of its lines; in a file that is being written NULs follow."""
+        self._room = self.size
+        """Up to where the disk has given room."""
+        self._ahead_bytes = ahead_bytes
         self.loaded = 0
         """Up to where its ends are in the database."""
         self.begun_at = time.monotonic()
@@ -61,13 +68,23 @@ class SpoolFile:
 
     def append(self, lines: bytes) -> None:
         """Write whole lines, or nothing and raise OSError where the disk has no room."""
+        end = self.size + len(lines)
+        if end > self._room:
+            self._make_room(end)
         written = os.pwrite(self._fd, lines, self.size)
         if written < len(lines):
             # The next line must not be joined to half a one.
             os.ftruncate(self._fd, self.size)
+            self._room = self.size
             raise OSError(f"{self.path}: only {written} of {len(lines)} bytes could be written")
-        self.size += written
+        self.size = end
         self.unsynced = True
+
+    def _make_room(self, end: int) -> None:
+        """Take room ahead, if there is any: a line that makes its file longer costs much more."""
+        with suppress(OSError):  # when the disk is full, it will say so for the line itself
+            self._room += os.pwrite(self._fd, bytes(self._ahead_bytes), self._room)
+        self._room = max(self._room, end)
 
     def patch(self, offset: int, replacement: bytes) -> None:
         """Write over a part of a line that has been appended."""
@@ -76,7 +93,7 @@ class SpoolFile:
 
     def read(self, offset: int, length: int) -> bytes:
         """Whole lines from `offset` on, about `length` bytes; a torn last line is left out."""
-        chunk = os.pread(self._fd, length, offset)
+        chunk = os.pread(self._fd, min(length, self.size - offset), offset)
         end = chunk.rfind(b"\n") + 1
         if not end and len(chunk) == length:
             # A power failure can leave much that is no line: what follows it is wanted.
@@ -126,7 +143,9 @@ class Spool:
         return self._current.size + self._left_bytes + sum(file.size for file in self.pending)
 
     def _new_file(self) -> SpoolFile:
-        file = SpoolFile(self._directory / f"{new_request_id()}{SUFFIX}", create=True)
+        path = self._directory / f"{new_request_id()}{SUFFIX}"
+        ahead_bytes = min(AHEAD_BYTES, self.limit_bytes // 64)
+        file = SpoolFile(path, create=True, ahead_bytes=ahead_bytes)
         self._name_unsynced = True
         return file
 

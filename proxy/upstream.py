@@ -13,6 +13,7 @@ import ssl
 from yarl import URL
 
 from proxy.upstream_connection import ConnectError, Connection
+from proxy.writes import Writes
 
 KEEP_IDLE_S = 4.0
 """uvicorn drops idle connections after 5 s; ours must be dropped sooner."""
@@ -30,7 +31,9 @@ class Upstream:
         ValueError: the URL cannot be used.
     """
 
-    def __init__(self, url: str, *, connect_timeout_s: float, idle_timeout_s: float) -> None:
+    def __init__(
+        self, url: str, *, writes: Writes, connect_timeout_s: float, idle_timeout_s: float
+    ) -> None:
         """`connect_timeout_s` covers names, TCP and TLS; `idle_timeout_s` is for waiting for a byte."""
         parts = URL(url)
         if parts.raw_host is None or parts.port is None:
@@ -42,6 +45,7 @@ class Upstream:
         if parts.scheme == "https":
             self._tls = ssl.create_default_context()
             self._tls.set_alpn_protocols(["http/1.1"])
+        self._writes = writes
         self._connect_timeout_s = connect_timeout_s
         self._idle_timeout_s = idle_timeout_s
         self._sweep_s = min(idle_timeout_s / SWEEPS_PER_TIMEOUT, MAX_SWEEP_S)
@@ -105,7 +109,7 @@ class Upstream:
         try:
             async with asyncio.timeout(self._connect_timeout_s):
                 _, connection = await asyncio.get_running_loop().create_connection(
-                    lambda: Connection(self._forget),
+                    lambda: Connection(self._writes, self._forget),
                     self._host,
                     self._port,
                     ssl=self._tls,

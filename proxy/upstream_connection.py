@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import cast
 
 from proxy.upstream_parser import AnswerParser, BadAnswerError
+from proxy.writes import Writes
 
 HIGH_WATER_BYTES = 65_536
 """More than this that the client has not taken, and the engine has to wait."""
@@ -39,10 +40,13 @@ class SilentError(UpstreamError):
 class Connection(asyncio.Protocol):
     """One connection, and what has come of the answer on it. Made by `Upstream` alone."""
 
-    def __init__(self, on_lost: Callable[[Connection], None]) -> None:
+    def __init__(self, writes: Writes, on_lost: Callable[[Connection], None]) -> None:
         self.answer = AnswerParser()
         self.moved_at = 0.0
         """When anything last came or went, by the loop's clock."""
+        self._writes = writes
+        self._out = b""
+        """A request that goes out at the end of this turn of the event loop."""
         self._on_lost = on_lost
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport
@@ -65,15 +69,24 @@ class Connection(asyncio.Protocol):
         if self._lost or self._error is not None:
             raise BrokeOffError("closed before the request was sent")
         self._busy, self._whole = True, False
+        self._out = b""
         self.moved_at = self._loop.time()
         self.answer.begin(bodiless=bodiless)
         if len(body) <= HIGH_WATER_BYTES:
-            self._transport.write(head + body)
+            self._out = head + body
+            self._writes.add(self)
             self._whole = True
         else:
             await self._send_in_slices(head, body)
-        while not self.answer.status:
+        answer = self.answer
+        while not answer.status:
             await self._wait()
+
+    def flush(self) -> None:
+        """Send the request that waits for the end of the turn."""
+        if self._out and not self._transport.is_closing():
+            self._transport.write(self._out)
+            self._out = b""
 
     async def _send_in_slices(self, head: bytes, body: bytes) -> None:
         """Send until all is sent or the engine has answered, as it may when it wants no more."""
@@ -123,7 +136,7 @@ class Connection(asyncio.Protocol):
         answer = self.answer
         self._busy = False
         self.moved_at = self._loop.time()
-        return answer.complete and answer.reusable and self._whole and self._usable()
+        return answer.complete and answer.reusable and self._whole and not self._lost
 
     def fresh(self) -> bool:
         """Whether a kept connection can be used: nothing has come on it, nor has it been closed.
@@ -154,7 +167,7 @@ class Connection(asyncio.Protocol):
             BrokeOffError, SilentError: nothing more will come.
         """
         if self._error is not None:
-            raise self._error
+            raise ConnectError("closed before the request was sent") if self._out else self._error
         self._waiter = self._loop.create_future()
         try:
             await self._waiter
@@ -196,7 +209,8 @@ class Connection(asyncio.Protocol):
         if self.answer.buffered > HIGH_WATER_BYTES and not self._reading_paused:
             self._reading_paused = True
             self._transport.pause_reading()
-        self._wake()
+        if self._waiter is not None:
+            self._wake()
 
     def eof_received(self) -> None:
         self._end(None)

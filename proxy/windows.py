@@ -22,7 +22,7 @@ Entry = list[float]
 """[time of the first in it, of the last one, how many]"""
 
 
-@dataclass(kw_only=True, slots=True)  # not frozen: that would double what making one costs
+@dataclass(slots=True)  # not frozen: that would double what making one costs
 class Decision:
     """What the window said: counts of requests or tokens, times in seconds from now."""
 
@@ -54,12 +54,11 @@ class SlidingWindow:
 
     def _decision(self, admitted: bool, *, limit: int, window_s: float, now: float) -> Decision:
         self.empty_at = self._entries[-1][1] + window_s if self._entries else now
-        free = limit - self._used
         return Decision(
             admitted=admitted,
             limit=limit,
-            remaining=max(0, free),
-            retry_after_s=0.0 if free > 0 else self._wait(limit=limit, window_s=window_s, now=now),
+            remaining=max(0, limit - self._used),
+            retry_after_s=self._wait(limit=limit, window_s=window_s, now=now),
             reset_s=self.empty_at - now,
         )
 
@@ -68,10 +67,13 @@ class SlidingWindow:
         entries = self._entries
         if entries and entries[0][1] + window_s <= now:
             self._forget(window_s=window_s, now=now)
-        if self._used >= limit:
+        free = limit - self._used - 1
+        if free < 0:
             return self._decision(False, limit=limit, window_s=window_s, now=now), None
         entry = self._add(now, 1, merge_s=window_s / MAX_ENTRIES)
-        return self._decision(True, limit=limit, window_s=window_s, now=now), entry
+        self.empty_at = now + window_s
+        retry_after_s = 0.0 if free else self._wait(limit=limit, window_s=window_s, now=now)
+        return Decision(True, limit, free, retry_after_s, window_s), entry
 
     def charge(self, count: int, *, window_s: float, now: float) -> None:
         """Count what was used, over the limit or not."""
@@ -150,7 +152,7 @@ class Windows:
         self._windows: dict[int, SlidingWindow] = {}
         self._calls = 0
 
-    def needs_history(self, user_id: int, *, window_s: float, now: float) -> bool:
+    def needs_history(self, user_id: int, window_s: float, now: float) -> bool:
         """Whether the window reaches back to where this process does not know what was."""
         window = self._windows.get(user_id)
         known_from = self._known_from if window is None else window.complete_from
@@ -188,7 +190,8 @@ class Windows:
 
     def _window(self, user_id: int, now: float) -> SlidingWindow:
         self._calls += 1
-        if self._calls % self.SWEEP_EVERY == 0:
+        if self._calls >= self.SWEEP_EVERY:
+            self._calls = 0
             self._sweep(now)
         window = self._windows.get(user_id)
         if window is None:

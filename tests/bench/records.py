@@ -160,9 +160,11 @@ async def show_loading(url: str) -> None:
                 user = number % USERS + 1
                 record = RequestRecord(
                     created_at=time.time(), username=f"user{user}", user_id=user, key_id=user,
-                    method="POST", path="/v1/chat/completions", status_code=200, admitted=True,
-                    latency_ms=number % 9000, prompt_tokens=100, completion_tokens=100,
+                    method="POST", path="/v1/chat/completions",
                 )  # fmt: skip
+                record.admitted, record.admitted_at, record.status_code = True, time.time(), 200
+                record.latency_ms = number % 9000
+                record.prompt_tokens = record.completion_tokens = 100
                 log.admitted(record)
                 log.ended(record)
             begun = time.perf_counter()

@@ -29,18 +29,23 @@ NOWHERE = "host=/nonexistent dbname=none"
 
 
 def record(**fields: object) -> RequestRecord:
-    values = {
-        "created_at": time.time(),
-        "username": "alice",
-        "user_id": 1,
-        "key_id": 1,
-        "method": "POST",
-        "path": "/v1/completions",
-        "admitted": True,
-        "status_code": 200,
-        "response_bytes": 5,
-    }
-    return RequestRecord(**{**values, **fields})  # type: ignore[arg-type]
+    made = RequestRecord(
+        created_at=time.time(),
+        username="alice",
+        user_id=1,
+        key_id=1,
+        method="POST",
+        path="/v1/completions",
+    )
+    return made.but(
+        **{
+            "admitted": True,
+            "admitted_at": made.created_at,
+            "status_code": 200,
+            "response_bytes": 5,
+            **fields,
+        }
+    )
 
 
 @contextmanager

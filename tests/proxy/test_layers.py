@@ -18,7 +18,8 @@ LAYERS = [
     {"answer", "audit", "users", "reports", "db", "spool", "record", "principal", "gate"}
     | {"windows", "body", "connections", "framing", "upstream"},
     {"usage", "engine_watch", "paths", "limits", "upstream_connection", "request"},
-    {"config", "errors", "keys", "ids", "logs", "auth_failures", "client_address", "upstream_parser"},
+    {"config", "errors", "keys", "ids", "logs", "auth_failures", "client_address", "upstream_parser"}
+    | {"writes"},
 ]
 PACKAGE = Path(proxy.__file__).parent
 

@@ -17,16 +17,15 @@ from proxy.spool import Spool, SpoolFile
 
 
 def record(**fields: object) -> RequestRecord:
-    values = {
-        "created_at": time.time(),
-        "username": "alice",
-        "user_id": 1,
-        "key_id": 1,
-        "method": "POST",
-        "path": "/v1/completions",
-        "admitted": True,
-    }
-    return RequestRecord(**{**values, **fields})  # type: ignore[arg-type]
+    made = RequestRecord(
+        created_at=time.time(),
+        username="alice",
+        user_id=1,
+        key_id=1,
+        method="POST",
+        path="/v1/completions",
+    )
+    return made.but(**{"admitted": True, "admitted_at": made.created_at, **fields})
 
 
 def rows(url: str, columns: str) -> list[tuple[object, ...]]:

@@ -18,6 +18,7 @@ import trustme
 from proxy import upstream_connection
 from proxy.upstream import KEEP_IDLE_S, Upstream
 from proxy.upstream_connection import BrokeOffError, ConnectError, Connection, SilentError
+from proxy.writes import Writes
 from tests.support.raw_engine import HANG, KEEP, OK, RawEngine, raw_engine
 from tests.support.wait import until
 
@@ -38,7 +39,9 @@ async def engine() -> AsyncIterator[RawEngine]:
 async def connected(
     url: str, *, idle_timeout_s: float = 30, connect_timeout_s: float = 10
 ) -> AsyncIterator[Upstream]:
-    upstream = Upstream(url, connect_timeout_s=connect_timeout_s, idle_timeout_s=idle_timeout_s)
+    upstream = Upstream(
+        url, writes=Writes(), connect_timeout_s=connect_timeout_s, idle_timeout_s=idle_timeout_s
+    )
     try:
         yield upstream
     finally:
@@ -339,7 +342,7 @@ async def test_addresses_are_taken_apart() -> None:
     """An IPv6 address has brackets in the Host header alone; a default port is not named."""
 
     def parts(url: str) -> tuple[str, int, str, bytes]:
-        made = Upstream(url, connect_timeout_s=1, idle_timeout_s=1)
+        made = Upstream(url, writes=Writes(), connect_timeout_s=1, idle_timeout_s=1)
         return made._host, made._port, made.host_header, made.base_path
 
     assert parts("http://127.0.0.1:8000") == ("127.0.0.1", 8000, "127.0.0.1:8000", b"")
