@@ -7,10 +7,11 @@ it is a tenth of a second of the log; the rows in `llama_requests` are safe.
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 
-from proxy.ids import public_form
 from proxy.record import RequestRecord
+from proxy.timestamps import timestamp
 
 logger = logging.getLogger("proxy.requests")
 
@@ -18,15 +19,16 @@ FLUSH_S = 0.1
 
 
 class AccessLog:
-    """Lines on their way to the log, in the form that `JsonFormatter` takes. Needs a running loop."""
+    """Lines on their way to the log, which `JsonFormatter` takes as they are. Needs a running loop."""
 
     def __init__(self) -> None:
-        self._batch: list[tuple[RequestRecord, str, str | None]] = []
+        self._lines: list[str] = []
         self._timer: asyncio.TimerHandle | None = None
 
     def note(self, record: RequestRecord, client: str, client_request_id: str | None) -> None:
         """Add a line for a request that has ended, from its record."""
-        self._batch.append((record, client, client_request_id))
+        # Text at once: what is kept as objects is gone through by the garbage collector.
+        self._lines.append(_line(record, client, client_request_id))
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(FLUSH_S, self.flush)
 
@@ -35,28 +37,29 @@ class AccessLog:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        batch, self._batch = self._batch, []
-        if batch and logger.isEnabledFor(logging.INFO):
-            logger.info("request", extra={"batch": [_line(*noted) for noted in batch]})
+        lines, self._lines = self._lines, []
+        if lines:
+            logger.info("%d requests", len(lines), extra={"lines": lines})
 
 
-def _line(
-    record: RequestRecord, client: str, client_request_id: str | None
-) -> tuple[float, dict[str, object]]:
-    latency_ms = record.latency_ms or 0.0
-    fields: dict[str, object] = {
-        "request_id": public_form(record.id),
-        "client": client,
-        "user": record.username,
-        "method": record.method,
-        "path": record.path,
-        "status": record.status_code,
-        "latency_ms": round(latency_ms, 3),
-        "queue_ms": round(record.queue_ms or 0.0, 3),
-        "response_bytes": record.response_bytes,
-    }
+def _line(record: RequestRecord, client: str, client_request_id: str | None) -> str:
+    """A line of JSON, with the members that `JsonFormatter` gives to every line."""
+    latency_ms, queue_ms, error = record.latency_ms or 0.0, record.queue_ms or 0.0, record.error
+    user = f',"user":{_json(record.username)}' if record.username else ""
+    more = "" if error is None else f',"error":{_json(error)}'
     if client_request_id:
-        fields["client_request_id"] = client_request_id[:128]
-    if record.error is not None:
-        fields["error"] = record.error
-    return record.created_at + latency_ms / 1000, fields
+        more += f',"client_request_id":{_json(client_request_id[:128])}'
+    return (
+        f'{{"time":"{timestamp(record.created_at + latency_ms / 1000)}","level":"info"'
+        f',"logger":"proxy.requests","message":"request","request_id":"req_{record.id}"'
+        f',"client":"{client}"{user},"method":"{record.method}"'
+        f',"path":{_json(record.path)},"status":{record.status_code or "null"}'
+        f',"latency_ms":{latency_ms:.3f},"queue_ms":{queue_ms:.3f},"response_bytes":{record.response_bytes}{more}}}'
+    )
+
+
+def _json(text: str) -> str:
+    """In ASCII, so that no client can steer the terminal of whoever reads the log."""
+    if text.isascii() and text.isprintable() and '"' not in text and "\\" not in text:
+        return f'"{text}"'
+    return json.dumps(text)

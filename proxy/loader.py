@@ -24,20 +24,21 @@ TIMEOUT_S = 30.0
 CONNECTION_TIMEOUT_S = 1.0
 
 # ruff: noqa: S608  (the only thing put into these statements is COLUMNS)
-_STAGE = f"""
+_BEGIN = f"""
+    BEGIN;
     CREATE TEMPORARY TABLE IF NOT EXISTS llama_requests_batch ON COMMIT DELETE ROWS AS
     SELECT ' '::text AS kind, {COLUMNS} FROM llama_requests WITH NO DATA
 """
 _COPY = f"COPY llama_requests_batch (kind, {COLUMNS}) FROM STDIN"
-_INSERT = f"""
+_FINISH = f"""
     INSERT INTO llama_requests ({COLUMNS}) SELECT {COLUMNS} FROM llama_requests_batch
-    WHERE kind = %s ON CONFLICT (id) DO NOTHING
-"""
-_TOUCH_KEYS = """
+    WHERE kind = '%s' ON CONFLICT (id) DO NOTHING;
     UPDATE llama_api_keys k SET last_used_at = b.at
     FROM (SELECT key_id, max(created_at) AS at FROM llama_requests_batch GROUP BY key_id) b
-    WHERE k.id = b.key_id AND (k.last_used_at IS NULL OR k.last_used_at < b.at - interval '1 minute')
+    WHERE k.id = b.key_id AND (k.last_used_at IS NULL OR k.last_used_at < b.at - interval '1 minute');
+    COMMIT
 """
+"""Several statements at once: each that is sent alone costs this process as much as 20 rows."""
 
 
 class Loader:
@@ -89,11 +90,13 @@ class Loader:
         async with (
             asyncio.timeout(TIMEOUT_S),
             self._pool.connection(timeout=CONNECTION_TIMEOUT_S) as connection,
-            connection.transaction(),
             connection.cursor() as cursor,
         ):
-            await cursor.execute(_STAGE)
-            async with cursor.copy(_COPY) as copy:
-                await copy.write(lines)
-            await cursor.execute(_INSERT, [kind])
-            await cursor.execute(_TOUCH_KEYS)
+            try:
+                await cursor.execute(_BEGIN)
+                async with cursor.copy(_COPY) as copy:
+                    await copy.write(lines)
+                await cursor.execute(_FINISH % kind)
+            except psycopg.Error:
+                await connection.rollback()
+                raise

@@ -6,46 +6,31 @@ import json
 import logging
 from datetime import UTC, datetime
 
-import orjson
 from aiohttp.http_exceptions import HttpProcessingError
 
 
 class JsonFormatter(logging.Formatter):
     """Time (UTC), level, logger, message; `extra={"fields": {…}}` adds members, None left out.
 
-    `extra={"batch": [(time, {…}), …]}` is many in one, each with its Unix time and members.
+    `extra={"lines": […]}` is many records in one, each a line of this form.
     """
 
     def format(self, record: logging.LogRecord) -> str:
         """The record as a line of JSON."""
-        batch: list[tuple[float, dict[str, object]]] | None = getattr(record, "batch", None)
-        if batch is not None:
-            said = _said(record)
-            return "\n".join([_line(at, said, fields) for at, fields in batch])
+        lines: list[str] | None = getattr(record, "lines", None)
+        if lines is not None:
+            return "\n".join(lines)
+        line: dict[str, object] = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
         fields: dict[str, object] = getattr(record, "fields", {})
-        members = {name: value for name, value in fields.items() if value is not None}
+        line |= {name: value for name, value in fields.items() if value is not None}
         if record.exc_info:
-            members["exception"] = self.formatException(record.exc_info)
-        return _line(record.created, _said(record), members)
-
-
-def _said(record: logging.LogRecord) -> dict[str, str]:
-    return {
-        "level": record.levelname.lower(),
-        "logger": record.name,
-        "message": record.getMessage(),
-    }
-
-
-def _line(at: float, said: dict[str, str], members: dict[str, object]) -> str:
-    time = datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds")
-    line = {"time": time, **said, **members}
-    try:
-        text = orjson.dumps(line, default=str)
-    except TypeError:  # a half of a surrogate pair: bytes of a path that are no UTF-8
-        text = b"\xff"
-    # The log holds ASCII only, so that no client can steer the terminal of whoever reads it.
-    return text.decode() if text.isascii() else json.dumps(line, default=str)
+            line["exception"] = self.formatException(record.exc_info)
+        return json.dumps(line, default=str)
 
 
 def _without_request_text(record: logging.LogRecord) -> bool:

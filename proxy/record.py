@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from copy import copy
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 
 from proxy.ids import new_request_id
+from proxy.timestamps import timestamp
 
 COLUMNS = (
     "id, created_at, username, user_id, key_id, method, path, model, status_code, latency_ms, ttft_ms, "
@@ -69,10 +69,9 @@ class RequestRecord:
 
     def admission_line(self, kind: str) -> bytes:
         """The line of a request that has been admitted just now, as it stays if no end ever comes."""
-        assert self.admitted_at is not None
-        return f"{kind}\t{self._beginning()}{_OPEN}{_time(self.admitted_at)}\t1\tinterrupted\n".encode(
-            "utf-8", "replace"
-        )
+        admitted_at = NULL if self.admitted_at is None else timestamp(self.admitted_at)
+        line = f"{kind}\t{self._beginning()}{_OPEN}{admitted_at}\t1\tinterrupted\n"
+        return line.encode("utf-8", "replace")
 
     def line(self, kind: str, *, count_digits: int = 1) -> bytes:
         """The record as a line of COPY's text format, before it the line's kind.
@@ -92,14 +91,14 @@ class RequestRecord:
             f"\t{self.request_bytes}\t{self.response_bytes}"
             f"\t{NULL if prompt is None else prompt}\t{NULL if completion is None else completion}"
             f"\t{self.stream}\t{self.admitted}"
-            f"\t{NULL if self.admitted_at is None else _time(self.admitted_at)}"
+            f"\t{NULL if self.admitted_at is None else timestamp(self.admitted_at)}"
             f"\t{self.count:0{count_digits}d}\t{NULL if error is None else _text(error)}\n"
         ).encode("utf-8", "replace")
 
     def _beginning(self) -> str:
         if not self._begins:
             self._begins = (
-                f"{self.id}\t{_time(self.created_at)}\t{_text(self.username)}\t{self.user_id}"
+                f"{self.id}\t{timestamp(self.created_at)}\t{_text(self.username)}\t{self.user_id}"
                 f"\t{self.key_id}\t{self.method}\t{_text(self.path)}"
             )
         return self._begins
@@ -109,19 +108,9 @@ NULL = "\\N"
 _OPEN = f"\t{NULL}\t{NULL}\t{NULL}\t{NULL}\t{NULL}\t0\t0\t{NULL}\t{NULL}\tf\tt\t"
 """From `model` to `admitted`, of a request that is under way."""
 _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r", "\0": ""})
-_SECOND = (-1, "")
-"""The last second that was asked for, and how it is written."""
 
 
 def _text(value: str) -> str:
     if value.isprintable() and "\\" not in value:
         return value
     return value.translate(_ESCAPES)
-
-
-def _time(value: float) -> str:
-    global _SECOND  # noqa: PLW0603 - most are of the same second, and writing it out takes a while
-    second = int(value)
-    if second != _SECOND[0]:
-        _SECOND = second, f"{datetime.fromtimestamp(second, UTC):%Y-%m-%dT%H:%M:%S}"
-    return f"{_SECOND[1]}.{int((value - second) * 1e6):06d}+00:00"

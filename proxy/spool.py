@@ -110,6 +110,9 @@ class SpoolFile:
         self.close()
 
     def close(self) -> None:
+        if self._room > self.size:
+            with suppress(OSError):
+                os.ftruncate(self._fd, self.size)
         os.close(self._fd)
 
 

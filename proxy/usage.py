@@ -49,8 +49,10 @@ class AnswerScanner:
         """The model that answered, None where the answer does not say."""
         at = self._head.find(b'"model"')
         match = _MODEL.search(self._head, at) if at >= 0 else None
+        if match is None:
+            return None
         try:
-            return str(orjson.loads(match[1])) if match else None
+            return str(orjson.loads(match[1]))
         except ValueError:
             return None
 

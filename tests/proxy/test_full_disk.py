@@ -22,7 +22,7 @@ from proxy.backlog import Backlog
 from proxy.db import SchemaError
 from proxy.record import RequestRecord
 from proxy.request_log import END, RequestLog
-from proxy.spool import Spool
+from proxy.spool import AHEAD_BYTES, Spool, SpoolFile
 from tests.support.wait import until
 
 NOWHERE = "host=/nonexistent dbname=none"
@@ -37,15 +37,8 @@ def record(**fields: object) -> RequestRecord:
         method="POST",
         path="/v1/completions",
     )
-    return made.but(
-        **{
-            "admitted": True,
-            "admitted_at": made.created_at,
-            "status_code": 200,
-            "response_bytes": 5,
-            **fields,
-        }
-    )
+    usual = {"admitted": True, "status_code": 200, "response_bytes": 5}
+    return made.but(**{**usual, **fields})
 
 
 @contextmanager
@@ -79,7 +72,21 @@ def test_the_line_after_half_a_line_is_whole(directory: Path) -> None:
     with no_file_larger_than(2**20), pytest.raises(OSError, match="could be written"):
         spool.append(filler)
     spool.append(b"E\ttwo\n")
+    spool.close()
     assert spool.current.path.read_bytes() == b"E\tone\nE\ttwo\n"
+
+
+def test_the_room_that_a_killed_process_took_ahead_holds_no_line(directory: Path) -> None:
+    """What follows its last line is read by nobody."""
+    spool = Spool(directory / "spool")
+    spool.append(b"E\tone\n")
+    left = directory / "left.spool"
+    left.write_bytes(spool.current.path.read_bytes())
+    assert left.read_bytes() == b"E\tone\n" + bytes(AHEAD_BYTES - 6)
+    file = SpoolFile(left, create=False)
+    assert file.read(0, 100) == b"E\tone\n"
+    assert file.read(6, 100) == file.read(6, 2**20) == b""
+    file.close()
     spool.close()
 
 
