@@ -15,7 +15,6 @@ import re
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from ipaddress import ip_network
 from pathlib import Path
 from urllib.parse import quote, urlsplit
@@ -357,6 +356,8 @@ def _problems_of(key: Key, value: str, where: str) -> list[str]:
 
 
 def _suggestion(name: str) -> str:
+    from difflib import get_close_matches  # noqa: PLC0415 - only for a name that is wrong
+
     close = get_close_matches(name, KEYS, n=1, cutoff=0.8)
     return f" (did you mean {close[0]}?)" if close else " (runtime/config.env.example lists all)"
 
