@@ -171,6 +171,7 @@ class Targets:
             "LLAMA_SERVER_BACKEND_URL": f"http://127.0.0.1:{self.direct.port}",
             "LLAMA_SERVER_API_KEY": "engine-key",
             INHERITED_FD: "0",
+            "FROZENLIST_NO_EXTENSIONS": "1",  # runtime/program.sh says why
         }
         with socket.create_server(("127.0.0.1", 0), backlog=1024) as listener:
             port = int(listener.getsockname()[1])
