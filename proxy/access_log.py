@@ -1,7 +1,7 @@
-"""The log's line for each request. The lines of a tenth of a second are written at once.
+"""The log's line for each request. Many are written at once, after a tenth of a second.
 
 One at a time they would cost a request more than its row does. What a death of the process takes with
-it is a tenth of a second of the log; the rows in `llama_requests` are safe.
+it is that much of the log; the rows in `llama_requests` are safe.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from proxy.timestamps import timestamp
 logger = logging.getLogger("proxy.requests")
 
 FLUSH_S = 0.1
+MOST_LINES = 256
+"""More are not kept."""
 
 
 class AccessLog:
@@ -29,7 +31,9 @@ class AccessLog:
         """Add a line for a request that has ended, from its record."""
         # Text at once: what is kept as objects is gone through by the garbage collector.
         self._lines.append(_line(record, client, client_request_id))
-        if self._timer is None:
+        if len(self._lines) >= MOST_LINES:
+            self.flush()
+        elif self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(FLUSH_S, self.flush)
 
     def flush(self) -> None:

@@ -19,7 +19,8 @@ from proxy.spool import Spool, SpoolFile
 
 logger = logging.getLogger(__name__)
 
-BATCH_BYTES = 2**20
+BATCH_BYTES = 2**18
+"""At a time, some 1,400 rows."""
 TIMEOUT_S = 30.0
 CONNECTION_TIMEOUT_S = 1.0
 

@@ -24,7 +24,7 @@ from proxy.connections import Connections, Entry
 logger = logging.getLogger(__name__)
 
 BACKLOG = 1024
-YOUNG_OBJECTS = 10_000
+YOUNG_OBJECTS = 5_000
 """So many more objects, and the collector looks for cycles. Few are made here."""
 END_S = 1.0
 """For clients to take the error with which a drain ends their requests."""
