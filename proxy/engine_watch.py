@@ -11,12 +11,16 @@ import asyncio
 import logging
 from collections.abc import Callable
 
-import aiohttp
+from proxy.upstream import Upstream
+from proxy.upstream_connection import UpstreamError
+from proxy.writes import Writes
 
 logger = logging.getLogger(__name__)
 
 CHECK_TIMEOUT_S = 2.0
 CHECK_EVERY_S = 0.25
+_ITS_FAULT = 500
+"""From this status on it is the engine that says that it cannot."""
 SETTLE_S = 0.5
 """For so long the word of an engine that broke off is not taken: one that is told to end cuts its
 streams at once, and goes on taking requests for a tenth of a second, which it then cuts too."""
@@ -26,15 +30,23 @@ RESTART_BEGINS_S = 15.0
 
 async def engine_ready(backend_url: str) -> bool:
     """Whether the engine answers; one that has no /health is judged by answering at all."""
-    timeout = aiohttp.ClientTimeout(total=CHECK_TIMEOUT_S)
+    upstream = Upstream(
+        backend_url,
+        writes=Writes(),
+        connect_timeout_s=CHECK_TIMEOUT_S,
+        idle_timeout_s=CHECK_TIMEOUT_S,
+    )
+    head = b"GET %b/health HTTP/1.1\r\nHost: %b\r\nConnection: close\r\n\r\n" % (
+        upstream.base_path, upstream.host_header.encode(),
+    )  # fmt: skip
     try:
-        async with (
-            aiohttp.ClientSession(timeout=timeout) as session,
-            session.get(backend_url + "/health", allow_redirects=False) as response,
-        ):
-            return response.status < 500
-    except (aiohttp.ClientError, OSError, TimeoutError):
+        async with asyncio.timeout(CHECK_TIMEOUT_S):
+            connection = await upstream.send(head, b"")
+    except (UpstreamError, TimeoutError):
         return False
+    finally:
+        await upstream.close()
+    return connection.answer.status < _ITS_FAULT
 
 
 class EngineWatch:

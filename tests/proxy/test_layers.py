@@ -14,10 +14,10 @@ LAYERS = [
     {"handler", "health"},
     {"exchange", "turns", "local_admission", "shared_admission"},
     {"auth", "admission", "relay", "request_log", "retention", "running", "stalls", "connection"},
-    {"loader", "backlog", "refusals", "access_log"},
+    {"loader", "backlog", "refusals", "access_log", "engine_watch"},
     {"answer", "audit", "users", "reports", "db", "spool", "record", "principal", "gate"}
     | {"windows", "body", "connections", "framing", "upstream"},
-    {"usage", "engine_watch", "paths", "limits", "upstream_connection", "request"},
+    {"usage", "paths", "limits", "upstream_connection", "request"},
     {"config", "errors", "keys", "ids", "logs", "auth_failures", "client_address", "upstream_parser"}
     | {"writes", "timestamps"},
 ]
