@@ -39,7 +39,7 @@ def main() -> int:
 
 
 def _import_aiohttp() -> None:
-    """Without the system's certificates: it loads 2 MB of them for its client, which is not used here."""
+    """Without 2 MB of certificates: it loads them for its client, which is not used here."""
     name = "SSL_CERT_FILE"
     own = os.environ.get(name)
     os.environ[name] = os.devnull

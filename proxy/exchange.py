@@ -10,7 +10,7 @@ from proxy.answer import Answer
 from proxy.body import Body
 from proxy.errors import ApiError
 from proxy.gate import Place
-from proxy.ids import new_request_id, public_form
+from proxy.ids import new_request_id
 from proxy.paths import Route
 from proxy.principal import Principal
 from proxy.record import RequestRecord
@@ -63,32 +63,30 @@ class Exchange:
 
     def complete(self, record: RequestRecord, status: int | None, error: str | None) -> None:
         """Put into the record what became of the request."""
-        answer = self.answer
+        answer, arrived, place = self.answer, self.arrived, self.place
         record.status_code = status
         record.error = error
-        record.latency_ms = self.elapsed_ms()
+        record.latency_ms = (time.monotonic() - arrived) * 1000
         if answer.first_byte_at is not None:
-            record.ttft_ms = (answer.first_byte_at - self.arrived) * 1000
-        if self.place is not None:
-            record.queue_ms = self.place.waited_s * 1000
+            record.ttft_ms = (answer.first_byte_at - arrived) * 1000
+        if place is not None:
+            record.queue_ms = place.waited_s * 1000
         record.response_bytes = answer.response_bytes
         record.stream = answer.stream
         record.model = answer.scanner.model()
         record.prompt_tokens, record.completion_tokens = answer.scanner.usage()
 
-    def elapsed_ms(self) -> float:
-        return (time.monotonic() - self.arrived) * 1000
-
     def headers(self) -> bytes:
         """The headers of our own that go on every answer, as lines."""
         lines = (
-            f"Server: llamaserve\r\nx-request-id: {public_form(self.id)}\r\n"
-            f"openai-processing-ms: {round(self.elapsed_ms())}\r\n"
+            f"Server: llamaserve\r\nx-request-id: req_{self.id}\r\n"
+            f"openai-processing-ms: {round((time.monotonic() - self.arrived) * 1000)}\r\n"
         )
-        if self.admission is not None:
-            lines += _limits("requests", self.admission.requests)
-            if self.admission.tokens is not None:
-                lines += _limits("tokens", self.admission.tokens)
+        admission = self.admission
+        if admission is not None:
+            lines += _limits("requests", admission.requests)
+            if admission.tokens is not None:
+                lines += _limits("tokens", admission.tokens)
         return lines.encode()
 
     def refuse(self, error: ApiError) -> None:

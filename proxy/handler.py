@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from functools import partial
 from http import HTTPStatus
 
 from proxy import errors
@@ -89,10 +90,10 @@ class Handler:
             principal = await self._identify(exchange, header)
             if principal is None:
                 return
-        exchange.begin_record(principal)
+        record = exchange.begin_record(principal)
         ticket = self._running.enter(request.task, principal)
         try:
-            await self._serve(exchange)
+            await self._serve(exchange, record)
         except (ConnectionError, asyncio.CancelledError) as end:
             if ticket.error is None or isinstance(end, ConnectionError):
                 reason = "client_stalled" if exchange.answer.stalled else "client_left"
@@ -127,17 +128,21 @@ class Handler:
             exchange.refuse(errors.internal())
         return None
 
-    async def _serve(self, exchange: Exchange) -> None:
-        request, principal = exchange.request, exchange.principal
-        exchange.route = route = route_of(request.method, exchange.path)
-        check_body(request, self._settings.max_body_bytes)
+    async def _serve(self, exchange: Exchange, record: RequestRecord) -> None:
+        request, principal, settings = exchange.request, exchange.principal, self._settings
+        exchange.route = route = route_of(request.method, request.path)
+        check_body(request, settings.max_body_bytes)
         self._turns.check_room(route, principal)
-        await self._admit(exchange)
+        exchange.admission = admission = await self._admitter.admit(principal, generates=route.generates)
+        if admission.entry is None:
+            raise refusal(admission, limits_of(principal, settings))
+        record.admitted = True
+        record.admitted_at = time.time()
+        self._log.admitted(record)
         exchange.body = body = Body(self._body_memory, principal.user_id)
         try:
-            await body.read(request, self._settings.max_body_bytes)
-            assert exchange.record is not None
-            exchange.record.request_bytes = len(body.content)
+            await body.read(request, settings.max_body_bytes)
+            record.request_bytes = len(body.content)
             self._stalls.watched.add(exchange.answer)
             exchange.place = place = self._turns.enter(route, principal)
             try:
@@ -148,18 +153,6 @@ class Handler:
             exchange.answer.end()
         finally:
             body.leave()
-
-    async def _admit(self, exchange: Exchange) -> None:
-        """Take a place in the user's windows, or refuse."""
-        principal, record = exchange.principal, exchange.record
-        assert record is not None
-        generates = exchange.route.generates
-        exchange.admission = admission = await self._admitter.admit(principal, generates=generates)
-        if admission.entry is None:
-            raise refusal(admission, limits_of(principal, self._settings))
-        record.admitted = True
-        record.admitted_at = time.time()
-        self._log.admitted(record)
 
     async def _take_turns(self, exchange: Exchange, place: Place) -> None:
         """Wait for a turn and relay; again, where there was no engine."""
@@ -175,7 +168,7 @@ class Handler:
                     request_id=exchange.id,
                     headers=exchange.headers,
                     answer=exchange.answer,
-                    before_end=lambda: self._end(exchange, exchange.answer.status_code, None),
+                    before_end=partial(self._end, exchange),
                 )
             except EngineAwayError:
                 exchange.sent = False
@@ -240,12 +233,12 @@ class Handler:
         record.admitted = False
         record.admitted_at = None
 
-    def _end(self, exchange: Exchange, status: int | None, error: str | None) -> None:
-        """Record the end of a request; only the first call counts."""
+    def _end(self, exchange: Exchange, status: int | None = None, error: str | None = None) -> None:
+        """Record the end of a request, with the engine's status if none is given; once is enough."""
         record, exchange.record = exchange.record, None
         if record is None:
             return
-        exchange.complete(record, status, error)
+        exchange.complete(record, exchange.answer.status_code if status is None else status, error)
         self._log.ended(record)
         if record.admitted:
             self._admitter.charge(exchange.principal, record.tokens_charged())

@@ -68,7 +68,10 @@ class RequestLog:
         """Note an admission: from here on a row is certain."""
         line = record.admission_line(ADMISSION)
         self._open[record.id] = record, line
-        self._append(line)
+        try:
+            self._spool.append(line)
+        except OSError as error:
+            self._disk_error = error
 
     def ended(self, record: RequestRecord) -> None:
         """Note the end of a request. Call it before the client sees the end of its answer."""
