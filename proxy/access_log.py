@@ -24,14 +24,13 @@ class AccessLog:
     """Lines on their way to the log, which `JsonFormatter` takes as they are. Needs a running loop."""
 
     def __init__(self) -> None:
-        self._lines: list[str] = []
+        self._noted: list[tuple[RequestRecord, str, str | None]] = []
         self._timer: asyncio.TimerHandle | None = None
 
     def note(self, record: RequestRecord, client: str, client_request_id: str | None) -> None:
         """Add a line for a request that has ended, from its record."""
-        # Text at once: what is kept as objects is gone through by the garbage collector.
-        self._lines.append(_line(record, client, client_request_id))
-        if len(self._lines) >= MOST_LINES:
+        self._noted.append((record, client, client_request_id))
+        if len(self._noted) >= MOST_LINES:
             self.flush()
         elif self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(FLUSH_S, self.flush)
@@ -41,8 +40,9 @@ class AccessLog:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        lines, self._lines = self._lines, []
-        if lines:
+        noted, self._noted = self._noted, []
+        if noted and logger.isEnabledFor(logging.INFO):
+            lines = [_line(*one) for one in noted]
             logger.info("%d requests", len(lines), extra={"lines": lines})
 
 

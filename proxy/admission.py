@@ -6,6 +6,7 @@ Owns the rules that hold wherever the windows are kept. `local_admission.py` kee
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -52,8 +53,8 @@ class Admitter(Protocol):
     def give_back(self, principal: Principal, admission: Admission) -> None:
         """Undo an admission: the request was refused after all."""
 
-    def charge(self, principal: Principal, tokens: int) -> None:
-        """Count what an admitted request used. Call it before its turn ends."""
+    def charge(self, principal: Principal, tokens: Callable[[], int]) -> None:
+        """Count what an admitted request used, if it matters. Call it before its turn ends."""
 
 
 def limits_of(principal: Principal, settings: ProxySettings) -> Limits:

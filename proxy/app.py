@@ -104,7 +104,9 @@ class App:
         pool = _pool(settings)
         await pool.open(wait=False)
         stack.push_async_callback(pool.close, timeout=2.0)
-        log = RequestLog(pool, Spool(settings.spool_dir, limit_bytes=settings.spool_bytes))
+        spool = Spool(settings.spool_dir, limit_bytes=settings.spool_bytes)
+        log = RequestLog(pool, spool, on_note=self.writes.schedule)
+        self.writes.record = log.write_out
         stack.push_async_callback(log.close)
         await stack.enter_async_context(_background(log.run()))
         if settings.spool_sync_s:

@@ -289,6 +289,12 @@ class Connection(web.RequestHandler):
 
     def flush(self) -> None:
         """Send what has been written at once."""
+        if self._out:
+            self._writes.record()
+            self.send_out()
+
+    def send_out(self) -> None:
+        """Send it, now that the records are written."""
         out, self._out = self._out, b""
         if out and self.transport is not None and not self.transport.is_closing():
             self.transport.write(out)

@@ -73,8 +73,7 @@ class Exchange:
             record.queue_ms = place.waited_s * 1000
         record.response_bytes = answer.response_bytes
         record.stream = answer.stream
-        record.model = answer.scanner.model()
-        record.prompt_tokens, record.completion_tokens = answer.scanner.usage()
+        record.answer = answer.scanner
 
     def headers(self) -> bytes:
         """The headers of our own that go on every answer, as lines."""

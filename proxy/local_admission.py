@@ -79,13 +79,13 @@ class LocalAdmission:
         if isinstance(admission.entry, list):
             self._requests.give_back(principal.user_id, admission.entry)
 
-    def charge(self, principal: Principal, tokens: int) -> None:
+    def charge(self, principal: Principal, tokens: Callable[[], int]) -> None:
         """As Admitter has it."""
         if principal.token_limit is None and self._settings.token_limit is None:
             self._tokens.drop(principal.user_id)
-        elif tokens > 0:
+        elif (used := tokens()) > 0:
             now, window_s = self._clock(), limits_of(principal, self._settings).window_s
-            self._tokens.charge(principal.user_id, tokens, window_s=window_s, now=now)
+            self._tokens.charge(principal.user_id, used, window_s=window_s, now=now)
 
     async def _read_once(self, kind: str, principal: Principal, window_s: float) -> None:
         """Read a window's history; one reading serves all that wait for it."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from copy import copy
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from proxy.ids import new_request_id
 from proxy.timestamps import timestamp
@@ -14,6 +15,16 @@ COLUMNS = (
     "admitted_at, count, error"
 )
 """Of llama_requests, in the order in which `RequestRecord.line` gives them."""
+
+
+class Answered(Protocol):
+    """What an answer says of itself; None where it does not."""
+
+    def model(self) -> str | None:
+        """The model that answered."""
+
+    def usage(self) -> tuple[int | None, int | None]:
+        """Prompt and completion tokens."""
 
 
 @dataclass(kw_only=True)
@@ -45,8 +56,17 @@ class RequestRecord:
     """When it took its place in the rate window, Unix time."""
     count: int = field(init=False, default=1)
     error: str | None = field(init=False, default=None)
+    answer: Answered | None = field(init=False, default=None, repr=False, compare=False)
+    """Where its model and tokens can be read, as long as nobody has."""
     _begins: str = field(init=False, default="", repr=False, compare=False)
     """What its lines begin with, which never changes."""
+
+    def read_answer(self) -> None:
+        """Take model and tokens from the answer."""
+        if self.answer is not None:
+            self.model = self.answer.model()
+            self.prompt_tokens, self.completion_tokens = self.answer.usage()
+            self.answer = None
 
     def but(self, **values: object) -> RequestRecord:
         """A copy with these values of what is not given when one is made."""
@@ -61,6 +81,7 @@ class RequestRecord:
         bytes of a prompt, and in an answer an event of about 200. The function llama_tokens_charged of
         the database has the same.
         """
+        self.read_answer()
         if self.prompt_tokens is not None or self.completion_tokens is not None:
             return (self.prompt_tokens or 0) + (self.completion_tokens or 0)
         if self.stream and self.ttft_ms is not None:

@@ -48,9 +48,18 @@ class RequestLog:
     """Takes records and brings them to the database. `run` and `sync` must be running as tasks."""
 
     def __init__(
-        self, pool: AsyncConnectionPool, spool: Spool, clock: Callable[[], float] = time.time
+        self,
+        pool: AsyncConnectionPool,
+        spool: Spool,
+        clock: Callable[[], float] = time.time,
+        *,
+        on_note: Callable[[], None] | None = None,
     ) -> None:
+        """`on_note` is told that something waits for `write_out`; without it nothing waits."""
         self._pool = pool
+        self._on_note = on_note or self.write_out
+        self._noted: list[tuple[str, RequestRecord]] = []
+        """Kind and record of what has not been written yet, in order."""
         self._spool = spool
         self._loader = Loader(pool, spool)
         self._clock = clock
@@ -65,37 +74,58 @@ class RequestLog:
         """Set once what earlier processes left in the spool is in the database."""
 
     def admitted(self, record: RequestRecord) -> None:
-        """Note an admission: from here on a row is certain."""
-        line = record.admission_line(ADMISSION)
-        self._open[record.id] = record, line
-        try:
-            self._spool.append(line)
-        except OSError as error:
-            self._disk_error = error
+        """Note an admission. Once it is written out, a row is certain."""
+        self._noted.append((ADMISSION, record))
+        self._on_note()
 
     def ended(self, record: RequestRecord) -> None:
-        """Note the end of a request. Call it before the client sees the end of its answer."""
-        # What has an admission in the spool must have an end there too.
-        if self._open.pop(record.id, None) is not None or self._refusals.takes_own_row(record):
-            self._append_end(record)
+        """Note the end of a request. It is to be written out before the client sees that end."""
+        self._noted.append((END, record))
+        self._on_note()
+
+    def write_out(self) -> None:
+        """Write to the spool what has been noted.
+
+        One write for all requests of a turn of the event loop, instead of two for each, before anything
+        of theirs goes to the engine or to a client.
+        """
+        noted, self._noted = self._noted, []
+        lines: list[tuple[RequestRecord | None, bytes]] = []
+        for kind, record in noted:
+            if kind == ADMISSION:
+                line = record.admission_line(ADMISSION)
+                self._open[record.id] = record, line
+                lines.append((None, line))
+                continue
+            record.read_answer()
+            # What has an admission in the spool must have an end there too.
+            if self._open.pop(record.id, None) is not None or self._refusals.takes_own_row(record):
+                lines.append((record, record.line(END)))
+            else:
+                self._append(lines)
+                lines.clear()
+                self._fold(record)
+        self._append(lines)
+
+    def _append(self, lines: list[tuple[RequestRecord | None, bytes]]) -> None:
+        """Put lines into the spool, those of ends with their records; what it does not take waits."""
+        if not lines:
             return
+        try:
+            self._spool.append(b"".join([line for _, line in lines]))
+        except OSError as error:
+            self._disk_error = error
+            if len(lines) > 1:  # it may have room for some of them
+                for one in lines:
+                    self._append([one])
+            elif lines[0][0] is not None:
+                self._backlog.add(lines[0][0], lines[0][1])
+
+    def _fold(self, record: RequestRecord) -> None:
         try:
             self._refusals.fold(record, self._spool, SHARED)
         except OSError as error:
             self._disk_error = error
-
-    def _append_end(self, record: RequestRecord) -> None:
-        line = record.line(END)
-        if not self._append(line):
-            self._backlog.add(record, line)
-
-    def _append(self, line: bytes) -> bool:
-        try:
-            self._spool.append(line)
-        except OSError as error:
-            self._disk_error = error
-            return False
-        return True
 
     async def run(self) -> None:
         """Load the spool until cancelled."""
@@ -149,14 +179,17 @@ class RequestLog:
         self._spool.close()
 
     def _close_refusals(self, now: float) -> None:
-        for record in self._refusals.take_folded(now):
-            self._append_end(record)
+        self.write_out()
+        self._append([(record, record.line(END)) for record in self._refusals.take_folded(now)])
 
     def _spool_backlog(self) -> None:
         """Give the spool another chance."""
         while self._backlog:
             lines = self._backlog.take(BATCH_BYTES, END)
-            if not self._append(lines):
+            try:
+                self._spool.append(lines)
+            except OSError as error:
+                self._disk_error = error
                 self._backlog.put_back(lines)
                 return
 
@@ -239,6 +272,7 @@ class RequestLog:
         Raises:
             one of `db.DATABASE_ERRORS`: the database is out of reach.
         """
+        self.write_out()
         now = self._clock()
         # The database will not know them before they end, which may happen while it is asked.
         running = {

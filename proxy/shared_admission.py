@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import LiteralString, NamedTuple
 
 from psycopg_pool import AsyncConnectionPool
@@ -95,13 +95,13 @@ class SharedAdmission:
         """As Admitter has it."""
         self._spawn(self._note(_GIVE_BACK, (principal.user_id, admission.entry)))
 
-    def charge(self, principal: Principal, tokens: int) -> None:
+    def charge(self, principal: Principal, tokens: Callable[[], int]) -> None:
         """As Admitter has it."""
         _, token_limit, window_s = limits_of(principal, self._settings)
         user_id = principal.user_id
         # A user who is given a limit begins with what the records tell: a trigger sees to that.
-        if token_limit is not None and tokens > 0:
-            values = (user_id, principal.username, window_s, tokens)
+        if token_limit is not None and (used := tokens()) > 0:
+            values = (user_id, principal.username, window_s, used)
             charge = self._spawn(self._note(_CHARGE, values))
             self._charges.setdefault(user_id, set()).add(charge)
             charge.add_done_callback(lambda done: self._charged(user_id, done))

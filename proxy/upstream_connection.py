@@ -82,7 +82,7 @@ class Connection(asyncio.Protocol):
         while not answer.status:
             await self._wait()
 
-    def flush(self) -> None:
+    def send_out(self) -> None:
         """Send the request that waits for the end of the turn."""
         if self._out and not self._transport.is_closing():
             self._transport.write(self._out)
@@ -90,6 +90,7 @@ class Connection(asyncio.Protocol):
 
     async def _send_in_slices(self, head: bytes, body: bytes) -> None:
         """Send until all is sent or the engine has answered, as it may when it wants no more."""
+        self._writes.record()
         self._transport.write(head)
         view = memoryview(body)
         for start in range(0, len(body), SLICE_BYTES):
