@@ -135,6 +135,26 @@ async def test_the_spool_is_private(directory: Path) -> None:
     spool.close()
 
 
+def test_what_a_turn_notes_is_one_write(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Admissions and ends in their order; nothing is written before it is asked for."""
+    spool = Spool(directory / "spool")
+    written: list[bytes] = []
+    monkeypatch.setattr(spool, "append", written.append)
+    pool = AsyncConnectionPool("", open=False)
+    log = RequestLog(pool, spool, on_note=lambda: None)
+    one, two = record(), record()
+    log.admitted(one)
+    log.admitted(two)
+    log.ended(one)
+    assert written == []
+    log.write_out()
+    log.write_out()
+    (lines,) = written
+    kinds = [(line.split(b"\t")[0], line.split(b"\t")[1].decode()) for line in lines.splitlines()]
+    assert kinds == [(b"A", one.id), (b"A", two.id), (b"E", one.id)]
+    spool.close()
+
+
 async def test_history_counts_what_was_admitted_within_the_window(
     database_url: str, directory: Path
 ) -> None:
