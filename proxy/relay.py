@@ -125,8 +125,8 @@ class Relay:
                 answer.stream = engine.event_stream
                 passed = b"\r\n".join((*_passed(engine.headers, _TO_CLIENT), headers()))
                 answer.begin(engine.status, engine.reason, passed, length=engine.length)
-                if not upstream.has_more:
-                    answer.write(b"")
+                if not engine.pieces and not engine.complete:
+                    answer.write(b"")  # the head alone: what follows may be long in coming
             await self._pass_on(upstream, answer, before_end)
         finally:
             # Closes the connection if the answer did not come to its end: so the engine learns that
@@ -183,7 +183,7 @@ class Relay:
         told = False
         while True:
             try:
-                chunk = await upstream.read()
+                chunk = upstream.take() if engine.pieces else await upstream.read()
             except SilentError as error:
                 raise UpstreamFailedError(
                     errors.upstream_timeout(self._settings.idle_timeout_s)

@@ -98,7 +98,7 @@ class Connection(asyncio.Protocol):
                 await self._wait()
             # Its answer may be here already; once the engine has closed, a write would lose it.
             await asyncio.sleep(0)
-            if self.answer.status or not self._usable():
+            if self.answer.status or self._lost or self._error or self._transport.is_closing():
                 return
             self._transport.write(view[start : start + SLICE_BYTES])
         self._whole = True
@@ -114,23 +114,17 @@ class Connection(asyncio.Protocol):
             if answer.complete:
                 return b""
             await self._wait()
-        data = answer.take()
+        return self.take()
+
+    def take(self) -> bytes:
+        """What has come of the body and not been read, perhaps nothing."""
+        data = self.answer.take()
         if self._reading_paused:
             self._reading_paused = False
             self.moved_at = self._loop.time()
             if not self._transport.is_closing():
                 self._transport.resume_reading()
         return data
-
-    @property
-    def has_more(self) -> bool:
-        """Whether `read` returns at once."""
-        return bool(self.answer.pieces) or self.answer.complete
-
-    @property
-    def ended(self) -> bool:
-        """Whether all of the answer has come and been read."""
-        return self.answer.complete and not self.answer.pieces
 
     def rest(self) -> bool:
         """The exchange is over: get ready for another, or say no where there can be none."""
@@ -145,10 +139,9 @@ class Connection(asyncio.Protocol):
         What the kernel has and the loop has not seen counts too: of a request sent into a closed
         connection nobody could say whether the engine had it.
         """
-        return self._usable() and not self._readiness.poll(0)
-
-    def _usable(self) -> bool:
-        return not (self._lost or self._error or self._reading_paused or self._transport.is_closing())
+        if self._lost or self._error or self._reading_paused or self._transport.is_closing():
+            return False
+        return not self._readiness.poll(0)
 
     def check(self, now: float, timeout_s: float) -> None:
         """Give up if somebody has waited for the engine for too long."""
