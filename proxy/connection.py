@@ -149,30 +149,13 @@ class Connection(web.RequestHandler):
 
     async def start(self) -> None:
         """Answer requests until the connection is to be closed, and see to it that it then is."""
-        transport, task = self.transport, self._task_handler
-        assert task is not None
+        transport = self.transport
         try:
-            while not self._force_close:
-                if not self._messages:
-                    await self._message()
-                    if not self._messages:
-                        return
-                message, payload = self._messages.popleft()
-                if self._parser is not None:
-                    self._parser.message_consumed()
-                if self._buffer_paused and len(self._messages) <= self._msg_queue_resume_size:
-                    self._resume_reading_if_drained()
-                if not await self._answer(message, payload, task):
-                    return
-                if not self._messages:
-                    self._answering = False
-                    self._connections.waits(self._entry)
-                # It is not kept for ever.
-                self._next_keepalive_close_time = close_at = self._loop.time() + self._limits.kept_s
-                if self._keepalive_handle is None:
-                    self._keepalive_handle = self._loop.call_at(close_at, self._process_keepalive)
+            await self._answer_all()
         except ConnectionError:
             logger.debug("a client has gone")
+        except Exception:
+            logger.exception("a connection failed")
         finally:
             self.flush()
             if self.transport is not None and not self._force_close:
@@ -180,6 +163,30 @@ class Connection(web.RequestHandler):
             # Closing waits for the client to take what is left: for ever, if it does not.
             if not self._lost and transport is not None:
                 self._loop.call_later(self._limits.take_s, transport.abort)
+
+    async def _answer_all(self) -> None:
+        """Answer requests until one was the last, or none is to come."""
+        task = self._task_handler
+        assert task is not None
+        while not self._force_close:
+            if not self._messages:
+                await self._message()
+                if not self._messages:
+                    return
+            message, payload = self._messages.popleft()
+            if self._parser is not None:
+                self._parser.message_consumed()
+            if self._buffer_paused and len(self._messages) <= self._msg_queue_resume_size:
+                self._resume_reading_if_drained()
+            if not await self._answer(message, payload, task):
+                return
+            if not self._messages:
+                self._answering = False
+                self._connections.waits(self._entry)
+            # It is not kept for ever.
+            self._next_keepalive_close_time = close_at = self._loop.time() + self._limits.kept_s
+            if self._keepalive_handle is None:
+                self._keepalive_handle = self._loop.call_at(close_at, self._process_keepalive)
 
     async def _message(self) -> None:
         """Wait for the next message; there is none where no more is to come."""

@@ -23,7 +23,7 @@ class Writer(Protocol):
     """Something that has bytes to write."""
 
     def send_out(self) -> None:
-        """Write them. Does not raise."""
+        """Write them."""
 
 
 class Writes:
@@ -55,4 +55,7 @@ class Writes:
         except Exception:
             logger.exception("records cannot be written")
         for writer in waiting:
-            writer.send_out()
+            try:
+                writer.send_out()
+            except Exception:
+                logger.exception("bytes cannot be written")

@@ -30,7 +30,7 @@ from runtime.config import ROOT
 from tests.bench.gateway.targets import chat_body
 from tests.support.proxy import running_proxy, settings_for
 
-CALLS = 473
+CALLS = 165
 """Of Python functions for a chat request: a tenth more than there are. Lower it when there are fewer."""
 WARM_UP, COUNTED = 50, 200
 

@@ -38,6 +38,25 @@ async def test_records_come_first_and_once_a_turn() -> None:
     assert happened[3:] == ["records"]
 
 
+class Broken:
+    """One whose writing fails."""
+
+    def send_out(self) -> None:
+        """As Writer has it."""
+        raise RuntimeError("broken")
+
+
+async def test_a_writer_that_fails_is_nobody_else_s_matter(caplog: pytest.LogCaptureFixture) -> None:
+    """Those after it write; the log tells of it."""
+    happened: list[str] = []
+    writes = Writes()
+    writes.add(Broken())
+    writes.add(Peer("two", happened))
+    await asyncio.sleep(0)
+    assert happened == ["two"]
+    assert "RuntimeError: broken" in caplog.text
+
+
 async def test_records_that_fail_keep_nobody_s_answer_back(caplog: pytest.LogCaptureFixture) -> None:
     """The log tells of it; and the next turn is as ever."""
     happened: list[str] = []
