@@ -56,7 +56,7 @@ def _line(record: RequestRecord, client: str, client_request_id: str | None) -> 
     return (
         f'{{"time":"{timestamp(record.created_at + latency_ms / 1000)}","level":"info"'
         f',"logger":"proxy.requests","message":"request","request_id":"req_{record.id}"'
-        f',"client":"{client}"{user},"method":"{record.method}"'
+        f',"client":{_json(client)}{user},"method":"{record.method}"'
         f',"path":{_json(record.path)},"status":{record.status_code or "null"}'
         f',"latency_ms":{latency_ms:.3f},"queue_ms":{queue_ms:.3f},"response_bytes":{record.response_bytes}{more}}}'
     )
@@ -66,4 +66,4 @@ def _json(text: str) -> str:
     """In ASCII, so that no client can steer the terminal of whoever reads the log."""
     if text.isascii() and text.isprintable() and '"' not in text and "\\" not in text:
         return f'"{text}"'
-    return json.dumps(text)
+    return json.dumps(text).replace("\x7f", "\\u007f")
