@@ -65,7 +65,7 @@ class Answer:
         `length`: of the body, where it is known.
         """
         request = self.request
-        self.begun = True
+        self.begun = request.begun = True
         request.is_last = last = request.client.closes_after(request, status)
         http_1_1 = request.version == HttpVersion11
         framing = b""

@@ -32,8 +32,8 @@ from proxy.writes import AT_ONCE_BYTES, Writes
 logger = logging.getLogger(__name__)
 
 Respond = Callable[[Request], Awaitable[None]]
-"""Answers a request. Raises ConnectionError where its client has gone; nothing else has any business to
-come out of it."""
+"""Answers a request. Raises ConnectionError where its client has gone; what else comes out of it is a
+mistake here, and told to the client as one."""
 
 READ_BYTES = 65_536
 """Twice as much of a body is taken before anybody asks for it, then the client has to wait."""
@@ -183,6 +183,8 @@ class Connection(web.RequestHandler):
             if not self._messages:
                 self._answering = False
                 self._connections.waits(self._entry)
+                if self._head_bytes and self._head_timer is None:  # of a head that began meanwhile
+                    self._expect_head(self._limits.head_s)
             # It is not kept for ever.
             self._next_keepalive_close_time = close_at = self._loop.time() + self._limits.kept_s
             if self._keepalive_handle is None:
@@ -210,7 +212,13 @@ class Connection(web.RequestHandler):
             framing.check(request)
         except ApiError as error:
             return await self._refuse_last(error)
-        await self._respond(request)
+        try:
+            await self._respond(request)
+        except ConnectionError:
+            raise
+        except Exception:
+            logger.exception("a request failed")
+            return not request.begun and await self._refuse_last(errors.internal())
         if self._paused:
             await self._taken()
         if not payload.is_eof():
@@ -308,6 +316,8 @@ class Connection(web.RequestHandler):
 
     async def drained(self) -> None:
         """Wait until the client has taken enough, or the connection is lost."""
+        if self._drain_waiter is not None and self._drain_waiter.cancelled():
+            self._drain_waiter = None  # who waited was cancelled; aiohttp would give us the same again
         await self._drain_helper()
 
     def force_close(self) -> None:

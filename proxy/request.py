@@ -42,7 +42,7 @@ class Request:
     """One request. Its head is aiohttp's parser's, as is `payload`, from which the body is read."""
 
     __slots__ = (
-        "client", "content_length", "headers", "is_last", "keep_alive", "method", "path",
+        "begun", "client", "content_length", "headers", "is_last", "keep_alive", "method", "path",
         "payload", "raw_headers", "target", "task", "version",
     )  # fmt: skip
 
@@ -69,5 +69,7 @@ class Request:
         self.client = client
         self.task = task
         """The one that answers it."""
+        self.begun = False
+        """Whether an answer has begun."""
         self.is_last = False
         """Whether the connection is closed after the answer; known when that has begun."""

@@ -131,7 +131,8 @@ class Connection(asyncio.Protocol):
         answer = self.answer
         self._busy = False
         self.moved_at = self._loop.time()
-        return answer.complete and answer.reusable and self._whole and not self._lost
+        sent = self._whole and not self._out
+        return answer.complete and answer.reusable and sent and not self._lost
 
     def fresh(self) -> bool:
         """Whether a kept connection can be used: nothing has come on it, nor has it been closed.

@@ -12,17 +12,20 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from ipaddress import ip_network
 from pathlib import Path
+from typing import cast
 
 import pytest
 import trustme
 from aiohttp import web
 
+from proxy import errors
 from proxy.acceptor import KEPT_DESCRIPTORS, connection_limit, raise_descriptor_limit
 from proxy.body import BodyMemory
 from proxy.config import ProxySettings
 from proxy.connection import Connection, EdgeLimits
 from proxy.connections import Connections, Entry
 from proxy.errors import ApiError
+from proxy.health import Readiness
 from proxy.server import ProxyServer
 from tests.support.proxy import RunningProxy, running_proxy
 from tests.support.raw_client import PROBE, RawAnswer, RawClient, raw_client
@@ -337,3 +340,72 @@ async def test_a_tls_handshake_has_its_time_too(settings: ProxySettings, directo
         assert (await client.outcome(0, closes=False)).closed is False
         writer.close()
         await until(lambda: not len(server.connections), "all to be counted out")
+
+
+async def test_a_head_that_begins_behind_a_request_has_its_time_too(
+    short_proxy: RunningProxy, upstream: FakeUpstream, key: str
+) -> None:
+    """From the end of the answer on; then it is told so."""
+    upstream.behaviour = upstream.hold
+    async with raw_client(short_proxy.url) as client:
+        await client.send(upload(key, "Content-Length: 2") + b"{}")
+        await until(lambda: upstream.running, "the request to be with the engine")
+        await client.send(HEAD)
+        upstream.go_on.set()
+        answer = await client.answer()
+        assert answer is not None
+        assert answer.status == 200
+        assert (await refusal(client)).status == 408
+
+
+async def test_a_user_who_is_cut_off_while_slow_takes_nobody_along(
+    settings: ProxySettings, upstream: FakeUpstream, key: str, create_user: Callable[..., str]
+) -> None:
+    """What follows on the same connection, another user's it may be, is answered."""
+
+    async def endless(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await response.prepare(request)
+        while True:
+            await response.write(b"data: " + b"z" * 50_000 + b"\n\n")
+
+    bob = create_user("bob")
+    upstream.behaviour = endless
+    async with running_proxy(settings, send_buffer=8192) as proxy, raw_client(proxy.url) as client:
+        transport = cast("asyncio.Transport", client.writer.transport)
+        transport.pause_reading()
+        await client.send(upload(key, "Content-Length: 2") + b"{}")
+        await until(lambda: _blocked(proxy), "the proxy to wait for the client")
+        await client.send(
+            f"GET /v1/models HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer {bob}\r\n\r\n".encode()
+        )
+        upstream.behaviour = None
+        proxy.app.running.end_all(errors.user_inactive())
+        await until(lambda: not proxy.under_way(), "the request to have been ended")
+        transport.resume_reading()
+        first, second = await client.answer(), await client.answer()
+        assert first is not None
+        assert second is not None
+        assert b"user_inactive" in first.body
+        assert second.status == 200
+
+
+def _blocked(proxy: RunningProxy) -> bool:
+    return any(
+        isinstance(one, Connection) and one.writing_paused for one in proxy.connections.established()
+    )
+
+
+async def test_what_nobody_foresaw_is_a_500_and_in_the_log(
+    short_proxy: RunningProxy, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """At once, and the connection is closed."""
+
+    async def broken(_: object) -> bool:
+        raise RuntimeError("nobody foresaw this")
+
+    monkeypatch.setattr(Readiness, "_database", broken)
+    async with raw_client(short_proxy.url) as client:
+        await client.send(b"GET /readyz HTTP/1.1\r\nHost: h\r\n\r\n")
+        assert (await refusal(client)).status == 500
+    assert "nobody foresaw this" in caplog.text
