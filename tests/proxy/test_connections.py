@@ -375,7 +375,8 @@ async def test_a_user_who_is_cut_off_while_slow_takes_nobody_along(
         transport = cast("asyncio.Transport", client.writer.transport)
         transport.pause_reading()
         await client.send(upload(key, "Content-Length: 2") + b"{}")
-        await until(lambda: _blocked(proxy), "the proxy to wait for the client")
+        seen: list[bool] = []
+        await until(lambda: _stays_blocked(proxy, seen), "the proxy to wait for the client for good")
         await client.send(
             f"GET /v1/models HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer {bob}\r\n\r\n".encode()
         )
@@ -390,10 +391,11 @@ async def test_a_user_who_is_cut_off_while_slow_takes_nobody_along(
         assert second.status == 200
 
 
-def _blocked(proxy: RunningProxy) -> bool:
-    return any(
-        isinstance(one, Connection) and one.writing_paused for one in proxy.connections.established()
-    )
+def _stays_blocked(proxy: RunningProxy, seen: list[bool]) -> bool:
+    """Whether a client has taken nothing each of the last times that this was asked."""
+    connections = proxy.connections.established()
+    seen.append(any(isinstance(one, Connection) and one.writing_paused for one in connections))
+    return len(seen) > 20 and all(seen[-20:])
 
 
 async def test_what_nobody_foresaw_is_a_500_and_in_the_log(
