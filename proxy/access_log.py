@@ -53,8 +53,9 @@ def _line(record: RequestRecord, client: str, client_request_id: str | None) -> 
     more = "" if error is None else f',"error":{_json(error)}'
     if client_request_id:
         more += f',"client_request_id":{_json(client_request_id[:128])}'
+    at = timestamp(record.created_at + latency_ms / 1000)[:23]  # to the millisecond
     return (
-        f'{{"time":"{timestamp(record.created_at + latency_ms / 1000)}","level":"info"'
+        f'{{"time":"{at}+00:00","level":"info"'
         f',"logger":"proxy.requests","message":"request","request_id":"req_{record.id}"'
         f',"client":{_json(client)}{user},"method":"{record.method}"'
         f',"path":{_json(record.path)},"status":{record.status_code or "null"}'

@@ -30,7 +30,7 @@ class JsonFormatter(logging.Formatter):
         line |= {name: value for name, value in fields.items() if value is not None}
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
-        return json.dumps(line, default=str)
+        return json.dumps(line, default=str, separators=(",", ":"))
 
 
 def _without_request_text(record: logging.LogRecord) -> bool:

@@ -65,7 +65,7 @@ def test_a_line_has_what_is_known_of_the_request(written: Written) -> None:
     record = ended(error="unknown_url", status_code=404, queue_ms=2.0)
     assert lines_of(written, (record, "::1", "mine")) == [
         {
-            "time": "2025-11-26T01:20:00.501234+00:00",
+            "time": "2025-11-26T01:20:00.501+00:00",
             "level": "info",
             "logger": "proxy.requests",
             "message": "request",
