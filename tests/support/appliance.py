@@ -171,7 +171,8 @@ class Appliance:
         """The process of postgres, server, proxy or supervisord; 0 when there is none."""
         if name == "supervisord":
             file = self.root / "runtime/run/supervisord.pid"
-            return int(file.read_text()) if file.exists() else 0
+            # Empty for a moment, while it is being written.
+            return int(file.read_text() or 0) if file.exists() else 0
         return self.status()["processes"][name]["pid"] or 0
 
     def kill(self, name: str) -> int:
