@@ -40,8 +40,6 @@ class Answer:
     """The engine's first byte; what a waiting stream is told does not count."""
     response_bytes = 0
     stream = False
-    begun = False
-    """Whether the client gets a status by it: no other can be given any more."""
     ended = False
     """Whether what says that it is whole has been sent, or is being sent: nothing may follow."""
     has_body = True
@@ -65,7 +63,7 @@ class Answer:
         `length`: of the body, where it is known.
         """
         request = self.request
-        self.begun = request.begun = True
+        request.begun = True
         request.is_last = last = request.client.closes_after(request, status)
         http_1_1 = request.version == HttpVersion11
         framing = b""

@@ -183,7 +183,7 @@ class Handler:
             exchange.wants_events = exchange.route.streams and await wants_stream(exchange.body.content)
         # It may have got its turn meanwhile: then the answer's head is the engine's to give.
         if exchange.wants_events and place.waiting:
-            if not answer.begun:
+            if not exchange.request.begun:
                 answer.begin_events(exchange.headers())
             word = f": queued, {ahead} ahead\n\n".encode()
             answer.response_bytes += len(word)
@@ -204,7 +204,7 @@ class Handler:
         if not exchange.sent:
             self._give_back(exchange)
         answer = exchange.answer
-        if not answer.begun:
+        if not exchange.request.begun:
             if exchange.request.method != "HEAD":
                 answer.response_bytes = len(error.body())
             self._end(exchange, error.status, error.error)

@@ -119,7 +119,7 @@ class Relay:
             if engine.status in _NOT_FOR_CLIENTS:
                 await self._check(engine.status)
             answer.status_code = engine.status
-            if answer.begun:
+            if request.begun:
                 await _refuse_what_is_no_stream(upstream)
             else:
                 answer.stream = engine.event_stream

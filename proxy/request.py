@@ -70,6 +70,6 @@ class Request:
         self.task = task
         """The one that answers it."""
         self.begun = False
-        """Whether an answer has begun."""
+        """Whether the client gets a status by its answer: no other can be given any more."""
         self.is_last = False
         """Whether the connection is closed after the answer; known when that has begun."""

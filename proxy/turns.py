@@ -64,7 +64,7 @@ class Turns:
             raise self._overloaded(full) from full
 
     def enter(self, route: Route, principal: Principal) -> Place:
-        """A place at the gate, which the caller must give back to `leave`.
+        """A place at the gate, which the caller must `leave` there.
 
         Raises:
             ApiError: 503, there is no room.
@@ -75,10 +75,6 @@ class Turns:
             )
         except QueueFullError as full:
             raise self._overloaded(full) from full
-
-    def leave(self, place: Place) -> None:
-        """Give a place back; once is enough, however the request ended."""
-        place.gate.leave(place)
 
     async def wait(self, place: Place, tell: Tell) -> None:
         """Wait for the place's turn. From the grace's end on, `tell` is called with those ahead.

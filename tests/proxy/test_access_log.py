@@ -13,14 +13,19 @@ from hypothesis import strategies as st
 from proxy.access_log import MOST_LINES, AccessLog
 from proxy.logs import JsonFormatter
 from proxy.record import RequestRecord
+from tests.support.records import record
 
 
 def ended(path: str = "/v1/models", **fields: object) -> RequestRecord:
     """A request's record."""
-    made = RequestRecord(
-        created_at=1_764_120_000.5, username="alice", user_id=1, key_id=1, method="GET", path=path
+    return record(
+        created_at=1_764_120_000.5,
+        method="GET",
+        path=path,
+        latency_ms=1.23456,
+        response_bytes=7,
+        **fields,
     )
-    return made.but(**{"status_code": 200, "latency_ms": 1.23456, "response_bytes": 7, **fields})
 
 
 class Written(logging.Handler):
@@ -62,14 +67,14 @@ def lines_of(written: Written, *noted: tuple[RequestRecord, str, str | None]) ->
 
 def test_a_line_has_what_is_known_of_the_request(written: Written) -> None:
     """As every line of the log: time, level, logger, message; then the request's own."""
-    record = ended(error="unknown_url", status_code=404, queue_ms=2.0)
-    assert lines_of(written, (record, "::1", "mine")) == [
+    one = ended(error="unknown_url", status_code=404, queue_ms=2.0)
+    assert lines_of(written, (one, "::1", "mine")) == [
         {
             "time": "2025-11-26T01:20:00.501+00:00",
             "level": "info",
             "logger": "proxy.requests",
             "message": "request",
-            "request_id": f"req_{record.id}",
+            "request_id": f"req_{one.id}",
             "client": "::1",
             "user": "alice",
             "method": "GET",

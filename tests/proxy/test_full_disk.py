@@ -20,25 +20,12 @@ from psycopg_pool import AsyncConnectionPool
 
 from proxy.backlog import Backlog
 from proxy.db import SchemaError
-from proxy.record import RequestRecord
 from proxy.request_log import END, RequestLog
 from proxy.spool import AHEAD_BYTES, Spool, SpoolFile
+from tests.support.records import record
 from tests.support.wait import until
 
 NOWHERE = "host=/nonexistent dbname=none"
-
-
-def record(**fields: object) -> RequestRecord:
-    made = RequestRecord(
-        created_at=time.time(),
-        username="alice",
-        user_id=1,
-        key_id=1,
-        method="POST",
-        path="/v1/completions",
-    )
-    usual = {"admitted": True, "status_code": 200, "response_bytes": 5}
-    return made.but(**{**usual, **fields})
 
 
 @contextmanager

@@ -11,22 +11,9 @@ import psycopg
 import pytest
 from psycopg_pool import AsyncConnectionPool
 
-from proxy.record import RequestRecord
 from proxy.request_log import RequestLog
 from proxy.spool import Spool, SpoolFile
-
-
-def record(**fields: object) -> RequestRecord:
-    made = RequestRecord(
-        created_at=time.time(),
-        username="alice",
-        user_id=1,
-        key_id=1,
-        method="POST",
-        path="/v1/completions",
-    )
-    usual = {"admitted": True}
-    return made.but(**{**usual, **fields})
+from tests.support.records import record
 
 
 def rows(url: str, columns: str) -> list[tuple[object, ...]]:
