@@ -17,7 +17,7 @@ logger = logging.getLogger("proxy.requests")
 
 FLUSH_S = 0.1
 MOST_LINES = 256
-"""More are not kept."""
+"""So many are written without waiting."""
 
 
 class AccessLog:

@@ -81,7 +81,6 @@ def _sum(sums: RequestRecord, record: RequestRecord) -> RequestRecord:
         prompt_tokens=_total(sums.prompt_tokens, record.prompt_tokens),
         completion_tokens=_total(sums.completion_tokens, record.completion_tokens),
         count=sums.count + record.count,
-        _begins="",
     )
 
 

@@ -74,8 +74,8 @@ class Body:
         self._taken = 0
         self.content = b""
 
-    async def read(self, request: Request, limit_bytes: int) -> bytes:
-        """All of it.
+    async def read(self, request: Request, limit_bytes: int) -> None:
+        """Read all of it, into `content`.
 
         Raises:
             ApiError: 413 over the limit, 400 for one that breaks off, 408 for one that stops coming or
@@ -92,7 +92,6 @@ class Body:
         else:
             _continue(request)
             self.content = await self._read_slowly(request, limit_bytes)
-        return self.content
 
     def leave(self) -> None:
         """Give back its room."""
@@ -137,10 +136,9 @@ def check_body(request: Request, limit_bytes: int) -> None:
     Raises:
         ApiError: 400 for one where none is meant, 413 over the limit, 415 for a compressed body.
     """
-    headers = request.headers
     if request.payload is not EMPTY_PAYLOAD and request.method in ("GET", "HEAD"):
         raise errors.body_on_get(request.method)
-    encoding = headers.get("Content-Encoding")
+    encoding = request.headers.get("Content-Encoding")
     if encoding is not None and encoding.lower() != "identity":
         raise errors.unsupported_encoding(encoding)
     if request.content_length > limit_bytes:

@@ -15,7 +15,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 
 from aiohttp import web
 from aiohttp.http import RawRequestMessage
@@ -25,6 +24,7 @@ from aiohttp.web_protocol import RequestPayloadError, _ErrInfo
 
 from proxy import errors, framing
 from proxy.connections import Connections, Entry
+from proxy.edge_limits import EdgeLimits
 from proxy.errors import ApiError
 from proxy.request import Request
 from proxy.writes import AT_ONCE_BYTES, Writes
@@ -37,27 +37,6 @@ mistake here, and told to the client as one."""
 
 READ_BYTES = 65_536
 """Twice as much of a body is taken before anybody asks for it, then the client has to wait."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class EdgeLimits:
-    """Of each connection. Times are seconds, sizes bytes."""
-
-    head_s: float = 30.0
-    """For the head of a request, from the connection's or the head's first byte on."""
-    kept_s: float = 75.0
-    """How long a connection is kept for the next request."""
-    linger_s: float = 5.0
-    """How long what a client still sends is read and dropped after an early answer, so that it has a
-    chance to read that."""
-    take_s: float = 60.0
-    """For a client to take the end of an answer (while it comes, `stalls.py` watches)."""
-    handshake_s: float = 10.0
-    """For TLS."""
-    fresh_s: float = 2.0
-    """In a drain, for the first request of a connection that has just been accepted."""
-    head_bytes: int = 65_536
-    """Of a head in all; as much may come while a request is under way, of those after it."""
 
 
 class Connection(web.RequestHandler):

@@ -69,9 +69,9 @@ class RequestRecord:
             self.answer = None
 
     def but(self, **values: object) -> RequestRecord:
-        """A copy with these values of what is not given when one is made."""
+        """A copy with these values."""
         other = copy(self)
-        vars(other).update(values)
+        vars(other).update(values, _begins="")
         return other
 
     def tokens_charged(self) -> int:

@@ -18,8 +18,9 @@ from proxy import errors
 from proxy.acceptor import Acceptor, connection_limit, raise_descriptor_limit
 from proxy.app import App
 from proxy.config import ProxySettings
-from proxy.connection import Connection, EdgeLimits
+from proxy.connection import Connection
 from proxy.connections import Connections, Entry
+from proxy.edge_limits import EdgeLimits
 
 logger = logging.getLogger(__name__)
 

@@ -13,7 +13,7 @@ become_proxy() {
   case "$LLAMASERVE_PROXY_SOCKET" in
     tcp:*) export LLAMASERVE_LISTEN_FD=0 ;;
   esac
-  # aiohttp's signals are lists of this kind, and short: its C++ form only brings libstdc++, 1 MB.
+  # aiohttp's signals are lists of this kind, which the proxy does not use: in C++ they bring 1 MB.
   export FROZENLIST_NO_EXTENSIONS=1
   # Sent before the server is restarted; until the proxy handles it, it must not end it.
   trap '' USR1

@@ -22,8 +22,9 @@ from proxy import errors
 from proxy.acceptor import KEPT_DESCRIPTORS, connection_limit, raise_descriptor_limit
 from proxy.body import BodyMemory
 from proxy.config import ProxySettings
-from proxy.connection import Connection, EdgeLimits
+from proxy.connection import Connection
 from proxy.connections import Connections, Entry
+from proxy.edge_limits import EdgeLimits
 from proxy.errors import ApiError
 from proxy.health import Readiness
 from proxy.server import ProxyServer

@@ -13,7 +13,8 @@ import psycopg
 from aiohttp import web
 
 from proxy.config import ProxySettings
-from proxy.connection import Connection, EdgeLimits
+from proxy.connection import Connection
+from proxy.edge_limits import EdgeLimits
 from proxy.server import ProxyServer
 from tests.support.raw_client import RawAnswer, RawClient, raw_client
 from tests.support.upstream import FakeUpstream, events

@@ -19,7 +19,7 @@ LAYERS = [
     | {"windows", "body", "connections", "framing", "upstream"},
     {"usage", "paths", "limits", "upstream_connection", "request"},
     {"config", "errors", "keys", "ids", "logs", "auth_failures", "client_address", "upstream_parser"}
-    | {"writes", "timestamps"},
+    | {"writes", "timestamps", "edge_limits"},
 ]
 PACKAGE = Path(proxy.__file__).parent
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from proxy import db, users
-from proxy.connection import EdgeLimits
+from proxy.edge_limits import EdgeLimits
 from tests.support.attacks import KEY, Attack
 from tests.support.postgres import Postgres
 from tests.support.proxy import RunningProxy, running_proxy, settings_for

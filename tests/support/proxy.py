@@ -14,8 +14,8 @@ import psycopg
 
 from proxy.app import App
 from proxy.config import ProxySettings
-from proxy.connection import EdgeLimits
 from proxy.connections import Connections
+from proxy.edge_limits import EdgeLimits
 from proxy.server import ProxyServer
 from tests.support.wait import until
 
