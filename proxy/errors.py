@@ -11,7 +11,6 @@ import json
 import math
 from collections.abc import Mapping
 from functools import lru_cache
-from http import HTTPStatus
 
 
 class ApiError(Exception):
@@ -216,11 +215,6 @@ def transfer_coding() -> ApiError:
 
 def unknown_method() -> ApiError:
     return ApiError(501, "This request method is not known here. The API takes GET and POST.")
-
-
-def http_status(status: int) -> ApiError:
-    """Of the HTTP framework; nothing of the request is repeated."""
-    return ApiError(status, HTTPStatus(status).description or HTTPStatus(status).phrase)
 
 
 def too_many_connections(retry_after_s: float) -> ApiError:
