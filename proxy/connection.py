@@ -4,7 +4,8 @@ aiohttp's server reads and parses; what is answered to whom is not its business 
 request cheap: there is no task for each, no routing, no response object. Relied on in aiohttp 3.14,
 beside what is documented: a new message is at the end of `_messages` when `data_received` returns, with
 its body as the second part (what could not be parsed is there too, as an object with `exc`);
-`connection_made` starts `start` as a task, which `connection_lost` cancels; the parser wants to hear of
+`connection_made` starts `start` as a task (from Python 3.12 on at once, up to its first wait), which
+`connection_lost` cancels; the parser wants to hear of
 each message that is taken (`message_consumed`), and a full queue to be read on; `close()` takes no more
 bytes, and it and `_process_keepalive` look at `_waiter`. tests/proxy/test_attacks.py and
 test_connections.py show it if that changes.
@@ -145,7 +146,7 @@ class Connection(web.RequestHandler):
 
     async def _answer_all(self) -> None:
         """Answer requests until one was the last, or none is to come."""
-        task = self._task_handler
+        task = asyncio.current_task()  # from Python 3.12 on, `_task_handler` is not there so early
         assert task is not None
         while not self._force_close:
             if not self._messages:
