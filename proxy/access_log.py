@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+from functools import lru_cache
 
 from proxy.record import RequestRecord
 from proxy.timestamps import timestamp
@@ -63,6 +64,7 @@ def _line(record: RequestRecord, client: str, client_request_id: str | None) -> 
     )
 
 
+@lru_cache(maxsize=1024)  # a few users, addresses and paths come again and again
 def _json(text: str) -> str:
     """In ASCII, so that no client can steer the terminal of whoever reads the log."""
     if text.isascii() and text.isprintable() and '"' not in text and "\\" not in text:

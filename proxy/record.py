@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from copy import copy
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Protocol
 
 from proxy.ids import new_request_id
@@ -131,6 +132,7 @@ _OPEN = f"\t{NULL}\t{NULL}\t{NULL}\t{NULL}\t{NULL}\t0\t0\t{NULL}\t{NULL}\tf\tt\t
 _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r", "\0": ""})
 
 
+@lru_cache(maxsize=1024)  # a few users, paths and models come again and again
 def _text(value: str) -> str:
     if value.isprintable() and "\\" not in value:
         return value

@@ -80,7 +80,7 @@ class Connection(asyncio.Protocol):
             await self._send_in_slices(head, body)
         answer = self.answer
         while not answer.status:
-            await self._wait()
+            await self._news()
 
     def send_out(self) -> None:
         """Send the request that waits for the end of the turn."""
@@ -95,7 +95,7 @@ class Connection(asyncio.Protocol):
         view = memoryview(body)
         for start in range(0, len(body), SLICE_BYTES):
             while self._writing_paused and not self.answer.status:
-                await self._wait()
+                await self._news()
             # Its answer may be here already; once the engine has closed, a write would lose it.
             await asyncio.sleep(0)
             if self.answer.status or self._lost or self._error or self._transport.is_closing():
@@ -113,7 +113,7 @@ class Connection(asyncio.Protocol):
         while not answer.pieces:
             if answer.complete:
                 return b""
-            await self._wait()
+            await self._news()
         return self.take()
 
     def take(self) -> bytes:
@@ -155,23 +155,21 @@ class Connection(asyncio.Protocol):
         self._busy = False
         self._fail(BrokeOffError("given up"))
 
-    async def _wait(self) -> None:
-        """Wait until something has happened.
+    def _news(self) -> asyncio.Future[None]:
+        """To be awaited: done when anything has happened.
 
         Raises:
             BrokeOffError, SilentError: nothing more will come.
         """
         if self._error is not None:
             raise ConnectError("closed before the request was sent") if self._out else self._error
-        self._waiter = self._loop.create_future()
-        try:
-            await self._waiter
-        finally:
-            self._waiter = None
+        self._waiter = waiter = self._loop.create_future()
+        return waiter
 
     def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+        waiter, self._waiter = self._waiter, None
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
 
     def _fail(self, error: UpstreamError) -> None:
         if self._error is None:
@@ -204,8 +202,7 @@ class Connection(asyncio.Protocol):
         if self.answer.buffered > HIGH_WATER_BYTES and not self._reading_paused:
             self._reading_paused = True
             self._transport.pause_reading()
-        if self._waiter is not None:
-            self._wake()
+        self._wake()
 
     def eof_received(self) -> None:
         self._end(None)
