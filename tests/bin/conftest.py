@@ -26,6 +26,7 @@ def sealed_environment(**values: str) -> dict[str, str]:
     An empty value keeps what a developer's own .env and config.env say from being seen.
     """
     others = {k: v for k, v in os.environ.items() if not k.startswith(("LLAMA", "POSTGRES_", "PG"))}
+    others.pop("PYTHON", None)  # with which bin/ may be told to make its environment
     return {**others, **dict.fromkeys(KEYS, ""), **values}
 
 

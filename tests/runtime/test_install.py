@@ -32,7 +32,8 @@ def checkout(directory: Path) -> Path:
 
 
 def environment(**values: str) -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if name not in KEYS} | values
+    ours = {"PYTHON", *KEYS}
+    return {name: value for name, value in os.environ.items() if name not in ours} | values
 
 
 def install(checkout: Path, *arguments: str, **values: str) -> subprocess.CompletedProcess[str]:

@@ -27,7 +27,8 @@ def free_port() -> int:
 class ProxyProcess:
     """An async context: serves within it, is killed at its end if it still runs."""
 
-    def __init__(self, directory: Path, **configuration: str) -> None:
+    def __init__(self, directory: Path, *, python: str = sys.executable, **configuration: str) -> None:
+        self._python = python
         self.port = int(configuration.setdefault("LLAMA_PROXY_PORT", str(free_port())))
         self.url = f"http://127.0.0.1:{self.port}"
         self.log = directory / f"proxy-{self.port}.log"
@@ -39,7 +40,7 @@ class ProxyProcess:
         """Start it, without waiting for anything."""
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "proxy"],
+                [self._python, "-m", "proxy"],
                 cwd=ROOT,
                 env=self._environment,
                 stderr=log,
