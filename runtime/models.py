@@ -39,7 +39,15 @@ HOW_TO_CHOOSE = "Choose with --model FILE, or set LLAMA_SERVER_MODEL=FILE in run
 
 
 class ModelError(Exception):
-    """There is no model to serve. The text names the file and says why, fit to be shown as it is."""
+    """There is no model to serve. The text names the file and says why, fit to be shown as it is.
+
+    What to do is its end where it is more than to look at that file; `what` is the text without it.
+    """
+
+    def __init__(self, what: str, remedy: str = "") -> None:
+        super().__init__(f"{what}\n{remedy}" if remedy else what)
+        self.what = what
+        self.remedy = remedy
 
 
 class CompanionError(ModelError):
@@ -127,7 +135,7 @@ def _header(path: Path) -> Header:
     try:
         header = read_header(path)
     except FileNotFoundError:
-        raise ModelError(f"{path}: does not exist") from None
+        raise ModelError(f"{path}: does not exist (./console.sh models lists what there is)") from None
     except OSError as error:
         raise ModelError(f"{path}: cannot be read: {error.strerror}") from error
     except GGUFError as error:
@@ -267,10 +275,10 @@ def _only_one(config: Config, ask: Callable[[list[str]], int] | None) -> Model:
     if not models:
         found = "".join(f"\n  {line}" for line in problems)
         text = f"no model to serve in {folder}{':' if found else ''}{found}"
-        raise ModelError(f"{text}\n{HOW_TO_GET_ONE}")
+        raise ModelError(text, HOW_TO_GET_ONE)
     if ask is not None:
         return models[ask(names)]
-    raise ModelError("\n  ".join(["there are several models:", *names]) + f"\n{HOW_TO_CHOOSE}")
+    raise ModelError("\n  ".join(["there are several models:", *names]), HOW_TO_CHOOSE)
 
 
 def ask_terminal(names: list[str]) -> int:
@@ -285,7 +293,7 @@ def ask_terminal(names: list[str]) -> int:
         print(f"Which model? [1-{len(names)}] ", end="", file=sys.stderr, flush=True)
         answer = sys.stdin.readline()
         if not answer:
-            raise ModelError(f"no model was chosen\n{HOW_TO_CHOOSE}")
+            raise ModelError("no model was chosen", HOW_TO_CHOOSE)
         if answer.strip().isdecimal() and 1 <= int(answer) <= len(names):
             return int(answer) - 1
 

@@ -29,8 +29,7 @@ def chosen(there: Installation) -> Iterator[Finding]:
     try:
         model = models.select(config, last_used_first=bool(pid))
     except ModelError as error:
-        first, *rest = str(error).splitlines()
-        yield problem(first, " ".join(line.strip() for line in rest))
+        yield problem(" ".join(error.what.split()), " ".join(error.remedy.split()))
         return
     yield ok(f"{'serves' if pid else 'the next start serves'} {model.path}")
     if not model.has_chat_template and not config.text("LLAMA_SERVER_CHAT_FORMAT"):

@@ -32,6 +32,9 @@ def processes(there: Installation) -> Iterator[Finding]:
 
 def _process(part: Part) -> Iterator[Finding]:
     logs = f"./console.sh logs {part.name} shows why"
+    if part.state == "external":
+        keys = {"postgres": "LLAMA_SERVER_DATABASE_URL, POSTGRES_AUTH_*"}
+        logs = f"check {keys.get(part.name, 'LLAMA_SERVER_BACKEND_URL')}, and that it runs"
     if part.is_well:
         process = f", process {part.pid}" if part.pid else ""
         yield ok(f"{part.name}: {part.state}{process}")

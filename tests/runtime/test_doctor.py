@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -16,12 +17,14 @@ from typing import Any
 import pytest
 import trustme
 
-from runtime import tls
+from runtime import status, tls
 from runtime.config import load
-from runtime.doctor import configuration, database, machine
+from runtime.doctor import configuration, database, machine, model, services
 from runtime.doctor.examination import CHECKS
 from runtime.doctor.findings import Finding, Installation
+from runtime.status import Part
 from tests.support.appliance import Appliance
+from tests.support.gguf import build_model
 from tests.support.postgres import Postgres
 from tests.support.wait import wait_until
 
@@ -316,6 +319,33 @@ def test_a_database_that_does_not_answer(tmp_path: Path) -> None:
     assert found.level == "problem"
     assert "127.0.0.1, port 1" in found.text
     assert SECRET not in found.text + found.remedy
+
+
+def test_several_models_and_none_chosen(tmp_path: Path) -> None:
+    """Their names are what is wrong, the choice is what mends it."""
+    (tmp_path / "models").mkdir()
+    for name in ("a.gguf", "b.gguf"):
+        build_model(tmp_path / "models" / name)
+    (found,) = model.chosen(there(tmp_path))
+    assert found.text == "there are several models: a.gguf b.gguf"
+    assert found.remedy.startswith("Choose with --model FILE")
+
+
+@pytest.mark.parametrize(
+    ("name", "key"),
+    [("postgres", "LLAMA_SERVER_DATABASE_URL"), ("server", "LLAMA_SERVER_BACKEND_URL")],
+)
+def test_a_part_that_runs_elsewhere_has_no_log_here(
+    name: str, key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What to look at is the key that says where it is."""
+    part = Part(name=name, state="external", health="Connection refused")
+    monkeypatch.setattr(status, "parts", lambda *_: [part])
+    place = replace(there(Path("/nowhere")), programs={"proxy": 1})
+    (found,) = services.processes(place)
+    assert "Connection refused" in found.text
+    assert key in found.remedy
+    assert "logs" not in found.remedy
 
 
 def test_what_is_open_to_the_network_is_told(tmp_path: Path) -> None:

@@ -16,6 +16,8 @@ from runtime.models import ModelError
 from tests.support.engine import copy_runtime
 from tests.support.gguf import build_model, truncate, write_headers_only
 
+MISSING = "does not exist (./console.sh models lists what there is)"
+
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
@@ -188,7 +190,7 @@ def test_check_tells_a_model_by_its_exit_status(checkout: Path, folder: Path) ->
 
     assert (good.returncode, good.stdout, good.stderr) == (0, "", "")
     assert (bad.returncode, bad.stdout) == (1, "")
-    assert bad.stderr == "error: models/none.gguf: does not exist\n"
+    assert bad.stderr == f"error: models/none.gguf: {MISSING}\n"
 
 
 def test_the_only_model_is_selected(checkout: Path, folder: Path) -> None:
@@ -260,7 +262,7 @@ def test_a_configured_model_that_is_not_there_is_refused_by_name(checkout: Path,
     answer = run(checkout, "select", LLAMA_SERVER_MODEL="gone.gguf")
 
     assert (answer.returncode, answer.stdout) == (1, "")
-    assert answer.stderr == f"error: {folder / 'gone.gguf'}: does not exist\n"
+    assert answer.stderr == f"error: {folder / 'gone.gguf'}: {MISSING}\n"
 
 
 def test_several_models_without_a_terminal_are_named(checkout: Path, folder: Path) -> None:
