@@ -149,7 +149,7 @@ def body_too_large(limit_bytes: int) -> ApiError:
     return ApiError(
         413,
         f"The request body is larger than the {limit_bytes} bytes allowed here. Shorten it, or ask "
-        "whoever runs this server to raise LLAMA_PROXY_MAX_BODY_BYTES.",
+        "whoever runs this server to raise LLAMA_PROXY_MAX_BODY_BYTES and LLAMA_SERVER_MAX_BODY_BYTES.",
         code="request_too_large",
     )
 

@@ -64,6 +64,9 @@ down_programs() {
 bring_up() {
   local down="$WANTED" model=''
   if supervisord_runs; then
+    # supervisord keeps the socket that it was started with.
+    [ "$(head -n 1 "$RUN_DIR/started_with")" = "$LLAMASERVE_PROXY_SOCKET" ] ||
+      die "the proxy's address has changed since the start" './console.sh restart puts it to use'
     down="$(down_programs)"
   else
     # What a killed supervisord left behind would hold ports and data.
@@ -80,10 +83,11 @@ bring_up() {
 }
 
 refuse_other_model() {
-  local serving
+  local serving other
   [ -n "$1" ] && [ "$LOCAL_SERVER" = 1 ] || return 0
   serving="$(cat "$DATA_DIR/model")"
-  [ "$(py -m runtime.models select --model "$1")" = "$serving" ] ||
+  other="$(py -m runtime.models select --model "$1")" || exit 1
+  [ "$other" = "$serving" ] ||
     die "the server runs already, with $serving" "./console.sh restart --model '$1' changes that"
 }
 

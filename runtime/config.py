@@ -90,6 +90,8 @@ def _http_url(value: str) -> str:
         valid = False
     if not valid or parts.username or parts.query or parts.fragment:
         raise ValueError("must be an http:// or https:// URL without user, query or fragment")
+    if parts.path.rstrip("/").endswith("/v1"):
+        raise ValueError("must be the engine's URL without /v1, which requests have themselves")
     return value.rstrip("/")
 
 
@@ -293,7 +295,10 @@ class Config:
             return self.embedded_url_file.read_text().strip()
         except FileNotFoundError:
             raise ConfigError(
-                ["the embedded database is not set up yet: run ./console.sh start"]
+                [
+                    "the embedded database is not set up yet: run ./console.sh start, or, for one that "
+                    "is elsewhere, set LLAMA_SERVER_DATABASE_URL"
+                ]
             ) from None
         except OSError as error:
             raise ConfigError([f"{self.embedded_url_file}: {error.strerror}"]) from error

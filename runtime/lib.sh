@@ -75,7 +75,8 @@ load_env() {
     line="${line%$'\r'}"
     if [[ $line =~ $unused ]]; then continue; fi
     if [[ ${line//$'\t'/} =~ [[:cntrl:]] ]] || ! [[ $line =~ $form ]]; then
-      printf 'error: %s:%s: not of the form KEY=VALUE\n' "$where" "$number" >&2
+      printf 'error: %s:%s: not of the form KEY=VALUE (%s)\n' "$where" "$number" \
+        "put a value with blanks, quotes, '#' or '\$' in single quotes; no 'export'" >&2
       bad=1
       continue
     fi

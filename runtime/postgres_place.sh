@@ -67,7 +67,7 @@ create_user() {
 # own_dir DIR: make it if it is missing: ours alone; as root the database's user may pass through.
 own_dir() {
   [ ! -d "$1" ] || return 0
-  mkdir -p "$1"
+  mkdir -p "$1" || die "cannot make the directory $1" 'set LLAMA_DATA_DIR to another one'
   ! is_root || { chgrp "$(id -g "$DB_USER")" "$1" && chmod 0710 "$1"; }
 }
 

@@ -43,6 +43,8 @@ def _operator() -> str:
 
 def _describe(config: Config, url: str) -> tuple[str, str]:
     """Which database it is, never the password, and what to do when it is out of reach."""
+    if config.uses_embedded_postgres and not config.switch("LLAMA_PROXY_ENABLED"):
+        return "the embedded database", "with LLAMA_PROXY_ENABLED=0 there are no users, nor does it run"
     if config.uses_embedded_postgres:
         return "the embedded database", "start it with ./console.sh start"
     by_url = bool(config.text("LLAMA_SERVER_DATABASE_URL"))

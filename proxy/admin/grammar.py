@@ -115,7 +115,7 @@ def _add_limits(sub: Parser, *, or_default: bool) -> None:
             "the window's length",
         ),
         ("--token-limit", "N", KEYS["LLAMA_PROXY_TOKEN_LIMIT"].parse, "tokens in any window"),
-        ("--weight", "W", _weight, "turns in each round of those who wait: 1 without this"),
+        ("--weight", "W", _weight, "turns in each round of those who wait (a new user's: 1)"),
         (
             "--max-concurrent",
             "N",

@@ -2,11 +2,12 @@
 # Summary: Restart the appliance or one part of it, with another model if wanted
 # Usage: ./console.sh restart [server|proxy|postgres] [--model FILE]
 #
-# Without a part, everything: that is also how a changed configuration takes effect. --model restarts
-# the server alone, as `use` does, but of too little memory it only warns. A bad configuration or model is
-# refused before anything is stopped. While the proxy restarts, new connections wait; while the server
-# does, requests that had no turn yet. A server that does not come up with another model gets the one
-# before again.
+# Without a part, everything: that is also how a changed configuration takes effect; for some seconds
+# connections are refused. A part reads the files anew, but keeps the environment of the last start.
+# --model restarts the server alone, as `use` does, but of too little memory it only warns. A bad
+# configuration or model is refused before anything is stopped. While the proxy alone restarts, new
+# connections wait; while the server does, requests that had no turn yet. A server that does not come up
+# with another model gets the one before again.
 set -euo pipefail
 
 # shellcheck source=runtime/lib.sh

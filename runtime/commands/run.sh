@@ -4,7 +4,7 @@
 #
 # Starts everything, copies the logs to stdout, and stops everything on SIGTERM or SIGINT (exit 0).
 # Ends with 1 when the start fails or supervisord ends. In a systemd unit: KillMode=mixed, and
-# TimeoutStopSec above LLAMA_PROXY_DRAIN_SECONDS.
+# TimeoutStopSec of at least LLAMA_PROXY_DRAIN_SECONDS + LLAMA_SERVER_STOP_SECONDS + 45.
 set -euo pipefail
 
 # shellcheck source=runtime/lib.sh

@@ -6,8 +6,8 @@
 # the one served last, else the only one in models/, else you are asked; where there is none, the small
 # starter model that comes with the appliance.
 #
-# Where all runs already, nothing is done; where a part is down, that part is started. If something
-# fails, what this call has started is stopped again.
+# Where all runs already, nothing is done, and a changed configuration waits for `restart`; where a part
+# is down, that part is started. If something fails, what this call has started is stopped again.
 #
 # Environment: any key of runtime/config.env.example, and what runtime/install.sh names
 set -euo pipefail

@@ -17,6 +17,7 @@ import socket
 import sys
 import threading
 import time
+from contextlib import suppress
 from types import FrameType
 from typing import Never
 
@@ -139,8 +140,9 @@ def _exit(status: int) -> Never:
     """End at once. llama.cpp cannot be interrupted: a thread that loads or generates would hold up a
     regular exit, or crash when the library's own data are destroyed under it.
     """
-    logging.shutdown()
-    sys.stdout.flush()
+    with suppress(RuntimeError):  # a signal's handler may have interrupted the writing of a line
+        logging.shutdown()
+        sys.stdout.flush()
     os._exit(status)
 
 

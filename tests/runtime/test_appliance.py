@@ -18,6 +18,7 @@ import pytest
 from tests.support.appliance import Appliance
 from tests.support.load import restart_proxy_under_load
 from tests.support.local_user import as_root, mode, run_as_nobody
+from tests.support.process import free_port
 from tests.support.wait import wait_until
 
 
@@ -79,6 +80,24 @@ def test_start_tells_what_one_needs_next(appliance: Appliance) -> None:
     after = appliance.status()
     for name, part in before["processes"].items():
         assert after["processes"][name]["pid"] == part["pid"]
+
+
+def test_start_says_what_it_leaves_to_a_restart(appliance: Appliance) -> None:
+    """A new address of the proxy, at once and not after a time-out; a model only if there is one."""
+    port = appliance.configuration["LLAMA_PROXY_PORT"]
+    appliance.configure(LLAMA_PROXY_PORT=str(free_port()))
+    try:
+        moved = appliance.console("start")
+    finally:
+        appliance.configure(LLAMA_PROXY_PORT=port)
+    assert moved.returncode == 1
+    assert "the proxy's address has changed" in moved.stderr
+    assert "./console.sh restart" in moved.stderr
+    missing = appliance.console("start", "--model", "nope.gguf")
+    assert missing.returncode == 1
+    assert "nope.gguf: does not exist" in missing.stderr
+    assert "restart" not in missing.stderr
+    assert appliance.status()["ok"]
 
 
 def test_status_tells_each_part(appliance: Appliance) -> None:

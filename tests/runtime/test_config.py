@@ -190,6 +190,7 @@ def test_an_unknown_key_in_the_environment_is_a_warning(root: Path) -> None:
         ("LLAMA_PROXY_HOST", "a b", "host name"),
         ("LLAMA_SERVER_BACKEND_URL", "localhost:9000", "http://"),
         ("LLAMA_SERVER_BACKEND_URL", "http://", "http://"),
+        ("LLAMA_SERVER_BACKEND_URL", "http://engine:9000/v1/", "without /v1"),
         ("LLAMA_SERVER_DATABASE_URL", "mysql://x", "postgresql://"),
         ("LLAMA_SERVER_MODEL", "a\nb", "control characters"),
     ],
