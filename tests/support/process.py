@@ -52,7 +52,11 @@ class ProxyProcess:
     async def __aenter__(self) -> ProxyProcess:
         self.start()
         # In a thread: the engine in front of which it stands may live in this event loop.
-        await asyncio.to_thread(wait_until, self.answers, "the proxy to answer")
+        try:
+            await asyncio.to_thread(wait_until, self.answers, "the proxy to answer")
+        except BaseException as error:
+            await self.__aexit__(type(error), error, error.__traceback__)
+            raise
         return self
 
     def answers(self) -> bool:
