@@ -111,7 +111,7 @@ class App:
         await stack.enter_async_context(_background(log.run()))
         if settings.spool_sync_s:
             await stack.enter_async_context(_background(log.sync(settings.spool_sync_s)))
-        await stack.enter_async_context(_background(Retention(settings).run()))
+        await stack.enter_async_context(_background(_prune(settings, log)))
         authenticator = Authenticator(
             pool,
             database_url=settings.database_url,
@@ -140,6 +140,12 @@ class App:
             stalls=stalls,
             body_memory=BodyMemory(settings.body_memory_bytes, body_limit_bytes=settings.max_body_bytes),
         )
+
+
+async def _prune(settings: ProxySettings, log: RequestLog) -> None:
+    """Remove old records; not before what an earlier process left is loaded, or it would count again."""
+    await log.recovered.wait()
+    await Retention(settings).run()
 
 
 def _pool(settings: ProxySettings) -> AsyncConnectionPool:

@@ -204,7 +204,8 @@ class Connection(web.RequestHandler):
         if not payload.is_eof():
             await self._linger(payload)
         # The answer may have begun before a drain did.
-        return not (request.is_last or self._draining or self._close) and payload.is_eof()
+        last = request.is_last or self._draining or self._close or self._upgraded
+        return not last and payload.is_eof()
 
     async def _taken(self) -> None:
         """Let the client take the end of an answer, for a while."""
@@ -368,8 +369,14 @@ class Connection(web.RequestHandler):
         return self._draining or self._upgraded or framing.is_last(request, status)
 
     def leave(self) -> None:
-        """Close it: no request of it is under way."""
+        """Close it: no request of it is under way.
+
+        At once: it is counted out, so it must not stay open until its peer agrees, as TLS would have it.
+        """
+        transport = self.transport
         self.force_close()
+        if transport is not None:
+            transport.abort()
 
     def drain(self) -> None:
         """Take no further request; close it as soon as none is under way."""

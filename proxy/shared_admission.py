@@ -75,7 +75,15 @@ class SharedAdmission:
         else:
             self._waiting[question] = [answer]
             self._spawn(self._ask(question))
-        return await answer
+        try:
+            return await answer
+        except asyncio.CancelledError:
+            # The answer may have come in the same moment; nobody will hear of its place.
+            if answer.done() and not answer.cancelled() and answer.exception() is None:
+                admission = answer.result()
+                if admission.entry is not None:
+                    self.give_back(principal, admission)
+            raise
 
     async def tokens_left(self, principal: Principal) -> Decision | None:
         """As Admitter has it."""
