@@ -13,9 +13,12 @@ from typing import Any
 import aiohttp
 import psycopg
 import pytest
+from psycopg_pool import AsyncConnectionPool
 
 from proxy import db, users
 from proxy.config import ProxySettings
+from proxy.handler import NOBODY
+from proxy.shared_admission import SharedAdmission
 from tests.support.process import ProxyProcess
 from tests.support.proxy import RunningProxy, running_proxy
 from tests.support.upstream import FakeUpstream
@@ -250,3 +253,30 @@ async def test_a_deleted_user_leaves_no_window(
             users.delete_user(connection, "alice")
             for table in ("llama_window_entries", "llama_windows"):
                 assert connection.execute(f"SELECT count(*) FROM {table}").fetchone() == (0,)  # noqa: S608
+
+
+async def test_a_client_that_leaves_as_its_answer_comes_takes_no_place(
+    settings: ProxySettings, create_user: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of four that were admitted together three leave in that moment: one place is taken."""
+    create_user("alice")
+    principal = replace(NOBODY, user_id=1, username="alice", rate_limit=5, rate_window_s=600.0)
+    async with AsyncConnectionPool(
+        settings.database_url, open=False, kwargs={"autocommit": True}
+    ) as pool:
+        shared = SharedAdmission(settings=settings, pool=pool)
+        asked = [asyncio.create_task(shared.admit(principal, generates=True)) for _ in range(4)]
+        distribute = shared._distribute
+
+        def distribute_and_leave(*answers: Any) -> None:
+            distribute(*answers)
+            for one in asked[1:]:
+                one.cancel()
+
+        monkeypatch.setattr(shared, "_distribute", distribute_and_leave)
+        ends = await asyncio.gather(*asked, return_exceptions=True)
+        assert [type(end) for end in ends[1:]] == [asyncio.CancelledError] * 3
+        monkeypatch.undo()
+        await shared.close()
+        admission = await shared.admit(principal, generates=True)
+        assert admission.requests.remaining == 3
