@@ -8,10 +8,10 @@
 # done over.
 set -euo pipefail
 
-# shellcheck source=runtime/lib.sh
-source "$(dirname -- "${BASH_SOURCE[0]}")/../runtime/lib.sh"
-# shellcheck source=runtime/python.sh
-source "$ROOT/runtime/python.sh"
+# shellcheck source=runtime/shell/lib.sh
+source "$(dirname -- "${BASH_SOURCE[0]}")/../runtime/shell/lib.sh"
+# shellcheck source=runtime/shell/python.sh
+source "$ROOT/runtime/shell/python.sh"
 
 readonly MODULES=(psycopg psycopg_binary passlib dotenv)
 readonly OWN_VENV="$ROOT/bin/.venv"

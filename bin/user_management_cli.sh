@@ -5,10 +5,10 @@
 # Environment: LLAMA_VENV_DIR   the appliance's Python environment (runtime/.venv)
 set -euo pipefail
 
-# shellcheck source=runtime/lib.sh
-source "$(dirname -- "${BASH_SOURCE[0]}")/../runtime/lib.sh"
-# shellcheck source=runtime/python.sh
-source "$ROOT/runtime/python.sh"
+# shellcheck source=runtime/shell/lib.sh
+source "$(dirname -- "${BASH_SOURCE[0]}")/../runtime/shell/lib.sh"
+# shellcheck source=runtime/shell/python.sh
+source "$ROOT/runtime/shell/python.sh"
 
 main() {
   local python

@@ -8,15 +8,14 @@ import sys
 
 import uvloop
 
-from proxy.config import ProxySettings
-from runtime.config import load
-from runtime.env_file import ConfigError
+from proxy.settings import ProxySettings
+from runtime.config import ConfigError, load
 
 
 def main() -> int:
     """1 when the configuration is bad or the proxy cannot start."""
     _import_aiohttp()
-    from proxy import logs  # noqa: PLC0415 - these import it
+    from proxy import log_format  # noqa: PLC0415 - these import it
     from proxy.server import StartError, serve  # noqa: PLC0415
 
     try:
@@ -26,7 +25,7 @@ def main() -> int:
         for line in error.problems:
             print(f"error: {line}", file=sys.stderr)
         return 1
-    logs.configure(settings.log_level)
+    log_format.configure(settings.log_level)
     logger = logging.getLogger("proxy")
     for warning in config.warnings:
         logger.warning(warning)

@@ -15,27 +15,27 @@ from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool
 
 from proxy import errors
-from proxy.access_log import AccessLog
-from proxy.admission import Admitter
-from proxy.auth import Authenticator
-from proxy.auth_failures import AuthFailures
-from proxy.body import BodyMemory
-from proxy.config import ProxySettings
-from proxy.db import deadline
+from proxy.database.pool import deadline
+from proxy.edge.body import BodyMemory
+from proxy.edge.request import Request
+from proxy.edge.slow_clients import Stalls
+from proxy.edge.write_batching import Writes
 from proxy.exchange import Exchange
 from proxy.handler import Handler
 from proxy.health import Readiness, healthz
-from proxy.local_admission import LocalAdmission
-from proxy.relay import Relay
-from proxy.request import Request
-from proxy.request_log import RequestLog
-from proxy.retention import Retention
-from proxy.running import Running
-from proxy.shared_admission import SharedAdmission
-from proxy.spool import Spool
-from proxy.stalls import Stalls
-from proxy.turns import Turns
-from proxy.writes import Writes
+from proxy.identity.active_requests import Running
+from proxy.identity.authenticator import Authenticator
+from proxy.identity.failed_logins import AuthFailures
+from proxy.ratelimit.admission import Admitter
+from proxy.ratelimit.local import LocalAdmission
+from proxy.ratelimit.shared import SharedAdmission
+from proxy.records.access_log import AccessLog
+from proxy.records.request_log import RequestLog
+from proxy.records.retention import Retention
+from proxy.records.spool import Spool
+from proxy.scheduling.turns import Turns
+from proxy.settings import ProxySettings
+from proxy.upstream.relay import Relay
 
 logger = logging.getLogger(__name__)
 

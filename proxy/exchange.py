@@ -5,17 +5,17 @@ from __future__ import annotations
 import time
 
 from proxy import errors
-from proxy.admission import Admission
-from proxy.answer import Answer
-from proxy.body import Body
+from proxy.edge.body import Body
+from proxy.edge.request import Request
+from proxy.edge.response import Answer
 from proxy.errors import ApiError
-from proxy.gate import Place
-from proxy.ids import new_request_id
-from proxy.paths import Route
-from proxy.principal import Principal
-from proxy.record import RequestRecord
-from proxy.request import Request
-from proxy.windows import Decision
+from proxy.identity.principal import Principal
+from proxy.ratelimit.admission import Admission
+from proxy.ratelimit.sliding_window import Decision
+from proxy.records.record import RequestRecord
+from proxy.records.request_ids import new_request_id
+from proxy.scheduling.fair_queue import Place
+from proxy.upstream.routes import Route
 
 
 class Exchange:

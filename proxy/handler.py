@@ -13,25 +13,25 @@ from functools import partial
 from http import HTTPStatus
 
 from proxy import errors
-from proxy.access_log import AccessLog
-from proxy.admission import Admitter, limits_of, refusal, tokens_refused
-from proxy.auth import Authenticator
-from proxy.body import Body, BodyMemory, check_body, wants_stream
-from proxy.client_address import client_address
-from proxy.config import ProxySettings
+from proxy.edge.addresses import client_address
+from proxy.edge.body import Body, BodyMemory, check_body, wants_stream
+from proxy.edge.request import Request
+from proxy.edge.slow_clients import Stalls
 from proxy.errors import ApiError
 from proxy.exchange import Exchange
-from proxy.gate import Place
-from proxy.ids import public_form
-from proxy.paths import route_of
-from proxy.principal import Principal
-from proxy.record import RequestRecord
-from proxy.relay import EngineAwayError, Relay, UpstreamFailedError
-from proxy.request import Request
-from proxy.request_log import RequestLog
-from proxy.running import Running
-from proxy.stalls import Stalls
-from proxy.turns import Turns
+from proxy.identity.active_requests import Running
+from proxy.identity.authenticator import Authenticator
+from proxy.identity.principal import Principal
+from proxy.ratelimit.admission import Admitter, limits_of, refusal, tokens_refused
+from proxy.records.access_log import AccessLog
+from proxy.records.record import RequestRecord
+from proxy.records.request_ids import public_form
+from proxy.records.request_log import RequestLog
+from proxy.scheduling.fair_queue import Place
+from proxy.scheduling.turns import Turns
+from proxy.settings import ProxySettings
+from proxy.upstream.relay import EngineAwayError, Relay, UpstreamFailedError
+from proxy.upstream.routes import route_of
 
 logger = logging.getLogger("proxy.requests")
 

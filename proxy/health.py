@@ -9,9 +9,9 @@ from http import HTTPStatus
 import orjson
 from psycopg_pool import AsyncConnectionPool
 
-from proxy.db import DATABASE_ERRORS
-from proxy.engine_watch import engine_ready
+from proxy.database.schema import DATABASE_ERRORS
 from proxy.exchange import Exchange
+from proxy.upstream.readiness import engine_ready
 
 CHECK_TIMEOUT_S = 2.0
 KEEP_S = 1.0

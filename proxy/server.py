@@ -15,12 +15,12 @@ from typing import Self
 from aiohttp import web
 
 from proxy import errors
-from proxy.acceptor import Acceptor, connection_limit, raise_descriptor_limit
 from proxy.app import App
-from proxy.config import ProxySettings
-from proxy.connection import Connection
-from proxy.connections import Connections, Entry
-from proxy.edge_limits import EdgeLimits
+from proxy.edge.acceptor import Acceptor, connection_limit, raise_descriptor_limit
+from proxy.edge.connection import Connection
+from proxy.edge.limits import EdgeLimits
+from proxy.edge.registry import Connections, Entry
+from proxy.settings import ProxySettings
 
 logger = logging.getLogger(__name__)
 

@@ -12,14 +12,14 @@
 #   CMAKE_ARGS       build llama-cpp-python from source with these, whatever wheel there may be
 set -euo pipefail
 
-# shellcheck source=runtime/lib.sh
-. "$(dirname -- "${BASH_SOURCE[0]}")/lib.sh"
-# shellcheck source=runtime/lock.sh
-. "$ROOT/runtime/lock.sh"
-# shellcheck source=runtime/python.sh
-. "$ROOT/runtime/python.sh"
-# shellcheck source=runtime/engine_build.sh
-. "$ROOT/runtime/engine_build.sh"
+# shellcheck source=runtime/shell/lib.sh
+. "$(dirname -- "${BASH_SOURCE[0]}")/shell/lib.sh"
+# shellcheck source=runtime/shell/lock.sh
+. "$ROOT/runtime/shell/lock.sh"
+# shellcheck source=runtime/shell/python.sh
+. "$ROOT/runtime/shell/python.sh"
+# shellcheck source=runtime/install/engine_build.sh
+. "$ROOT/runtime/install/engine_build.sh"
 
 # What the environment must have been made from; compared with what it was made from.
 # The file for `tests` counts apart, since not every installation has it.

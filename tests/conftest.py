@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from proxy import db
+from proxy.database import schema
+from proxy.database.pool import connect
 from tests.support.appliance import Appliance
 from tests.support.postgres import Postgres
 
@@ -47,8 +48,8 @@ def empty_database_url(postgres: Postgres) -> str:
 @pytest.fixture
 def database_url(empty_database_url: str) -> str:
     """The URL of a database with the schema in place."""
-    with db.connect(empty_database_url, application="tests") as connection:
-        db.migrate(connection)
+    with connect(empty_database_url, application="tests") as connection:
+        schema.migrate(connection)
     return empty_database_url
 
 

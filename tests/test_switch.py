@@ -10,7 +10,7 @@ from urllib.error import HTTPError
 
 import pytest
 
-from tests.runtime.test_appliance import QUESTION, ask
+from tests.runtime.commands.test_appliance import QUESTION, ask
 from tests.support.appliance import Appliance
 from tests.support.gguf import SLOW, build_model
 from tests.support.load import Restart, restart_under_load

@@ -12,17 +12,18 @@ from datetime import UTC, datetime
 
 import psycopg
 
-from proxy.admin import commands, database, grammar
+from proxy.admin import commands, database
+from proxy.admin.arguments import parse
 from proxy.admin.output import to_json
-from proxy.db import SchemaError, check_schema
-from proxy.users import UserError
+from proxy.database.schema import SchemaError, check_schema
+from proxy.identity.users import UserError
 from runtime import config as configuration
-from runtime.env_file import ConfigError
+from runtime.config import ConfigError
 
 
 def main(argv: list[str]) -> int:
     """Run one command; the exit code."""
-    arguments = grammar.parse(argv, now=datetime.now(UTC))
+    arguments = parse(argv, now=datetime.now(UTC))
     try:
         _run(arguments)
     except ConfigError as error:

@@ -10,11 +10,13 @@ from typing import cast
 
 from psycopg import Connection
 
-from proxy import db, keys, reports, users
+from proxy.admin.audit import changes
 from proxy.admin.output import Answer, change_text, table, time_text
-from proxy.audit import changes
-from proxy.limits import LIMITS, Limits
-from proxy.users import UNCHANGED, IssuedKey, User, UserError
+from proxy.database import schema
+from proxy.identity import keys, users
+from proxy.identity.limits import LIMITS, Limits
+from proxy.identity.users import UNCHANGED, IssuedKey, User, UserError
+from proxy.records import reports
 from runtime.config import Config
 
 Command = Callable[[Connection, Config, Namespace], Answer]
@@ -22,7 +24,7 @@ Command = Callable[[Connection, Config, Namespace], Answer]
 
 def init_db(connection: Connection, _config: Config, _arguments: Namespace) -> Answer:
     """Bring the schema up to date."""
-    applied = db.migrate(connection)
+    applied = schema.migrate(connection)
     text = "The schema is up to date."
     if applied:
         text += f" Applied: {', '.join(applied)}."

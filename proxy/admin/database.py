@@ -10,7 +10,7 @@ import psycopg
 from psycopg import Connection
 from psycopg.conninfo import conninfo_to_dict
 
-from proxy import db
+from proxy.database import pool
 from runtime.config import Config
 
 
@@ -28,7 +28,7 @@ def connect(config: Config) -> Connection:
     url = config.database_url()
     which, remedy = _describe(config, url)
     try:
-        return db.connect(url, application=f"llamaserve-cli/{_operator()}")
+        return pool.connect(url, application=f"llamaserve-cli/{_operator()}")
     except psycopg.Error as error:
         raise DatabaseUnavailable(f"{which} cannot be used ({_reason(error)}): {remedy}") from error
 

@@ -14,8 +14,7 @@ from runtime.chat import key as keys
 from runtime.chat.client import ChatError, Client, NotReachableError, RefusedError
 from runtime.chat.session import Session, answer_input, converse
 from runtime.chat.terminal import is_interactive, prepare
-from runtime.config import Config, load
-from runtime.env_file import ConfigError
+from runtime.config import Config, ConfigError, load
 from runtime.plain_text import harmless
 
 _MAY_RENEW = ("invalid_api_key", "key_expired")

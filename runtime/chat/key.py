@@ -16,11 +16,11 @@ from pathlib import Path
 
 import psycopg
 
-from proxy import db, keys, users
 from proxy.admin import database
+from proxy.database import schema
+from proxy.identity import keys, users
 from runtime.chat.client import ChatError
-from runtime.config import Config
-from runtime.env_file import ConfigError
+from runtime.config import Config, ConfigError
 
 VARIABLE = "LLAMASERVE_API_KEY"
 USERNAME = "console"
@@ -71,10 +71,10 @@ def renewed(config: Config, old: str) -> str:
     """
     try:
         with database.connect(config) as connection:
-            db.check_schema(connection)
+            schema.check_schema(connection)
             key = _issue(connection, keys.public_id_of(old) or "")
         _keep(_file(config), key)
-    except (ConfigError, database.DatabaseUnavailable, db.SchemaError, users.UserError) as error:
+    except (ConfigError, database.DatabaseUnavailable, schema.SchemaError, users.UserError) as error:
         raise ChatError(f"no key could be made: {error}") from error
     except (psycopg.Error, OSError) as error:
         raise ChatError(f"no key could be made: {str(error).splitlines()[0]}") from error

@@ -16,8 +16,8 @@
 # Nothing of a running appliance is used or changed. Figures of a busy machine are high: believe ratios.
 set -euo pipefail
 
-# shellcheck source=runtime/lib.sh
-. "$(dirname -- "${BASH_SOURCE[0]}")/../lib.sh"
+# shellcheck source=runtime/shell/lib.sh
+. "$(dirname -- "${BASH_SOURCE[0]}")/../shell/lib.sh"
 
 main() {
   bash "$ROOT/runtime/install.sh" --with tests

@@ -12,8 +12,8 @@
 # Environment: LLAMASERVE_API_KEY   a user's key; a command line is no place for one
 set -euo pipefail
 
-# shellcheck source=runtime/lib.sh
-. "$(dirname -- "${BASH_SOURCE[0]}")/../lib.sh"
+# shellcheck source=runtime/shell/lib.sh
+. "$(dirname -- "${BASH_SOURCE[0]}")/../shell/lib.sh"
 
 main() {
   local file=''

@@ -3,8 +3,8 @@
 # Usage: ./console.sh help [COMMAND]
 set -euo pipefail
 
-# shellcheck source=runtime/lib.sh
-. "$(dirname -- "${BASH_SOURCE[0]}")/../lib.sh"
+# shellcheck source=runtime/shell/lib.sh
+. "$(dirname -- "${BASH_SOURCE[0]}")/../shell/lib.sh"
 
 list_commands() {
   local file

@@ -3,8 +3,8 @@
 # Usage: ./console.sh logs [-f] [server|proxy|postgres|supervisord|install]
 set -euo pipefail
 
-# shellcheck source=runtime/lib.sh
-. "$(dirname -- "${BASH_SOURCE[0]}")/../lib.sh"
+# shellcheck source=runtime/shell/lib.sh
+. "$(dirname -- "${BASH_SOURCE[0]}")/../shell/lib.sh"
 
 main() {
   local follow='' names='' name

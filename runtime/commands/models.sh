@@ -8,10 +8,10 @@
 # the reason.
 set -euo pipefail
 
-# shellcheck source=runtime/lib.sh
-. "$(dirname -- "${BASH_SOURCE[0]}")/../lib.sh"
-# shellcheck source=runtime/supervise.sh
-. "$ROOT/runtime/supervise.sh"
+# shellcheck source=runtime/shell/lib.sh
+. "$(dirname -- "${BASH_SOURCE[0]}")/../shell/lib.sh"
+# shellcheck source=runtime/supervisor/supervise.sh
+. "$ROOT/runtime/supervisor/supervise.sh"
 
 main() {
   case "$*" in
@@ -20,7 +20,7 @@ main() {
   esac
   init_supervision
   bash "$ROOT/runtime/install.sh"
-  py -m runtime.model_list "$@"
+  py -m runtime.library.listing "$@"
 }
 
 main "$@"

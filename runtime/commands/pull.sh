@@ -13,16 +13,16 @@
 # Environment: HF_TOKEN for gated or private repositories, HF_ENDPOINT for a mirror of the hub
 set -euo pipefail
 
-# shellcheck source=runtime/lib.sh
-. "$(dirname -- "${BASH_SOURCE[0]}")/../lib.sh"
-# shellcheck source=runtime/supervise.sh
-. "$ROOT/runtime/supervise.sh"
+# shellcheck source=runtime/shell/lib.sh
+. "$(dirname -- "${BASH_SOURCE[0]}")/../shell/lib.sh"
+# shellcheck source=runtime/supervisor/supervise.sh
+. "$ROOT/runtime/supervisor/supervise.sh"
 
 main() {
   init_supervision
   bash "$ROOT/runtime/install.sh"
   cd "$ROOT"
-  exec "$PYTHON_BIN" -m runtime.pull "$@"
+  exec "$PYTHON_BIN" -m runtime.library.pull "$@"
 }
 
 main "$@"

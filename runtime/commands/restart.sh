@@ -10,16 +10,16 @@
 # with another model gets the one before again.
 set -euo pipefail
 
-# shellcheck source=runtime/lib.sh
-. "$(dirname -- "${BASH_SOURCE[0]}")/../lib.sh"
-# shellcheck source=runtime/lock.sh
-. "$ROOT/runtime/lock.sh"
-# shellcheck source=runtime/supervise.sh
-. "$ROOT/runtime/supervise.sh"
-# shellcheck source=runtime/bring_up.sh
-. "$ROOT/runtime/bring_up.sh"
-# shellcheck source=runtime/replace_server.sh
-. "$ROOT/runtime/replace_server.sh"
+# shellcheck source=runtime/shell/lib.sh
+. "$(dirname -- "${BASH_SOURCE[0]}")/../shell/lib.sh"
+# shellcheck source=runtime/shell/lock.sh
+. "$ROOT/runtime/shell/lock.sh"
+# shellcheck source=runtime/supervisor/supervise.sh
+. "$ROOT/runtime/supervisor/supervise.sh"
+# shellcheck source=runtime/supervisor/bring_up.sh
+. "$ROOT/runtime/supervisor/bring_up.sh"
+# shellcheck source=runtime/supervisor/replace_server.sh
+. "$ROOT/runtime/supervisor/replace_server.sh"
 
 PART=''
 MODEL=''
@@ -71,7 +71,7 @@ restart_part() {
     proxy) supervision pause proxy ;;
     postgres)
       supervision stop postgres
-      bash "$ROOT/runtime/postgres.sh" init
+      bash "$ROOT/runtime/postgres/control.sh" init
       ;;
   esac
   supervision start "$PART"
@@ -93,7 +93,7 @@ main() {
   py -m runtime.config check
   read_config
   case "$PART:$LOCAL_SERVER" in
-    :1 | server:1) model="$(py -m runtime.models select ${MODEL:+--model "$MODEL"})" || exit 1 ;;
+    :1 | server:1) model="$(py -m runtime.models.selection select ${MODEL:+--model "$MODEL"})" || exit 1 ;;
   esac
   if [ -z "$PART" ]; then restart_all "$model"; else restart_part "$model"; fi
   release_lock "$RUN_DIR/lock"

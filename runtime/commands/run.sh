@@ -7,10 +7,10 @@
 # TimeoutStopSec of at least LLAMA_PROXY_DRAIN_SECONDS + LLAMA_SERVER_STOP_SECONDS + 45.
 set -euo pipefail
 
-# shellcheck source=runtime/lib.sh
-. "$(dirname -- "${BASH_SOURCE[0]}")/../lib.sh"
-# shellcheck source=runtime/supervise.sh
-. "$ROOT/runtime/supervise.sh"
+# shellcheck source=runtime/shell/lib.sh
+. "$(dirname -- "${BASH_SOURCE[0]}")/../shell/lib.sh"
+# shellcheck source=runtime/supervisor/supervise.sh
+. "$ROOT/runtime/supervisor/supervise.sh"
 
 TAILS=''
 STARTER=''

@@ -12,14 +12,14 @@
 # Environment: any key of runtime/config.env.example, and what runtime/install.sh names
 set -euo pipefail
 
-# shellcheck source=runtime/lib.sh
-. "$(dirname -- "${BASH_SOURCE[0]}")/../lib.sh"
-# shellcheck source=runtime/lock.sh
-. "$ROOT/runtime/lock.sh"
-# shellcheck source=runtime/supervise.sh
-. "$ROOT/runtime/supervise.sh"
-# shellcheck source=runtime/bring_up.sh
-. "$ROOT/runtime/bring_up.sh"
+# shellcheck source=runtime/shell/lib.sh
+. "$(dirname -- "${BASH_SOURCE[0]}")/../shell/lib.sh"
+# shellcheck source=runtime/shell/lock.sh
+. "$ROOT/runtime/shell/lock.sh"
+# shellcheck source=runtime/supervisor/supervise.sh
+. "$ROOT/runtime/supervisor/supervise.sh"
+# shellcheck source=runtime/supervisor/bring_up.sh
+. "$ROOT/runtime/supervisor/bring_up.sh"
 
 main() {
   local model=''

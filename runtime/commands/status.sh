@@ -5,10 +5,10 @@
 # Ends with 0 when all that should be up is up and answers, with 3 when nothing runs, else with 1.
 set -euo pipefail
 
-# shellcheck source=runtime/lib.sh
-. "$(dirname -- "${BASH_SOURCE[0]}")/../lib.sh"
-# shellcheck source=runtime/supervise.sh
-. "$ROOT/runtime/supervise.sh"
+# shellcheck source=runtime/shell/lib.sh
+. "$(dirname -- "${BASH_SOURCE[0]}")/../shell/lib.sh"
+# shellcheck source=runtime/supervisor/supervise.sh
+. "$ROOT/runtime/supervisor/supervise.sh"
 
 main() {
   case "$*" in
@@ -17,7 +17,7 @@ main() {
   esac
   init_supervision
   [ -x "$PYTHON_BIN" ] || die 'not installed yet' './console.sh start installs and starts it'
-  py -m runtime.status "$@"
+  py -m runtime.supervisor.status "$@"
 }
 
 main "$@"

@@ -6,12 +6,12 @@
 # is ended. To stop what does not run is no error.
 set -euo pipefail
 
-# shellcheck source=runtime/lib.sh
-. "$(dirname -- "${BASH_SOURCE[0]}")/../lib.sh"
-# shellcheck source=runtime/lock.sh
-. "$ROOT/runtime/lock.sh"
-# shellcheck source=runtime/supervise.sh
-. "$ROOT/runtime/supervise.sh"
+# shellcheck source=runtime/shell/lib.sh
+. "$(dirname -- "${BASH_SOURCE[0]}")/../shell/lib.sh"
+# shellcheck source=runtime/shell/lock.sh
+. "$ROOT/runtime/shell/lock.sh"
+# shellcheck source=runtime/supervisor/supervise.sh
+. "$ROOT/runtime/supervisor/supervise.sh"
 
 main() {
   local holder

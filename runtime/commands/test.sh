@@ -6,8 +6,8 @@
 # are pytest's: tests/proxy, -k window, …; add -n auto --dist loadfile to them for the same.
 set -euo pipefail
 
-# shellcheck source=runtime/lib.sh
-. "$(dirname -- "${BASH_SOURCE[0]}")/../lib.sh"
+# shellcheck source=runtime/shell/lib.sh
+. "$(dirname -- "${BASH_SOURCE[0]}")/../shell/lib.sh"
 
 main() {
   bash "$ROOT/runtime/install.sh" --with tests

@@ -11,16 +11,16 @@
 # Where the appliance does not run, the model is noted for its next start.
 set -euo pipefail
 
-# shellcheck source=runtime/lib.sh
-. "$(dirname -- "${BASH_SOURCE[0]}")/../lib.sh"
-# shellcheck source=runtime/lock.sh
-. "$ROOT/runtime/lock.sh"
-# shellcheck source=runtime/supervise.sh
-. "$ROOT/runtime/supervise.sh"
-# shellcheck source=runtime/bring_up.sh
-. "$ROOT/runtime/bring_up.sh"
-# shellcheck source=runtime/replace_server.sh
-. "$ROOT/runtime/replace_server.sh"
+# shellcheck source=runtime/shell/lib.sh
+. "$(dirname -- "${BASH_SOURCE[0]}")/../shell/lib.sh"
+# shellcheck source=runtime/shell/lock.sh
+. "$ROOT/runtime/shell/lock.sh"
+# shellcheck source=runtime/supervisor/supervise.sh
+. "$ROOT/runtime/supervisor/supervise.sh"
+# shellcheck source=runtime/supervisor/bring_up.sh
+. "$ROOT/runtime/supervisor/bring_up.sh"
+# shellcheck source=runtime/supervisor/replace_server.sh
+. "$ROOT/runtime/supervisor/replace_server.sh"
 
 FILE=''
 FORCE=''
@@ -76,8 +76,8 @@ main() {
   py -m runtime.config check
   read_config
   [ "$LOCAL_SERVER" = 1 ] || die 'the configuration has no server to run here (LLAMA_SERVER_BACKEND_URL)'
-  model="$(py -m runtime.models select --model "$FILE")" || exit 1
-  [ -n "$FORCE" ] || py -m runtime.model_fit "$model" || die "$model is not used" '--force does so all the same'
+  model="$(py -m runtime.models.selection select --model "$FILE")" || exit 1
+  [ -n "$FORCE" ] || py -m runtime.library.model_fit "$model" || die "$model is not used" '--force does so all the same'
   if supervisord_runs; then
     switch_to "$model"
     release_lock "$RUN_DIR/lock"

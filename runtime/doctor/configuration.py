@@ -10,10 +10,9 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from runtime import tls
-from runtime.config import KEYS
+from runtime.config import KEYS, ConfigError, tls
+from runtime.config.env_file import read_env_file
 from runtime.doctor.findings import Finding, Installation, note, ok, problem, warning
-from runtime.env_file import ConfigError, read_env_file
 
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 _DAY_S = 86_400

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import psycopg
 
-from proxy import db
 from proxy.admin import database
+from proxy.database import schema
 from runtime.doctor.findings import Finding, Installation, note, ok, problem, warning
 
 _SKEW_S = 5.0
@@ -39,9 +39,9 @@ def state(there: Installation) -> Iterator[Finding]:
 
 def _contents(connection: psycopg.Connection) -> Iterator[Finding]:
     try:
-        db.check_schema(connection)
-        yield ok(f"its schema is up to date (version {len(db.known_migrations())})")
-    except db.SchemaError as error:
+        schema.check_schema(connection)
+        yield ok(f"its schema is up to date (version {len(schema.known_migrations())})")
+    except schema.SchemaError as error:
         said, _, remedy = str(error).rpartition(": ")
         yield problem(said, remedy)
     before = time.time()

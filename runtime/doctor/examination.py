@@ -10,10 +10,9 @@ import os
 import sys
 from pathlib import Path
 
-from runtime.config import ROOT, Config, load
+from runtime.config import ROOT, Config, ConfigError, load
 from runtime.doctor import configuration, database, installation, machine, model, services
 from runtime.doctor.findings import Check, Finding, Installation, problem
-from runtime.env_file import ConfigError
 
 CHECKS: tuple[tuple[str, str, Check, bool], ...] = (
     ("installation", "python", installation.python, False),

@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from runtime import tuning
 from runtime.doctor.findings import Finding, Installation, note, ok, problem, warning
+from runtime.engine import tuning
 
 _PIN = re.compile(r"^([A-Za-z0-9._-]+)==([^\s;\\]+)(\s*;)?", re.MULTILINE)
 _LOADS = "import llama_cpp; llama_cpp.llama_print_system_info()"

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from runtime import model_fit, models, tuning
 from runtime.doctor.findings import Finding, Installation, note, ok, problem, warning
-from runtime.model_fit import gigabytes
-from runtime.models import Model, ModelError
+from runtime.engine import tuning
+from runtime.library import model_fit
+from runtime.library.model_fit import gigabytes
+from runtime.models import selection
+from runtime.models.selection import Model, ModelError
 
 
 def files(there: Installation) -> Iterator[Finding]:
     """No file in models/ is broken."""
-    found, broken = models.find_models(there.root / "models")
+    found, broken = selection.find_models(there.root / "models")
     for line in broken:
         yield warning(line, "remove it, or fetch it again")
     if not broken:
@@ -27,7 +29,7 @@ def chosen(there: Installation) -> Iterator[Finding]:
         return
     pid = there.programs.get("server", 0)
     try:
-        model = models.select(config, last_used_first=bool(pid))
+        model = selection.select(config, last_used_first=bool(pid))
     except ModelError as error:
         yield problem(" ".join(error.what.split()), " ".join(error.remedy.split()))
         return

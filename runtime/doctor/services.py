@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from runtime import ports, readiness, status
 from runtime.config import Config
 from runtime.doctor.findings import Finding, Installation, note, ok, problem, warning
-from runtime.status import Part
-from runtime.supervision import PROGRAMS, NotRunningError, Supervisor
+from runtime.machine import ports
+from runtime.supervisor import readiness, status
+from runtime.supervisor.client import PROGRAMS, NotRunningError, Supervisor
+from runtime.supervisor.status import Part
 
 
 def programs(control: str) -> dict[str, int]:

@@ -1,6 +1,6 @@
 """Runs the model server: `python -m runtime.engine [--model FILE | --selected]`.
 
-Without arguments it serves the model that `python -m runtime.models select` names. The port is
+Without arguments it serves the model that `python -m runtime.models.selection select` names. The port is
 claimed first and answers 503 until the model is loaded (GET /health tells when). Exit status: 0 after
 SIGTERM; 1, with the reason as the last line, when the configuration, the model or the port is bad.
 """
@@ -23,11 +23,12 @@ from typing import Never
 
 import uvicorn
 
-from runtime import models, ports, tuning
-from runtime.config import Config, bracketed, load
+from runtime.config import Config, ConfigError, bracketed, load
+from runtime.engine import tuning
 from runtime.engine.app import Engine, LoadError
 from runtime.engine.settings import THREAD_STACK_BYTES, EngineSettings
-from runtime.env_file import ConfigError
+from runtime.machine import ports
+from runtime.models import selection
 
 logger = logging.getLogger("engine")
 
@@ -41,7 +42,7 @@ def main(arguments: list[str]) -> int:
         config = load()
         settings = EngineSettings.from_config(config, _model(config, options))
         listener = ports.claim(settings.host, settings.port)
-    except (ConfigError, models.ModelError, ports.PortError) as error:
+    except (ConfigError, selection.ModelError, ports.PortError) as error:
         logger.error("%s", error)
         return 1
     for warning in config.warnings:
@@ -105,8 +106,8 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def _model(config: Config, options: argparse.Namespace) -> models.Model:
-    return models.select(config, options.model, last_used_first=options.selected)
+def _model(config: Config, options: argparse.Namespace) -> selection.Model:
+    return selection.select(config, options.model, last_used_first=options.selected)
 
 
 def _log_to_stderr() -> None:

@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING
 from starlette.middleware.cors import CORSMiddleware
 
 from runtime.engine import errors
-from runtime.engine.front import Front, KeyCheck
-from runtime.engine.metrics import Metrics
-from runtime.engine.progress import Progress, Watchdog
+from runtime.engine.http.asgi import App, Receive, Scope, Send, send_bytes
+from runtime.engine.http.front import Front, KeyCheck
+from runtime.engine.http.metrics import Metrics
 from runtime.engine.settings import EngineSettings
-from runtime.engine.wire import App, Receive, Scope, Send, send_bytes
+from runtime.engine.watchdog.progress import Progress, Watchdog
 
 if TYPE_CHECKING:
-    from runtime.engine.llama import GuardedLlama
-    from runtime.engine.llama_log import LlamaLog
+    from runtime.engine.generation.llama import GuardedLlama
+    from runtime.engine.watchdog.llama_log import LlamaLog
 
 HEALTH = "/health"
 
@@ -61,7 +61,9 @@ class Engine:
             LoadError: it cannot be loaded.
         """
         # Late: they import llama_cpp, and the second that takes is not for the port's check to wait.
-        from runtime.engine import llama_log, routes, stock  # noqa: PLC0415
+        from runtime.engine import stock  # noqa: PLC0415
+        from runtime.engine.http import routes  # noqa: PLC0415
+        from runtime.engine.watchdog import llama_log  # noqa: PLC0415
 
         self._log = llama_log.LlamaLog(verbose=self._settings.verbose)
         try:

@@ -1,4 +1,4 @@
-"""The engine's settings: what `runtime.config` says, and `runtime/tuning.py` where it leaves them open.
+"""The engine's settings: those configured, and `machine/tuning.py`'s choice for those left open.
 
 Knows nothing of llama_cpp: `app.py` translates.
 """
@@ -8,9 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from runtime import tuning
 from runtime.config import Config
-from runtime.models import Model, replaced_id
+from runtime.engine import tuning
+from runtime.models.selection import Model, replaced_id
 
 THREAD_STACK_BYTES = 16 * 2**20
 """Of every thread: the tokenizer's recursion needs it (`vocabulary.py`), and the system's default may be

@@ -16,10 +16,10 @@ from llama_cpp.llama_chat_format import get_chat_completion_handler
 from llama_cpp.server import app as stock_app
 from llama_cpp.server.settings import ModelSettings, ServerSettings, Settings
 
-from runtime.engine.llama import GuardedLlama
-from runtime.engine.metrics import Metrics
-from runtime.engine.progress import Progress
+from runtime.engine.generation.llama import GuardedLlama
+from runtime.engine.http.metrics import Metrics
 from runtime.engine.settings import EngineSettings
+from runtime.engine.watchdog.progress import Progress
 
 logger = logging.getLogger(__name__)
 

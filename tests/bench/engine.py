@@ -27,7 +27,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from runtime.processors import physical_cores
+from runtime.machine.processors import physical_cores
 from tests.bench import cost, crowd, first_token, leaving, mask, turns
 from tests.bench.report import Neighbours, Table, machine
 

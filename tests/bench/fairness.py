@@ -25,13 +25,15 @@ from pathlib import Path
 
 from psycopg_pool import AsyncConnectionPool
 
-from proxy import db, users
-from proxy.gate import Gate
-from proxy.local_admission import LocalAdmission
-from proxy.principal import Principal
-from proxy.request_log import RequestLog
-from proxy.shared_admission import SharedAdmission
-from proxy.spool import Spool
+from proxy.database import schema
+from proxy.database.pool import connect
+from proxy.identity import users
+from proxy.identity.principal import Principal
+from proxy.ratelimit.local import LocalAdmission
+from proxy.ratelimit.shared import SharedAdmission
+from proxy.records.request_log import RequestLog
+from proxy.records.spool import Spool
+from proxy.scheduling.fair_queue import Gate
 from tests.support.appliance import Appliance
 from tests.support.gguf import SLOW, build_model
 from tests.support.load import (
@@ -209,8 +211,8 @@ def show_cost() -> None:
     show_gate()
     with Postgres() as postgres:
         url = postgres.fresh_database()
-        with db.connect(url, application="bench") as connection:
-            db.migrate(connection)
+        with connect(url, application="bench") as connection:
+            schema.migrate(connection)
             users.create_user(connection, username="bench")
         asyncio.run(show_windows(url))
 

@@ -24,7 +24,9 @@ from typing import Any
 
 import aiohttp
 
-from proxy import db, keys, users
+from proxy.database import schema
+from proxy.database.pool import connect
+from proxy.identity import keys, users
 from tests.bench.report import Table, machine
 from tests.support.postgres import Postgres
 from tests.support.process import ProxyProcess
@@ -54,8 +56,8 @@ def main() -> int:
     engine.start()
     with Postgres(fsync=False) as postgres, tempfile.TemporaryDirectory() as folder:
         url = postgres.fresh_database()
-        with db.connect(url, application="bench") as connection:
-            db.migrate(connection)
+        with connect(url, application="bench") as connection:
+            schema.migrate(connection)
             key = users.create_user(connection, username="known", rate_limit=10**9).key
         asyncio.run(_measure(latencies, flood, rounds, url, key, receiver.recv(), Path(folder)))
     engine.kill()

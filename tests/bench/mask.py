@@ -16,8 +16,8 @@ from pathlib import Path
 import llama_cpp
 import numpy as np
 
-from runtime.engine.constraint import Constraint, Constraints
-from runtime.engine.logits import LogitShaper
+from runtime.engine.generation.logits import LogitShaper
+from runtime.engine.grammar.constraint import Constraint, Constraints
 from runtime.engine.vocabulary import Vocabulary
 from tests.bench.cost import SCHEMA
 from tests.bench.report import Table

@@ -23,11 +23,13 @@ from typing import LiteralString
 import psycopg
 from psycopg_pool import AsyncConnectionPool
 
-from proxy import db, reports
-from proxy.record import RequestRecord
-from proxy.request_log import RequestLog
-from proxy.retention import Retention
-from proxy.spool import Spool
+from proxy.database import schema
+from proxy.database.pool import connect
+from proxy.records import reports
+from proxy.records.record import RequestRecord
+from proxy.records.request_log import RequestLog
+from proxy.records.retention import Retention
+from proxy.records.spool import Spool
 from tests.bench.request_rows import DAYS, USERS, make_rows
 from tests.support.postgres import Postgres
 from tests.support.proxy import settings_for
@@ -215,8 +217,8 @@ def main(arguments: list[str]) -> int:
     print(f"{platform.system()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}", flush=True)
     with Postgres() as postgres:
         url = postgres.fresh_database()
-        with db.connect(url, application="bench") as connection:
-            db.migrate(connection)
+        with connect(url, application="bench") as connection:
+            schema.migrate(connection)
             begun = time.perf_counter()
             make_rows(connection, rows)
             print(f"{rows} records, made in {time.perf_counter() - begun:.0f} s")

@@ -23,8 +23,8 @@ from pathlib import Path
 
 import llama_cpp
 
-from runtime.processors import physical_cores
-from runtime.tuning import WAIT_POLICY
+from runtime.engine.tuning import WAIT_POLICY
+from runtime.machine.processors import physical_cores
 from tests.bench.report import Table, machine
 from tests.support.gguf import Shape, build_model
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy import db
+from proxy.database.pool import connect
 from tests.bin.conftest import Cli, create, sealed_environment
 
 NAMED = [
@@ -77,7 +77,7 @@ def test_a_call_that_cannot_be_understood(directory: Path, arguments: str, told:
 
 def test_a_newer_schema_is_left_alone(cli: Cli, database_url: str) -> None:
     """By every command, init-db included."""
-    with db.connect(database_url, application="tests") as connection:
+    with connect(database_url, application="tests") as connection:
         connection.execute("INSERT INTO llama_schema (version, name) VALUES (9999, 'later')")
     for command in ("init-db", "list-users"):
         assert cli.error(command).startswith("error: the database's schema has version 9999, newer than")

@@ -6,14 +6,14 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from proxy import db
+from proxy.database.pool import connect
 from tests.bin.conftest import Cli, create, shape
 
 
 @pytest.fixture
 def used(cli: Cli, database_url: str) -> Cli:
     """Two users' requests of yesterday and of ten days ago, one of them by a user since deleted."""
-    with db.connect(database_url, application="tests") as connection:
+    with connect(database_url, application="tests") as connection:
         connection.execute(
             "INSERT INTO llama_requests (id, created_at, username, user_id, method, path, admitted,"
             " count, latency_ms, request_bytes, response_bytes, prompt_tokens, completion_tokens)"

@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from proxy import db, keys
+from proxy.database import schema
+from proxy.database.pool import connect
+from proxy.identity import keys
 from tests.bin.conftest import MINUTE, ROOT, Cli, create, sealed_environment, shape
 
 
@@ -26,7 +28,7 @@ def test_init_db_makes_the_schema_and_can_be_repeated(directory: Path, empty_dat
     cli = Cli(directory, sealed_environment(LLAMA_SERVER_DATABASE_URL=empty_database_url))
     missing = "error: the database's schema is missing: run ./bin/user_management_cli.sh init-db\n"
     assert cli.error("list-users") == missing
-    names = [name for _, name, _ in db.known_migrations()]
+    names = [name for _, name, _ in schema.known_migrations()]
     assert cli("init-db") == f"The schema is up to date. Applied: {', '.join(names)}.\n"
     assert cli("init-db") == "The schema is up to date.\n"
     assert cli.json("init-db") == {"applied": []}
@@ -55,7 +57,7 @@ Try it:
 """
     )
     (key,) = set(re.findall(r"lsk_\w{50}", text))
-    with db.connect(database_url, application="tests") as connection:
+    with connect(database_url, application="tests") as connection:
         (row,) = connection.execute("SELECT k::text, k.hash FROM llama_api_keys k").fetchall()
     assert keys.verify_key(key, row[1])
     assert key not in row[0]

@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 import uvloop
 
-from proxy import db, users
-from proxy.config import ProxySettings
+from proxy.database.pool import connect
+from proxy.identity import users
+from proxy.settings import ProxySettings
 from tests.support.proxy import RunningProxy, running_proxy, settings_for
 from tests.support.upstream import FakeUpstream, fake_upstream
 
@@ -60,7 +61,7 @@ def create_user(database_url: str) -> Callable[..., str]:
     """Makes a user and returns the key."""
 
     def create(username: str = "alice", **fields: Any) -> str:
-        with db.connect(database_url, application="tests") as connection:
+        with connect(database_url, application="tests") as connection:
             made = users.create_user(connection, username=username, **fields)
             return made.key
 

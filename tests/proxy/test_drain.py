@@ -12,10 +12,10 @@ from dataclasses import replace
 import psycopg
 from aiohttp import web
 
-from proxy.config import ProxySettings
-from proxy.connection import Connection
-from proxy.edge_limits import EdgeLimits
+from proxy.edge.connection import Connection
+from proxy.edge.limits import EdgeLimits
 from proxy.server import ProxyServer
+from proxy.settings import ProxySettings
 from tests.support.raw_client import RawAnswer, RawClient, raw_client
 from tests.support.upstream import FakeUpstream, events
 from tests.support.wait import until

@@ -25,7 +25,7 @@ from types import CodeType, FrameType
 
 import pytest
 
-from proxy.logs import JsonFormatter
+from proxy.log_format import JsonFormatter
 from runtime.config import ROOT
 from tests.bench.gateway.targets import chat_body
 from tests.support.proxy import running_proxy, settings_for

@@ -22,7 +22,7 @@ from tests.support.upstream import FakeUpstream, events
 
 THIS = f"{sys.version_info.major}.{sys.version_info.minor}"
 OTHERS = [version for version in ("3.11", "3.12", "3.13") if version != THIS]
-"""Of those that `runtime/python.sh` looks for."""
+"""Of those that `runtime/shell/python.sh` looks for."""
 
 
 def find_python(version: str) -> str | None:

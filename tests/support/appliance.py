@@ -25,7 +25,7 @@ from tests.support.wait import wait_until
 
 MODEL = "tiny.gguf"
 STATE_DIR = Path("/var/lib/llamaserve")
-"""Where runtime/postgres.sh keeps root's databases that its own user cannot reach elsewhere."""
+"""Where runtime/postgres/control.sh keeps root's databases that its own user cannot reach elsewhere."""
 
 
 def copy_tree(target: Path) -> None:
@@ -162,7 +162,10 @@ class Appliance:
 
     def supervision(self, *arguments: str) -> None:
         """Start or stop one part, as the console's own commands do."""
-        script = '. runtime/lib.sh; . runtime/supervise.sh; init_supervision; supervision "$@"'
+        script = (
+            ". runtime/shell/lib.sh; . runtime/supervisor/supervise.sh; "
+            'init_supervision; supervision "$@"'
+        )
         subprocess.run(
             ["bash", "-c", script, "bash", *arguments], cwd=self.root, env=self.environment, check=True
         )

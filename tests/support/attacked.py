@@ -8,8 +8,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from proxy import db, users
-from proxy.edge_limits import EdgeLimits
+from proxy.database import schema
+from proxy.database.pool import connect
+from proxy.edge.limits import EdgeLimits
+from proxy.identity import users
 from tests.support.attacks import KEY, Attack
 from tests.support.postgres import Postgres
 from tests.support.proxy import RunningProxy, running_proxy, settings_for
@@ -41,8 +43,8 @@ class Attacked:
 async def attacked_proxy(postgres: Postgres) -> AsyncIterator[Attacked]:
     """One for as long as the context lasts."""
     url = postgres.fresh_database()
-    with db.connect(url, application="tests") as connection:
-        db.migrate(connection)
+    with connect(url, application="tests") as connection:
+        schema.migrate(connection)
         key = users.create_user(connection, username="mallory", rate_limit=10**6).key
     with tempfile.TemporaryDirectory() as folder:
         async with strict_engine() as engine:

@@ -20,7 +20,7 @@ IDS = token_ids()
 
 
 def _make_hanging() -> None:
-    from runtime.engine.llama import GuardedLlama  # noqa: PLC0415 - as late as the engine does
+    from runtime.engine.generation.llama import GuardedLlama  # noqa: PLC0415 - as late as the engine does
 
     evaluate = GuardedLlama.eval
 

@@ -1,6 +1,6 @@
 """Real PostgreSQL servers for tests: the embedded one as the appliance runs it, and one over TCP.
 
-`Postgres` goes through runtime/postgres.sh and shares nothing with the checkout's own database.
+`Postgres` goes through runtime/postgres/control.sh and shares nothing with the checkout's own database.
 `TcpPostgres` is the server of compose.yaml, from the same programs, since tests have no containers.
 """
 
@@ -148,7 +148,7 @@ class Postgres(_Server):
         return [str(ROOT / "runtime" / "postgres.sh"), "run"]
 
     def script(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run runtime/postgres.sh on this server, whatever comes of it."""
+        """Run runtime/postgres/control.sh on this server, whatever comes of it."""
         return subprocess.run(
             [ROOT / "runtime" / "postgres.sh", *arguments],
             env=self._environment(),
@@ -163,7 +163,7 @@ class Postgres(_Server):
         )
 
     def ask(self, *arguments: str) -> str:
-        """What runtime/postgres.sh prints; an AssertionError with all its messages if it fails."""
+        """What control.sh prints; an AssertionError with all its messages if it fails."""
         done = self.script(*arguments)
         assert done.returncode == 0, f"postgres.sh {arguments}: {done.stderr}\n{self.log}"
         return done.stdout.strip()

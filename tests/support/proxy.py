@@ -13,10 +13,10 @@ import aiohttp
 import psycopg
 
 from proxy.app import App
-from proxy.config import ProxySettings
-from proxy.connections import Connections
-from proxy.edge_limits import EdgeLimits
+from proxy.edge.limits import EdgeLimits
+from proxy.edge.registry import Connections
 from proxy.server import ProxyServer
+from proxy.settings import ProxySettings
 from tests.support.wait import until
 
 

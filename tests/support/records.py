@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from proxy.record import RequestRecord
+from proxy.records.record import RequestRecord
 
 
 def record(**fields: object) -> RequestRecord:

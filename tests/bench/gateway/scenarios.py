@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from proxy.keys import create_key
+from proxy.identity.keys import create_key
 from tests.bench.gateway.load import Load, Result, RunningLoop, pieces
 from tests.bench.gateway.mock import CHUNKS, pace, size
 from tests.bench.gateway.targets import DIRECT, OURS, Target, Targets, chat_body

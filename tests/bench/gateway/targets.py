@@ -21,7 +21,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from proxy import db
+from proxy.database import schema
+from proxy.database.pool import connect
 from proxy.server import INHERITED_FD
 from runtime.config import KEYS, ROOT
 from tests.bench.gateway.loop import Job
@@ -161,8 +162,8 @@ class Targets:
         """
         assert self._postgres.process is not None
         url = self._postgres.fresh_database()
-        with db.connect(url, application="bench") as connection:
-            db.migrate(connection)
+        with connect(url, application="bench") as connection:
+            schema.migrate(connection)
             made = make_users(connection, users=users, keys=keys)
         environment = dict.fromkeys(KEYS, "") | SETTINGS | settings
         environment |= {
@@ -171,7 +172,7 @@ class Targets:
             "LLAMA_SERVER_BACKEND_URL": f"http://127.0.0.1:{self.direct.port}",
             "LLAMA_SERVER_API_KEY": "engine-key",
             INHERITED_FD: "0",
-            "FROZENLIST_NO_EXTENSIONS": "1",  # runtime/program.sh says why
+            "FROZENLIST_NO_EXTENSIONS": "1",  # runtime/supervisor/program.sh says why
         }
         with socket.create_server(("127.0.0.1", 0), backlog=1024) as listener:
             port = int(listener.getsockname()[1])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from psycopg import Connection
 
-from proxy.keys import create_key
+from proxy.identity.keys import create_key
 
 LIMIT = 10**9
 """Requests a minute, of each user: more than can be sent."""

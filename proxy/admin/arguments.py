@@ -1,0 +1,183 @@
+"""The command line's grammar: commands, their options, and the checks on what is given."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections.abc import Callable
+from datetime import datetime
+from functools import partial
+
+from proxy.admin import commands, times
+from proxy.identity import keys
+from proxy.identity.limits import LIMITS
+from proxy.identity.users import UNCHANGED
+from runtime.config import KEYS
+
+Parser = argparse.ArgumentParser
+Add = Callable[[str, commands.Command, str], Parser]
+Parse = Callable[[str], object]
+
+
+def parse(argv: list[str], *, now: datetime) -> argparse.Namespace:
+    """Understand a call, or end the program with exit code 2. `7d` and `30d` count from `now`.
+
+    The result's `run` is the command's function.
+    """
+    parser = Parser(
+        prog="user_management_cli.sh",
+        description="Users of the auth proxy: their keys, limits and usage. All times are UTC.",
+        allow_abbrev=False,
+    )
+    subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+
+    def add(name: str, run: commands.Command, help_: str) -> Parser:
+        sub = subparsers.add_parser(name, help=help_, description=help_, allow_abbrev=False)
+        sub.set_defaults(run=run, parser=sub)
+        sub.add_argument("--json", action="store_true", help="print JSON, for scripts")
+        return sub
+
+    def add_for_user(name: str, run: commands.Command, help_: str) -> Parser:
+        sub = add(name, run, help_)
+        sub.add_argument("--username", metavar="NAME", required=True)
+        return sub
+
+    add("init-db", commands.init_db, "Bring the database's schema up to date.")
+    _add_key_commands(add_for_user, now)
+    add("list-users", commands.list_users, "List all users.")
+    _add_user_commands(add_for_user)
+    _add_reports(add, now)
+    arguments = parser.parse_args(argv)
+    _check(arguments)
+    return arguments
+
+
+def _add_key_commands(add: Add, now: datetime) -> None:
+    sub = add("create-user", commands.create_user, "Make a user and print the key, once.")
+    _add_limits(sub, or_default=False)
+    _add_new_key(sub, now, default=None, help_="when the key ends (default: never)")
+    sub = add("rotate-key", commands.rotate_key, "Put a new key in the place of the user's keys.")
+    sub.add_argument(
+        "--grace",
+        metavar="1h",
+        type=_told(times.parse_duration),
+        default=0.0,
+        help="how long the old keys go on (default: 0)",
+    )
+    sub.add_argument("--key", metavar="PUBLIC_ID", type=_public_id, help="replace this one only")
+    help_ = "when the new key ends, or never (default: with the newest one replaced)"
+    _add_new_key(sub, now, default=UNCHANGED, help_=help_)
+    sub = add("revoke-key", commands.revoke_key, "Make one key useless, at once.")
+    sub.add_argument("--key", metavar="PUBLIC_ID", type=_public_id, required=True, help="see show-user")
+
+
+def _add_user_commands(add: Add) -> None:
+    add("show-user", commands.show_user, "Show a user and the user's keys.")
+    add("deactivate-user", commands.deactivate_user, "Shut a user out, at once.")
+    add("activate-user", commands.activate_user, "Let a user in again.")
+    sub = add("delete-user", commands.delete_user, "Delete a user and all keys; records stay.")
+    sub.add_argument("--yes", action="store_true", help="do not ask")
+    sub = add("set-limits", commands.set_limits, "Set a user's limits and weight.")
+    _add_limits(sub, or_default=True)
+
+
+def _add_reports(add: Add, now: datetime) -> None:
+    sub = add("usage", commands.usage, "Sum up requests, tokens, bytes and latency.")
+    _add_range(sub, now, default="7d")
+    sub.add_argument("--by", choices=["user", "day"], default="user", help="(default: user)")
+    sub = add("audit", commands.audit, "Show who changed which user or key, and how.")
+    _add_range(sub, now, default="30d")
+
+
+def _add_range(sub: Parser, now: datetime, *, default: str) -> None:
+    sub.add_argument("--username", "--user", metavar="NAME", help="of this user only")
+    sub.add_argument(
+        "--since",
+        metavar=default,
+        type=_told(partial(times.parse_past, now=now)),
+        default=default,
+        help=f"a time such as 24h, or a date (default: {default})",
+    )
+
+
+def _add_limits(sub: Parser, *, or_default: bool) -> None:
+    """A user's limits, where they can be set for all in the ranges of the proxy's own configuration.
+
+    What is not given is UNCHANGED.
+    """
+    for option, metavar, accepted, what in (
+        ("--rate-limit", "N", KEYS["LLAMA_PROXY_RATE_LIMIT"].parse, "requests in any window"),
+        (
+            "--rate-window-seconds",
+            "S",
+            KEYS["LLAMA_PROXY_RATE_WINDOW_SECONDS"].parse,
+            "the window's length",
+        ),
+        ("--token-limit", "N", KEYS["LLAMA_PROXY_TOKEN_LIMIT"].parse, "tokens in any window"),
+        ("--weight", "W", _weight, "turns in each round of those who wait (a new user's: 1)"),
+        (
+            "--max-concurrent",
+            "N",
+            KEYS["LLAMA_PROXY_MAX_CONCURRENT"].parse,
+            "requests with the engine at a time",
+        ),
+    ):
+        sub.add_argument(
+            option,
+            metavar=metavar,
+            type=_told(_or_default(accepted) if or_default else accepted),
+            default=UNCHANGED,
+            help=what + (" (or the word default)" if or_default else ""),
+        )
+
+
+def _weight(text: str) -> float:
+    if not re.fullmatch(r"[0-9]{1,4}(\.[0-9]{1,6})?", text) or not 0.01 <= float(text) <= 1000:
+        raise ValueError("must be a number from 0.01 to 1000")
+    return float(text)
+
+
+def _add_new_key(sub: Parser, now: datetime, *, default: object, help_: str) -> None:
+    sub.add_argument(
+        "--expires",
+        metavar="30d",
+        type=_told(partial(times.parse_future, now=now)),
+        default=default,
+        help=help_,
+    )
+    sub.add_argument("--quiet", action="store_true", help="print the key and nothing else")
+
+
+def _told(accepted: Parse) -> Parse:
+    """A parser whose ValueError says what is allowed, made to say it through argparse."""
+
+    def parse_argument(text: str) -> object:
+        try:
+            return accepted(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(f"{text!r} {error}") from error
+
+    return parse_argument
+
+
+def _or_default(accepted: Parse) -> Parse:
+    return lambda text: None if text == "default" else accepted(text)
+
+
+def _public_id(text: str) -> str:
+    """The public id: given as such, as show-user prints it, or within a whole key."""
+    return keys.public_id_of(text) or text.removeprefix(keys.PREFIX)
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    error = arguments.parser.error
+    if arguments.json and getattr(arguments, "quiet", False):
+        error("--quiet and --json exclude each other")
+    if arguments.command == "delete-user" and not arguments.yes and not sys.stdin.isatty():
+        error("there is no terminal to ask on: give --yes")
+    if arguments.command == "set-limits" and (
+        all(getattr(arguments, name) is UNCHANGED for name in LIMITS)
+    ):
+        options = ", ".join("--" + name.replace("_", "-") for name in LIMITS)
+        error(f"give one or more of {options}")

@@ -1,0 +1,147 @@
+"""Accepting connections, within the bounds of `registry.py`.
+
+asyncio's own server counts a connection only when its TLS handshake is done and has no way to refuse
+one; hence this small one, made of public parts (`loop.connect_accepted_socket`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import resource
+import socket
+import ssl
+from collections.abc import Callable
+
+from proxy import errors
+from proxy.edge.checks import written_out
+from proxy.edge.registry import Connections, Entry
+
+logger = logging.getLogger(__name__)
+
+AT_ONCE = 64
+"""As many are accepted before others get their turn in the event loop."""
+PAUSE_S = 0.1
+"""After a failure that is the machine's, as no descriptors or memory left."""
+RETRY_S = 2.0
+KEPT_DESCRIPTORS = 128
+"""For the database, the spool, the logs and what a library opens."""
+MOST_DESCRIPTORS = 65_536
+
+
+class Acceptor:
+    """Accepts on one listening socket.
+
+    Args:
+        listener: is set not to block.
+        protocol: makes the protocol of a connection.
+        handshake_s: how long a TLS handshake may take.
+    """
+
+    def __init__(
+        self,
+        listener: socket.socket,
+        connections: Connections,
+        protocol: Callable[[Entry], asyncio.Protocol],
+        *,
+        context: ssl.SSLContext | None,
+        handshake_s: float,
+    ) -> None:
+        listener.setblocking(False)
+        self._listener = listener
+        self._connections = connections
+        self._protocol = protocol
+        self._context = context
+        self._handshake_s = handshake_s
+        self._loop = asyncio.get_running_loop()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._resumption: asyncio.TimerHandle | None = None
+
+    def start(self) -> None:
+        """Accept from now on."""
+        self._resumption = None
+        self._loop.add_reader(self._listener.fileno(), self._accept)
+
+    def stop(self) -> None:
+        """Accept no more; what has been accepted goes on. Does not close the listener."""
+        self._loop.remove_reader(self._listener.fileno())
+        if self._resumption is not None:
+            self._resumption.cancel()
+
+    def _accept(self) -> None:
+        for _ in range(AT_ONCE):
+            try:
+                connection, address = self._listener.accept()
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                return
+            except OSError as error:
+                logger.error("cannot accept connections: %s", error.strerror)
+                self.stop()
+                self._resumption = self._loop.call_later(PAUSE_S, self.start)
+                return
+            connection.setblocking(False)
+            entry = self._connections.enter(str(address[0]))
+            if entry is None:
+                self._refuse(connection)
+                continue
+            task = self._loop.create_task(self._connect(connection, entry))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    def _refuse(self, connection: socket.socket) -> None:
+        with connection:
+            if self._context is None:
+                try:
+                    connection.send(written_out(errors.too_many_connections(RETRY_S)))
+                    connection.shutdown(socket.SHUT_WR)
+                    connection.recv(65_536)  # closed with bytes unread, the answer may be lost
+                except OSError:
+                    pass
+
+    async def _connect(self, connection: socket.socket, entry: Entry) -> None:
+        try:
+            await self._loop.connect_accepted_socket(
+                lambda: self._protocol(entry),
+                connection,
+                ssl=self._context,
+                ssl_handshake_timeout=None if self._context is None else self._handshake_s,
+            )
+        except OSError as error:  # TLS's errors and time-out are some; the client's matter
+            logger.debug("a connection did not come about: %s", type(error).__name__)
+            self._connections.exit(entry)
+            connection.close()
+        except BaseException:
+            self._connections.exit(entry)
+            connection.close()
+            raise
+
+
+def raise_descriptor_limit() -> int:
+    """Let this process open as many files as it may; how many that are."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = MOST_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, MOST_DESCRIPTORS)
+    if soft == resource.RLIM_INFINITY or soft >= most:
+        return MOST_DESCRIPTORS if soft == resource.RLIM_INFINITY else soft
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+    except (OSError, ValueError):  # macOS has a lower bound of its own
+        return soft
+    return most
+
+
+def connection_limit(wanted: int, descriptors: int) -> int:
+    """How many connections there may be: `wanted`, or what the descriptors leave.
+
+    Each may need a second one to the engine.
+    """
+    possible = max(1, (descriptors - KEPT_DESCRIPTORS) // 2)
+    if possible < wanted:
+        logger.warning(
+            "only %d connections instead of LLAMA_PROXY_MAX_CONNECTIONS=%d are possible with %d open "
+            "files: raise the limit (ulimit -n) to %d",
+            possible,
+            wanted,
+            descriptors,
+            2 * wanted + KEPT_DESCRIPTORS,
+        )
+    return min(wanted, possible)

@@ -1,0 +1,89 @@
+"""Whether a request may go on: what the rate windows of its user say, for requests and for tokens.
+
+Owns the rules that hold wherever the windows are kept. `local.py` keeps them in this process,
+`shared.py` in the database, for several proxies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+from proxy import errors
+from proxy.identity.principal import Principal
+from proxy.ratelimit.sliding_window import Decision
+from proxy.settings import ProxySettings
+
+
+class Limits(NamedTuple):
+    """One user's, the proxy's defaults filled in."""
+
+    requests: int
+    tokens: int | None
+    window_s: float
+
+
+@dataclass(slots=True)
+class Admission:
+    """What the windows said of one request."""
+
+    requests: Decision
+    tokens: Decision | None
+    """None where tokens are not limited."""
+    entry: object = None
+    """For giving the place back; None when there is none."""
+
+
+class Admitter(Protocol):
+    """Keeps the windows of all users."""
+
+    async def admit(self, principal: Principal, *, generates: bool) -> Admission:
+        """Take a place in the user's window, unless it is full.
+
+        What does not generate is not held against the token window.
+
+        Raises:
+            ApiError: 503, it is not known what the windows hold.
+        """
+
+    async def tokens_left(self, principal: Principal) -> Decision | None:
+        """How the token window stands now, after a wait; None where tokens are not limited."""
+
+    def give_back(self, principal: Principal, admission: Admission) -> None:
+        """Undo an admission: the request was refused after all."""
+
+    def charge(self, principal: Principal, tokens: Callable[[], int]) -> None:
+        """Count what an admitted request used, if it matters. Call it before its turn ends."""
+
+
+def limits_of(principal: Principal, settings: ProxySettings) -> Limits:
+    """The user's limits."""
+    return Limits(
+        principal.rate_limit or settings.rate_limit,
+        principal.token_limit or settings.token_limit,
+        principal.rate_window_s or settings.rate_window_s,
+    )
+
+
+def refusal(admission: Admission, limits: Limits) -> errors.ApiError:
+    """The 429 for a request that was not admitted: of the window that is full for longer."""
+    requests, tokens = admission.requests, admission.tokens
+    if tokens is not None and tokens.retry_after_s > requests.retry_after_s:
+        return tokens_refused(tokens, limits)
+    return errors.rate_limited(
+        kind="requests",
+        limit=limits.requests,
+        window_s=limits.window_s,
+        retry_after_s=requests.retry_after_s,
+    )
+
+
+def tokens_refused(decision: Decision, limits: Limits) -> errors.ApiError:
+    """The 429 of a token window."""
+    return errors.rate_limited(
+        kind="tokens",
+        limit=decision.limit,
+        window_s=limits.window_s,
+        retry_after_s=decision.retry_after_s,
+    )

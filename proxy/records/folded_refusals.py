@@ -1,0 +1,73 @@
+"""A flood of refused requests does not become a flood of rows.
+
+The first of a user within a second have rows of their own; further ones of the same kind share a row
+with a count. The count is kept up in the spool as it grows, so that no death of the process loses it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from proxy.records.record import RequestRecord
+from proxy.records.spool import Spool, SpoolFile
+
+ROWS_PER_SECOND = 10
+"""Of one user; further refusals of the same kind within the second are folded into one row."""
+COUNT_DIGITS = 10
+
+
+@dataclass(kw_only=True, slots=True)
+class _Folded:
+    record: RequestRecord
+    file: SpoolFile | None = None
+    """Where its line is; None while it is nowhere but here."""
+    count_at: int = 0
+    """The offset of its count in the file."""
+
+
+class Refusals:
+    """Counts refusals of the current second. Times are Unix seconds."""
+
+    def __init__(self) -> None:
+        self._second = 0
+        self._rows: dict[int, int] = {}
+        self._folded: dict[tuple[int, int, int | None, str | None], _Folded] = {}
+
+    def takes_own_row(self, record: RequestRecord) -> bool:
+        """Whether this refusal gets a row of its own; otherwise it is to be folded."""
+        second = int(record.created_at)
+        if second != self._second:
+            self._second = second
+            self._rows.clear()
+        self._rows[record.user_id] = rows = self._rows.get(record.user_id, 0) + 1
+        return rows <= ROWS_PER_SECOND
+
+    def fold(self, record: RequestRecord, spool: Spool, kind: str) -> None:
+        """Count a refusal in the row it shares, there and in the spool.
+
+        Raises:
+            OSError: the spool does not take it; it is counted nevertheless.
+        """
+        # Not by path: a client that goes through paths would get a row for each.
+        of = (int(record.created_at), record.user_id, record.status_code, record.error)
+        folded = self._folded.get(of)
+        if folded is None:
+            self._folded[of] = folded = _Folded(record=record)
+            line = record.line(kind, count_digits=COUNT_DIGITS)
+            file, at = spool.current, spool.current.size
+            spool.append(line)
+            folded.file = file
+            # The last column but one.
+            folded.count_at = at + line.rindex(b"\t", 0, line.rindex(b"\t")) + 1
+            return
+        shared = folded.record
+        shared.count += record.count
+        shared.request_bytes += record.request_bytes
+        shared.response_bytes += record.response_bytes
+        if folded.file is not None:
+            folded.file.patch(folded.count_at, b"%0*d" % (COUNT_DIGITS, shared.count))
+
+    def take_folded(self, now: float) -> list[RequestRecord]:
+        """The rows of the seconds that are over at `now`, whole; what is in the spool is less."""
+        done = [of for of in self._folded if of[0] + 1 <= now]
+        return [self._folded.pop(of).record for of in done]

@@ -1,0 +1,103 @@
+"""Bringing the spool's lines to `llama_requests`.
+
+A raw COPY of their bytes into a temporary table, then an INSERT that ignores what is there already: so
+a load may be repeated, and what the database did not confirm is loaded again. A line that the database
+will never take is put aside.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+import psycopg
+from psycopg_pool import AsyncConnectionPool
+
+from proxy.database.schema import check_schema_async
+from proxy.records.record import COLUMNS
+from proxy.records.spool import Spool, SpoolFile
+
+logger = logging.getLogger(__name__)
+
+BATCH_BYTES = 2**18
+"""At a time, some 1,400 rows."""
+TIMEOUT_S = 30.0
+CONNECTION_TIMEOUT_S = 1.0
+
+# ruff: noqa: S608  (the only thing put into these statements is COLUMNS)
+_BEGIN = f"""
+    BEGIN;
+    CREATE TEMPORARY TABLE IF NOT EXISTS llama_requests_batch ON COMMIT DELETE ROWS AS
+    SELECT ' '::text AS kind, {COLUMNS} FROM llama_requests WITH NO DATA
+"""
+_COPY = f"COPY llama_requests_batch (kind, {COLUMNS}) FROM STDIN"
+_FINISH = f"""
+    INSERT INTO llama_requests ({COLUMNS}) SELECT {COLUMNS} FROM llama_requests_batch
+    WHERE kind = '%s' ON CONFLICT (id) DO NOTHING;
+    UPDATE llama_api_keys k SET last_used_at = b.at
+    FROM (SELECT key_id, max(created_at) AS at FROM llama_requests_batch GROUP BY key_id) b
+    WHERE k.id = b.key_id AND (k.last_used_at IS NULL OR k.last_used_at < b.at - interval '1 minute');
+    COMMIT
+"""
+"""Several statements at once: each that is sent alone costs this process as much as 20 rows."""
+
+
+class Loader:
+    """Loads lines; what it raises leaves them to be loaded again.
+
+    Every method raises one of `db.DATABASE_ERRORS` where the database does not take them.
+    """
+
+    def __init__(self, pool: AsyncConnectionPool, spool: Spool) -> None:
+        self._pool = pool
+        self._spool = spool
+
+    async def load_new(self, file: SpoolFile, kind: str) -> None:
+        """Load a file's lines of one kind from where the last load ended (`file.loaded`)."""
+        while lines := file.read(file.loaded, BATCH_BYTES):
+            await self.load(lines, kind)
+            file.loaded += len(lines)
+
+    async def load_whole(self, file: SpoolFile, kind: str, *, reject: bool) -> None:
+        """Load all of a file's lines of one kind; put aside what cannot be loaded, if told so."""
+        offset = 0
+        while lines := file.read(offset, BATCH_BYTES):
+            await self.load(lines, kind, reject=reject)
+            offset += len(lines)
+
+    async def load(self, lines: bytes, kind: str, *, reject: bool = True) -> None:
+        """Load those of the lines that are of this kind."""
+        try:
+            await self._copy(lines, kind)
+        except (psycopg.DataError, psycopg.IntegrityError):
+            async with self._pool.connection(timeout=CONNECTION_TIMEOUT_S) as connection:
+                # To the wrong schema every line is a bad one.
+                await check_schema_async(connection)
+            for line in lines.splitlines(keepends=True):
+                try:
+                    await self._copy(line, kind)
+                except (psycopg.DataError, psycopg.IntegrityError) as error:
+                    if reject:
+                        self._reject(line, error)
+
+    def _reject(self, line: bytes, error: psycopg.Error) -> None:
+        logger.error(
+            "a request record cannot be loaded and is kept in %s: %s",
+            self._spool.reject(line),
+            error.diag.message_primary,
+        )
+
+    async def _copy(self, lines: bytes, kind: str) -> None:
+        async with (
+            asyncio.timeout(TIMEOUT_S),
+            self._pool.connection(timeout=CONNECTION_TIMEOUT_S) as connection,
+            connection.cursor() as cursor,
+        ):
+            try:
+                await cursor.execute(_BEGIN)
+                async with cursor.copy(_COPY) as copy:
+                    await copy.write(lines)
+                await cursor.execute(_FINISH % kind)
+            except psycopg.Error:
+                await connection.rollback()
+                raise

@@ -1,0 +1,139 @@
+"""The record of one request, and its form as a line of PostgreSQL's COPY."""
+
+from __future__ import annotations
+
+from copy import copy
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Protocol
+
+from proxy.records.request_ids import new_request_id
+from proxy.records.timestamps import timestamp
+
+COLUMNS = (
+    "id, created_at, username, user_id, key_id, method, path, model, status_code, latency_ms, ttft_ms, "
+    "queue_ms, request_bytes, response_bytes, prompt_tokens, completion_tokens, stream, admitted, "
+    "admitted_at, count, error"
+)
+"""Of llama_requests, in the order in which `RequestRecord.line` gives them."""
+
+
+class Answered(Protocol):
+    """What an answer says of itself; None where it does not."""
+
+    def model(self) -> str | None:
+        """The model that answered."""
+
+    def usage(self) -> tuple[int | None, int | None]:
+        """Prompt and completion tokens."""
+
+
+@dataclass(kw_only=True)
+class RequestRecord:
+    """What is known of one request. Sizes are bytes of bodies without transfer coding."""
+
+    created_at: float
+    """Arrival, Unix time."""
+    username: str
+    user_id: int
+    key_id: int
+    method: str
+    path: str
+    id: str = field(default_factory=new_request_id)
+    """As `new_request_id` makes it."""
+    # These are the class's until they are set: what never comes costs a request nothing.
+    model: str | None = field(init=False, default=None)
+    status_code: int | None = field(init=False, default=None)
+    latency_ms: float | None = field(init=False, default=None)
+    ttft_ms: float | None = field(init=False, default=None)
+    queue_ms: float | None = field(init=False, default=None)
+    request_bytes: int = field(init=False, default=0)
+    response_bytes: int = field(init=False, default=0)
+    prompt_tokens: int | None = field(init=False, default=None)
+    completion_tokens: int | None = field(init=False, default=None)
+    stream: bool = field(init=False, default=False)
+    admitted: bool = field(init=False, default=False)
+    admitted_at: float | None = field(init=False, default=None)
+    """When it took its place in the rate window, Unix time."""
+    count: int = field(init=False, default=1)
+    error: str | None = field(init=False, default=None)
+    answer: Answered | None = field(init=False, default=None, repr=False, compare=False)
+    """Where its model and tokens can be read, as long as nobody has."""
+    _begins: str = field(init=False, default="", repr=False, compare=False)
+    """What its lines begin with, which never changes."""
+
+    def read_answer(self) -> None:
+        """Take model and tokens from the answer."""
+        if self.answer is not None:
+            self.model = self.answer.model()
+            self.prompt_tokens, self.completion_tokens = self.answer.usage()
+            self.answer = None
+
+    def but(self, **values: object) -> RequestRecord:
+        """A copy with these values."""
+        other = copy(self)
+        vars(other).update(values, _begins="")
+        return other
+
+    def tokens_charged(self) -> int:
+        """What the token window counts: the usage that the engine told.
+
+        For a stream that told none, as one that its client left, an estimate: a token is about four
+        bytes of a prompt, and in an answer an event of about 200. The function llama_tokens_charged of
+        the database has the same.
+        """
+        self.read_answer()
+        if self.prompt_tokens is not None or self.completion_tokens is not None:
+            return (self.prompt_tokens or 0) + (self.completion_tokens or 0)
+        if self.stream and self.ttft_ms is not None:
+            return self.request_bytes // 4 + self.response_bytes // 200
+        return 0
+
+    def admission_line(self, kind: str) -> bytes:
+        """The line of a request that has been admitted just now, as it stays if no end ever comes."""
+        admitted_at = NULL if self.admitted_at is None else timestamp(self.admitted_at)
+        line = f"{kind}\t{self._beginning()}{_OPEN}{admitted_at}\t1\tinterrupted\n"
+        return line.encode("utf-8", "replace")
+
+    def line(self, kind: str, *, count_digits: int = 1) -> bytes:
+        """The record as a line of COPY's text format, before it the line's kind.
+
+        `count_digits`: how many the count has at least, so that it can be written over.
+        """
+        # One expression, and names for what is asked twice: it is done for each request.
+        model, status, error = self.model, self.status_code, self.error
+        latency_ms, ttft_ms, queue_ms = self.latency_ms, self.ttft_ms, self.queue_ms
+        prompt, completion = self.prompt_tokens, self.completion_tokens
+        return (
+            f"{kind}\t{self._beginning()}\t{NULL if model is None else _text(model)}"
+            f"\t{NULL if status is None else status}"
+            f"\t{NULL if latency_ms is None else f'{latency_ms:.3f}'}"
+            f"\t{NULL if ttft_ms is None else f'{ttft_ms:.3f}'}"
+            f"\t{NULL if queue_ms is None else f'{queue_ms:.3f}'}"
+            f"\t{self.request_bytes}\t{self.response_bytes}"
+            f"\t{NULL if prompt is None else prompt}\t{NULL if completion is None else completion}"
+            f"\t{self.stream}\t{self.admitted}"
+            f"\t{NULL if self.admitted_at is None else timestamp(self.admitted_at)}"
+            f"\t{self.count:0{count_digits}d}\t{NULL if error is None else _text(error)}\n"
+        ).encode("utf-8", "replace")
+
+    def _beginning(self) -> str:
+        if not self._begins:
+            self._begins = (
+                f"{self.id}\t{timestamp(self.created_at)}\t{_text(self.username)}\t{self.user_id}"
+                f"\t{self.key_id}\t{self.method}\t{_text(self.path)}"
+            )
+        return self._begins
+
+
+NULL = "\\N"
+_OPEN = f"\t{NULL}\t{NULL}\t{NULL}\t{NULL}\t{NULL}\t0\t0\t{NULL}\t{NULL}\tf\tt\t"
+"""From `model` to `admitted`, of a request that is under way."""
+_ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r", "\0": ""})
+
+
+@lru_cache(maxsize=1024)  # a few users, paths and models come again and again
+def _text(value: str) -> str:
+    if value.isprintable() and "\\" not in value:
+        return value
+    return value.translate(_ESCAPES)

@@ -1,0 +1,123 @@
+"""Removes records that are older than LLAMA_REQUESTS_RETENTION_DAYS from `llama_requests`.
+
+A few rows at a time with pauses between, on a connection of its own, by one proxy of all that share the
+database. What a rate window may still have to be made of stays however old it is, and so do the sums in
+`llama_usage`. Leaves the freed space to PostgreSQL's autovacuum.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from typing import LiteralString
+
+import psycopg
+from psycopg import AsyncConnection
+
+from proxy.database.pool import deadline
+from proxy.settings import ProxySettings
+
+logger = logging.getLogger(__name__)
+
+CHECK_EVERY_S = 3600.0
+RETRY_S = 60.0
+CONNECT_TIMEOUT_S = 3
+ANSWER_TIMEOUT_S = 10.0
+"""Beyond what the server itself allows a statement: it has fallen silent."""
+MAX_ROWS = 1_000
+"""Of one transaction."""
+BATCH_S = 0.05
+"""What a transaction may take: one that takes longer is followed by smaller ones."""
+PAUSE_S = 0.05
+REST = 4
+"""A pause is at least so many times as long as the work before it."""
+
+# Any number of our own will do: it keeps a second proxy from the same work.
+_ADVISORY_LOCK = 0x72657461
+# What is lost in a crash of the database is removed again.
+_SESSION = "SET lock_timeout = '500ms'; SET statement_timeout = '5s'; SET synchronous_commit = off"
+# A charge of tokens counts at a request's end, which is taken to be a day after its beginning at most
+# (the function llama_window_history). A hundred years: beyond them an interval would overflow.
+_BEFORE: LiteralString = """
+    SELECT (now() - interval '1 second' * greatest(%(keep_s)s, 86400 + least(3.2e9, greatest(
+        %(window_s)s, (SELECT max(rate_window_seconds) FROM llama_users)))))::text
+"""
+_START = "-infinity"
+# From where the last batch ended: what it left dead in the index would be gone through each time.
+_DELETE: LiteralString = """
+    WITH gone AS (
+        DELETE FROM llama_requests WHERE ctid = ANY (ARRAY(
+            SELECT ctid FROM llama_requests WHERE created_at >= %(since)s AND created_at < %(before)s
+            ORDER BY created_at LIMIT %(rows)s))
+        RETURNING created_at
+    ) SELECT count(*), max(created_at)::text FROM gone
+"""
+
+
+class Retention:
+    """Keeps records for `retention_s`, and for the longest window of any user and of the default."""
+
+    def __init__(self, settings: ProxySettings) -> None:
+        self._database_url = settings.database_url
+        self._keep = {"keep_s": settings.retention_s, "window_s": settings.rate_window_s}
+        self._rows = MAX_ROWS
+        self._since = _START
+
+    async def run(self) -> None:
+        """Remove what is old, at once and every hour, until cancelled."""
+        failing = False
+        while self._keep["keep_s"] is not None:
+            try:
+                await self.prune()
+                failing = False
+            except (psycopg.Error, OSError, TimeoutError) as error:
+                if not failing:
+                    logger.warning("old request records stay for now: %s", error)
+                failing = True
+            await asyncio.sleep(RETRY_S if failing else CHECK_EVERY_S)
+
+    async def prune(self) -> int | None:
+        """Remove all that is old; how many rows, None where another proxy is at it.
+
+        Raises:
+            psycopg.Error, OSError, TimeoutError: the database is out of reach, or something holds the
+                rows. What is removed by then is.
+        """
+        async with await AsyncConnection.connect(
+            self._database_url,
+            autocommit=True,
+            connect_timeout=CONNECT_TIMEOUT_S,
+            application_name="llamaserve-retention",
+        ) as connection:
+            with deadline(connection, ANSWER_TIMEOUT_S):
+                await connection.execute(_SESSION)
+                cursor = await connection.execute("SELECT pg_try_advisory_lock(%s)", [_ADVISORY_LOCK])
+                if await cursor.fetchone() != (True,):
+                    return None
+                cursor = await connection.execute(_BEFORE, self._keep)
+                ((before,),) = await cursor.fetchall()
+            removed = await self._work_off(connection, before)
+        if removed:
+            logger.info("removed %d request records from before %s", removed, before)
+        return removed
+
+    async def _work_off(self, connection: AsyncConnection, before: str) -> int:
+        removed: int = 0
+        while True:
+            rows, begun = self._rows, time.monotonic()
+            self._rows = max(1, rows // 2)  # unless it goes well
+            with deadline(connection, ANSWER_TIMEOUT_S):
+                cursor = await connection.execute(
+                    _DELETE, {"since": self._since, "before": before, "rows": rows}
+                )
+                ((count, last),) = await cursor.fetchall()
+            removed += int(count)
+            if count < rows:
+                self._rows, self._since = rows, _START
+                return removed
+            took = time.monotonic() - begun
+            if took < BATCH_S:
+                self._rows = min(MAX_ROWS, rows * 2)
+            self._since = last
+            await asyncio.sleep(max(PAUSE_S, took * REST))

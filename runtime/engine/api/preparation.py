@@ -1,0 +1,297 @@
+"""From a request's body to what the stock app and the model are given.
+
+All that can be wrong with a request is found here, before it waits for the model: the stock app then
+gets a body that it cannot misread. Everything in here may take long and belongs in a worker thread.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from typing import Any
+
+from runtime.engine import errors
+from runtime.engine.api.prompts import render
+from runtime.engine.api.schemas import (
+    ChatRequest,
+    CompletionRequest,
+    DetokenizeRequest,
+    Function,
+    FunctionName,
+    GenerationRequest,
+    TokenizeRequest,
+    Tool,
+    ToolChoice,
+    parse,
+)
+from runtime.engine.generation.generation import Generation, Limits, Prompt
+from runtime.engine.generation.llama import GuardedLlama
+from runtime.engine.grammar.constraint import Grammar
+from runtime.engine.settings import EngineSettings
+
+_TO_STOCK = (
+    "temperature top_p min_p top_k repeat_penalty presence_penalty frequency_penalty "
+    "mirostat_mode mirostat_tau mirostat_eta seed stream"
+).split()
+"""What the stock app passes on to the model as it is."""
+
+
+MAX_SPECIAL_TOKENS = 16_384
+"""That a text to be tokenized may name; a chat's are bounded by the context."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A request that can be answered."""
+
+    generation: Generation
+    for_stock: dict[str, Any]
+    """The body for the stock app."""
+    grammar: Grammar | None
+    """To be compiled for the generation's constraint. Apart from the rest, since it may take seconds."""
+
+
+class Preparation:
+    """Prepares requests for one model."""
+
+    def __init__(self, llama: GuardedLlama, settings: EngineSettings) -> None:
+        self._llama = llama
+        self._settings = settings
+        self._n_ctx = llama.n_ctx()
+        self._names = _names(settings.model_alias)
+        self._replaced_names = _names(settings.replaced_alias)
+        self._replaced_until = time.monotonic() + settings.replaced_s
+
+    def completion(self, body: bytes) -> Prepared:
+        """Of /v1/completions.
+
+        Raises:
+            Refusal: the request cannot be answered; says why.
+        """
+        request, sent = parse(CompletionRequest, body)
+        self.check_model(request.model)
+        if sent.get("suffix"):
+            raise errors.not_supported("suffix", "suffix: this server does not fill in.")
+        if request.echo and request.logprobs is not None:
+            raise errors.not_supported(
+                "logprobs", "logprobs: not together with echo; a prompt's own are not kept."
+            )
+        prompt = self._completion_prompt(request)
+        generation = Generation(
+            prompt=prompt,
+            limits=self._limits(request, prompt, request.max_tokens, request.logprobs),
+            include_usage=request.stream and request.stream_options.include_usage,
+        )
+        grammar = self._grammar(request)
+        return self._prepared(generation, grammar, {"prompt": "", **self._to_stock(request, grammar)})
+
+    def chat(self, body: bytes) -> Prepared:
+        """Of /v1/chat/completions.
+
+        Raises:
+            Refusal: the request cannot be answered; says why.
+        """
+        request, sent = parse(ChatRequest, body)
+        self.check_model(request.model)
+        wanted = request.max_completion_tokens
+        max_tokens = request.max_tokens if wanted is None else wanted
+        function = _chosen(request)
+        prompt = self._chat_prompt(request, _tools_shown(request, sent))
+        if function is not None:
+            # Where a call ends is its schema's to say.
+            prompt = replace(prompt, stops=())
+        generation = Generation(
+            prompt=prompt,
+            limits=self._limits(
+                request, prompt, max_tokens, request.top_logprobs if request.logprobs else None
+            ),
+            include_usage=request.stream and request.stream_options.include_usage,
+            call=None if function is None else function.name,
+            legacy_call=not request.tools,
+        )
+        grammar = self._chat_grammar(request, function)
+        return self._prepared(generation, grammar, {"messages": [], **self._to_stock(request, grammar)})
+
+    def check_model(self, name: str | None) -> None:
+        """Refuse another model than the one there is, unless any name will do.
+
+        Who has waited while this model took another's place may name that one.
+        """
+        if not name or name in self._names or self._settings.any_model:
+            return
+        if name not in self._replaced_names or time.monotonic() > self._replaced_until:
+            raise errors.model_not_found(self._settings.model_alias)
+
+    def _completion_prompt(self, request: CompletionRequest) -> Prompt:
+        vocabulary = self._llama.vocabulary
+        if isinstance(request.prompt, list):
+            if not vocabulary.holds(request.prompt):
+                raise errors.invalid(
+                    "prompt", f"prompt: tokens are whole numbers from 0 to {vocabulary.n_tokens - 1}."
+                )
+            tokens = request.prompt
+        else:
+            tokens = self._tokenize(request.prompt, "prompt", add_special=True)
+        self._check_length(tokens, "prompt")
+        echo = ""
+        if request.echo and isinstance(request.prompt, str):
+            echo = request.prompt
+        elif request.echo:
+            echo = vocabulary.join(tokens).decode("utf-8", "replace")
+        return Prompt(tokens=tokens, stops=request.stop, echo=echo)
+
+    def _chat_prompt(self, request: ChatRequest, tools: list[dict[str, Any]]) -> Prompt:
+        rendered = render(self._llama, request, tools)
+        tokens = self._tokenize(rendered.text, "messages", add_special=rendered.add_special)
+        self._check_length(tokens, "messages")
+        return Prompt(tokens=tokens, stops=[*request.stop, *rendered.stops])
+
+    def _tokenize(self, text: str, param: str, *, add_special: bool) -> list[int]:
+        # Before its tokens are counted, which for what cannot fit might take long.
+        vocabulary = self._llama.vocabulary
+        n_bytes = len(text.encode())
+        fits = n_bytes <= self._n_ctx * vocabulary.longest_piece_bytes
+        if not fits or vocabulary.names_special(text, more_than=self._n_ctx):
+            raise errors.context_length_exceeded(has=f"{n_bytes} bytes", n_ctx=self._n_ctx, param=param)
+        return vocabulary.tokenize(text, add_special=add_special, parse_special=True)
+
+    def tokens(self, body: bytes) -> list[int]:
+        """Of /extras/tokenize.
+
+        Raises:
+            Refusal: the request cannot be answered; says why.
+        """
+        request, _ = parse(TokenizeRequest, body)
+        self.check_model(request.model)
+        vocabulary = self._llama.vocabulary
+        if vocabulary.names_special(request.input, more_than=MAX_SPECIAL_TOKENS):
+            raise errors.invalid(
+                "input", f"input: it must name no more than {MAX_SPECIAL_TOKENS} special tokens."
+            )
+        return vocabulary.tokenize(request.input, add_special=True, parse_special=True)
+
+    def text(self, body: bytes) -> str:
+        """Of /extras/detokenize.
+
+        Raises:
+            Refusal: the request cannot be answered; says why.
+        """
+        request, _ = parse(DetokenizeRequest, body)
+        self.check_model(request.model)
+        vocabulary = self._llama.vocabulary
+        if not vocabulary.holds(request.tokens):
+            raise errors.invalid(
+                "tokens", f"tokens: they are whole numbers from 0 to {vocabulary.n_tokens - 1}."
+            )
+        return vocabulary.join(request.tokens).decode("utf-8", "replace")
+
+    def _check_length(self, tokens: list[int], param: str) -> None:
+        if len(tokens) >= self._n_ctx:
+            raise errors.context_length_exceeded(
+                has=f"{len(tokens)} tokens", n_ctx=self._n_ctx, param=param
+            )
+        if not tokens:
+            raise errors.invalid(param, f"{param} must not be empty with this model.")
+
+    def _limits(
+        self,
+        request: GenerationRequest,
+        prompt: Prompt,
+        max_tokens: int | None,
+        top_logprobs: int | None,
+    ) -> Limits:
+        if max_tokens is None or max_tokens <= 0:
+            max_tokens = self._settings.max_tokens
+        return Limits(
+            max_tokens=min(max_tokens, self._n_ctx - len(prompt.tokens)),
+            min_tokens=request.min_tokens,
+            seconds=self._settings.request_s,
+            logit_bias=self._logit_bias(request),
+            top_logprobs=top_logprobs,
+        )
+
+    def _logit_bias(self, request: GenerationRequest) -> dict[int, float]:
+        biases: dict[int, float] = {}
+        for name, bias in request.logit_bias.items():
+            for token in self._biased_tokens(name, by_text=request.logit_bias_type == "tokens"):
+                biases[token] = bias
+        return biases
+
+    def _biased_tokens(self, name: str, *, by_text: bool) -> list[int]:
+        vocabulary = self._llama.vocabulary
+        if by_text:
+            return vocabulary.tokenize(name, add_special=False, parse_special=True)
+        if name.isascii() and name.isdecimal() and len(name) < 10 and int(name) < vocabulary.n_tokens:
+            return [int(name)]
+        raise errors.invalid(
+            "logit_bias",
+            f"logit_bias: its keys are tokens, whole numbers from 0 to {vocabulary.n_tokens - 1}.",
+        )
+
+    def _prepared(
+        self, generation: Generation, grammar: Grammar | None, for_stock: dict[str, Any]
+    ) -> Prepared:
+        """One that has been compiled before does not wait behind others that take long."""
+        if grammar is not None and self._llama.constraints.is_known(grammar):
+            generation.constraint = self._llama.constraints.compile(grammar)
+            grammar = None
+        return Prepared(generation, for_stock, grammar)
+
+    def _grammar(self, request: GenerationRequest) -> Grammar | None:
+        return None if request.grammar is None else self._llama.constraints.grammar(request.grammar)
+
+    def _chat_grammar(self, request: ChatRequest, function: Function | None) -> Grammar | None:
+        json_schema, form = self._llama.constraints.json_schema, request.response_format
+        if function is not None:
+            param = "tools" if request.tools else "functions"
+            schema: Any = function.parameters or {"type": "object"}
+            return json_schema(schema, param=param, strict=function.strict)
+        if form.type == "text":
+            return self._grammar(request)
+        if request.grammar is not None:
+            raise errors.invalid("grammar", "grammar: not together with response_format.")
+        if form.json_schema is not None and form.type == "json_schema":
+            schema, strict = form.json_schema.schema_, form.json_schema.strict
+            return json_schema(schema, param="response_format", strict=strict)
+        schema = {"type": "object"} if form.schema_ is None else form.schema_
+        return json_schema(schema, param="response_format", strict=False)
+
+    def _to_stock(self, request: GenerationRequest, grammar: Grammar | None) -> dict[str, Any]:
+        body = {name: getattr(request, name) for name in _TO_STOCK}
+        if grammar is not None:
+            # Its estimate of the distribution has no meaning where most tokens are forbidden.
+            body["mirostat_mode"] = 0
+        return {**body, "model": self._settings.model_alias}
+
+
+def _names(alias: str) -> tuple[str, str]:
+    """How requests may name a model."""
+    return alias, alias.removesuffix(".gguf")
+
+
+def _tools_shown(request: ChatRequest, sent: dict[str, Any]) -> list[dict[str, Any]]:
+    """The tools that the model's template is given, as they were sent."""
+    if request.tools:
+        return [] if request.tool_choice == "none" else list(sent["tools"])
+    if request.functions and request.function_call != "none":
+        return [{"type": "function", "function": function} for function in sent["functions"]]
+    return []
+
+
+def _chosen(request: ChatRequest) -> Function | None:
+    """The function whose call the request demands by name, None if it leaves the choice."""
+    if isinstance(request.tool_choice, ToolChoice) and request.tools:
+        return _named(request.tool_choice.function.name, request.tools, "tool_choice")
+    if isinstance(request.function_call, FunctionName):
+        tools = [Tool(function=function) for function in request.functions]
+        return _named(request.function_call.name, tools, "function_call")
+    if isinstance(request.tool_choice, ToolChoice):
+        raise errors.invalid("tool_choice", "tool_choice: there are no tools to choose from.")
+    return None
+
+
+def _named(name: str, tools: list[Tool], param: str) -> Function:
+    for tool in tools:
+        if tool.function.name == name:
+            return tool.function
+    raise errors.invalid(param, f"{param}: none of the functions has this name.")

@@ -1,0 +1,184 @@
+"""What an answer must look like: a JSON schema, any JSON object, or a grammar.
+
+llguidance compiles them against the loaded vocabulary and says after each token which may follow. It
+replaces llama.cpp's own grammar sampler, which ends the process on what it cannot compile. Errors are
+found here, before anything is generated; whether compiling comes to an end, in `sandbox.py`. Compiling
+and masks release the interpreter's lock.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import llama_cpp
+import numpy as np
+from llguidance import LLMatcher, LLTokenizer
+from llguidance.llamacpp import lltokenizer_from_vocab
+from numpy.typing import NDArray
+
+from runtime.engine import errors
+from runtime.engine.grammar.sandbox import Sandbox, SandboxError, Source, limits
+from runtime.engine.vocabulary import Vocabulary
+
+logger = logging.getLogger(__name__)
+
+MAX_DEPTH = 64
+"""Of a schema: llguidance recurses into it, on the stack."""
+MAX_GRAMMAR_CHARACTERS = 262_144
+"""Of a grammar or a schema."""
+_REASON_CHARACTERS = 300
+
+
+class Constraint:
+    """One answer's progress through its grammar. Not for several threads at once."""
+
+    def __init__(self, matcher: LLMatcher, n_tokens: int, param: str) -> None:
+        self._matcher = matcher
+        self._n_tokens = n_tokens
+        self._param = param
+
+    def forbidden(self) -> NDArray[np.bool_]:
+        """For each token, whether it must not come next; of shape (vocabulary,).
+
+        Raises:
+            Refusal: the grammar turned out too complex.
+        """
+        bits = np.frombuffer(self._matcher.compute_bitmask(), dtype=np.uint8)
+        self._check()
+        bits = np.unpackbits(bits, count=self._n_tokens, bitorder="little")
+        return np.equal(bits, 0)
+
+    def accept(self, token: int) -> None:
+        """Go on by a token that was allowed.
+
+        Raises:
+            Refusal: the grammar turned out too complex.
+        """
+        self._matcher.consume_token(token)
+        self._check()
+
+    def _check(self) -> None:
+        if self._matcher.is_error():
+            raise _refusal(self._param, self._matcher.get_error())
+
+
+@dataclass(frozen=True)
+class Grammar:
+    """What an answer is to be held to, not compiled yet. `param` is the request's field it came in."""
+
+    source: Source
+    param: str
+
+
+class Constraints:
+    """Compiles constraints for one vocabulary. Thread-safe.
+
+    What that takes is made with the first one: some seconds and memory, and not every vocabulary will
+    do (WordPiece will not).
+    """
+
+    def __init__(self, vocab: llama_cpp.llama_vocab_p, vocabulary: Vocabulary) -> None:
+        self._vocab = vocab
+        self._n_tokens = vocabulary.n_tokens
+        self._ends = vocabulary.ends()
+        self._sandbox = Sandbox(vocabulary.pieces, self._ends)
+        self._lock = threading.Lock()
+        self._made: LLTokenizer | None = None
+
+    def json_schema(self, schema: object, *, param: str, strict: bool) -> Grammar:
+        """JSON that a schema allows, without blanks between its parts.
+
+        Args:
+            schema: https://json-schema.org/draft/2020-12/schema; references within it only.
+            param: the request's field that it came in, for the error.
+            strict: refuse keywords that cannot be enforced, rather than leave them out.
+
+        Raises:
+            Refusal: it is no schema, or too large.
+        """
+        if isinstance(schema, bool):
+            schema = {} if schema else {"not": {}}
+        if not isinstance(schema, Mapping):
+            raise errors.invalid(param, f"{param} must be a JSON schema: an object.")
+        if _depth(schema) > MAX_DEPTH:
+            raise errors.invalid(param, f"{param} is nested more than {MAX_DEPTH} levels deep.")
+        text = json.dumps(schema)
+        _check_length(text, param)
+        options: dict[str, Any] = {"whitespace_flexible": False, "lenient": not strict}
+        try:
+            compiler: Any = LLMatcher.grammar_from_json_schema
+            converted = compiler(text, overrides=options)
+        except ValueError as error:
+            raise _refusal(param, str(error)) from error
+        return Grammar(Source(text=converted, is_converted=True), param)
+
+    def grammar(self, text: str) -> Grammar:
+        """Text that a grammar allows: llama.cpp's GBNF, or llguidance's Lark.
+
+        Raises:
+            Refusal: it is too large.
+        """
+        _check_length(text, "grammar")
+        return Grammar(Source(text=text, is_converted=False), "grammar")
+
+    def is_known(self, grammar: Grammar) -> bool:
+        """Whether it has been compiled before, or refused: `compile` is quick then."""
+        return self._sandbox.known(grammar.source) is not None
+
+    def compile(self, grammar: Grammar) -> Constraint:
+        """A constraint for one answer. Takes up to some seconds, and waits for other compilations.
+
+        Raises:
+            Refusal: it is invalid, cannot be satisfied, or is too complex.
+        """
+        try:
+            verdict = self._sandbox.check(grammar.source)
+        except SandboxError as error:
+            logger.error("%s", error)
+            raise errors.compiler_away() from error
+        if verdict.error:
+            raise _refusal(grammar.param, verdict.error)
+        matcher = LLMatcher(self._tokenizer(), verdict.grammar, log_level=0, limits=limits())
+        if matcher.is_error():
+            raise _refusal(grammar.param, matcher.get_error())
+        return Constraint(matcher, self._n_tokens, grammar.param)
+
+    def _tokenizer(self) -> LLTokenizer:
+        with self._lock:
+            if self._made is None:
+                self._made = lltokenizer_from_vocab(self._vocab, eos_token=self._ends or None)
+            return self._made
+
+
+def _check_length(text: str, param: str) -> None:
+    if len(text) > MAX_GRAMMAR_CHARACTERS:
+        raise errors.invalid(param, f"{param} must have at most {MAX_GRAMMAR_CHARACTERS} characters.")
+
+
+def _refusal(param: str, reason: str) -> errors.Refusal:
+    if reason.startswith("NoExtension"):
+        reason = "no text satisfies it"
+    elif reason.startswith("panic"):
+        reason = "the compiler fails on it"
+    reason = " ".join(reason.replace("<non-verbose/>", "").split())[:_REASON_CHARACTERS]
+    return errors.invalid(
+        param, f"{param} cannot be used to constrain the answer: {reason}", code="invalid_grammar"
+    )
+
+
+def _depth(value: Any) -> int:
+    """How deep objects and arrays are nested; without recursion."""
+    depth, level = 0, [value]
+    while level := [
+        item
+        for container in level
+        if isinstance(container, Mapping | list)
+        for item in (container.values() if isinstance(container, Mapping) else container)
+    ]:
+        depth += 1
+    return depth

@@ -1,0 +1,287 @@
+"""Compiles grammars first in a process that may die of it.
+
+A grammar of a few hundred bytes can make any compiler run for hours, fill the memory or overflow the
+stack, and none can be interrupted. So each new one is compiled by a child first, within bounds of time,
+memory and stack; what passes is then compiled here, in the same way.
+
+Owns the child process, `python -m runtime.engine.grammar.sandbox`. It imports llguidance and nothing of
+the model; requests and replies are lines of JSON.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+import os
+import re
+import resource
+import selectors
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from llguidance import LLMatcher, LLParserLimits, LLTokenizer, TokenizerWrapper
+from llguidance.gbnf_to_lark import any_to_lark
+
+SECONDS = 2.0
+"""Of a processor's time, for one grammar. Of 20,000 words to choose from, or 300 properties with
+patterns, it takes a tenth."""
+_PATIENCE_S = 20.0
+"""Seconds by the clock: the child yields to the model, which may be using every processor."""
+_START_SECONDS = 60.0
+_NICE = 5
+_MEMORY_BYTES = 2**30
+_STACK_BYTES = 8 * 2**20
+"""Half of what the threads have that compile in the server: settings.THREAD_STACK_BYTES."""
+_REMEMBERED = 1024
+_REMEMBERED_CHARACTERS = 16_384
+"""Longer grammars are compiled by the child each time."""
+_ESCAPE = re.compile(r"\\(?:u([0-9A-Fa-f]{4})|U([0-9A-Fa-f]{8})|.)", re.DOTALL)
+_CHECKOUT = Path(__file__).resolve().parents[3]
+
+
+def limits() -> LLParserLimits:
+    """What a grammar may take of llguidance, when compiled and with each token."""
+    return LLParserLimits(max_lexer_states=50_000, verbose_errors=False)
+
+
+class SandboxError(Exception):
+    """The child does not do its work: it could not be started."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """A grammar as a request has it: in llguidance's own form, or GBNF (or Lark) that is yet to be
+    converted to it.
+    """
+
+    text: str
+    is_converted: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """What became of a grammar: why it cannot be compiled, or else its converted form."""
+
+    error: str = ""
+    grammar: str = ""
+
+
+class Sandbox:
+    """Says whether a grammar can be compiled. Thread-safe; one grammar is compiled at a time.
+
+    Args:
+        tokens: the vocabulary's pieces.
+        ends: the tokens that end an answer.
+    """
+
+    def __init__(self, tokens: Sequence[bytes], ends: Sequence[int]) -> None:
+        encoded = [base64.b64encode(token).decode() for token in tokens]
+        self._vocabulary = (json.dumps({"tokens": encoded, "ends": list(ends)}) + "\n").encode()
+        self._lock = threading.Lock()
+        self._child: subprocess.Popen[bytes] | None = None
+        self._memory = threading.Lock()
+        self._verdicts: OrderedDict[Source, Verdict] = OrderedDict()
+
+    def check(self, source: Source) -> Verdict:
+        """Whether the grammar can be compiled.
+
+        Raises:
+            SandboxError: that cannot be told just now.
+        """
+        known = self.known(source)
+        if known is not None:
+            return known
+        with self._lock:
+            # Another may have asked the same meanwhile.
+            known = self.known(source)
+            return known if known is not None else self._ask(source)
+
+    def known(self, source: Source) -> Verdict | None:
+        """The same for a grammar that has been compiled before, at once; None for another."""
+        with self._memory:
+            verdict = self._verdicts.get(source)
+            if verdict is not None:
+                self._verdicts.move_to_end(source)
+            return verdict
+
+    def close(self) -> None:
+        """End the child."""
+        child, self._child = self._child, None
+        if child is not None:
+            child.kill()
+            with child:  # closes its pipes and waits
+                pass
+
+    def _ask(self, source: Source) -> Verdict:
+        child = self._started()
+        line = (json.dumps([source.text, source.is_converted]) + "\n").encode()
+        try:
+            verdict = Verdict(**json.loads(_exchange(child, line, _PATIENCE_S)))
+        except (OSError, EOFError, TimeoutError) as error:
+            # Not remembered: on a machine without memory to spare it need not be the grammar's fault.
+            self.close()
+            return Verdict(error=_cause_of_death(child, error))
+        except BaseException:
+            self.close()
+            raise
+        self._remember(source, verdict)
+        return verdict
+
+    def _remember(self, source: Source, verdict: Verdict) -> None:
+        if len(source.text) + len(verdict.grammar) > _REMEMBERED_CHARACTERS:
+            return
+        with self._memory:
+            self._verdicts[source] = verdict
+            if len(self._verdicts) > _REMEMBERED:
+                self._verdicts.popitem(last=False)
+
+    def _started(self) -> subprocess.Popen[bytes]:
+        """The child, ready to compile; a new one if there is none."""
+        if self._child is not None and self._child.poll() is not None:
+            self.close()
+        if self._child is not None:
+            return self._child
+        try:
+            child = self._child = subprocess.Popen(
+                [sys.executable, "-m", "runtime.engine.grammar.sandbox"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                bufsize=0,
+                cwd=_CHECKOUT,
+            )
+            _exchange(child, self._vocabulary, _START_SECONDS)
+        except (OSError, EOFError, TimeoutError) as error:
+            self.close()
+            raise SandboxError(
+                f"the process that compiles grammars does not start: {error!r}"
+            ) from error
+        except BaseException:
+            self.close()
+            raise
+        return child
+
+
+def _cause_of_death(child: subprocess.Popen[bytes], error: Exception) -> str:
+    if isinstance(error, TimeoutError) or child.returncode == -signal.SIGPROF:
+        return f"it is too complex: compiling it takes more than {SECONDS:g} seconds"
+    return "it is too complex: compiling it takes too much memory or too deep a recursion"
+
+
+def _exchange(child: subprocess.Popen[bytes], line: bytes, seconds: float) -> bytes:
+    """Send a line and wait for one.
+
+    Raises:
+        TimeoutError: none has come in time.
+        OSError, EOFError: the child has died.
+    """
+    assert child.stdin is not None
+    assert child.stdout is not None
+    deadline = time.monotonic() + seconds
+    # A child that hangs reads nothing, and a long line would wait for it for ever.
+    os.set_blocking(child.stdin.fileno(), False)
+    reply = b""
+    with selectors.DefaultSelector() as selector:
+        selector.register(child.stdout, selectors.EVENT_READ)
+        selector.register(child.stdin, selectors.EVENT_WRITE)
+        while not reply.endswith(b"\n"):
+            ready = selector.select(max(deadline - time.monotonic(), 0))
+            if not ready:
+                raise TimeoutError
+            for key, _ in ready:
+                if key.fileobj is child.stdin:
+                    line = line[child.stdin.write(line) or 0 :]
+                    if not line:
+                        selector.unregister(child.stdin)
+                else:
+                    part = os.read(child.stdout.fileno(), 65_536)
+                    if not part:
+                        child.wait(_START_SECONDS)
+                        raise EOFError
+                    reply += part
+    return reply
+
+
+class _Words:
+    """A vocabulary as llguidance's TokenizerWrapper wants it."""
+
+    def __init__(self, tokens: list[bytes], ends: list[int]) -> None:
+        self.tokens = tokens
+        self.eos_token_id = ends[0] if ends else 0
+        self.bos_token_id = None
+        self._bytes = {token: number for number, token in enumerate(tokens) if len(token) == 1}
+
+    def __call__(self, text: bytes) -> list[int]:
+        """Byte by byte, which is a tokenization too: this one is for forced texts only."""
+        return [self._bytes[bytes([byte])] for byte in text if bytes([byte]) in self._bytes]
+
+
+def _tokenizer(vocabulary: dict[str, Any]) -> LLTokenizer:
+    tokens = [base64.b64decode(token) for token in vocabulary["tokens"]]
+    ends = vocabulary["ends"]
+    return LLTokenizer(TokenizerWrapper(_Words(tokens, ends)), eos_token=ends or None)
+
+
+def _spelled_out(escape: re.Match[str]) -> str:
+    """A character for its \\u or \\U escape, whose leading zeros the converter loses (1.9.1)."""
+    code = escape[1] or escape[2]
+    if code is None or 0xD800 <= int(code, 16) < 0xE000 or int(code, 16) > sys.maxunicode:
+        return escape[0]
+    number = int(code, 16)
+    return f"\\x{number:02x}" if number < 0x80 else chr(number)
+
+
+def _verdict(tokenizer: LLTokenizer, text: str, *, is_converted: bool) -> Verdict:
+    if not is_converted:
+        try:
+            text = LLMatcher.grammar_from_lark(any_to_lark(_ESCAPE.sub(_spelled_out, text)))
+        except Exception as error:  # the converter raises Exception itself
+            return Verdict(error=str(error))
+    matcher = LLMatcher(tokenizer, text, log_level=0, limits=limits())
+    if not matcher.is_error():
+        # Some limits show with the first mask only.
+        matcher.compute_bitmask()
+    if matcher.is_error():
+        return Verdict(error=matcher.get_error())
+    return Verdict(grammar=text)
+
+
+def _serve(requests: IO[bytes], replies: IO[bytes]) -> None:
+    tokenizer = _tokenizer(json.loads(requests.readline()))
+    replies.write(b"\n")
+    for line in requests:
+        text, is_converted = json.loads(line)
+        # The timer's signal ends the process, whatever it is in the midst of.
+        signal.setitimer(signal.ITIMER_PROF, SECONDS)
+        verdict = _verdict(tokenizer, text, is_converted=is_converted)
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        replies.write((json.dumps(asdict(verdict)) + "\n").encode())
+
+
+def main() -> None:
+    """Be the child: compile what comes in until there is no more."""
+    with contextlib.suppress(ValueError, OSError):  # macOS knows no such limit
+        resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_BYTES, _MEMORY_BYTES))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    os.nice(_NICE)
+    threading.stack_size(_STACK_BYTES)
+    streams = (sys.stdin.buffer, os.fdopen(sys.stdout.fileno(), "wb", buffering=0))
+    thread = threading.Thread(target=_serve, args=streams, daemon=True)
+    thread.start()
+    parent = os.getppid()
+    # A compilation that goes on and on would outlive the server.
+    while thread.is_alive() and os.getppid() == parent:
+        thread.join(1.0)
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()

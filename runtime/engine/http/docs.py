@@ -1,0 +1,85 @@
+"""The API's description: the stock app's own, with the requests that this engine really takes."""
+
+from __future__ import annotations
+
+import base64
+import copy
+import json
+from typing import Any
+
+from fastapi.openapi.docs import get_swagger_ui_html
+from pydantic import BaseModel
+
+from runtime.engine.api.schemas import ChatRequest, CompletionRequest, DetokenizeRequest, TokenizeRequest
+from runtime.engine.stock import StockApp
+
+_REQUESTS: dict[str, type[BaseModel]] = {
+    "/v1/chat/completions": ChatRequest,
+    "/v1/completions": CompletionRequest,
+    "/extras/tokenize": TokenizeRequest,
+    "/extras/tokenize/count": TokenizeRequest,
+    "/extras/detokenize": DetokenizeRequest,
+}
+_SCHEMAS = "#/components/schemas/"
+_ERROR = {
+    "type": "object",
+    "properties": {
+        "error": {
+            "type": "object",
+            "properties": {
+                "message": {"type": "string"},
+                "type": {"type": "string"},
+                "param": {"type": ["string", "null"]},
+                "code": {"type": ["string", "null"]},
+            },
+        }
+    },
+}
+
+
+def openapi(stock: StockApp) -> dict[str, Any]:
+    """The description in OpenAPI's form: https://spec.openapis.org/oas/v3.1.0."""
+    document = copy.deepcopy(stock.openapi())
+    document["info"]["title"] = "Llamaserve's model server"
+    schemas = document["components"]["schemas"]
+    schemas["Error"] = _ERROR
+    paths = document["paths"]
+    del paths["/v1/embeddings"]
+    for path, request in _REQUESTS.items():
+        schema = request.model_json_schema(ref_template=_SCHEMAS + "{model}")
+        schemas.update(schema.pop("$defs", {}))
+        schemas[request.__name__] = schema
+        content = {"application/json": {"schema": {"$ref": _SCHEMAS + request.__name__}}}
+        paths[path]["post"]["requestBody"] = {"required": True, "content": content}
+    paths["/v1/models/{model}"] = _operation("The model, if it is the one there is")
+    paths["/v1/models/{model}"]["get"]["parameters"] = [
+        {"name": "model", "in": "path", "required": True, "schema": {"type": "string"}}
+    ]
+    paths["/metrics"] = _operation("Counters in Prometheus's text form", kind="text/plain")
+    paths["/health"] = _operation("200 when ready, 503 while loading or stuck; needs no key")
+    paths["/health"]["get"]["security"] = []
+    for operations in paths.values():
+        for operation in operations.values():
+            operation["responses"].pop("422", None)
+            operation["responses"]["default"] = _response("An error", {"$ref": _SCHEMAS + "Error"})
+    return document
+
+
+def _operation(summary: str, *, kind: str = "application/json") -> dict[str, Any]:
+    responses = {"200": _response("Successful Response", {}, kind=kind)}
+    return {"get": {"summary": summary, "responses": responses}}
+
+
+def _response(text: str, schema: dict[str, Any], *, kind: str = "application/json") -> dict[str, Any]:
+    return {"description": text, "content": {kind: {"schema": schema}}}
+
+
+def swagger(document: dict[str, Any]) -> bytes:
+    """A page that shows the description. It holds it, since a browser could not fetch it without the
+    key.
+    """
+    encoded = base64.b64encode(json.dumps(document).encode()).decode()
+    page = get_swagger_ui_html(
+        openapi_url=f"data:application/json;base64,{encoded}", title=document["info"]["title"]
+    )
+    return bytes(page.body)

@@ -1,0 +1,105 @@
+"""What every answer has in common: the key it needs, an id, the time it took, an error's form."""
+
+from __future__ import annotations
+
+import hmac
+import logging
+import time
+import uuid
+
+from runtime.engine import errors
+from runtime.engine.errors import Refusal
+from runtime.engine.http.asgi import (
+    App,
+    ClientLeftError,
+    Message,
+    Receive,
+    Scope,
+    Send,
+    header,
+    send_refusal,
+)
+from runtime.engine.http.metrics import Metrics
+
+logger = logging.getLogger(__name__)
+
+CLIENT_LEFT = 499
+COUNTED_AS = "llamaserve.counted_as"
+"""In the scope: the path by which a request is counted. Those that are not served have none, since there
+are as many as clients can think of."""
+
+
+class KeyCheck:
+    """Lets in who sends the one key as a bearer token (RFC 6750). An empty key lets all in."""
+
+    def __init__(self, app: App, key: str) -> None:
+        self._app = app
+        self._key = key.encode()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self._key:
+            self._check(header(scope, b"authorization"))
+        await self._app(scope, receive, send)
+
+    def _check(self, sent: str | None) -> None:
+        scheme, _, key = (sent or "").partition(" ")
+        if not key or scheme.lower() != "bearer":
+            raise errors.no_key()
+        if not hmac.compare_digest(key.strip().encode("latin-1"), self._key):
+            raise errors.wrong_key(key.strip())
+
+
+class Front:
+    """The outermost layer of the API: ids and times, errors, and the count of requests."""
+
+    def __init__(self, app: App, metrics: Metrics) -> None:
+        self._app = app
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        begun = _Begun(scope, send)
+        self._metrics.begun()
+        try:
+            await self._answer(scope, receive, begun)
+        finally:
+            self._metrics.ended(scope.get(COUNTED_AS, "other"), begun.status)
+
+    async def _answer(self, scope: Scope, receive: Receive, begun: _Begun) -> None:
+        try:
+            await self._app(scope, receive, begun.send)
+        except Refusal as refusal:
+            await send_refusal(begun.send, refusal)
+        except ClientLeftError:
+            pass
+        except Exception:
+            logger.exception(
+                "request %s failed (the client calls it %r)", begun.request_id, begun.client_s_id
+            )
+            if begun.status != CLIENT_LEFT:
+                raise  # something is out: the connection must break
+            await send_refusal(begun.send, errors.internal())
+
+
+class _Begun:
+    """A request under way."""
+
+    def __init__(self, scope: Scope, send: Send) -> None:
+        self._send = send
+        self._arrived = time.monotonic()
+        self.request_id = f"req_{uuid.uuid4().hex}"
+        self.client_s_id = (header(scope, b"x-request-id") or "")[:128]
+        self.status = CLIENT_LEFT
+        """Of the answer, once one has begun."""
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            spent_ms = round((time.monotonic() - self._arrived) * 1000)
+            ours = [
+                (b"x-request-id", self.request_id.encode()),
+                (b"openai-processing-ms", str(spent_ms).encode()),
+            ]
+            names = {name for name, _ in ours}
+            theirs = [pair for pair in message["headers"] if pair[0].lower() not in names]
+            message = {**message, "headers": [*theirs, *ours]}
+        await self._send(message)

@@ -1,0 +1,149 @@
+"""What the engine serves, path by path. All of it but the answers themselves is made here, without the
+model's lock; whatever may take long runs in a worker thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import orjson
+
+from runtime.engine import errors
+from runtime.engine.api.preparation import Preparation, Prepared
+from runtime.engine.generation.generation import Generation
+from runtime.engine.generation.llama import GuardedLlama
+from runtime.engine.http.asgi import Receive, Scope, Send, header, read_body, send_bytes, send_json
+from runtime.engine.http.docs import openapi, swagger
+from runtime.engine.http.exchange import Exchange
+from runtime.engine.http.front import COUNTED_AS
+from runtime.engine.http.metrics import Metrics
+from runtime.engine.settings import EngineSettings
+from runtime.engine.stock import StockApp
+
+Handler = Callable[[Scope, Receive, Send], Awaitable[None]]
+Prepare = Callable[[bytes], Prepared]
+
+_MODEL = "/v1/models/"
+_USAGE_HEADER = b"x-llamaserve-usage"
+
+
+class Routes:
+    """The API of one loaded model, as an ASGI app."""
+
+    def __init__(
+        self, stock: StockApp, llama: GuardedLlama, settings: EngineSettings, metrics: Metrics
+    ) -> None:
+        self._stock = stock
+        self._llama = llama
+        self._settings = settings
+        self._metrics = metrics
+        self._created = int(time.time())
+        self._preparation = prepare = Preparation(llama, settings)
+        # Apart from each other: what takes long must not keep other requests from being prepared.
+        self._preparing = ThreadPoolExecutor(4, "preparing")
+        self._tokenizing = ThreadPoolExecutor(2, "tokenizing")
+        self._compiling = ThreadPoolExecutor(1, "compiling")
+        self._exchange = Exchange(stock, stall_s=settings.stall_s)
+        self._document = openapi(stock)
+        completion = self._generating(prepare.completion)
+        self._table: dict[str, tuple[str, Handler]] = {
+            "/v1/chat/completions": ("POST", self._generating(prepare.chat)),
+            "/v1/completions": ("POST", completion),
+            "/v1/engines/copilot-codex/completions": ("POST", completion),
+            "/v1/embeddings": ("POST", self._embeddings),
+            "/v1/models": ("GET", self._models),
+            "/extras/tokenize": ("POST", self._made(lambda body: {"tokens": prepare.tokens(body)})),
+            "/extras/tokenize/count": (
+                "POST",
+                self._made(lambda body: {"count": len(prepare.tokens(body))}),
+            ),
+            "/extras/detokenize": ("POST", self._made(lambda body: {"text": prepare.text(body)})),
+            "/metrics": ("GET", self._show_metrics),
+            "/openapi.json": ("GET", self._show_openapi),
+            "/docs": ("GET", self._show_docs),
+        }
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path, method = scope["path"], scope["method"]
+        allowed, handler = self._table.get(path, ("GET", self._model))
+        if path not in self._table and not path.startswith(_MODEL):
+            raise errors.unknown_url(method, path)
+        scope[COUNTED_AS] = path if path in self._table else _MODEL
+        if method != allowed:
+            raise errors.method_not_allowed(method, allowed)
+        await handler(scope, receive, send)
+
+    def _generating(self, prepare: Prepare) -> Handler:
+        """A handler that has the model answer."""
+
+        async def handler(scope: Scope, receive: Receive, send: Send) -> None:
+            body = await self._body(receive)
+            await self._exchange.run(
+                scope,
+                receive,
+                send,
+                prepare=lambda: self._prepared(prepare, body),
+                usage_comment=header(scope, _USAGE_HEADER) == "comment",
+            )
+
+        return handler
+
+    async def _prepared(self, prepare: Prepare, body: bytes) -> tuple[Generation, dict[str, Any]]:
+        loop = asyncio.get_running_loop()
+        prepared = await loop.run_in_executor(self._preparing, prepare, body)
+        if prepared.grammar is not None:
+            prepared.generation.constraint = await loop.run_in_executor(
+                self._compiling, self._llama.constraints.compile, prepared.grammar
+            )
+        return prepared.generation, prepared.for_stock
+
+    async def _body(self, receive: Receive) -> bytes:
+        return await read_body(receive, self._settings.max_body_bytes)
+
+    async def _models(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await send_json(send, 200, {"object": "list", "data": [self._described()]})
+
+    async def _model(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self._preparation.check_model(scope["path"].removeprefix(_MODEL))
+        await send_json(send, 200, self._described())
+
+    def _described(self) -> dict[str, Any]:
+        """https://platform.openai.com/docs/api-reference/models/object, and the context's length."""
+        return {
+            "id": self._settings.model_alias,
+            "object": "model",
+            "created": self._created,
+            "owned_by": "llamaserve",
+            "context_length": self._llama.n_ctx(),
+        }
+
+    async def _embeddings(self, scope: Scope, receive: Receive, send: Send) -> None:
+        raise errors.not_supported(
+            None, "This server's model generates text; it was not loaded for embeddings."
+        )
+
+    def _made(self, make: Callable[[bytes], dict[str, Any]]) -> Handler:
+        """A handler that makes its answer from the body, in a thread: texts and lists may be long."""
+
+        async def handler(scope: Scope, receive: Receive, send: Send) -> None:
+            body = await self._body(receive)
+            loop = asyncio.get_running_loop()
+            content = await loop.run_in_executor(self._tokenizing, lambda: orjson.dumps(make(body)))
+            await send_bytes(send, 200, content, [], kind=b"application/json")
+
+        return handler
+
+    async def _show_metrics(self, scope: Scope, receive: Receive, send: Send) -> None:
+        content = self._metrics.render()
+        await send_bytes(send, 200, content, [], kind=self._metrics.media_type.encode())
+
+    async def _show_openapi(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await send_json(send, 200, self._document)
+
+    async def _show_docs(self, scope: Scope, receive: Receive, send: Send) -> None:
+        page = swagger(self._document)
+        await send_bytes(send, 200, page, [], kind=b"text/html; charset=utf-8")

@@ -1,0 +1,128 @@
+"""What the machine decides of the engine's settings where the configuration leaves them open, and why.
+
+- Threads that generate: the usable cores less one, 1 at least. They meet at every step of a token, so
+  that one of them whose core is busy with something else, be it the proxy or the database, holds up all.
+- Threads that read prompts: all usable cores. They meet more rarely, and wait asleep (`WAIT_POLICY`).
+- Context: the model's own, as far as it fits into memory, MAX_CONTEXT at most: a number that is the
+  same at every start is worth more than the last token that today's free memory would hold.
+- GPU layers: all, where llama.cpp was built for a GPU.
+
+`tests/bench/threads.py` measures the first two. Explicit settings win over all of it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+from runtime.config import Config
+from runtime.machine import processors
+from runtime.machine.memory import available_bytes, gpu_bytes, usable
+from runtime.models import memory_need
+from runtime.models.selection import Model
+
+MAX_CONTEXT = 8192
+"""Tokens. A trained context of 128k and more would take many GB of memory unasked."""
+MIN_CONTEXT = 2048
+"""Tokens. With less the model is of no use; where memory is too short for it, the start warns."""
+
+WAIT_POLICY = ("OMP_WAIT_POLICY", "passive")
+"""OpenMP's threads sleep while they wait for each other (OpenMP 5.2, section 21.7). By default GCC's
+spin, and keep from running what they wait for where something else wants the core. Read when the
+library is loaded."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """A setting, and where it comes from."""
+
+    value: int
+    why: str
+
+
+def threads(config: Config) -> Choice:
+    """How many generate."""
+    if chosen := _configured(config, "LLAMA_SERVER_N_THREADS"):
+        return chosen
+    cores = processors.usable_cores()
+    if cores == 1:
+        return Choice(value=1, why="one core may be used")
+    return Choice(value=cores - 1, why=f"{cores} cores may be used, one is left for everything else")
+
+
+def threads_batch(config: Config) -> Choice:
+    """How many read prompts."""
+    if chosen := _configured(config, "LLAMA_SERVER_N_THREADS_BATCH"):
+        return chosen
+    if chosen := _configured(config, "LLAMA_SERVER_N_THREADS"):
+        return chosen
+    return Choice(value=processors.usable_cores(), why="all cores that may be used")
+
+
+def context(config: Config, model: Model, room_bytes: int) -> Choice:
+    """Tokens; 0 is the model's own. `room_bytes` is what the model and all beside it may take."""
+    if chosen := _configured(config, "LLAMA_SERVER_N_CTX"):
+        return chosen
+    wanted = min(model.context_length or MAX_CONTEXT, MAX_CONTEXT)
+    fitting = memory_need.largest_context(
+        model.shape,
+        room_bytes=room_bytes,
+        n_ctx_limit=wanted,
+        n_batch=config.integer("LLAMA_SERVER_N_BATCH"),
+        flash_attn=config.switch("LLAMA_SERVER_FLASH_ATTN"),
+        cache_bytes=config.integer("LLAMA_SERVER_CACHE_BYTES"),
+    )
+    if fitting < min(MIN_CONTEXT, wanted):
+        return Choice(value=min(MIN_CONTEXT, wanted), why="the least of use: memory is short")
+    if fitting < wanted:
+        return Choice(value=fitting, why="the most that fits into memory")
+    if model.context_length and wanted == model.context_length:
+        return Choice(value=wanted, why="the model's own")
+    return Choice(
+        value=wanted, why=f"the most unasked; the model's own is {model.context_length or '?'}"
+    )
+
+
+def gpu_layers(config: Config) -> Choice:
+    """How many go to the GPU; -1 is all."""
+    if chosen := _configured(config, "LLAMA_SERVER_N_GPU_LAYERS"):
+        return chosen
+    kinds = backends()
+    if kinds:
+        return Choice(value=-1, why=f"all: llama.cpp was built for {', '.join(kinds)}")
+    return Choice(value=0, why="llama.cpp was built for the processor alone")
+
+
+def uses_gpu(config: Config) -> bool:
+    """Whether llama.cpp can put something on a GPU, and is to do so."""
+    return bool(backends()) and gpu_layers(config).value != 0
+
+
+def room_bytes(config: Config, memory: int | None = None, gpu: int | None = None) -> int:
+    """What a model and all beside it may take, on the GPU where it takes that, else in memory.
+
+    `memory` and `gpu`, in bytes, are what may be planned with there; None: what is free now.
+    """
+    if memory is None:
+        memory = usable(available_bytes())
+    if not uses_gpu(config):
+        return memory
+    if gpu is None:
+        gpu = usable(gpu_bytes())
+    beside = memory_need.PROCESS_BYTES + config.integer("LLAMA_SERVER_CACHE_BYTES")
+    return gpu + beside if gpu else memory
+
+
+def backends() -> list[str]:
+    """The kinds of GPU that the installed llama.cpp was built for, from its libraries' names."""
+    spec = find_spec("llama_cpp")
+    if spec is None or spec.origin is None:
+        return []
+    known = ("cuda", "metal", "vulkan", "hip", "sycl")
+    return [name for name in known if any((Path(spec.origin).parent / "lib").glob(f"*ggml-{name}*"))]
+
+
+def _configured(config: Config, name: str) -> Choice | None:
+    value = config.optional_integer(name)
+    return None if value is None else Choice(value=value, why=f"set by {name}")

@@ -1,0 +1,114 @@
+"""Which model `./console.sh pull` fetches when it is told none, and which of a repository's files.
+
+Knows no network: `hub.py` tells what there is.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from runtime.library.hub import RemoteFile
+from runtime.models.selection import SHARD
+
+GIB = 2**30
+
+QUANTISATION = re.compile(
+    r"(?<![a-z0-9])(i?q\d(?:_[a-z0-9]+)*|tq\d_0|mxfp4(?:_moe)?|nvfp4|bf16|f(?:p)?16|f(?:p)?32)(?![a-z0-9])",
+    re.IGNORECASE,
+)
+UNQUANTISED = ("BF16", "F16", "F32", "FP16", "FP32")
+NOT_MODELS = ("mmproj", "imatrix")
+"""In the names of GGUF files that go with a model."""
+SHARE_OF_MEMORY = 0.5
+"""That the weights of what is proposed may take: context, saved prompts and others need the rest."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Default:
+    """A small instruct model under a licence that lets anyone use it."""
+
+    memory_bytes: int
+    """For machines with at least so much for it."""
+    repo: str
+    quantisation: str
+    licence: str
+
+
+DEFAULTS = (
+    Default(
+        memory_bytes=12 * GIB,
+        repo="Qwen/Qwen2.5-7B-Instruct-GGUF",
+        quantisation="Q4_K_M",
+        licence="Apache-2.0",
+    ),
+    Default(
+        memory_bytes=4 * GIB,
+        repo="Qwen/Qwen2.5-1.5B-Instruct-GGUF",
+        quantisation="Q4_K_M",
+        licence="Apache-2.0",
+    ),
+    Default(
+        memory_bytes=0,
+        repo="Qwen/Qwen2.5-0.5B-Instruct-GGUF",
+        quantisation="Q4_K_M",
+        licence="Apache-2.0",
+    ),
+)
+"""The largest first. Qwen2.5's 3B is not among them: its licence is for research only."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Variant:
+    """One model of a repository: a file, or all parts of a split one in order."""
+
+    files: tuple[RemoteFile, ...]
+
+    @property
+    def name(self) -> str:
+        """Of the (first) file."""
+        return self.files[0].name
+
+    @property
+    def size_bytes(self) -> int:
+        return sum(one.size_bytes for one in self.files)
+
+    @property
+    def quantisation(self) -> str:
+        """As the name has it; empty where it has none."""
+        found = QUANTISATION.findall(self.name.removesuffix(".gguf"))
+        return found[-1].upper() if found else ""
+
+    def is_called(self, word: str) -> bool:
+        """Whether a user who says `word` means this one: a file, its name, or the quantisation."""
+        paths = {one.path for one in self.files} | {one.name for one in self.files}
+        return word in paths or f"{word}.gguf" in paths or word.upper() == self.quantisation
+
+
+def default_for(memory_bytes: int) -> Default:
+    """The model for a machine with so much memory to spare."""
+    return next(one for one in DEFAULTS if memory_bytes >= one.memory_bytes)
+
+
+def variants_of(files: list[RemoteFile]) -> list[Variant]:
+    """The models among these files, the smallest first; a split one only with all of its parts."""
+    groups: dict[str, list[RemoteFile]] = {}
+    for file in sorted(files, key=lambda one: one.path):
+        shard = SHARD.fullmatch(file.path)
+        if any(word in file.name.lower() for word in NOT_MODELS):
+            continue
+        groups.setdefault(f"{shard[1]}/{shard[3]}" if shard else file.path, []).append(file)
+    found = [Variant(files=tuple(group)) for group in groups.values() if _is_whole(group)]
+    return sorted(found, key=lambda one: (one.size_bytes, one.name))
+
+
+def _is_whole(group: list[RemoteFile]) -> bool:
+    shard = SHARD.fullmatch(group[0].path)
+    return shard is None or len(group) == int(shard[3])
+
+
+def proposed(variants: list[Variant], memory_bytes: int) -> Variant:
+    """The largest quantised one that leaves a machine enough room, else the smallest."""
+    room = memory_bytes * SHARE_OF_MEMORY
+    fitting = [one for one in variants if one.size_bytes <= room and one.quantisation not in UNQUANTISED]
+    return fitting[-1] if fitting else variants[0]

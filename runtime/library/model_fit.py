@@ -1,0 +1,129 @@
+"""Whether a model fits this machine with the configured context, and what memory it needs for that.
+
+    python -m runtime.library.model_fit FILE   1 and why, if it does not fit once the server has ended
+
+Puts together the estimate (`memory_need.py`), the configuration and what the machine has free.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from runtime.config import Config, ConfigError, load
+from runtime.engine import tuning
+from runtime.engine.settings import EngineSettings
+from runtime.machine import memory
+from runtime.models import memory_need
+from runtime.models.memory_need import Need
+from runtime.models.selection import Model, ModelError, read_model
+from runtime.supervisor.client import server_pid
+
+
+@dataclass(frozen=True, kw_only=True)
+class Room:
+    """The memory that a model may take, in bytes; a part of what is free is held back."""
+
+    memory: int
+    gpu: int
+    """0 where there is none, llama.cpp was built without it, or the configuration leaves it alone."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fit:
+    """How a model would be served here."""
+
+    n_ctx: int
+    need: Need
+    verdict: str
+    """`gpu`: all of it in the GPU's memory; `yes`; `tight`: as long as few prompts are saved; `no`."""
+
+
+def room(config: Config, *, freed_by: int = 0) -> Room:
+    """What there is, and what ending the process `freed_by` (0: none) would free."""
+    gpu = memory.gpu_bytes() if tuning.uses_gpu(config) else 0
+    free = memory.available_bytes() + _own_bytes(freed_by)
+    return Room(memory=memory.usable(free), gpu=memory.usable(gpu))
+
+
+def _own_bytes(pid: int) -> int:
+    """The memory that a process has for itself: a mapped model counts as free already."""
+    try:
+        used = psutil.Process(pid).memory_info() if pid else None
+    except psutil.Error:
+        return 0
+    return max(0, used.rss - getattr(used, "shared", 0)) if used else 0
+
+
+def fit(config: Config, model: Model, there: Room) -> Fit:
+    """How the model fits with the settings that the engine would be started with."""
+    settings = EngineSettings.from_config(
+        config, model, tuning.room_bytes(config, there.memory, there.gpu)
+    )
+    n_ctx = settings.n_ctx or model.context_length
+    need = memory_need.memory_need(
+        model.shape,
+        n_ctx=n_ctx,
+        n_batch=settings.n_batch,
+        flash_attn=settings.flash_attn,
+        cache_bytes=settings.cache_bytes,
+    )
+    beside = need.process + need.saved_prompts
+    if there.gpu and need.on_device_bytes <= there.gpu and beside <= there.memory:
+        verdict = "gpu"
+    elif need.total_bytes <= there.memory:
+        verdict = "yes"
+    elif need.total_bytes - need.saved_prompts <= there.memory:
+        verdict = "tight"
+    else:
+        verdict = "no"
+    return Fit(n_ctx=n_ctx, need=need, verdict=verdict)
+
+
+def problem(config: Config, model: Model, there: Room) -> str:
+    """Empty, or that the model does not fit, and what can be done."""
+    found = fit(config, model, there)
+    if found.verdict != "no":
+        return ""
+    least = found.need.total_bytes - found.need.saved_prompts
+    n_ctx = memory_need.largest_context(
+        model.shape, room_bytes=there.memory, n_ctx_limit=max(0, found.n_ctx - 1)
+    )
+    remedy = (
+        f"LLAMA_SERVER_N_CTX={n_ctx} would fit" if n_ctx else "a smaller model or quantisation may fit"
+    )
+    return (
+        f"{model.id} needs about {gigabytes(least)} with a context of {found.n_ctx} tokens, and "
+        f"{gigabytes(there.memory)} can be had here: {remedy}"
+    )
+
+
+def gigabytes(size_bytes: int) -> str:
+    """For people; the units are powers of 1024, as the system's own tools have them."""
+    if size_bytes < 2**20:
+        return f"{size_bytes / 2**10:.0f} KB"
+    if size_bytes < 2**30:
+        return f"{size_bytes / 2**20:.0f} MB"
+    return f"{size_bytes / 2**30:.1f} GB"
+
+
+def main(arguments: list[str]) -> int:
+    """0, or 1 with the reason on stderr; 2 for wrong usage."""
+    if len(arguments) != 1:
+        print("usage: python -m runtime.library.model_fit FILE", file=sys.stderr)
+        return 2
+    try:
+        config = load()
+        reason = problem(config, read_model(Path(arguments[0])), room(config, freed_by=server_pid()))
+    except (ConfigError, ModelError) as error:
+        reason = str(error)
+    if reason:
+        print(f"error: {reason}", file=sys.stderr)
+    return 1 if reason else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

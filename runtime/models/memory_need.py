@@ -1,0 +1,168 @@
+"""How much memory serving a model takes, and which context fits.
+
+    need = memory_need(shape, n_ctx=8192, ...)          shape: shape_of(header)
+    n_ctx = largest_context(shape, room_bytes=..., n_ctx_limit=...)
+
+Estimates from the header alone; the engine is not loaded. What is taken as what:
+
+- weights: the tensors' bytes. A mapped file's pages may be dropped and read again, but a model that
+  does not stay in memory is too slow to serve.
+- keys and values: F16, for each layer its KV heads × (key + value length) × context. Sliding windows
+  count as the whole context, which is what the engine's cache takes by default. A layer of a hybrid
+  model counts as attention unless its number of KV heads says 0; the states of recurrent layers are
+  added.
+- compute buffers: the largest of the logits, the attention scores and the feed-forward layer of one
+  batch, with what is there beside them; the engine's graph allocator decides, so this is the roughest.
+- process: Python, the server and llama.cpp without a model, as measured.
+- saved prompts: LLAMA_SERVER_CACHE_BYTES, which fill up while users take turns.
+
+All functions are pure. What the machine has is `runtime/machine/memory.py`'s to say.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from runtime.models.gguf_header import Header
+
+MICRO_BATCH_TOKENS = 512
+"""llama.cpp computes at most so many tokens of a prompt at a time (llama_cpp.Llama's n_ubatch)."""
+CONTEXT_STEP = 256
+"""The engine makes a context a multiple of it."""
+PROCESS_BYTES = 150 * 2**20
+"""The model server without a model."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shape:
+    """What of a model decides on its memory."""
+
+    weights_bytes: int
+    context_length: int
+    """Tokens, as it was trained; 0 where the file does not say."""
+    vocabulary: int
+    heads: int
+    width: int
+    feed_forward: int
+    kv_bytes_per_token: int
+    state_bytes: int
+    """Of recurrent layers, whatever the context."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Need:
+    """Bytes, by what they are for."""
+
+    weights: int
+    keys_and_values: int
+    compute: int
+    process: int
+    saved_prompts: int
+
+    @property
+    def total_bytes(self) -> int:
+        return self.on_device_bytes + self.process + self.saved_prompts
+
+    @property
+    def on_device_bytes(self) -> int:
+        """What goes to a GPU that has all of the layers. The rest stays in the machine's memory."""
+        return self.weights + self.keys_and_values + self.compute
+
+
+def shape_of(*headers: Header) -> Shape:
+    """The shape of a model from its header, or its parts' headers, the first one first."""
+    fields = headers[0].fields
+    architecture = str(fields.get("general.architecture", ""))
+
+    def numbers(name: str, default: int = 0) -> list[int]:
+        """One for all layers, or one for each."""
+        value = fields.get(f"{architecture}.{name}", default)
+        values = value if isinstance(value, tuple) else (value,)
+        return [max(0, one) for one in values if isinstance(one, int)] or [default]
+
+    def number(name: str, default: int = 0) -> int:
+        return max(numbers(name, default))
+
+    layers = min(number("block_count"), 2**16)
+    width, heads = number("embedding_length"), number("attention.head_count")
+    head_length = width // heads if heads else 0
+    kv_heads = numbers("attention.head_count_kv", heads)
+    kv_heads = kv_heads * layers if len(kv_heads) == 1 else kv_heads
+    length = number("attention.key_length", head_length) + number("attention.value_length", head_length)
+    inner, kernel = number("ssm.inner_size"), number("ssm.conv_kernel")
+    groups, state = number("ssm.group_count"), number("ssm.state_size")
+    per_state = max(kernel - 1, 0) * (inner + 2 * groups * state) + inner * state
+    return Shape(
+        weights_bytes=sum(header.file_bytes for header in headers),
+        context_length=number("context_length"),
+        vocabulary=headers[0].lengths.get("tokenizer.ggml.tokens", number("vocab_size")),
+        heads=heads,
+        width=width,
+        feed_forward=number("feed_forward_length"),
+        kv_bytes_per_token=2 * length * sum(kv_heads),
+        state_bytes=4 * per_state * layers,
+    )
+
+
+def memory_need(
+    shape: Shape,
+    *,
+    n_ctx: int,
+    n_batch: int = MICRO_BATCH_TOKENS,
+    flash_attn: bool = False,
+    cache_bytes: int = 0,
+) -> Need:
+    """The memory for serving a model.
+
+    Args:
+        shape: of the model.
+        n_ctx: tokens; 0 is the trained context, as for the engine.
+        n_batch: tokens of a prompt at a time.
+        flash_attn: the attention scores are not held.
+        cache_bytes: the bound of saved prompts.
+    """
+    n_ctx = -(-(n_ctx or shape.context_length) // CONTEXT_STEP) * CONTEXT_STEP
+    tokens = min(n_batch, MICRO_BATCH_TOKENS, max(n_ctx, 1))
+    scores = 0 if flash_attn else shape.heads * n_ctx
+    # In floats for each token of a batch; the mask (one for each place of the context) and the
+    # residual stream are there beside the largest.
+    largest = max(shape.vocabulary, scores, 3 * shape.feed_forward, 4 * shape.width)
+    beside = n_ctx + 4 * shape.width
+    return Need(
+        weights=shape.weights_bytes,
+        keys_and_values=shape.kv_bytes_per_token * n_ctx + shape.state_bytes,
+        compute=4 * tokens * (largest + beside),
+        process=PROCESS_BYTES,
+        saved_prompts=cache_bytes,
+    )
+
+
+def largest_context(
+    shape: Shape,
+    *,
+    room_bytes: int,
+    n_ctx_limit: int,
+    n_batch: int = MICRO_BATCH_TOKENS,
+    flash_attn: bool = False,
+    cache_bytes: int = 0,
+) -> int:
+    """The most tokens of context with which the model fits into `room_bytes`; 0 where none does.
+
+    At most the model's own context (where its file tells) and `n_ctx_limit`; else a multiple of
+    CONTEXT_STEP. The other arguments are `memory_need`'s.
+    """
+    limit = min(n_ctx_limit, shape.context_length or n_ctx_limit)
+
+    def fits(n_ctx: int) -> bool:
+        need = memory_need(
+            shape, n_ctx=n_ctx, n_batch=n_batch, flash_attn=flash_attn, cache_bytes=cache_bytes
+        )
+        return need.total_bytes <= room_bytes
+
+    if limit > 0 and fits(limit):
+        return limit
+    low, high = 0, limit // CONTEXT_STEP
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if fits(middle * CONTEXT_STEP) else (low, middle - 1)
+    return low * CONTEXT_STEP

@@ -1,0 +1,414 @@
+"""Connections: how long each step of one may take, how many there may be, and what they may hold."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import resource
+import socket
+import ssl
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
+from ipaddress import ip_network
+from pathlib import Path
+from typing import cast
+
+import pytest
+import trustme
+from aiohttp import web
+
+from proxy import errors
+from proxy.edge.acceptor import KEPT_DESCRIPTORS, connection_limit, raise_descriptor_limit
+from proxy.edge.body import BodyMemory
+from proxy.edge.connection import Connection
+from proxy.edge.limits import EdgeLimits
+from proxy.edge.registry import Connections, Entry
+from proxy.errors import ApiError
+from proxy.health import Readiness
+from proxy.server import ProxyServer
+from proxy.settings import ProxySettings
+from tests.support.proxy import RunningProxy, running_proxy
+from tests.support.raw_client import PROBE, RawAnswer, RawClient, raw_client
+from tests.support.upstream import FakeUpstream
+from tests.support.wait import until
+
+HEAD = b"GET /healthz HTTP/1.1\r\nHost: h\r\n"
+SHORT = EdgeLimits(head_s=0.3, kept_s=0.6, linger_s=0.2, take_s=0.3, handshake_s=0.3)
+
+
+def upload(key: str, *headers: str) -> bytes:
+    """The head of a request with a body."""
+    lines = ["POST /v1/completions HTTP/1.1", "Host: h", f"Authorization: Bearer {key}", *headers]
+    return "\r\n".join(lines).encode() + b"\r\n\r\n"
+
+
+async def refusal(client: RawClient) -> RawAnswer:
+    """The answer after which the server closes."""
+    answer = await client.answer()
+    assert answer is not None
+    assert answer.headers["connection"] == "close"
+    await client.ended()
+    return answer
+
+
+@pytest.fixture
+async def short_proxy(settings: ProxySettings) -> AsyncIterator[RunningProxy]:
+    """A proxy that waits for nothing long."""
+    async with running_proxy(settings, SHORT, send_buffer=8192) as proxy:
+        yield proxy
+
+
+async def test_a_head_that_does_not_come_to_its_end_is_a_408(short_proxy: RunningProxy) -> None:
+    """However often something of it comes; one of which nothing comes is closed without a word."""
+    async with raw_client(short_proxy.url) as drip, raw_client(short_proxy.url) as silent:
+        await drip.send(HEAD)
+
+        async def go_on() -> None:
+            while True:
+                await drip.send(b"X: y\r\n")
+                await asyncio.sleep(0.02)
+
+        dripping = asyncio.ensure_future(go_on())
+        answer = await refusal(drip)
+        dripping.cancel()
+        assert (answer.status, answer.code) == (408, "request_timeout")
+        await silent.ended()
+    await until(lambda: not len(short_proxy.connections), "both to be counted out")
+
+
+async def test_the_next_head_has_its_time_from_its_first_byte_on(short_proxy: RunningProxy) -> None:
+    """And a connection that is kept without a request is closed after a longer while."""
+    async with raw_client(short_proxy.url) as slow, raw_client(short_proxy.url) as idle:
+        for client in (slow, idle):
+            await client.send(HEAD + b"\r\n")
+            answer = await client.answer()
+            assert answer is not None
+            assert answer.status == 200
+        await slow.send(HEAD)
+        assert (await refusal(slow)).status == 408
+        await idle.ended()
+
+
+async def test_a_body_that_trickles_is_a_408(
+    settings: ProxySettings, upstream: FakeUpstream, key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A byte now and then is not enough; a body that comes steadily may take longer than a pause may."""
+    monkeypatch.setattr("proxy.edge.body.IDLE_S", 0.3)
+    monkeypatch.setattr("proxy.edge.body.MIN_BYTES_PER_S", 1000)
+    async with running_proxy(settings, SHORT) as proxy:
+        async with raw_client(proxy.url) as client:
+            await client.send(upload(key, "Content-Length: 1000"))
+
+            async def trickle() -> None:
+                while True:
+                    await client.send(b"x")
+                    await asyncio.sleep(0.02)
+
+            trickling = asyncio.ensure_future(trickle())
+            answer = await client.answer()
+            trickling.cancel()
+            assert answer is not None
+            assert (answer.status, answer.code) == (408, "request_timeout")
+            assert b"slower than" in answer.body
+        assert upstream.received == []
+        async with raw_client(proxy.url) as client:
+            await client.send(upload(key, "Content-Length: 1000"))
+            for _ in range(10):
+                await client.send(b"x" * 100)
+                await asyncio.sleep(0.05)
+            outcome = await client.outcome(1, closes=False)
+        assert outcome.statuses == [200]
+        assert upstream.received[0].body == b"x" * 1000
+
+
+async def test_bodies_beyond_the_memory_for_them_are_a_503_before_they_are_read(
+    settings: ProxySettings, upstream: FakeUpstream, create_user: Callable[..., str]
+) -> None:
+    """An announced length counts at once, chunks as they come, a user up to half; what ends frees it."""
+    alice, bob = create_user("alice"), create_user("bob")
+    small = replace(settings, max_body_bytes=1000, body_memory_bytes=2000)
+    async with running_proxy(small, SHORT) as proxy, AsyncExitStack() as stack:
+        held = await stack.enter_async_context(raw_client(proxy.url))
+        await held.send(upload(alice, "Content-Length: 900"))
+        await until(proxy.under_way, "the first body to be waited for")
+        for headers, body in (("Content-Length: 200", b""), ("Transfer-Encoding: chunked", b"c8\r\n")):
+            more = await stack.enter_async_context(raw_client(proxy.url))
+            await more.send(upload(alice, headers), body + b"x" * 200)
+            answer = await more.answer()
+            assert answer is not None
+            assert (answer.status, answer.code) == (503, "server_is_overloaded")
+            assert answer.headers["retry-after"] == "2"
+            assert answer.headers["x-ratelimit-remaining-requests"] == "59", "it uses up nothing"
+        other = await stack.enter_async_context(raw_client(proxy.url))
+        await other.send(upload(bob, "Content-Length: 900"), b"x" * 900)
+        assert (await other.outcome(1, closes=False)).statuses == [200]
+        await held.send(b"x" * 900)
+        assert (await held.outcome(1, closes=False)).statuses == [200]
+        again = await stack.enter_async_context(raw_client(proxy.url))
+        await again.send(upload(alice, "Content-Length: 1000"), b"x" * 1000)
+        assert (await again.outcome(1, closes=False)).statuses == [200]
+
+
+def test_the_memory_for_bodies_takes_one_at_least() -> None:
+    """Whatever is set, one body of the allowed size fits; and nothing stays counted."""
+    memory = BodyMemory(10, body_limit_bytes=1000)
+    memory.take(1, 500)
+    memory.take(1, 500)
+    with pytest.raises(ApiError):
+        memory.take(2, 1)
+    assert memory.held_bytes == 1000
+    memory.give_back(1, 1000)
+    assert memory.held_bytes == 0
+
+
+@asynccontextmanager
+async def connected(proxy: RunningProxy, count: int) -> AsyncIterator[list[RawClient]]:
+    """So many connections that have had a request each, in order."""
+    async with AsyncExitStack() as stack:
+        clients = []
+        for _ in range(count):
+            client = await stack.enter_async_context(raw_client(proxy.url))
+            await client.send(HEAD + b"\r\n")
+            assert await client.answer() is not None
+            clients.append(client)
+        yield clients
+
+
+async def test_at_the_bound_the_connection_idle_for_longest_goes(settings: ProxySettings) -> None:
+    """The others, and the new one, are served."""
+    async with (
+        running_proxy(replace(settings, max_connections=12)) as proxy,
+        connected(proxy, 3) as (first, second, third),  # a quarter of 12
+    ):
+        await first.send(HEAD + b"\r\n")
+        assert await first.answer() is not None, "the first is the youngest now"
+        async with raw_client(proxy.url) as new:
+            assert (await new.outcome(0, closes=False)).closed is False
+        await second.ended()
+        for client in (first, third):
+            assert (await client.outcome(0, closes=False)).closed is False
+
+
+async def test_where_all_connections_have_a_request_the_new_one_is_a_503(
+    settings: ProxySettings, upstream: FakeUpstream, key: str
+) -> None:
+    """`server_is_overloaded`, and closed; those under way end as if nothing had been."""
+    upstream.behaviour = upstream.hold
+    async with running_proxy(replace(settings, max_connections=4)) as proxy:
+        running = asyncio.ensure_future(_chat(proxy, key))
+        await until(lambda: upstream.running, "the request to be with the engine")
+        async with raw_client(proxy.url) as new:
+            answer = await refusal(new)
+        assert (answer.status, answer.code) == (503, "server_is_overloaded")
+        assert answer.headers["retry-after"] == "2"
+        upstream.go_on.set()
+        assert await running == 200
+
+
+async def _chat(proxy: RunningProxy, key: str) -> int:
+    async with proxy.chat(key) as response:
+        await response.read()
+        return int(response.status)
+
+
+class _Closable:
+    def __init__(self) -> None:
+        self.left = False
+
+    def leave(self) -> None:
+        self.left = True
+
+    def drain(self) -> None: ...
+
+    def cut(self) -> None: ...
+
+
+async def test_one_address_has_a_quarter_of_the_connections() -> None:
+    """A network of 64 bits counts as one, a mapped address as what it is, an exempt one not at all."""
+    connections = Connections(8, exempt=[ip_network("10.0.0.0/8")])
+
+    def enter(host: str) -> Entry | None:
+        entry = connections.enter(host)
+        if entry is not None:
+            entry.connection = _Closable()
+        return entry
+
+    assert enter("192.0.2.1")
+    assert enter("::ffff:192.0.2.1")
+    assert enter("192.0.2.1") is None
+    first = enter("2001:db8::1")
+    assert first
+    assert enter("2001:db8::ffff:1%eth0")
+    assert enter("2001:db8::2") is None
+    connections.waits(first)
+    assert enter("2001:db8::2"), "the idle one has made room"
+    assert isinstance(first.connection, _Closable)
+    assert first.connection.left
+    assert all(enter("10.1.2.3") for _ in range(4))
+    assert enter("10.1.2.3") is None, "the bound of all holds for it too"
+    assert len(connections) == 8
+
+
+def test_the_descriptors_bound_the_connections(caplog: pytest.LogCaptureFixture) -> None:
+    """Two for each, some for the rest; and the limit of open files is raised as far as it goes."""
+    assert connection_limit(100, KEPT_DESCRIPTORS + 200) == 100
+    assert caplog.text == ""
+    assert connection_limit(100, KEPT_DESCRIPTORS + 100) == 50
+    assert "ulimit -n" in caplog.text
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(1024, before[1]), before[1]))
+    try:
+        assert raise_descriptor_limit() == min(before[1], 65_536)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+async def test_a_client_that_takes_no_answer_does_not_keep_its_connection(
+    settings: ProxySettings, upstream: FakeUpstream, key: str
+) -> None:
+    """Also when the answer is complete and waits in the proxy: closing does not wait for its reader."""
+    async with running_proxy(settings, SHORT, send_buffer=8192) as proxy:
+
+        async def until_it_waits(request: web.Request) -> web.StreamResponse:
+            response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+            await response.prepare(request)
+            (connection,) = proxy.connections.established()
+            assert isinstance(connection, Connection)
+            while connection.transport and not connection.transport.get_write_buffer_size():
+                await response.write(b":" * 16_384)
+                await asyncio.sleep(0.005)
+            return response
+
+        upstream.behaviour = until_it_waits
+        with socket.socket() as client:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            client.connect(("127.0.0.1", int(proxy.url.rsplit(":", 1)[1])))
+            client.send(upload(key, "Content-Length: 0"))
+            (row,) = await proxy.rows(1)
+            assert (row["status_code"], row["error"]) == (200, None)
+            await until(lambda: not len(proxy.connections), "the connection to be given up")
+
+
+async def test_a_client_that_closes_its_side_has_left(
+    proxy: RunningProxy, upstream: FakeUpstream, key: str
+) -> None:
+    """One that has gone altogether looks the same to us, and must not hold the engine."""
+    upstream.behaviour = upstream.stall
+    async with raw_client(proxy.url) as client:
+        await client.send(upload(key, "Content-Length: 2"), b"{}")
+        await until(lambda: upstream.running, "the request to be with the engine")
+        client.writer.write_eof()
+        await client.ended()
+        await asyncio.wait_for(upstream.left.wait(), 10)
+    (row,) = await proxy.rows(1)
+    assert (row["status_code"], row["error"]) == (499, "client_left")
+
+
+async def test_a_client_that_asks_on_and_takes_nothing_is_cut_off(short_proxy: RunningProxy) -> None:
+    """It needs no key for that, and its connection counts as one with a request under way."""
+    with socket.socket() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.connect(("127.0.0.1", int(short_proxy.url.rsplit(":", 1)[1])))
+        client.setblocking(False)
+
+        def ask_on() -> bool:
+            with contextlib.suppress(BlockingIOError, ConnectionError):
+                client.send((HEAD + b"\r\n") * 100)
+            return not len(short_proxy.connections)
+
+        await until(lambda: len(short_proxy.connections), "the connection to be accepted")
+        await until(ask_on, "the connection to be given up")
+
+
+async def test_a_tls_handshake_has_its_time_too(settings: ProxySettings, directory: Path) -> None:
+    """Who says nothing, or what is no TLS, is closed and no longer counted; the others are served."""
+    authority = trustme.CA()
+    server_context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(server_context)
+    client_context = ssl.create_default_context()
+    authority.configure_trust(client_context)
+    listener = socket.create_server(("127.0.0.1", 0))
+    async with ProxyServer(settings, listener, context=server_context, limits=SHORT) as server:
+        url = f"http://127.0.0.1:{server.address[1]}"
+        async with raw_client(url) as silent, raw_client(url) as plain:
+            await plain.send(PROBE)
+            with contextlib.suppress(ConnectionError):
+                await asyncio.wait_for(plain.reader.read(), 10)
+            await silent.ended()
+        reader, writer = await asyncio.open_connection(*server.address, ssl=client_context)
+        client = RawClient(reader, writer)
+        assert (await client.outcome(0, closes=False)).closed is False
+        writer.close()
+        await until(lambda: not len(server.connections), "all to be counted out")
+
+
+async def test_a_head_that_begins_behind_a_request_has_its_time_too(
+    short_proxy: RunningProxy, upstream: FakeUpstream, key: str
+) -> None:
+    """From the end of the answer on; then it is told so."""
+    upstream.behaviour = upstream.hold
+    async with raw_client(short_proxy.url) as client:
+        await client.send(upload(key, "Content-Length: 2") + b"{}")
+        await until(lambda: upstream.running, "the request to be with the engine")
+        await client.send(HEAD)
+        upstream.go_on.set()
+        answer = await client.answer()
+        assert answer is not None
+        assert answer.status == 200
+        assert (await refusal(client)).status == 408
+
+
+async def test_a_user_who_is_cut_off_while_slow_takes_nobody_along(
+    settings: ProxySettings, upstream: FakeUpstream, key: str, create_user: Callable[..., str]
+) -> None:
+    """What follows on the same connection, another user's it may be, is answered."""
+
+    async def endless(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await response.prepare(request)
+        while True:
+            await response.write(b"data: " + b"z" * 50_000 + b"\n\n")
+
+    bob = create_user("bob")
+    upstream.behaviour = endless
+    async with running_proxy(settings, send_buffer=8192) as proxy, raw_client(proxy.url) as client:
+        transport = cast("asyncio.Transport", client.writer.transport)
+        transport.pause_reading()
+        await client.send(upload(key, "Content-Length: 2") + b"{}")
+        seen: list[bool] = []
+        await until(lambda: _stays_blocked(proxy, seen), "the proxy to wait for the client for good")
+        await client.send(
+            f"GET /v1/models HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer {bob}\r\n\r\n".encode()
+        )
+        upstream.behaviour = None
+        proxy.app.running.end_all(errors.user_inactive())
+        await until(lambda: not proxy.under_way(), "the request to have been ended")
+        transport.resume_reading()
+        first, second = await client.answer(), await client.answer()
+        assert first is not None
+        assert second is not None
+        assert b"user_inactive" in first.body
+        assert second.status == 200
+
+
+def _stays_blocked(proxy: RunningProxy, seen: list[bool]) -> bool:
+    """Whether a client has taken nothing each of the last times that this was asked."""
+    connections = proxy.connections.established()
+    seen.append(any(isinstance(one, Connection) and one.writing_paused for one in connections))
+    return len(seen) > 20 and all(seen[-20:])
+
+
+async def test_what_nobody_foresaw_is_a_500_and_in_the_log(
+    short_proxy: RunningProxy, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """At once, and the connection is closed."""
+
+    async def broken(_: object) -> bool:
+        raise RuntimeError("nobody foresaw this")
+
+    monkeypatch.setattr(Readiness, "_database", broken)
+    async with raw_client(short_proxy.url) as client:
+        await client.send(b"GET /readyz HTTP/1.1\r\nHost: h\r\n\r\n")
+        assert (await refusal(client)).status == 500
+    assert "nobody foresaw this" in caplog.text

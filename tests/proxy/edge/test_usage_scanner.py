@@ -1,0 +1,67 @@
+"""Reading tokens and the model's name out of answers that pass by."""
+
+from __future__ import annotations
+
+import json
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proxy.edge.usage_scanner import AnswerScanner
+from tests.support.upstream import CHAT, events
+
+
+def scan(body: bytes, size: int = 7) -> AnswerScanner:
+    scanner = AnswerScanner()
+    for start in range(0, len(body), size):
+        scanner.feed(body[start : start + size])
+    return scanner
+
+
+def test_a_completion_tells_its_model_and_tokens() -> None:
+    """From the bytes of a plain answer, however they were cut."""
+    scanner = scan(json.dumps(CHAT).encode())
+    assert scanner.model() == "fake.gguf"
+    assert scanner.usage() == (7, 3)
+
+
+def test_a_stream_without_usage_tells_none() -> None:
+    """llama_cpp.server's own streams carry no usage."""
+    scanner = scan(b"".join(events("a", "b")))
+    assert scanner.model() == "fake.gguf"
+    assert scanner.usage() == (None, None)
+
+
+def test_a_stream_s_usage_comes_from_its_last_chunk_or_a_comment() -> None:
+    """OpenAI's extra chunk with `include_usage`, or the engine's comment before [DONE]."""
+    chunk = b'data: {"choices":[],"usage":{"prompt_tokens":5,"completion_tokens":6,"x":{"y":1}}}\n\n'
+    assert scan(b"".join(events("a")[:-1]) + chunk + events()[-1]).usage() == (5, 6)
+    comment = b': usage {"prompt_tokens": 8, "completion_tokens": 9}\n\n'
+    assert scan(b"".join(events("a")[:-1]) + comment + events()[-1]).usage() == (8, 9)
+
+
+@given(st.text(max_size=300))
+def test_what_a_model_says_is_never_taken_for_usage(said: str) -> None:
+    """A model may talk of usage; only the answer's own field counts."""
+    said += ' "usage": {"prompt_tokens": 1, "completion_tokens": 1} "model": "x"'
+    answer = {"id": "1", "model": "m.gguf", "choices": [{"message": {"content": said}}]}
+    assert scan(json.dumps(answer, ensure_ascii=False).encode()).usage() == (None, None)
+    assert scan(json.dumps(answer, ensure_ascii=False).encode()).model() == "m.gguf"
+
+
+@given(st.binary(max_size=6000))
+def test_any_bytes_can_pass(body: bytes) -> None:
+    """Nothing raises, whatever an engine sends."""
+    scanner = scan(body + b'"usage": {"prompt_tokens": -1, "completion_tokens": true}', 1000)
+    assert scanner.usage() == (None, None)
+    scanner.model()
+
+
+def test_a_stream_is_done_with_the_blank_line_after_done() -> None:
+    """Wherever the network cuts it: the bytes up to there count as the answer's."""
+    for end in (b"\n\n", b"\r\n\r\n"):
+        scanner = AnswerScanner()
+        for byte in b"data: [DONE]" + end:
+            assert not scanner.saw_done()
+            scanner.feed(bytes([byte]))
+        assert scanner.saw_done()

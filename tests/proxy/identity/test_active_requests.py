@@ -1,0 +1,78 @@
+"""The requests under way, and their end when a key expires."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from proxy.identity.active_requests import Running, Ticket
+from proxy.identity.principal import Principal
+
+
+def alice(expires_at: float) -> Principal:
+    return Principal(
+        public_id="p",
+        key_id=1,
+        user_id=1,
+        username="alice",
+        is_active=True,
+        revoked=False,
+        expires_at=expires_at,
+        rate_limit=None,
+        rate_window_s=None,
+    )
+
+
+def entered(running: Running, principal: Principal, tickets: list[Ticket]) -> asyncio.Task[str]:
+    """A request under way; its task ends with the reason, once it is ended."""
+
+    async def request() -> str:
+        task = asyncio.current_task()
+        assert task is not None
+        ticket = running.enter(task, principal)
+        tickets.append(ticket)
+        try:
+            await asyncio.sleep(0.3)
+        except asyncio.CancelledError:
+            assert ticket.error is not None
+            return ticket.error.error
+        finally:
+            running.leave(ticket)
+        return "done"
+
+    return asyncio.create_task(request())
+
+
+def clock(*times: float) -> Callable[[], float]:
+    """A wall clock that says these times in turn, and stays at the last."""
+    left = list(times)
+    return lambda: left.pop(0) if len(left) > 1 else left[0]
+
+
+async def test_a_timer_that_goes_off_early_does_not_forget_the_request() -> None:
+    """uvloop's do, by up to a millisecond: the request ends when the key has expired."""
+    running = Running(clock(100.0, 100.0095, 100.011))
+    assert await entered(running, alice(100.01), []) == "key_expired"
+
+
+async def test_a_key_s_later_expiry_holds_for_what_runs_already() -> None:
+    """The earlier moment passes without an end."""
+    running, tickets = Running(clock(100.0, 100.0, 100.2)), list[Ticket]()
+    task = entered(running, alice(100.05), tickets)
+    await asyncio.sleep(0)
+    running.end_refused([alice(500.0)])
+    assert await task == "done"
+
+
+async def test_a_request_that_ended_leaves_no_timer() -> None:
+    """However often its key was changed meanwhile."""
+    running, tickets = Running(clock(100.0)), list[Ticket]()
+    task = entered(running, alice(500.0), tickets)
+    await asyncio.sleep(0)
+    first = tickets[0].timer
+    running.end_refused([alice(600.0)])
+    assert await task == "done"
+    for timer in (first, tickets[0].timer):
+        assert timer is not None
+        assert timer.cancelled()
+    assert len(running) == 0

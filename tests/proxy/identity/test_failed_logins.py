@@ -1,0 +1,198 @@
+"""Guesses of keys: limited by address, and no matter to those who have a key."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+from ipaddress import ip_network
+
+import pytest
+from multidict import CIMultiDict, CIMultiDictProxy
+
+from proxy.edge.addresses import client_address
+from proxy.identity import keys
+from proxy.identity.failed_logins import MAX_ADDRESSES, AuthFailures
+from proxy.settings import ProxySettings
+from tests.support.proxy import RunningProxy, running_proxy
+from tests.support.upstream import FakeUpstream
+
+
+@pytest.fixture(autouse=True)
+def no_delay(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Refusals come at once, but where a test says otherwise."""
+    monkeypatch.setattr("proxy.identity.authenticator.SLOW_S", 0.0)
+
+
+class Clock:
+    """Monotonic seconds, as the test has them."""
+
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def failures_until_refused(failures: AuthFailures, address: str) -> int:
+    count = 0
+    while not failures.wait_s(address):
+        failures.note(address)
+        count += 1
+    return count
+
+
+def test_so_many_at_once_and_then_at_the_same_pace() -> None:
+    """30 a minute: 30 at once, and another every two seconds."""
+    clock = Clock()
+    failures = AuthFailures(30, clock=clock)
+    assert failures_until_refused(failures, "10.0.0.1") == 30
+    assert failures.wait_s("10.0.0.1") == pytest.approx(2.0)
+    clock.now += 1.99
+    assert failures.wait_s("10.0.0.1") == pytest.approx(0.01)
+    clock.now += 0.01
+    assert failures_until_refused(failures, "10.0.0.1") == 1
+    clock.now += 3600
+    assert failures_until_refused(failures, "10.0.0.1") == 30
+
+
+def test_addresses_are_told_apart_and_networks_of_one_are_not() -> None:
+    """An IPv6 client has 2^64 addresses: they count as one. Any text will do for an address."""
+    failures = AuthFailures(3, clock=Clock())
+    assert failures_until_refused(failures, "10.0.0.1") == 3
+    assert failures_until_refused(failures, "10.0.0.2") == 3
+    assert failures_until_refused(failures, "2001:db8::1") == 3
+    assert failures.wait_s("2001:db8::ffff:1") > 0
+    assert failures.wait_s("2001:db8:0:1::1") == 0
+    assert failures_until_refused(failures, "::ffff:10.0.0.9") == 3
+    assert failures.wait_s("::ffff:10.0.0.10") == 0
+    assert failures_until_refused(failures, "") == 3
+
+
+def test_memory_is_bounded_however_many_addresses_there_are() -> None:
+    """Those that have made good are forgotten first; then the ones that failed longest ago."""
+    clock = Clock()
+    failures = AuthFailures(30, clock=clock)
+    for number in range(3 * MAX_ADDRESSES):
+        failures.note(f"host{number}")
+    assert len(failures) == MAX_ADDRESSES
+    clock.now += 61
+    failures.note("one more")
+    assert len(failures) == 1
+
+
+def test_0_is_no_limit() -> None:
+    """And nothing is kept."""
+    failures = AuthFailures(0, clock=Clock())
+    for _ in range(1000):
+        failures.note("10.0.0.1")
+    assert failures.wait_s("10.0.0.1") == 0
+    assert len(failures) == 0
+
+
+@pytest.mark.parametrize(
+    ("peer", "forwarded", "address"),
+    [
+        ("9.9.9.9", "1.2.3.4", "9.9.9.9"),  # no trusted proxy: its own word
+        ("10.0.0.1", None, "10.0.0.1"),
+        ("10.0.0.1", "1.2.3.4", "1.2.3.4"),
+        ("10.0.0.1", "6.6.6.6, 1.2.3.4", "1.2.3.4"),  # 6.6.6.6 is the client's own word
+        ("10.0.0.1", "6.6.6.6, 1.2.3.4, 10.0.0.2", "1.2.3.4"),
+        ("10.0.0.1", "10.0.0.3, 10.0.0.2", "10.0.0.3"),
+        ("10.0.0.1", "1.2.3.4, nonsense", "10.0.0.1"),
+        ("10.0.0.1", "", "10.0.0.1"),
+        ("::ffff:10.0.0.1", "2001:db8::7", "2001:db8::7"),
+        ("", "1.2.3.4", ""),
+    ],
+)
+def test_a_trusted_proxy_is_believed_and_nobody_else(
+    peer: str, forwarded: str | None, address: str
+) -> None:
+    """The last address in X-Forwarded-For that no trusted proxy has."""
+    headers = CIMultiDict[str]() if forwarded is None else CIMultiDict({"x-forwarded-for": forwarded})
+    trusted = (ip_network("10.0.0.0/8"),)
+    assert client_address(peer, CIMultiDictProxy(headers), trusted) == address
+
+
+async def statuses(proxy: RunningProxy, key: str, count: int, **headers: str) -> list[int]:
+    async def one() -> int:
+        async with proxy.request("GET", "/v1/models", key=key, headers=headers) as response:
+            await response.read()
+            return int(response.status)
+
+    return [await one() for _ in range(count)]
+
+
+async def test_guesses_are_refused_and_known_users_of_the_same_address_go_on(
+    settings: ProxySettings, key: str, create_user: Callable[..., str]
+) -> None:
+    """Mistyped keys and well-formed ones count alike; the refusal says when to come again."""
+    bob = create_user("bob")
+    async with running_proxy(replace(settings, auth_failures_per_minute=6)) as proxy:
+        assert await statuses(proxy, key, 1) == [200]
+        guesses = [keys.create_key().key, "lsk_mistyped", "another's"]
+        answers = [(await statuses(proxy, guess, 3)) for guess in guesses]
+        assert answers == [[401] * 3, [401] * 3, [429] * 3]
+        async with proxy.request("GET", "/v1/models", key=guesses[0]) as response:
+            assert response.headers["x-should-retry"] == "false"
+            assert 1 <= int(response.headers["retry-after"]) <= 10
+            error = (await response.json())["error"]
+        assert error["code"] == "too_many_auth_failures"
+        assert await statuses(proxy, key, 3) == [200] * 3
+        # A key that this process has not seen yet is as good as a guess.
+        assert await statuses(proxy, bob, 1) == [429]
+
+
+async def test_a_new_key_s_first_requests_come_as_many_as_they_like(
+    settings: ProxySettings, key: str, upstream: FakeUpstream
+) -> None:
+    """They are looked up once, and a good key is no failure."""
+    async with running_proxy(replace(settings, auth_failures_per_minute=2)) as proxy:
+        found = await asyncio.gather(*(statuses(proxy, key, 1) for _ in range(20)))
+        assert found == [[200]] * 20
+        assert await statuses(proxy, "lsk_wrong", 3) == [401, 401, 429]
+
+
+async def test_a_class_of_new_users_behind_one_address_is_no_flood(
+    settings: ProxySettings, create_user: Callable[..., str]
+) -> None:
+    """Their keys are good: it does not matter how many are looked up at once."""
+    new = [create_user(f"user{number}") for number in range(20)]
+    async with running_proxy(replace(settings, auth_failures_per_minute=2)) as proxy:
+        found = await asyncio.gather(*(statuses(proxy, key, 1) for key in new))
+        assert found == [[200]] * 20
+
+
+async def test_behind_a_trusted_proxy_each_client_has_its_own_count(
+    settings: ProxySettings, key: str
+) -> None:
+    """So that one of them does not shut the others out."""
+    settings = replace(
+        settings, auth_failures_per_minute=2, trusted_proxies=(ip_network("127.0.0.0/8"),)
+    )
+    async with running_proxy(settings) as proxy:
+        one, other = {"X-Forwarded-For": "1.1.1.1"}, {"X-Forwarded-For": "2.2.2.2"}
+        assert await statuses(proxy, "lsk_wrong", 3, **one) == [401, 401, 429]
+        assert await statuses(proxy, "lsk_wrong", 3, **other) == [401, 401, 429]
+        assert await statuses(proxy, key, 1, **{"X-Forwarded-For": "3.3.3.3"}) == [200]
+
+
+async def test_who_guesses_waits_for_the_refusal_and_nobody_else_does(
+    settings: ProxySettings, key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So many at a time; beyond, they are refused at once, and nothing piles up."""
+    monkeypatch.setattr("proxy.identity.authenticator.SLOW_S", 3600.0)
+    monkeypatch.setattr("proxy.identity.authenticator.MAX_SLOWED", 2)
+    async with running_proxy(replace(settings, auth_failures_per_minute=1)) as proxy:
+        assert await statuses(proxy, key, 1) == [200]
+        assert await statuses(proxy, "lsk_wrong", 1) == [401]
+        guesses = [asyncio.create_task(statuses(proxy, "lsk_wrong", 1)) for _ in range(5)]
+        done: set[asyncio.Task[list[int]]] = set()
+        waiting = set(guesses)
+        while len(done) < 3:
+            more, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            done |= more
+        assert [task.result() for task in done] == [[429]] * 3
+        assert await statuses(proxy, key, 3) == [200] * 3
+        for task in waiting:
+            task.cancel()
+        await asyncio.wait(waiting)

@@ -1,0 +1,63 @@
+"""runtime/config.env.example says what runtime/config/configuration.py does."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from runtime.config import KEYS, ROOT
+from runtime.config.env_file import parse_env
+
+EXAMPLE = ROOT / "runtime" / "config.env.example"
+SETTING = re.compile(r"#([A-Z][A-Z0-9_]*=.*)")
+
+
+def settings() -> dict[str, str]:
+    lines = [SETTING.fullmatch(line) for line in EXAMPLE.read_text().splitlines()]
+    text = "\n".join(line.group(1) for line in lines if line)
+    return parse_env(text, where="config.env.example")
+
+
+def test_every_key_is_documented_with_its_default() -> None:
+    """Each key of the code stands there once, commented out, with the default as its value."""
+    assert settings() == {name: key.default for name, key in KEYS.items()}
+
+
+def test_every_key_stands_there_once() -> None:
+    """No key is documented twice."""
+    names = re.findall(r"^#([A-Z][A-Z0-9_]*)=", EXAMPLE.read_text(), re.MULTILINE)
+    assert sorted(names) == sorted(KEYS)
+
+
+def test_it_sets_nothing_as_it_is() -> None:
+    """A copy of the example, unchanged, is a valid configuration file that changes nothing."""
+    assert parse_env(EXAMPLE.read_text(), where="config.env.example") == {}
+
+
+def test_every_key_has_a_description() -> None:
+    """What stands above each group of keys is a sentence in a comment."""
+    previous = ""
+    for line in EXAMPLE.read_text().splitlines():
+        if SETTING.fullmatch(line):
+            assert SETTING.fullmatch(previous) or re.match(r"# \S", previous), line
+        previous = line
+
+
+def highest(name: str) -> str:
+    """The upper bound of a key, as its own message for a bad value tells it."""
+    with pytest.raises(ValueError, match="must be") as refused:
+        KEYS[name].parse("-99999999999")
+    bounds = re.search(r"from \S+ to (\S+)", str(refused.value))
+    assert bounds
+    return bounds.group(1).replace(str(2**53), "2^53")
+
+
+NUMBERS = [name for name in KEYS if re.search(r"_(N_\w+|LIMIT|SECONDS|BYTES|CONCURRENT|SIZE\w*)$", name)]
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+def test_the_range_of_a_number_is_told(name: str) -> None:
+    """The comment above a number has the upper bound that the code holds it to."""
+    comments = EXAMPLE.read_text().partition(f"#{name}=")[0].rpartition("\n\n")[2]
+    assert re.search(rf"\b{re.escape(highest(name))}\b", comments)

@@ -1,0 +1,267 @@
+"""runtime/install.sh: what it changes, what it leaves, and what it says where something is missing.
+
+Nothing is built here: the environment of the tests is there already, and pip is stood in for.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import socket
+import stat
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from runtime.config import KEYS, ROOT, load
+from runtime.config.env_file import parse_env
+from tests.support.appliance import copy_tree
+
+TOOLS = "bash cat cksum date dd dirname grep ln ls mkdir mv readlink rm sed sleep tail tr uname".split()
+
+
+@pytest.fixture
+def checkout(directory: Path) -> Path:
+    """A copy of the tree, never installed."""
+    copy_tree(directory)
+    return directory
+
+
+def environment(**values: str) -> dict[str, str]:
+    ours = {"PYTHON", *KEYS}
+    return {name: value for name, value in os.environ.items() if name not in ours} | values
+
+
+def install(checkout: Path, *arguments: str, **values: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [checkout / "runtime/install.sh", *arguments],
+        env=environment(**values),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+
+
+def snapshot(*folders: Path) -> dict[str, int]:
+    """When each file of these was written last."""
+    files = [path for folder in folders for path in [folder, *folder.iterdir()]]
+    return {str(path): path.stat().st_mtime_ns for path in files}
+
+
+def test_a_second_run_changes_nothing_and_takes_no_time(checkout: Path) -> None:
+    """Neither in the environment nor in the checkout, and no pip is started to find that out."""
+    first = install(checkout, LLAMA_VENV_DIR=sys.prefix)
+    assert first.returncode == 0, first.stderr
+    folders = (Path(sys.prefix), Path(sys.prefix, "bin"), checkout / "runtime")
+    before = snapshot(*folders)
+    began = time.monotonic()
+    second = install(checkout, LLAMA_VENV_DIR=sys.prefix)
+    assert (second.returncode, second.stdout, second.stderr) == (0, "", "")
+    assert time.monotonic() - began < 3
+    assert snapshot(*folders) == before
+
+
+def test_it_writes_a_configuration_of_its_own(checkout: Path) -> None:
+    """With a fresh key, for the owner's eyes only; one that is there stays as it is."""
+    file = checkout / "runtime/config.env"
+    install(checkout, LLAMA_VENV_DIR=sys.prefix)
+    text = file.read_text()
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    key = parse_env(text, where="config.env")["LLAMA_SERVER_API_KEY"]
+    assert re.fullmatch(r"[A-Za-z0-9]{43}", key)
+    install(checkout, LLAMA_VENV_DIR=sys.prefix)
+    assert file.read_text() == text
+    file.unlink()
+    install(checkout, LLAMA_VENV_DIR=sys.prefix)
+    assert load(checkout, {}).text("LLAMA_SERVER_API_KEY") not in ("", key)
+
+
+@pytest.fixture
+def sealed(tmp_path: Path) -> Path:
+    """A directory for PATH with the basic tools and nothing else: no Python, no compiler."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    for tool in TOOLS:
+        found = shutil.which(tool)
+        assert found, tool
+        (folder / tool).symlink_to(found)
+    return folder
+
+
+def program(folder: Path, name: str, body: str) -> None:
+    path = folder / name
+    path.write_text(f"#!/bin/bash\n{body}\n")
+    path.chmod(0o755)
+
+
+@pytest.mark.parametrize("old", [None, "exit 1"], ids=["none", "an old one"])
+def test_without_a_python_it_says_how_to_get_one(checkout: Path, sealed: Path, old: str | None) -> None:
+    """No Python, or none that is new enough: the command that mends it, and no environment."""
+    program(sealed, "apt-get", "exit 1")
+    if old:
+        program(sealed, "python3", old)
+        program(sealed, "python3.12", "exit 127")
+    done = install(checkout, PATH=str(sealed))
+    assert done.returncode == 1
+    assert "no Python 3.11 or newer" in done.stderr
+    assert "apt-get install python3 python3-venv" in done.stderr
+    assert not (checkout / "runtime/.venv").exists()
+
+
+def test_a_directory_that_is_no_environment_is_left_alone(checkout: Path) -> None:
+    """LLAMA_VENV_DIR set to a directory with something else in it, by mistake."""
+    (checkout / "precious").mkdir()
+    (checkout / "precious/work").write_text("years of it")
+    done = install(checkout, LLAMA_VENV_DIR="precious")
+    assert done.returncode == 1
+    assert "LLAMA_VENV_DIR" in done.stderr
+    assert (checkout / "precious/work").read_text() == "years of it"
+
+
+def test_wrong_arguments_are_refused() -> None:
+    """With the usage, and 2."""
+    done = install(ROOT, "--with", "everything", LLAMA_VENV_DIR=sys.prefix)
+    assert done.returncode == 2
+    assert "usage: runtime/install.sh" in done.stderr
+
+
+# The steps that need a network or a compiler, each called by itself.
+
+
+def step(script: str, directory: Path, **values: str) -> subprocess.CompletedProcess[str]:
+    """Run a line of shell with engine_build.sh's functions, in an environment without pip."""
+    venv = directory / "venv/bin"
+    if not venv.exists():
+        venv.mkdir(parents=True)
+        program(venv, "python", 'echo "pip would say why"; exit 1')
+    prelude = (
+        'set -euo pipefail; cd "$1"; . runtime/shell/lib.sh; . runtime/shell/lock.sh;'
+        " . runtime/shell/python.sh;"
+        ' . runtime/install/engine_build.sh; VENV_DIR="$2/venv"; LOG_DIR="$2";'
+    )
+    return subprocess.run(
+        ["bash", "-c", f"{prelude} {script}", "-", ROOT, directory],
+        env=environment(**values),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+
+def test_without_a_compiler_it_says_how_to_get_one(directory: Path, sealed: Path) -> None:
+    """When llama-cpp-python cannot be had ready-made."""
+    program(sealed, "apt-get", "exit 1")
+    done = step("build_engine", directory, PATH=str(sealed))
+    assert done.returncode == 1
+    assert "no C/C++ compiler" in done.stderr
+    assert "apt-get install build-essential" in done.stderr
+
+
+def test_a_failed_build_shows_its_last_lines(directory: Path) -> None:
+    """And where the whole log is."""
+    done = step("build_engine", directory, CC="true", CXX="true")
+    assert done.returncode == 1
+    assert "pip would say why" in done.stderr
+    assert f"{directory}/install.log" in done.stderr
+
+
+def test_a_long_build_shows_that_it_is_at_work(directory: Path) -> None:
+    """Without a terminal: a line at the beginning, and one every twenty seconds or so."""
+    quick_clock = "sleep() { SECONDS=$((SECONDS + 25)); command sleep 0.2; }"
+    done = step(f"{quick_clock}; run_logged 'building x' bash -c 'sleep 0.5; exit 3'", directory)
+    assert done.returncode == 3
+    lines = done.stderr.splitlines()
+    assert lines[0] == "building x"
+    assert re.fullmatch(r"building x … 0:[2-9]\d", lines[1])
+
+
+def test_an_index_that_does_not_answer_is_given_up_soon(directory: Path) -> None:
+    """Whether it refuses the connection or accepts it and is silent."""
+    shutil.rmtree(directory / "venv", ignore_errors=True)
+    (directory / "venv/bin").mkdir(parents=True)
+    (directory / "venv/bin/python").symlink_to(sys.executable)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        began = time.monotonic()
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        assert step(f"WHEEL_INDEX={url}; probe cpu", directory).returncode == 2
+        assert time.monotonic() - began < 8
+    assert step(f"WHEEL_INDEX={url}; probe cpu", directory).returncode == 2
+    assert step(f"WHEEL_INDEX={url}; install_wheel", directory).returncode == 1
+
+
+@pytest.mark.parametrize(
+    ("version", "compiler", "expected"),
+    [
+        (None, False, ["cpu"]),
+        ("12.2", False, ["cu122", "cu121", "cu120", "cpu"]),
+        ("12.1", True, ["cu121", "cu120"]),
+        ("13.0", False, ["cu130", "cpu"]),
+    ],
+)
+def test_the_wheel_fits_the_machine(
+    directory: Path, sealed: Path, version: str | None, compiler: bool, expected: list[str]
+) -> None:
+    """CUDA's, no newer than the driver, where there is a GPU; the CPU's not where CUDA can be built."""
+    (sealed / "uname").unlink()
+    program(sealed, "uname", 'case "$1" in -s) echo Linux ;; *) echo x86_64 ;; esac')
+    if version:
+        program(sealed, "nvidia-smi", f"echo '| Driver Version: 550.1   CUDA Version: {version} |'")
+    if compiler:
+        program(sealed, "nvcc", "exit 0")
+    done = step("wheel_flavours", directory, PATH=str(sealed))
+    assert done.stdout.split() == expected
+
+
+def lock(script: str, directory: Path) -> subprocess.Popen[str]:
+    """A script of some runtime/ directory, as lock_holder wants them."""
+    path = directory / "runtime" / "holder.sh"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(
+        '. "$1/runtime/shell/lib.sh"; . "$1/runtime/shell/lock.sh"; LOCK="$2/lock"; eval "$3"\n'
+    )
+    return subprocess.Popen(
+        ["bash", path, ROOT, directory, script],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_a_lock_is_waited_for_while_its_holder_lives(directory: Path) -> None:
+    """The second says for whom it waits, and gets it when the first has released it."""
+    with lock('take_lock "$LOCK" install; echo held; read -r _; release_lock "$LOCK"', directory) as one:
+        assert one.stdout
+        assert one.stdout.readline() == "held\n"
+        with lock('take_lock "$LOCK" install; echo held', directory) as two:
+            assert two.stderr
+            assert two.stderr.readline() == f"waiting for another install (pid {one.pid}) to end\n"
+            assert one.communicate("\n", timeout=10)[0] == ""
+            assert two.communicate(timeout=10)[0] == "held\n"
+
+
+def test_the_lock_of_a_killed_holder_is_taken_over(directory: Path) -> None:
+    """By one of those that find it, without waiting."""
+    with lock('take_lock "$LOCK" start; echo held; read -r _', directory) as one:
+        assert one.stdout
+        assert one.stdout.readline() == "held\n"
+        one.kill()
+    assert (directory / "lock").is_symlink()
+    with lock('take_lock "$LOCK" start; readlink "$LOCK"', directory) as two:
+        assert two.communicate(timeout=10) == (f"{two.pid}:start\n", "")
+
+
+def test_a_lock_is_released_by_its_holder_only(directory: Path) -> None:
+    """release_lock leaves another's alone."""
+    os.symlink(f"{os.getpid()}:start", directory / "lock")
+    with lock('release_lock "$LOCK"', directory) as other:
+        other.communicate(timeout=10)
+    assert (directory / "lock").is_symlink()
