@@ -18,14 +18,14 @@ from proxy import errors
 from proxy.database.pool import deadline
 from proxy.edge.body import BodyMemory
 from proxy.edge.request import Request
-from proxy.edge.slow_clients import Stalls
-from proxy.edge.write_batching import Writes
+from proxy.edge.slow_clients import SlowClients
+from proxy.edge.write_batching import WriteBatcher
 from proxy.exchange import Exchange
 from proxy.handler import Handler
 from proxy.health import Readiness, healthz
-from proxy.identity.active_requests import Running
+from proxy.identity.active_requests import ActiveRequests
 from proxy.identity.authenticator import Authenticator
-from proxy.identity.failed_logins import AuthFailures
+from proxy.identity.failed_logins import FailedLogins
 from proxy.ratelimit.admission import Admitter
 from proxy.ratelimit.local import LocalAdmission
 from proxy.ratelimit.shared import SharedAdmission
@@ -61,9 +61,9 @@ class App:
 
     def __init__(self, settings: ProxySettings) -> None:
         self._settings = settings
-        self.running = Running()
+        self.running = ActiveRequests()
         self.turns = Turns(settings, clock=time.monotonic)
-        self.writes = Writes()
+        self.writes = WriteBatcher()
         self._stack = AsyncExitStack()
         self._handler: Handler
         self._readiness: Readiness
@@ -117,12 +117,12 @@ class App:
             database_url=settings.database_url,
             on_change=running.end_refused,
             in_use=running.uses,
-            failures=AuthFailures(settings.auth_failures_per_minute, clock=time.monotonic),
+            failures=FailedLogins(settings.auth_failures_per_minute, clock=time.monotonic),
         )
         await stack.enter_async_context(_background(authenticator.run()))
         admitter = await stack.enter_async_context(_admitter(settings, pool, log))
         await stack.enter_async_context(_background(turns.run()))
-        stalls = Stalls(settings.stall_timeout_s, clock=time.monotonic)
+        stalls = SlowClients(settings.stall_timeout_s, clock=time.monotonic)
         await stack.enter_async_context(_background(stalls.run()))
         relay = await stack.enter_async_context(
             Relay(settings, self.writes, on_broken=turns.engine_broke)

@@ -7,14 +7,14 @@ import time
 from proxy import errors
 from proxy.edge.body import Body
 from proxy.edge.request import Request
-from proxy.edge.response import Answer
+from proxy.edge.response import Response
 from proxy.errors import ApiError
 from proxy.identity.principal import Principal
 from proxy.ratelimit.admission import Admission
 from proxy.ratelimit.sliding_window import Decision
 from proxy.records.record import RequestRecord
 from proxy.records.request_ids import new_request_id
-from proxy.scheduling.fair_queue import Place
+from proxy.scheduling.fair_queue import QueueEntry
 from proxy.upstream.routes import Route
 
 
@@ -32,7 +32,7 @@ class Exchange:
     sent = False
     """Whether the engine may have seen it: from then on it counts, whatever becomes of it."""
     record: RequestRecord | None = None
-    place: Place | None = None
+    place: QueueEntry | None = None
     """At the gate, once it has come there."""
     wants_events: bool | None = None
     """Whether the client asks for a stream; None as long as nobody had to know."""
@@ -45,7 +45,7 @@ class Exchange:
         self.arrived = time.monotonic()
         self.arrived_at = time.time()
         self.path = request.path
-        self.answer = Answer(request)
+        self.answer = Response(request)
 
     def begin_record(self, principal: Principal) -> RequestRecord:
         """Begin the record, now that it is known whose request this is."""

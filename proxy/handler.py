@@ -16,18 +16,18 @@ from proxy import errors
 from proxy.edge.addresses import client_address
 from proxy.edge.body import Body, BodyMemory, check_body, wants_stream
 from proxy.edge.request import Request
-from proxy.edge.slow_clients import Stalls
+from proxy.edge.slow_clients import SlowClients
 from proxy.errors import ApiError
 from proxy.exchange import Exchange
-from proxy.identity.active_requests import Running
+from proxy.identity.active_requests import ActiveRequests
 from proxy.identity.authenticator import Authenticator
 from proxy.identity.principal import Principal
-from proxy.ratelimit.admission import Admitter, limits_of, refusal, tokens_refused
+from proxy.ratelimit.admission import Admitter, effective_limits, limit_error, tokens_refused
 from proxy.records.access_log import AccessLog
 from proxy.records.record import RequestRecord
 from proxy.records.request_ids import public_form
 from proxy.records.request_log import RequestLog
-from proxy.scheduling.fair_queue import Place
+from proxy.scheduling.fair_queue import QueueEntry
 from proxy.scheduling.turns import Turns
 from proxy.settings import ProxySettings
 from proxy.upstream.relay import EngineAwayError, Relay, UpstreamFailedError
@@ -57,8 +57,8 @@ class Handler:
         relay: Relay,
         request_log: RequestLog,
         access_log: AccessLog,
-        running: Running,
-        stalls: Stalls,
+        running: ActiveRequests,
+        stalls: SlowClients,
         body_memory: BodyMemory,
     ) -> None:
         self._settings = settings
@@ -135,7 +135,7 @@ class Handler:
         self._turns.check_room(route, principal)
         exchange.admission = admission = await self._admitter.admit(principal, generates=route.generates)
         if admission.entry is None:
-            raise refusal(admission, limits_of(principal, settings))
+            raise limit_error(admission, effective_limits(principal, settings))
         record.admitted = True
         record.admitted_at = time.time()
         self._log.admitted(record)
@@ -154,7 +154,7 @@ class Handler:
         finally:
             body.leave()
 
-    async def _take_turns(self, exchange: Exchange, place: Place) -> None:
+    async def _take_turns(self, exchange: Exchange, place: QueueEntry) -> None:
         """Wait for a turn and relay; again, where there was no engine."""
         while True:
             if not place.running:
@@ -176,7 +176,7 @@ class Handler:
             else:
                 return
 
-    async def _tell(self, exchange: Exchange, place: Place, ahead: int) -> None:
+    async def _tell(self, exchange: Exchange, place: QueueEntry, ahead: int) -> None:
         """Let a client that waits for a stream know that it is not forgotten."""
         answer = exchange.answer
         if exchange.wants_events is None:
@@ -197,7 +197,7 @@ class Handler:
             if tokens is not None and not tokens.admitted:
                 assert exchange.admission is not None
                 exchange.admission.tokens = tokens
-                raise tokens_refused(tokens, limits_of(exchange.principal, self._settings))
+                raise tokens_refused(tokens, effective_limits(exchange.principal, self._settings))
 
     def _fail(self, exchange: Exchange, error: ApiError) -> None:
         """Answer with an error in the way that is still open."""

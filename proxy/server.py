@@ -17,9 +17,9 @@ from aiohttp import web
 from proxy import errors
 from proxy.app import App
 from proxy.edge.acceptor import Acceptor, connection_limit, raise_descriptor_limit
-from proxy.edge.connection import Connection
+from proxy.edge.connection import ClientConnection
 from proxy.edge.limits import EdgeLimits
-from proxy.edge.registry import Connections, Entry
+from proxy.edge.registry import ConnectionRegistry, RegisteredConnection
 from proxy.settings import ProxySettings
 
 logger = logging.getLogger(__name__)
@@ -102,7 +102,7 @@ class ProxyServer:
         self.app = App(settings)
         self._manager: web.Server
         most = connection_limit(settings.max_connections, raise_descriptor_limit())
-        self.connections = Connections(most, exempt=settings.trusted_proxies)
+        self.connections = ConnectionRegistry(most, exempt=settings.trusted_proxies)
 
     async def __aenter__(self) -> Self:
         try:
@@ -137,8 +137,8 @@ class ProxyServer:
         """Let the drain end now."""
         self._hurry.set()
 
-    def _connection(self, entry: Entry) -> Connection:
-        return Connection(
+    def _connection(self, entry: RegisteredConnection) -> ClientConnection:
+        return ClientConnection(
             self._manager,
             entry,
             respond=self.app,

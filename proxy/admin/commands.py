@@ -11,27 +11,27 @@ from typing import cast
 from psycopg import Connection
 
 from proxy.admin.audit import changes
-from proxy.admin.output import Answer, change_text, table, time_text
+from proxy.admin.output import CommandOutput, change_text, table, time_text
 from proxy.database import schema
 from proxy.identity import keys, users
-from proxy.identity.limits import LIMITS, Limits
+from proxy.identity.limits import LIMITS, UserLimits
 from proxy.identity.users import UNCHANGED, IssuedKey, User, UserError
 from proxy.records import reports
 from runtime.config import Config
 
-Command = Callable[[Connection, Config, Namespace], Answer]
+Command = Callable[[Connection, Config, Namespace], CommandOutput]
 
 
-def init_db(connection: Connection, _config: Config, _arguments: Namespace) -> Answer:
+def init_db(connection: Connection, _config: Config, _arguments: Namespace) -> CommandOutput:
     """Bring the schema up to date."""
     applied = schema.migrate(connection)
     text = "The schema is up to date."
     if applied:
         text += f" Applied: {', '.join(applied)}."
-    return Answer(data={"applied": applied}, text=text)
+    return CommandOutput(data={"applied": applied}, text=text)
 
 
-def create_user(connection: Connection, config: Config, arguments: Namespace) -> Answer:
+def create_user(connection: Connection, config: Config, arguments: Namespace) -> CommandOutput:
     """Make a user with a key."""
     issued = users.create_user(
         connection,
@@ -44,7 +44,7 @@ def create_user(connection: Connection, config: Config, arguments: Namespace) ->
     return _key_answer(issued, user, config, arguments, [first])
 
 
-def rotate_key(connection: Connection, config: Config, arguments: Namespace) -> Answer:
+def rotate_key(connection: Connection, config: Config, arguments: Namespace) -> CommandOutput:
     """Replace a user's keys by a new one."""
     issued = users.rotate_key(
         connection,
@@ -69,7 +69,7 @@ def _replaced(issued: IssuedKey, user: User) -> list[users.Key]:
 
 def _key_answer(
     issued: IssuedKey, user: User, config: Config, arguments: Namespace, lines: list[str]
-) -> Answer:
+) -> CommandOutput:
     url = config.proxy_url + "/v1"
     data = {
         "username": user.username,
@@ -80,7 +80,7 @@ def _key_answer(
         "replaced": [asdict(key) for key in _replaced(issued, user)],
     }
     if arguments.quiet:
-        return Answer(data=data, text=issued.key)
+        return CommandOutput(data=data, text=issued.key)
     if not config.switch("LLAMA_PROXY_ENABLED"):
         lines.append("The proxy is off (LLAMA_PROXY_ENABLED=0): keys work once it is on.")
     lines += [
@@ -96,10 +96,10 @@ def _key_answer(
         '    -H "Content-Type: application/json" \\',
         """    -d '{"messages": [{"role": "user", "content": "Hello!"}], "max_tokens": 64}'""",
     ]
-    return Answer(data=data, text="\n".join(lines))
+    return CommandOutput(data=data, text="\n".join(lines))
 
 
-def list_users(connection: Connection, config: Config, _arguments: Namespace) -> Answer:
+def list_users(connection: Connection, config: Config, _arguments: Namespace) -> CommandOutput:
     """All users."""
     found = users.list_users(connection)
     rows = []
@@ -122,10 +122,10 @@ def list_users(connection: Connection, config: Config, _arguments: Namespace) ->
     text = table(headers, rows)
     if not rows:
         text = "There are no users yet: create-user --username NAME makes one."
-    return Answer(data=[asdict(user) for user in found], text=text)
+    return CommandOutput(data=[asdict(user) for user in found], text=text)
 
 
-def show_user(connection: Connection, config: Config, arguments: Namespace) -> Answer:
+def show_user(connection: Connection, config: Config, arguments: Namespace) -> CommandOutput:
     """One user and the user's keys."""
     user = users.get_user(connection, arguments.username)
     rows = [
@@ -147,22 +147,22 @@ At a time   {user.max_concurrent or "as many as the engine takes"}
 Created     {time_text(user.created_at, none="")}
 
 {table(["KEY", "STATE", "CREATED", "EXPIRES", "LAST USED"], rows)}"""
-    return Answer(data=asdict(user), text=text)
+    return CommandOutput(data=asdict(user), text=text)
 
 
-def deactivate_user(connection: Connection, _config: Config, arguments: Namespace) -> Answer:
+def deactivate_user(connection: Connection, _config: Config, arguments: Namespace) -> CommandOutput:
     """Shut a user out."""
     users.set_active(connection, arguments.username, active=False)
     return _changed(connection, arguments, "is deactivated: no key of theirs works")
 
 
-def activate_user(connection: Connection, _config: Config, arguments: Namespace) -> Answer:
+def activate_user(connection: Connection, _config: Config, arguments: Namespace) -> CommandOutput:
     """Let a user in again."""
     users.set_active(connection, arguments.username, active=True)
     return _changed(connection, arguments, "is active")
 
 
-def delete_user(connection: Connection, _config: Config, arguments: Namespace) -> Answer:
+def delete_user(connection: Connection, _config: Config, arguments: Namespace) -> CommandOutput:
     """Remove a user and all keys."""
     user = users.get_user(connection, arguments.username)
     if not arguments.yes:
@@ -176,23 +176,23 @@ def delete_user(connection: Connection, _config: Config, arguments: Namespace) -
             raise UserError("not confirmed, nothing was deleted")
     users.delete_user(connection, user.username)
     text = f"{user.username} is deleted. The records of their requests stay."
-    return Answer(data={"deleted": user.username}, text=text)
+    return CommandOutput(data={"deleted": user.username}, text=text)
 
 
-def set_limits(connection: Connection, config: Config, arguments: Namespace) -> Answer:
+def set_limits(connection: Connection, config: Config, arguments: Namespace) -> CommandOutput:
     """Set a user's limits and weight."""
     users.set_limits(connection, arguments.username, **_limits_in(arguments))
     user = users.get_user(connection, arguments.username)
     return _changed(connection, arguments, f"may send {_all_limits(user, config)}")
 
 
-def revoke_key(connection: Connection, _config: Config, arguments: Namespace) -> Answer:
+def revoke_key(connection: Connection, _config: Config, arguments: Namespace) -> CommandOutput:
     """Make one key useless."""
     users.revoke_key(connection, arguments.username, arguments.key)
     return _changed(connection, arguments, f"can no longer use the key {keys.PREFIX}{arguments.key}")
 
 
-def usage(connection: Connection, _config: Config, arguments: Namespace) -> Answer:
+def usage(connection: Connection, _config: Config, arguments: Namespace) -> CommandOutput:
     """What was used."""
     found = reports.usage(connection, since=arguments.since, by=arguments.by, user=arguments.username)
     if not found and arguments.username is not None:
@@ -206,10 +206,10 @@ def usage(connection: Connection, _config: Config, arguments: Namespace) -> Answ
     text = f"Since {since}\n\n{table([arguments.by.upper(), *headers], rows)}"
     if not rows:
         text = f"No requests since {since}."
-    return Answer(data=data, text=text)
+    return CommandOutput(data=data, text=text)
 
 
-def audit(connection: Connection, _config: Config, arguments: Namespace) -> Answer:
+def audit(connection: Connection, _config: Config, arguments: Namespace) -> CommandOutput:
     """Who changed what."""
     found = changes(connection, since=arguments.since, user=arguments.username)
     if not found and arguments.username is not None:
@@ -228,12 +228,12 @@ def audit(connection: Connection, _config: Config, arguments: Namespace) -> Answ
     text = table(["TIME", "ACTION", "USER", "KEY", "VALUES", "BY (ROLE, PROGRAM)"], rows)
     if not rows:
         text = f"No changes since {time_text(arguments.since, none='')}."
-    return Answer(data=[asdict(change) for change in found], text=text)
+    return CommandOutput(data=[asdict(change) for change in found], text=text)
 
 
-def _changed(connection: Connection, arguments: Namespace, what: str) -> Answer:
+def _changed(connection: Connection, arguments: Namespace, what: str) -> CommandOutput:
     user = users.get_user(connection, arguments.username)
-    return Answer(data=asdict(user), text=f"{user.username} {what}.")
+    return CommandOutput(data=asdict(user), text=f"{user.username} {what}.")
 
 
 def _limit_text(user: User, config: Config) -> str:
@@ -255,10 +255,10 @@ def _all_limits(user: User, config: Config) -> str:
     return text
 
 
-def _limits_in(arguments: Namespace) -> Limits:
+def _limits_in(arguments: Namespace) -> UserLimits:
     """Those of a user's limits that the call gives."""
     given = {name: getattr(arguments, name) for name in LIMITS}
-    return cast("Limits", {name: value for name, value in given.items() if value is not UNCHANGED})
+    return cast("UserLimits", {name: value for name, value in given.items() if value is not UNCHANGED})
 
 
 def _yes_or_no(value: bool) -> str:

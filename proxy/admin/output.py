@@ -11,7 +11,7 @@ Cell = str | int | float | None
 
 
 @dataclass(frozen=True, kw_only=True)
-class Answer:
+class CommandOutput:
     """What a command has to say: `data` for --json, `text` for people."""
 
     data: object

@@ -15,7 +15,7 @@ from collections.abc import Callable
 
 from proxy import errors
 from proxy.edge.checks import written_out
-from proxy.edge.registry import Connections, Entry
+from proxy.edge.registry import ConnectionRegistry, RegisteredConnection
 
 logger = logging.getLogger(__name__)
 
@@ -41,8 +41,8 @@ class Acceptor:
     def __init__(
         self,
         listener: socket.socket,
-        connections: Connections,
-        protocol: Callable[[Entry], asyncio.Protocol],
+        connections: ConnectionRegistry,
+        protocol: Callable[[RegisteredConnection], asyncio.Protocol],
         *,
         context: ssl.SSLContext | None,
         handshake_s: float,
@@ -98,7 +98,7 @@ class Acceptor:
                 except OSError:
                     pass
 
-    async def _connect(self, connection: socket.socket, entry: Entry) -> None:
+    async def _connect(self, connection: socket.socket, entry: RegisteredConnection) -> None:
         try:
             await self._loop.connect_accepted_socket(
                 lambda: self._protocol(entry),

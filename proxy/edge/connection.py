@@ -26,9 +26,9 @@ from aiohttp.web_protocol import RequestPayloadError, _ErrInfo
 from proxy import errors
 from proxy.edge import checks
 from proxy.edge.limits import EdgeLimits
-from proxy.edge.registry import Connections, Entry
+from proxy.edge.registry import ConnectionRegistry, RegisteredConnection
 from proxy.edge.request import Request
-from proxy.edge.write_batching import AT_ONCE_BYTES, Writes
+from proxy.edge.write_batching import AT_ONCE_BYTES, WriteBatcher
 from proxy.errors import ApiError
 
 logger = logging.getLogger(__name__)
@@ -41,7 +41,7 @@ READ_BYTES = 65_536
 """Twice as much of a body is taken before anybody asks for it, then the client has to wait."""
 
 
-class Connection(web.RequestHandler):
+class ClientConnection(web.RequestHandler):
     """aiohttp's protocol of one connection, with limits, and with answers of our own."""
 
     __slots__ = (
@@ -66,11 +66,11 @@ class Connection(web.RequestHandler):
     def __init__(
         self,
         manager: web.Server,
-        entry: Entry,
+        entry: RegisteredConnection,
         *,
         respond: Respond,
-        writes: Writes,
-        connections: Connections,
+        writes: WriteBatcher,
+        connections: ConnectionRegistry,
         limits: EdgeLimits,
     ) -> None:
         super().__init__(

@@ -32,7 +32,7 @@ class Closable(Protocol):
         """Close it, whatever is under way."""
 
 
-class Entry:
+class RegisteredConnection:
     """One connection's place in the count."""
 
     __slots__ = ("address", "connection", "counted")
@@ -44,7 +44,7 @@ class Entry:
         self.counted = True
 
 
-class Connections:
+class ConnectionRegistry:
     """Counts connections from their acceptance on, TLS handshake included.
 
     Args:
@@ -56,9 +56,9 @@ class Connections:
         self._limit = limit
         self._address_limit = max(1, limit // ADDRESS_SHARE)
         self._exempt = exempt
-        self._entries: set[Entry] = set()
+        self._entries: set[RegisteredConnection] = set()
         self._by_address: Counter[str] = Counter()
-        self._waiting: dict[Entry, Closable] = {}
+        self._waiting: dict[RegisteredConnection, Closable] = {}
         """In the order in which they began to wait."""
         self.draining = False
         self._none_left = asyncio.Event()
@@ -67,7 +67,7 @@ class Connections:
     def __len__(self) -> int:
         return len(self._entries)
 
-    def enter(self, host: str) -> Entry | None:
+    def enter(self, host: str) -> RegisteredConnection | None:
         """Count a new connection in, another one out if need be; None if there is no room for it."""
         address = self._counted_as(host)
         if address and self._by_address[address] >= self._address_limit:
@@ -78,13 +78,13 @@ class Connections:
             self._make_room("")
             if len(self._entries) >= self._limit:
                 return None
-        entry = Entry(address)
+        entry = RegisteredConnection(address)
         self._entries.add(entry)
         self._by_address[address] += 1
         self._none_left.clear()
         return entry
 
-    def exit(self, entry: Entry) -> None:
+    def exit(self, entry: RegisteredConnection) -> None:
         """The connection has ended. To say it twice does no harm."""
         self._waiting.pop(entry, None)
         if not entry.counted:
@@ -97,12 +97,12 @@ class Connections:
         if not self._entries:
             self._none_left.set()
 
-    def waits(self, entry: Entry) -> None:
+    def waits(self, entry: RegisteredConnection) -> None:
         """No request of it is under way now."""
         if entry.counted and entry.connection is not None:
             self._waiting[entry] = entry.connection
 
-    def works(self, entry: Entry) -> None:
+    def works(self, entry: RegisteredConnection) -> None:
         """A request of it is under way now."""
         self._waiting.pop(entry, None)
 

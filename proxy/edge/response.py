@@ -16,7 +16,7 @@ from http import HTTPStatus
 from aiohttp import HttpVersion11
 
 from proxy.edge.request import Request
-from proxy.edge.usage_scanner import AnswerScanner
+from proxy.edge.usage_scanner import UsageScanner
 
 _EVENT_STREAM = (
     b"Content-Type: text/event-stream; charset=utf-8\r\n"
@@ -30,7 +30,7 @@ _DATE = (0, b"")
 """A second of Unix time, and how the header has it."""
 
 
-class Answer:
+class Response:
     """How far an answer has come. Times are monotonic seconds."""
 
     # Defaults of the class: what does not happen to an answer costs it nothing.
@@ -54,7 +54,7 @@ class Answer:
 
     def __init__(self, request: Request) -> None:
         self.request = request
-        self.scanner = AnswerScanner()
+        self.scanner = UsageScanner()
 
     def begin(self, status: int, reason: bytes, headers: bytes, *, length: int | None = None) -> None:
         """Begin the answer; its head goes out with what is written next.

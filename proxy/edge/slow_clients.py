@@ -9,16 +9,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from proxy.edge.response import Answer
+from proxy.edge.response import Response
 
 
-class Stalls:
+class SlowClients:
     """Watches answers under way. `clock` gives monotonic seconds; `run` must be running as a task."""
 
     def __init__(self, timeout_s: float, *, clock: Callable[[], float]) -> None:
         self._timeout_s = timeout_s
         self._clock = clock
-        self.watched: set[Answer] = set()
+        self.watched: set[Response] = set()
         """From when the answer may come until it has come to its end."""
 
     async def run(self) -> None:

@@ -21,7 +21,7 @@ _MODEL = re.compile(rb'"model"\s*:\s*("(?:[^"\\]|\\.){1,300}")')
 _USAGE = re.compile(rb'(?:"usage"\s*:|^: usage)\s*(\{[^{}]*(?:\{[^{}]*\}[^{}]*)*\})', re.MULTILINE)
 
 
-class AnswerScanner:
+class UsageScanner:
     """Sees the chunks of one answer pass by."""
 
     __slots__ = ("_head", "_tail")

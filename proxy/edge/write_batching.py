@@ -26,7 +26,7 @@ class Writer(Protocol):
         """Write them."""
 
 
-class Writes:
+class WriteBatcher:
     """Those who have something to write in this turn of the running event loop."""
 
     def __init__(self) -> None:

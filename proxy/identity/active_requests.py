@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 
 from proxy.errors import ApiError
 from proxy.identity.keys import PREFIX
-from proxy.identity.principal import Principal, refusal
+from proxy.identity.principal import Principal, access_error
 
 WATCH_AGAIN_S = 60.0
 """The longest a timer runs: steps of the wall clock are noticed by then."""
@@ -33,7 +33,7 @@ class Ticket:
             self.task.cancel()
 
 
-class Running:
+class ActiveRequests:
     """All requests under way in this process, by key."""
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
@@ -88,7 +88,7 @@ class Running:
             ticket.timer = None
         masked = f"{PREFIX}{principal.public_id[:4]}…"
         now = self._clock()
-        error = refusal(principal, now=now, masked=masked)
+        error = access_error(principal, now=now, masked=masked)
         if error is not None:
             ticket.end(error)
         elif principal.expires_at is not None:

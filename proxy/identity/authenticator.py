@@ -26,8 +26,8 @@ from proxy import errors
 from proxy.database.pool import deadline
 from proxy.database.schema import DATABASE_ERRORS, SchemaError, check_schema_async
 from proxy.identity import keys
-from proxy.identity.failed_logins import AuthFailures
-from proxy.identity.principal import Principal, refusal
+from proxy.identity.failed_logins import FailedLogins
+from proxy.identity.principal import Principal, access_error
 
 logger = logging.getLogger(__name__)
 
@@ -65,7 +65,7 @@ class Authenticator:
         database_url: str,
         on_change: Callable[[Iterable[Principal]], None],
         in_use: Callable[[str], bool],
-        failures: AuthFailures,
+        failures: FailedLogins,
         clock: Callable[[], float] = time.time,
     ) -> None:
         """`in_use` tells of a public id whether requests with that key are under way."""
@@ -109,7 +109,7 @@ class Authenticator:
             principal = await self._look_up_once(key, digest, client)
         else:
             self._cache.move_to_end(digest)
-        error = refusal(principal, now=self._clock(), masked=keys.mask(key))
+        error = access_error(principal, now=self._clock(), masked=keys.mask(key))
         if error is not None:
             raise error
         return principal

@@ -17,7 +17,7 @@ PERIOD_S = 60.0
 WARN_EVERY_S = 10.0
 
 
-class AuthFailures:
+class FailedLogins:
     """The failures of each address lately, by the generic cell rate algorithm (ITU-T I.371).
 
     An address may fail `per_minute` times at once, and then again every `60 / per_minute` seconds.

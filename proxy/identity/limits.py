@@ -10,7 +10,7 @@ from typing import LiteralString, TypedDict
 from psycopg import Connection, sql
 
 
-class Limits(TypedDict, total=False):
+class UserLimits(TypedDict, total=False):
     """What a user may have of the engine, all positive. None goes back to the default."""
 
     rate_limit: int | None
@@ -33,7 +33,7 @@ LIMITS: tuple[LiteralString, ...] = (
 )
 
 
-def set_limits_of(connection: Connection, user_id: int, limits: Limits) -> None:
+def set_limits_of(connection: Connection, user_id: int, limits: UserLimits) -> None:
     """Set those limits of a user's that are given: one change."""
     given = [name for name in LIMITS if name in limits]
     if given:

@@ -30,7 +30,7 @@ class Principal:
     """Requests with the engine at a time; None: as many as it takes."""
 
 
-def refusal(principal: Principal, *, now: float, masked: str) -> errors.ApiError | None:
+def access_error(principal: Principal, *, now: float, masked: str) -> errors.ApiError | None:
     """Why this key may not be used at the Unix time `now`; None when it may."""
     if principal.revoked:
         return errors.invalid_key(masked)

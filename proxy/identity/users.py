@@ -20,7 +20,7 @@ from psycopg import Connection
 from psycopg.rows import dict_row
 
 from proxy.identity import keys
-from proxy.identity.limits import LIMITS, Limits, set_limits_of
+from proxy.identity.limits import LIMITS, UserLimits, set_limits_of
 
 
 class UserError(Exception):
@@ -109,7 +109,7 @@ def create_user(
     *,
     username: str,
     expires_at: datetime | None = None,
-    **limits: Unpack[Limits],
+    **limits: Unpack[UserLimits],
 ) -> IssuedKey:
     """Make a user with one key, which `expires_at` limits; None: for ever.
 
@@ -196,7 +196,7 @@ def delete_user(connection: Connection, username: str) -> None:
         connection.execute("DELETE FROM llama_users WHERE id = %s", [user_id])
 
 
-def set_limits(connection: Connection, username: str, **limits: Unpack[Limits]) -> None:
+def set_limits(connection: Connection, username: str, **limits: Unpack[UserLimits]) -> None:
     """Set those of a user's limits that are given."""
     with connection.transaction():
         set_limits_of(connection, _lock_user(connection, username), limits)

@@ -16,7 +16,7 @@ from proxy.ratelimit.sliding_window import Decision
 from proxy.settings import ProxySettings
 
 
-class Limits(NamedTuple):
+class EffectiveLimits(NamedTuple):
     """One user's, the proxy's defaults filled in."""
 
     requests: int
@@ -57,16 +57,16 @@ class Admitter(Protocol):
         """Count what an admitted request used, if it matters. Call it before its turn ends."""
 
 
-def limits_of(principal: Principal, settings: ProxySettings) -> Limits:
+def effective_limits(principal: Principal, settings: ProxySettings) -> EffectiveLimits:
     """The user's limits."""
-    return Limits(
+    return EffectiveLimits(
         principal.rate_limit or settings.rate_limit,
         principal.token_limit or settings.token_limit,
         principal.rate_window_s or settings.rate_window_s,
     )
 
 
-def refusal(admission: Admission, limits: Limits) -> errors.ApiError:
+def limit_error(admission: Admission, limits: EffectiveLimits) -> errors.ApiError:
     """The 429 for a request that was not admitted: of the window that is full for longer."""
     requests, tokens = admission.requests, admission.tokens
     if tokens is not None and tokens.retry_after_s > requests.retry_after_s:
@@ -79,7 +79,7 @@ def refusal(admission: Admission, limits: Limits) -> errors.ApiError:
     )
 
 
-def tokens_refused(decision: Decision, limits: Limits) -> errors.ApiError:
+def tokens_refused(decision: Decision, limits: EffectiveLimits) -> errors.ApiError:
     """The 429 of a token window."""
     return errors.rate_limited(
         kind="tokens",

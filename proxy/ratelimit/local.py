@@ -14,7 +14,7 @@ from math import inf
 from proxy import errors
 from proxy.database.schema import DATABASE_ERRORS
 from proxy.identity.principal import Principal
-from proxy.ratelimit.admission import Admission, limits_of
+from proxy.ratelimit.admission import Admission, effective_limits
 from proxy.ratelimit.sliding_window import Decision, Windows
 from proxy.records.request_log import RequestLog
 from proxy.settings import ProxySettings
@@ -66,7 +66,7 @@ class LocalAdmission:
 
     async def tokens_left(self, principal: Principal) -> Decision | None:
         """As Admitter has it."""
-        _, token_limit, window_s = limits_of(principal, self._settings)
+        _, token_limit, window_s = effective_limits(principal, self._settings)
         if token_limit is None:
             return None
         while self._tokens.needs_history(principal.user_id, window_s, self._clock()):
@@ -84,7 +84,7 @@ class LocalAdmission:
         if principal.token_limit is None and self._settings.token_limit is None:
             self._tokens.drop(principal.user_id)
         elif (used := tokens()) > 0:
-            now, window_s = self._clock(), limits_of(principal, self._settings).window_s
+            now, window_s = self._clock(), effective_limits(principal, self._settings).window_s
             self._tokens.charge(principal.user_id, used, window_s=window_s, now=now)
 
     async def _read_once(self, kind: str, principal: Principal, window_s: float) -> None:

@@ -21,7 +21,7 @@ from proxy import errors
 from proxy.database.pool import deadline
 from proxy.database.schema import DATABASE_ERRORS
 from proxy.identity.principal import Principal
-from proxy.ratelimit.admission import Admission, limits_of
+from proxy.ratelimit.admission import Admission, effective_limits
 from proxy.ratelimit.sliding_window import Decision
 from proxy.settings import ProxySettings
 
@@ -64,7 +64,7 @@ class SharedAdmission:
 
     async def admit(self, principal: Principal, *, generates: bool) -> Admission:
         """As Admitter has it."""
-        limit, token_limit, window_s = limits_of(principal, self._settings)
+        limit, token_limit, window_s = effective_limits(principal, self._settings)
         if not generates:
             token_limit = None
         if token_limit is not None:
@@ -88,7 +88,7 @@ class SharedAdmission:
 
     async def tokens_left(self, principal: Principal) -> Decision | None:
         """As Admitter has it."""
-        _, token_limit, window_s = limits_of(principal, self._settings)
+        _, token_limit, window_s = effective_limits(principal, self._settings)
         if token_limit is None:
             return None
         await self._settle(principal.user_id)
@@ -106,7 +106,7 @@ class SharedAdmission:
 
     def charge(self, principal: Principal, tokens: Callable[[], int]) -> None:
         """As Admitter has it."""
-        _, token_limit, window_s = limits_of(principal, self._settings)
+        _, token_limit, window_s = effective_limits(principal, self._settings)
         user_id = principal.user_id
         # A user who is given a limit begins with what the records tell: a trigger sees to that.
         if token_limit is not None and (used := tokens()) > 0:

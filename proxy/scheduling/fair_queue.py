@@ -36,7 +36,7 @@ class QueueFullError(Exception):
         self.retry_after_s = retry_after_s
 
 
-class Place:
+class QueueEntry:
     """One request's place: it waits, then runs, then has left."""
 
     running = False
@@ -45,7 +45,7 @@ class Place:
     """Set when it gets its turn; None as long as it has not had to wait."""
     round = 0.0
 
-    def __init__(self, gate: Gate, line: _Line, joined_at: float, number: int) -> None:
+    def __init__(self, gate: FairQueue, line: _Line, joined_at: float, number: int) -> None:
         self.gate = gate
         self.line = line
         self.number = number
@@ -65,7 +65,7 @@ class _Line:
     __slots__ = ("limit", "next_round", "offered", "running", "waiting", "weight")
 
     def __init__(self) -> None:
-        self.waiting: deque[Place] = deque()
+        self.waiting: deque[QueueEntry] = deque()
         self.running = 0
         self.weight = 1.0
         self.limit: float = inf
@@ -74,7 +74,7 @@ class _Line:
         """Whether it stands among those that get turns."""
 
 
-class Gate:
+class FairQueue:
     """Gives out `limit` slots. `clock` gives monotonic seconds."""
 
     def __init__(
@@ -98,7 +98,9 @@ class Gate:
         self._number = 0
         self._service_s = FIRST_GUESS_S
 
-    def enter(self, user_id: int, *, weight: float = 1.0, max_concurrent: int | None = None) -> Place:
+    def enter(
+        self, user_id: int, *, weight: float = 1.0, max_concurrent: int | None = None
+    ) -> QueueEntry:
         """A place for a request: `running` if a slot is free for it, else it waits for its `turn`.
 
         The caller must `leave` the place, however the request ends.
@@ -112,7 +114,7 @@ class Gate:
         line.weight = weight
         line.limit = max_concurrent or inf
         self._number = number = self._number + 1
-        place = Place(self, line, self._clock(), number)
+        place = QueueEntry(self, line, self._clock(), number)
         # While a slot is free nobody waits who may have it, unless this user's limit has just grown.
         free = self.running < self.limit and line.running < line.limit and not self.paused
         if free and not line.waiting:
@@ -147,11 +149,11 @@ class Gate:
         ahead = self._ahead(own, line.weight if line is not None else 1.0, line)
         return (ahead + 1) * self._service_s / self.limit
 
-    def wait_s_of(self, place: Place) -> float:
+    def wait_s_of(self, place: QueueEntry) -> float:
         """How long a request that waits should go on waiting."""
         return (self.ahead(place) + 1) * self._service_s / self.limit
 
-    def leave(self, place: Place) -> None:
+    def leave(self, place: QueueEntry) -> None:
         """Give back whatever the place holds; the second call does nothing."""
         line = place.line
         if place.running:
@@ -171,7 +173,7 @@ class Gate:
             line.waiting.remove(place)
             self.waiting -= 1
 
-    def give_up_turn(self, place: Place) -> None:
+    def give_up_turn(self, place: QueueEntry) -> None:
         """Wait again, in front of those who came later: the turn was of no use."""
         if not place.running:
             return
@@ -196,7 +198,7 @@ class Gate:
         self.paused = False
         self._give_turns()
 
-    def ahead(self, place: Place) -> int:
+    def ahead(self, place: QueueEntry) -> int:
         """How many of those that wait should get their turn before this one."""
         line = place.line
         return self._ahead(line.waiting.index(place), line.weight, line) if place.waiting else 0
@@ -206,7 +208,7 @@ class Gate:
         others = (line for line in self._lines.values() if line is not own and line.waiting)
         return index + sum(min(len(line.waiting), int(rounds * line.weight)) for line in others)
 
-    def _grant(self, place: Place, round_: float) -> None:
+    def _grant(self, place: QueueEntry, round_: float) -> None:
         line = place.line
         self.running += 1
         line.running += 1

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 from proxy import errors
 from proxy.identity.principal import Principal
 from proxy.scheduling.engine_watch import EngineWatch
-from proxy.scheduling.fair_queue import Gate, Place, QueueFullError
+from proxy.scheduling.fair_queue import FairQueue, QueueEntry, QueueFullError
 from proxy.settings import ProxySettings
 from proxy.upstream.routes import Route
 
@@ -36,8 +36,8 @@ class Turns:
         self._cheap = self._gate(CHEAP_AT_A_TIME)
         self._watch = EngineWatch(settings.backend_url, on_change=self._engine_changed, clock=clock)
 
-    def _gate(self, limit: int) -> Gate:
-        return Gate(
+    def _gate(self, limit: int) -> FairQueue:
+        return FairQueue(
             limit=limit,
             queue_size=self._settings.queue_size,
             user_queue_size=self._settings.user_queue_size,
@@ -63,7 +63,7 @@ class Turns:
         except QueueFullError as full:
             raise self._overloaded(full) from full
 
-    def enter(self, route: Route, principal: Principal) -> Place:
+    def enter(self, route: Route, principal: Principal) -> QueueEntry:
         """A place at the gate, which the caller must `leave` there.
 
         Raises:
@@ -76,7 +76,7 @@ class Turns:
         except QueueFullError as full:
             raise self._overloaded(full) from full
 
-    async def wait(self, place: Place, tell: Tell) -> None:
+    async def wait(self, place: QueueEntry, tell: Tell) -> None:
         """Wait for the place's turn. From the grace's end on, `tell` is called with those ahead.
 
         Raises:
@@ -99,7 +99,7 @@ class Turns:
             except TimeoutError:
                 continue
 
-    def engine_lost(self, place: Place) -> None:
+    def engine_lost(self, place: QueueEntry) -> None:
         """The engine is away and has seen nothing of this request, which waits again."""
         self._watch.lost("cannot be reached")
         place.gate.give_up_turn(place)
@@ -129,7 +129,7 @@ class Turns:
         retry_after_s = min(full.retry_after_s, LONGEST_RETRY_S)
         return errors.overloaded(waiting=full.waiting, own=full.own, retry_after_s=retry_after_s)
 
-    def _waited_in_vain(self, place: Place) -> errors.ApiError:
+    def _waited_in_vain(self, place: QueueEntry) -> errors.ApiError:
         if self._watch.away:
             return errors.engine_starting()
         retry_after_s = min(place.gate.wait_s_of(place), LONGEST_RETRY_S)

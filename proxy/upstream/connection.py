@@ -12,8 +12,8 @@ import socket
 from collections.abc import Callable
 from typing import cast
 
-from proxy.edge.write_batching import Writes
-from proxy.upstream.parser import AnswerParser, BadAnswerError
+from proxy.edge.write_batching import WriteBatcher
+from proxy.upstream.parser import BadResponseError, ResponseParser
 
 HIGH_WATER_BYTES = 65_536
 """More than this that the client has not taken, and the engine has to wait."""
@@ -37,11 +37,11 @@ class SilentError(UpstreamError):
     """The engine sent nothing for the time-out. It may have seen the request."""
 
 
-class Connection(asyncio.Protocol):
+class UpstreamConnection(asyncio.Protocol):
     """One connection, and what has come of the answer on it. Made by `Upstream` alone."""
 
-    def __init__(self, writes: Writes, on_lost: Callable[[Connection], None]) -> None:
-        self.answer = AnswerParser()
+    def __init__(self, writes: WriteBatcher, on_lost: Callable[[UpstreamConnection], None]) -> None:
+        self.answer = ResponseParser()
         self.moved_at = 0.0
         """When anything last came or went, by the loop's clock."""
         self._writes = writes
@@ -196,7 +196,7 @@ class Connection(asyncio.Protocol):
         self.moved_at = self._loop.time()
         try:
             self.answer.feed(data)
-        except BadAnswerError as error:
+        except BadResponseError as error:
             self._fail(BrokeOffError(str(error)))
             return
         if self.answer.buffered > HIGH_WATER_BYTES and not self._reading_paused:
@@ -218,9 +218,9 @@ class Connection(asyncio.Protocol):
         if self._busy and self._error is None and not self.answer.complete:
             try:
                 if error is not None:
-                    raise BadAnswerError(str(error) or type(error).__name__)
+                    raise BadResponseError(str(error) or type(error).__name__)
                 self.answer.end()
-            except BadAnswerError as reason:
+            except BadResponseError as reason:
                 self._error = BrokeOffError(str(reason))
         self._wake()
 

@@ -21,11 +21,11 @@ _BODILESS = (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED)
 _UNPRINTABLE = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 
 
-class BadAnswerError(Exception):
+class BadResponseError(Exception):
     """What came is not HTTP/1.1, or not whole."""
 
 
-class AnswerParser:
+class ResponseParser:
     """The answers of one connection, one after the other; `begin` before each."""
 
     def __init__(self) -> None:
@@ -69,15 +69,15 @@ class AnswerParser:
             self.reusable = False
             if not self.complete:
                 cause = error.__context__
-                raise BadAnswerError(
-                    str(cause if isinstance(cause, BadAnswerError) else error)
+                raise BadResponseError(
+                    str(cause if isinstance(cause, BadResponseError) else error)
                 ) from error
         if self.complete:
             return
         # Heads, chunks' extensions and trailers can go on for ever, in pieces that nobody sees.
         self._overhead = 0 if self.buffered > buffered else self._overhead + len(data)
         if self._overhead > MAX_HEAD_BYTES:
-            raise BadAnswerError("too much beside the content")
+            raise BadResponseError("too much beside the content")
 
     def end(self) -> None:
         """The connection was closed in good order.
@@ -89,7 +89,7 @@ class AnswerParser:
         if self.complete:
             return
         if not self.status or self.length is not None or self._coding is not None:
-            raise BadAnswerError("closed before the end")
+            raise BadResponseError("closed before the end")
         self.complete = True
 
     def take(self) -> bytes:
@@ -104,7 +104,7 @@ class AnswerParser:
 
     def on_message_begin(self) -> None:
         if self.complete:
-            raise BadAnswerError("more than one answer")
+            raise BadResponseError("more than one answer")
 
     def on_status(self, reason: bytes) -> None:
         self.reason += reason
@@ -112,7 +112,7 @@ class AnswerParser:
     def on_header(self, name: bytes, value: bytes) -> None:
         self._head_bytes += len(name) + len(value)
         if self._head_bytes > MAX_HEAD_BYTES:
-            raise BadAnswerError("too large a head")
+            raise BadResponseError("too large a head")
         if self.status:
             return  # a trailer
         value = value.rstrip()
@@ -131,14 +131,14 @@ class AnswerParser:
             self._begin_interim(status)
             return
         if status > 599:
-            raise BadAnswerError(f"status {status}")
+            raise BadResponseError(f"status {status}")
         version = self._parser.get_http_version()
         if version not in _VERSIONS:
-            raise BadAnswerError(f"version {version}")
+            raise BadResponseError(f"version {version}")
         if self.reason != b"OK" and _UNPRINTABLE.search(self.reason):
-            raise BadAnswerError("an unprintable reason")
+            raise BadResponseError("an unprintable reason")
         if self._coding is not None and (self._coding != b"chunked" or version == "1.0"):
-            raise BadAnswerError(f"transfer coding {self._coding.decode('latin-1')!r}")
+            raise BadResponseError(f"transfer coding {self._coding.decode('latin-1')!r}")
         self.status = status
         self.reusable = self._parser.should_keep_alive()
         if self._bodiless or status in _BODILESS:
@@ -150,7 +150,7 @@ class AnswerParser:
     def _begin_interim(self, status: int) -> None:
         # Nobody asked for another protocol.
         if status < 100 or status == HTTPStatus.SWITCHING_PROTOCOLS:
-            raise BadAnswerError(f"status {status}")
+            raise BadResponseError(f"status {status}")
         self._interim = True
         self.reason = b""
         self.headers = []
@@ -159,7 +159,7 @@ class AnswerParser:
 
     def on_body(self, piece: bytes) -> None:
         if self.complete or self._interim:
-            raise BadAnswerError("a body where there is none")
+            raise BadResponseError("a body where there is none")
         self.pieces.append(piece)
         self.buffered += len(piece)
 

@@ -12,8 +12,8 @@ import ssl
 
 from yarl import URL
 
-from proxy.edge.write_batching import Writes
-from proxy.upstream.connection import ConnectError, Connection
+from proxy.edge.write_batching import WriteBatcher
+from proxy.upstream.connection import ConnectError, UpstreamConnection
 
 KEEP_IDLE_S = 4.0
 """uvicorn drops idle connections after 5 s; ours must be dropped sooner."""
@@ -24,7 +24,7 @@ SWEEPS_PER_TIMEOUT = 8
 """A time-out is seen that much too late at most: an eighth of it."""
 
 
-class Upstream:
+class UpstreamPool:
     """The engine, as its connections show it. Times are seconds.
 
     Raises:
@@ -32,7 +32,7 @@ class Upstream:
     """
 
     def __init__(
-        self, url: str, *, writes: Writes, connect_timeout_s: float, idle_timeout_s: float
+        self, url: str, *, writes: WriteBatcher, connect_timeout_s: float, idle_timeout_s: float
     ) -> None:
         """`connect_timeout_s` covers names, TCP and TLS; `idle_timeout_s` is for waiting for a byte."""
         parts = URL(url)
@@ -49,12 +49,12 @@ class Upstream:
         self._connect_timeout_s = connect_timeout_s
         self._idle_timeout_s = idle_timeout_s
         self._sweep_s = min(idle_timeout_s / SWEEPS_PER_TIMEOUT, MAX_SWEEP_S)
-        self._idle: list[Connection] = []
+        self._idle: list[UpstreamConnection] = []
         """Those used last are at the end, and are the first to be used again."""
-        self._busy: set[Connection] = set()
+        self._busy: set[UpstreamConnection] = set()
         self._timer: asyncio.TimerHandle | None = None
 
-    async def send(self, head: bytes, body: bytes, *, bodiless: bool = False) -> Connection:
+    async def send(self, head: bytes, body: bytes, *, bodiless: bool = False) -> UpstreamConnection:
         """Send a request; the connection has the head of its answer. The caller has to `release` it.
 
         `bodiless`: the answer has no body whatever its head says, since this is a HEAD.
@@ -74,7 +74,7 @@ class Upstream:
             raise
         return connection
 
-    def release(self, connection: Connection) -> None:
+    def release(self, connection: UpstreamConnection) -> None:
         """Keep the connection for another request if it can serve one, else close it at once."""
         self._busy.discard(connection)
         if connection.rest() and len(self._idle) < MAX_IDLE:
@@ -82,7 +82,7 @@ class Upstream:
         else:
             connection.abort()
 
-    def _forget(self, connection: Connection) -> None:
+    def _forget(self, connection: UpstreamConnection) -> None:
         """A connection is no more."""
         if connection in self._idle:
             self._idle.remove(connection)
@@ -96,7 +96,7 @@ class Upstream:
             self._timer.cancel()
         await asyncio.sleep(0)  # the loop closes them in its next turn
 
-    def _kept(self) -> Connection | None:
+    def _kept(self) -> UpstreamConnection | None:
         """The kept connection used last that still is one."""
         while self._idle:
             connection = self._idle.pop()
@@ -105,11 +105,11 @@ class Upstream:
             connection.abort()
         return None
 
-    async def _connect(self) -> Connection:
+    async def _connect(self) -> UpstreamConnection:
         try:
             async with asyncio.timeout(self._connect_timeout_s):
                 _, connection = await asyncio.get_running_loop().create_connection(
-                    lambda: Connection(self._writes, self._forget),
+                    lambda: UpstreamConnection(self._writes, self._forget),
                     self._host,
                     self._port,
                     ssl=self._tls,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 
-from proxy.edge.write_batching import Writes
+from proxy.edge.write_batching import WriteBatcher
 from proxy.upstream.connection import UpstreamError
-from proxy.upstream.pool import Upstream
+from proxy.upstream.pool import UpstreamPool
 
 CHECK_TIMEOUT_S = 2.0
 _ITS_FAULT = 500
@@ -15,9 +15,9 @@ _ITS_FAULT = 500
 
 async def engine_ready(backend_url: str) -> bool:
     """Whether the engine answers; one that has no /health is judged by answering at all."""
-    upstream = Upstream(
+    upstream = UpstreamPool(
         backend_url,
-        writes=Writes(),
+        writes=WriteBatcher(),
         connect_timeout_s=CHECK_TIMEOUT_S,
         idle_timeout_s=CHECK_TIMEOUT_S,
     )

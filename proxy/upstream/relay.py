@@ -16,11 +16,11 @@ import orjson
 
 from proxy import errors
 from proxy.edge.request import Request
-from proxy.edge.response import Answer
-from proxy.edge.write_batching import Writes
+from proxy.edge.response import Response
+from proxy.edge.write_batching import WriteBatcher
 from proxy.settings import ProxySettings
-from proxy.upstream.connection import ConnectError, Connection, SilentError, UpstreamError
-from proxy.upstream.pool import Upstream
+from proxy.upstream.connection import ConnectError, SilentError, UpstreamConnection, UpstreamError
+from proxy.upstream.pool import UpstreamPool
 from proxy.upstream.readiness import engine_ready
 
 logger = logging.getLogger(__name__)
@@ -67,12 +67,12 @@ class Relay:
     """Forwards requests to one engine. Open for as long as the context lasts."""
 
     def __init__(
-        self, settings: ProxySettings, writes: Writes, *, on_broken: Callable[[], None]
+        self, settings: ProxySettings, writes: WriteBatcher, *, on_broken: Callable[[], None]
     ) -> None:
         """`on_broken` is called when the engine breaks off, before whoever waits can hear of it."""
         self._settings = settings
         self._on_broken = on_broken
-        self._upstream = Upstream(
+        self._upstream = UpstreamPool(
             settings.backend_url,
             writes=writes,
             connect_timeout_s=settings.connect_timeout_s,
@@ -95,7 +95,7 @@ class Relay:
         *,
         request_id: str,
         headers: Callable[[], bytes],
-        answer: Answer,
+        answer: Response,
         before_end: Callable[[], None],
     ) -> None:
         """Send a request to the engine and pass its answer on, all but the end of it.
@@ -177,7 +177,7 @@ class Relay:
         return head + b"\r\n\r\n"
 
     async def _pass_on(
-        self, upstream: Connection, answer: Answer, before_end: Callable[[], None]
+        self, upstream: UpstreamConnection, answer: Response, before_end: Callable[[], None]
     ) -> None:
         engine, scanner, client = upstream.answer, answer.scanner, answer.request.client
         told = False
@@ -210,7 +210,7 @@ class Relay:
                 return
 
 
-async def _refuse_what_is_no_stream(upstream: Connection) -> None:
+async def _refuse_what_is_no_stream(upstream: UpstreamConnection) -> None:
     """The client of a begun stream can only be told in an event: in the engine's words, if it has any.
 
     Raises:

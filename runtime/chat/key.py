@@ -11,16 +11,12 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
-import psycopg
-
-from proxy.admin import database
-from proxy.database import schema
-from proxy.identity import keys, users
+from proxy.admin.appliance import AccessError, is_key, renew_key
 from runtime.chat.client import ChatError
-from runtime.config import Config, ConfigError
+from runtime.config import Config
 
 VARIABLE = "LLAMASERVE_API_KEY"
 USERNAME = "console"
@@ -57,7 +53,7 @@ def kept(config: Config) -> str:
         path = _file(config)
         if path.stat().st_mode & 0o077 == 0:
             key = path.read_text("utf-8").strip()
-            return key if keys.public_id_of(key) else ""
+            return key if is_key(key) else ""
     return ""
 
 
@@ -70,26 +66,13 @@ def renewed(config: Config, old: str) -> str:
         ChatError: the database refuses, or the key cannot be kept.
     """
     try:
-        with database.connect(config) as connection:
-            schema.check_schema(connection)
-            key = _issue(connection, keys.public_id_of(old) or "")
+        key = renew_key(config, username=USERNAME, old=old, life=LIFE)
         _keep(_file(config), key)
-    except (ConfigError, database.DatabaseUnavailable, schema.SchemaError, users.UserError) as error:
+    except AccessError as error:
         raise ChatError(f"no key could be made: {error}") from error
-    except (psycopg.Error, OSError) as error:
+    except OSError as error:
         raise ChatError(f"no key could be made: {str(error).splitlines()[0]}") from error
     return key
-
-
-def _issue(connection: psycopg.Connection, old: str) -> str:
-    expires_at = datetime.now(UTC) + LIFE
-    with suppress(users.UserExists):
-        return users.create_user(connection, username=USERNAME, expires_at=expires_at).key
-    if old:
-        # It has none of this name where the key has expired, or another database is in use now.
-        with suppress(users.KeyNotFound):
-            return users.rotate_key(connection, USERNAME, public_id=old, expires_at=expires_at).key
-    return users.add_key(connection, USERNAME, expires_at=expires_at).key
 
 
 def _file(config: Config) -> Path:

@@ -1,14 +1,10 @@
-"""The database: reached, with the schema that this program knows, and of the same time."""
+"""The database: whether it answers, has the schema that this program knows, and tells the same time."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 
-import psycopg
-
-from proxy.admin import database
-from proxy.database import schema
+from proxy.admin.appliance import DatabaseUnavailable, database_state
 from runtime.doctor.findings import Finding, Installation, note, ok, problem, warning
 
 _SKEW_S = 5.0
@@ -28,29 +24,21 @@ def state(there: Installation) -> Iterator[Finding]:
         )
         return
     try:
-        with database.connect(config) as connection:
-            kind = "embedded" if config.uses_embedded_postgres else "your own"
-            yield ok(f"PostgreSQL {connection.info.server_version // 10_000} answers ({kind})")
-            yield from _contents(connection)
-    except database.DatabaseUnavailable as error:
+        found = database_state(config)
+    except DatabaseUnavailable as error:
         said, _, remedy = str(error).rpartition(": ")
         yield problem(said, remedy)
-
-
-def _contents(connection: psycopg.Connection) -> Iterator[Finding]:
-    try:
-        schema.check_schema(connection)
-        yield ok(f"its schema is up to date (version {len(schema.known_migrations())})")
-    except schema.SchemaError as error:
-        said, _, remedy = str(error).rpartition(": ")
+        return
+    kind = "embedded" if config.uses_embedded_postgres else "your own"
+    yield ok(f"PostgreSQL {found.postgres_version} answers ({kind})")
+    if found.schema_problem:
+        said, _, remedy = found.schema_problem.rpartition(": ")
         yield problem(said, remedy)
-    before = time.time()
-    row = connection.execute("SELECT extract(epoch FROM clock_timestamp())::float8").fetchone()
-    assert row is not None
-    skew = max(before - row[0], row[0] - time.time())
-    if skew > _SKEW_S:
+    else:
+        yield ok(f"its schema is up to date (version {found.schema_version})")
+    if found.clock_skew_s > _SKEW_S:
         yield warning(
-            f"its clock and this machine's differ by {skew:.0f} s",
+            f"its clock and this machine's differ by {found.clock_skew_s:.0f} s",
             "let both be set by NTP: keys expire by the one, windows go by the other",
         )
     else:

@@ -33,7 +33,7 @@ from proxy.ratelimit.local import LocalAdmission
 from proxy.ratelimit.shared import SharedAdmission
 from proxy.records.request_log import RequestLog
 from proxy.records.spool import Spool
-from proxy.scheduling.fair_queue import Gate
+from proxy.scheduling.fair_queue import FairQueue
 from tests.support.appliance import Appliance
 from tests.support.gguf import SLOW, build_model
 from tests.support.load import (
@@ -143,7 +143,7 @@ def principal(user_id: int, *, token_limit: int | None = None) -> Principal:
 
 def show_gate() -> None:
     """With a free slot, and with others waiting."""
-    gate = Gate(limit=1, queue_size=256, user_queue_size=64, clock=time.monotonic)
+    gate = FairQueue(limit=1, queue_size=256, user_queue_size=64, clock=time.monotonic)
     free = microseconds(lambda user: gate.leave(gate.enter(user % 50)), 50_000)
     held = gate.enter(-1)
     waiting = [gate.enter(user % 50) for user in range(200)]

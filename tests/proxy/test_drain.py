@@ -12,7 +12,7 @@ from dataclasses import replace
 import psycopg
 from aiohttp import web
 
-from proxy.edge.connection import Connection
+from proxy.edge.connection import ClientConnection
 from proxy.edge.limits import EdgeLimits
 from proxy.server import ProxyServer
 from proxy.settings import ProxySettings
@@ -45,7 +45,7 @@ class Draining:
     def blocked(self) -> bool:
         """Whether a client takes nothing of what is to be written."""
         connections = self.server.connections.established()
-        return any(isinstance(one, Connection) and one.writing_paused for one in connections)
+        return any(isinstance(one, ClientConnection) and one.writing_paused for one in connections)
 
     def rows(self) -> list[tuple[object, ...]]:
         """Status and error of each record."""

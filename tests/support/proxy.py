@@ -14,7 +14,7 @@ import psycopg
 
 from proxy.app import App
 from proxy.edge.limits import EdgeLimits
-from proxy.edge.registry import Connections
+from proxy.edge.registry import ConnectionRegistry
 from proxy.server import ProxyServer
 from proxy.settings import ProxySettings
 from tests.support.wait import until
@@ -28,7 +28,7 @@ class RunningProxy:
     settings: ProxySettings
     client: aiohttp.ClientSession
     app: App
-    connections: Connections
+    connections: ConnectionRegistry
 
     def request(self, method: str, path: str, *, key: str | None = None, **arguments: Any) -> Any:
         """An HTTP request with a bearer key, as `client.request` gives it."""

@@ -24,7 +24,7 @@ from runtime.engine.api.schemas import (
     ToolChoice,
     parse,
 )
-from runtime.engine.generation.generation import Generation, Limits, Prompt
+from runtime.engine.generation.generation import Generation, GenerationLimits, Prompt
 from runtime.engine.generation.llama import GuardedLlama
 from runtime.engine.grammar.constraint import Grammar
 from runtime.engine.settings import EngineSettings
@@ -199,10 +199,10 @@ class Preparation:
         prompt: Prompt,
         max_tokens: int | None,
         top_logprobs: int | None,
-    ) -> Limits:
+    ) -> GenerationLimits:
         if max_tokens is None or max_tokens <= 0:
             max_tokens = self._settings.max_tokens
-        return Limits(
+        return GenerationLimits(
             max_tokens=min(max_tokens, self._n_ctx - len(prompt.tokens)),
             min_tokens=request.min_tokens,
             seconds=self._settings.request_s,

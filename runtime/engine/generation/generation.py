@@ -38,7 +38,7 @@ class Prompt:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Limits:
+class GenerationLimits:
     """What bounds an answer and shapes it, sampling aside."""
 
     max_tokens: int
@@ -55,7 +55,7 @@ class Generation:
     """One answer. `end` may be called from any thread, at any time; the rest is the model's."""
 
     prompt: Prompt
-    limits: Limits
+    limits: GenerationLimits
     constraint: Constraint | None = None
     """What the answer is held to; compiled before the model is asked."""
     completion_tokens: int = 0

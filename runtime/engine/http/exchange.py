@@ -80,7 +80,7 @@ class Outbox:
             await self._news.wait()
 
 
-class Answer:
+class ResponseRelay:
     """Passes the stock app's answer on, and mends its end.
 
     The first bytes of a stream commit it to its 200; a comment that keeps a waiting connection open
@@ -179,7 +179,7 @@ class _Visit:
         self._work.cancel()
 
 
-class Exchange:
+class GeneratingRequest:
     """Runs generating requests through the stock app."""
 
     def __init__(self, stock: App, *, stall_s: float) -> None:
@@ -209,14 +209,16 @@ class Exchange:
                 except Refusal as refusal:
                     await send_refusal(outbox.put, refusal)
                 else:
-                    answer = Answer(visit.generation, outbox, usage_comment=usage_comment)
+                    answer = ResponseRelay(visit.generation, outbox, usage_comment=usage_comment)
                     await self._ask(scope, body, answer, visit)
                     await answer.finish()
                 outbox.close()
                 await outbox.emptied.wait()
             group.cancel_scope.cancel()
 
-    async def _ask(self, scope: Scope, body: dict[str, Any], answer: Answer, visit: _Visit) -> None:
+    async def _ask(
+        self, scope: Scope, body: dict[str, Any], answer: ResponseRelay, visit: _Visit
+    ) -> None:
         """Let the stock app answer. What goes wrong is noted in the generation."""
         generation = visit.generation
         assert generation is not None

@@ -18,7 +18,7 @@ from runtime.engine.generation.generation import Generation
 from runtime.engine.generation.llama import GuardedLlama
 from runtime.engine.http.asgi import Receive, Scope, Send, header, read_body, send_bytes, send_json
 from runtime.engine.http.docs import openapi, swagger
-from runtime.engine.http.exchange import Exchange
+from runtime.engine.http.exchange import GeneratingRequest
 from runtime.engine.http.front import COUNTED_AS
 from runtime.engine.http.metrics import Metrics
 from runtime.engine.settings import EngineSettings
@@ -47,7 +47,7 @@ class Routes:
         self._preparing = ThreadPoolExecutor(4, "preparing")
         self._tokenizing = ThreadPoolExecutor(2, "tokenizing")
         self._compiling = ThreadPoolExecutor(1, "compiling")
-        self._exchange = Exchange(stock, stall_s=settings.stall_s)
+        self._exchange = GeneratingRequest(stock, stall_s=settings.stall_s)
         self._document = openapi(stock)
         completion = self._generating(prepare.completion)
         self._table: dict[str, tuple[str, Handler]] = {

@@ -21,9 +21,9 @@ from aiohttp import web
 from proxy import errors
 from proxy.edge.acceptor import KEPT_DESCRIPTORS, connection_limit, raise_descriptor_limit
 from proxy.edge.body import BodyMemory
-from proxy.edge.connection import Connection
+from proxy.edge.connection import ClientConnection
 from proxy.edge.limits import EdgeLimits
-from proxy.edge.registry import Connections, Entry
+from proxy.edge.registry import ConnectionRegistry, RegisteredConnection
 from proxy.errors import ApiError
 from proxy.health import Readiness
 from proxy.server import ProxyServer
@@ -226,9 +226,9 @@ class _Closable:
 
 async def test_one_address_has_a_quarter_of_the_connections() -> None:
     """A network of 64 bits counts as one, a mapped address as what it is, an exempt one not at all."""
-    connections = Connections(8, exempt=[ip_network("10.0.0.0/8")])
+    connections = ConnectionRegistry(8, exempt=[ip_network("10.0.0.0/8")])
 
-    def enter(host: str) -> Entry | None:
+    def enter(host: str) -> RegisteredConnection | None:
         entry = connections.enter(host)
         if entry is not None:
             entry.connection = _Closable()
@@ -274,7 +274,7 @@ async def test_a_client_that_takes_no_answer_does_not_keep_its_connection(
             response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
             await response.prepare(request)
             (connection,) = proxy.connections.established()
-            assert isinstance(connection, Connection)
+            assert isinstance(connection, ClientConnection)
             while connection.transport and not connection.transport.get_write_buffer_size():
                 await response.write(b":" * 16_384)
                 await asyncio.sleep(0.005)
@@ -395,7 +395,7 @@ async def test_a_user_who_is_cut_off_while_slow_takes_nobody_along(
 def _stays_blocked(proxy: RunningProxy, seen: list[bool]) -> bool:
     """Whether a client has taken nothing each of the last times that this was asked."""
     connections = proxy.connections.established()
-    seen.append(any(isinstance(one, Connection) and one.writing_paused for one in connections))
+    seen.append(any(isinstance(one, ClientConnection) and one.writing_paused for one in connections))
     return len(seen) > 20 and all(seen[-20:])
 
 

@@ -7,12 +7,12 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.edge.usage_scanner import AnswerScanner
+from proxy.edge.usage_scanner import UsageScanner
 from tests.support.upstream import CHAT, events
 
 
-def scan(body: bytes, size: int = 7) -> AnswerScanner:
-    scanner = AnswerScanner()
+def scan(body: bytes, size: int = 7) -> UsageScanner:
+    scanner = UsageScanner()
     for start in range(0, len(body), size):
         scanner.feed(body[start : start + size])
     return scanner
@@ -60,7 +60,7 @@ def test_any_bytes_can_pass(body: bytes) -> None:
 def test_a_stream_is_done_with_the_blank_line_after_done() -> None:
     """Wherever the network cuts it: the bytes up to there count as the answer's."""
     for end in (b"\n\n", b"\r\n\r\n"):
-        scanner = AnswerScanner()
+        scanner = UsageScanner()
         for byte in b"data: [DONE]" + end:
             assert not scanner.saw_done()
             scanner.feed(bytes([byte]))

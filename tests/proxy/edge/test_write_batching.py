@@ -7,7 +7,7 @@ import logging
 
 import pytest
 
-from proxy.edge.write_batching import Writes
+from proxy.edge.write_batching import WriteBatcher
 
 
 class Peer:
@@ -25,7 +25,7 @@ class Peer:
 async def test_records_come_first_and_once_a_turn() -> None:
     """Whoever has written is told in order; what is written next is another turn's."""
     happened: list[str] = []
-    writes = Writes()
+    writes = WriteBatcher()
     writes.record = lambda: happened.append("records")
     writes.add(Peer("one", happened))
     writes.add(Peer("two", happened))
@@ -49,7 +49,7 @@ class Broken:
 async def test_a_writer_that_fails_is_nobody_else_s_matter(caplog: pytest.LogCaptureFixture) -> None:
     """Those after it write; the log tells of it."""
     happened: list[str] = []
-    writes = Writes()
+    writes = WriteBatcher()
     writes.add(Broken())
     writes.add(Peer("two", happened))
     await asyncio.sleep(0)
@@ -64,7 +64,7 @@ async def test_records_that_fail_keep_nobody_s_answer_back(caplog: pytest.LogCap
     def fail() -> None:
         raise RuntimeError("out of order")
 
-    writes = Writes()
+    writes = WriteBatcher()
     writes.record = fail
     for turn in (1, 2):
         writes.add(Peer(f"turn {turn}", happened))

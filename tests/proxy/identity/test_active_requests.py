@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from proxy.identity.active_requests import Running, Ticket
+from proxy.identity.active_requests import ActiveRequests, Ticket
 from proxy.identity.principal import Principal
 
 
@@ -23,7 +23,7 @@ def alice(expires_at: float) -> Principal:
     )
 
 
-def entered(running: Running, principal: Principal, tickets: list[Ticket]) -> asyncio.Task[str]:
+def entered(running: ActiveRequests, principal: Principal, tickets: list[Ticket]) -> asyncio.Task[str]:
     """A request under way; its task ends with the reason, once it is ended."""
 
     async def request() -> str:
@@ -51,13 +51,13 @@ def clock(*times: float) -> Callable[[], float]:
 
 async def test_a_timer_that_goes_off_early_does_not_forget_the_request() -> None:
     """uvloop's do, by up to a millisecond: the request ends when the key has expired."""
-    running = Running(clock(100.0, 100.0095, 100.011))
+    running = ActiveRequests(clock(100.0, 100.0095, 100.011))
     assert await entered(running, alice(100.01), []) == "key_expired"
 
 
 async def test_a_key_s_later_expiry_holds_for_what_runs_already() -> None:
     """The earlier moment passes without an end."""
-    running, tickets = Running(clock(100.0, 100.0, 100.2)), list[Ticket]()
+    running, tickets = ActiveRequests(clock(100.0, 100.0, 100.2)), list[Ticket]()
     task = entered(running, alice(100.05), tickets)
     await asyncio.sleep(0)
     running.end_refused([alice(500.0)])
@@ -66,7 +66,7 @@ async def test_a_key_s_later_expiry_holds_for_what_runs_already() -> None:
 
 async def test_a_request_that_ended_leaves_no_timer() -> None:
     """However often its key was changed meanwhile."""
-    running, tickets = Running(clock(100.0)), list[Ticket]()
+    running, tickets = ActiveRequests(clock(100.0)), list[Ticket]()
     task = entered(running, alice(500.0), tickets)
     await asyncio.sleep(0)
     first = tickets[0].timer

@@ -12,7 +12,7 @@ from multidict import CIMultiDict, CIMultiDictProxy
 
 from proxy.edge.addresses import client_address
 from proxy.identity import keys
-from proxy.identity.failed_logins import MAX_ADDRESSES, AuthFailures
+from proxy.identity.failed_logins import MAX_ADDRESSES, FailedLogins
 from proxy.settings import ProxySettings
 from tests.support.proxy import RunningProxy, running_proxy
 from tests.support.upstream import FakeUpstream
@@ -33,7 +33,7 @@ class Clock:
         return self.now
 
 
-def failures_until_refused(failures: AuthFailures, address: str) -> int:
+def failures_until_refused(failures: FailedLogins, address: str) -> int:
     count = 0
     while not failures.wait_s(address):
         failures.note(address)
@@ -44,7 +44,7 @@ def failures_until_refused(failures: AuthFailures, address: str) -> int:
 def test_so_many_at_once_and_then_at_the_same_pace() -> None:
     """30 a minute: 30 at once, and another every two seconds."""
     clock = Clock()
-    failures = AuthFailures(30, clock=clock)
+    failures = FailedLogins(30, clock=clock)
     assert failures_until_refused(failures, "10.0.0.1") == 30
     assert failures.wait_s("10.0.0.1") == pytest.approx(2.0)
     clock.now += 1.99
@@ -57,7 +57,7 @@ def test_so_many_at_once_and_then_at_the_same_pace() -> None:
 
 def test_addresses_are_told_apart_and_networks_of_one_are_not() -> None:
     """An IPv6 client has 2^64 addresses: they count as one. Any text will do for an address."""
-    failures = AuthFailures(3, clock=Clock())
+    failures = FailedLogins(3, clock=Clock())
     assert failures_until_refused(failures, "10.0.0.1") == 3
     assert failures_until_refused(failures, "10.0.0.2") == 3
     assert failures_until_refused(failures, "2001:db8::1") == 3
@@ -71,7 +71,7 @@ def test_addresses_are_told_apart_and_networks_of_one_are_not() -> None:
 def test_memory_is_bounded_however_many_addresses_there_are() -> None:
     """Those that have made good are forgotten first; then the ones that failed longest ago."""
     clock = Clock()
-    failures = AuthFailures(30, clock=clock)
+    failures = FailedLogins(30, clock=clock)
     for number in range(3 * MAX_ADDRESSES):
         failures.note(f"host{number}")
     assert len(failures) == MAX_ADDRESSES
@@ -82,7 +82,7 @@ def test_memory_is_bounded_however_many_addresses_there_are() -> None:
 
 def test_0_is_no_limit() -> None:
     """And nothing is kept."""
-    failures = AuthFailures(0, clock=Clock())
+    failures = FailedLogins(0, clock=Clock())
     for _ in range(1000):
         failures.note("10.0.0.1")
     assert failures.wait_s("10.0.0.1") == 0

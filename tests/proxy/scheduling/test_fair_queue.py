@@ -9,7 +9,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
 
-from proxy.scheduling.fair_queue import Gate, Place, QueueFullError
+from proxy.scheduling.fair_queue import FairQueue, QueueEntry, QueueFullError
 
 USERS = range(5)
 QUEUE_SIZE, USER_QUEUE_SIZE = 12, 5
@@ -37,22 +37,22 @@ class GateMachine(RuleBasedStateMachine):
         super().__init__()
         self.clock = Clock()
         self.limit = 2
-        self.gate = Gate(
+        self.gate = FairQueue(
             limit=self.limit,
             queue_size=QUEUE_SIZE,
             user_queue_size=USER_QUEUE_SIZE,
             clock=self.clock,
         )
-        self.held: dict[Place, int] = {}
+        self.held: dict[QueueEntry, int] = {}
         """What has entered and not left: place and user, in order of arrival."""
-        self.overtaken: dict[Place, Counter[int]] = {}
+        self.overtaken: dict[QueueEntry, Counter[int]] = {}
         """For each that stands first in its user's line: the turns that others had meanwhile."""
-        self.had_turn: set[Place] = set()
+        self.had_turn: set[QueueEntry] = set()
 
     places = Bundle("places")
 
     @rule(target=places, user=st.sampled_from(USERS))
-    def enter(self, user: int) -> Place | None:
+    def enter(self, user: int) -> QueueEntry | None:
         waiting = [place for place in self.held if place.waiting]
         own = [place for place in waiting if self.held[place] == user]
         running = self.running_of(user)
@@ -75,7 +75,7 @@ class GateMachine(RuleBasedStateMachine):
         return place
 
     @rule(place=consumes(places), seconds=st.floats(0, 100))
-    def leave(self, place: Place | None, seconds: float) -> None:
+    def leave(self, place: QueueEntry | None, seconds: float) -> None:
         """It ends, or its client goes, whichever: the way out is one."""
         if place is None:
             return
@@ -86,14 +86,14 @@ class GateMachine(RuleBasedStateMachine):
         self.note_turns()
 
     @rule(place=places)
-    def leave_twice(self, place: Place | None) -> None:
+    def leave_twice(self, place: QueueEntry | None) -> None:
         """What has left holds nothing that a second call could give back."""
         if place is not None and place not in self.held:
             self.gate.leave(place)
             self.gate.give_up_turn(place)
 
     @rule(place=places)
-    def find_no_engine(self, place: Place | None) -> None:
+    def find_no_engine(self, place: QueueEntry | None) -> None:
         """It waits again, before those of its user that came later."""
         if place is None or not place.running:
             return
@@ -180,12 +180,12 @@ TestGateMachine = GateMachine.TestCase
 TestGateMachine.settings = settings(max_examples=400, stateful_step_count=60, deadline=None)
 
 
-def gate(limit: int = 1, **sizes: int) -> Gate:
+def gate(limit: int = 1, **sizes: int) -> FairQueue:
     values = {"queue_size": 256, "user_queue_size": 64} | sizes
-    return Gate(limit=limit, clock=Clock(), **values)
+    return FairQueue(limit=limit, clock=Clock(), **values)
 
 
-def served(gate: Gate, places: dict[Place, str]) -> str:
+def served(gate: FairQueue, places: dict[QueueEntry, str]) -> str:
     """The order in which they get their turns, each ending at once."""
     order = ""
     while running := [place for place in places if place.running]:
@@ -239,7 +239,7 @@ def test_many_users_leave_nothing_behind() -> None:
 def test_the_wait_it_tells_is_that_of_recent_requests() -> None:
     """Ten that took 2 s each: with three in front, the fourth waits about 8 s."""
     clock = Clock()
-    door = Gate(limit=1, queue_size=9, user_queue_size=9, clock=clock)
+    door = FairQueue(limit=1, queue_size=9, user_queue_size=9, clock=clock)
     for _ in range(30):
         place = door.enter(1)
         clock.now += 2.0

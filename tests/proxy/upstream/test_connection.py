@@ -15,15 +15,15 @@ from pathlib import Path
 import pytest
 import trustme
 
-from proxy.edge.write_batching import Writes
+from proxy.edge.write_batching import WriteBatcher
 from proxy.upstream.connection import (
     HIGH_WATER_BYTES,
     BrokeOffError,
     ConnectError,
-    Connection,
     SilentError,
+    UpstreamConnection,
 )
-from proxy.upstream.pool import KEEP_IDLE_S, Upstream
+from proxy.upstream.pool import KEEP_IDLE_S, UpstreamPool
 from tests.support.raw_engine import HANG, KEEP, OK, RawEngine, raw_engine
 from tests.support.wait import until
 
@@ -43,9 +43,9 @@ async def engine() -> AsyncIterator[RawEngine]:
 @asynccontextmanager
 async def connected(
     url: str, *, idle_timeout_s: float = 30, connect_timeout_s: float = 10
-) -> AsyncIterator[Upstream]:
-    upstream = Upstream(
-        url, writes=Writes(), connect_timeout_s=connect_timeout_s, idle_timeout_s=idle_timeout_s
+) -> AsyncIterator[UpstreamPool]:
+    upstream = UpstreamPool(
+        url, writes=WriteBatcher(), connect_timeout_s=connect_timeout_s, idle_timeout_s=idle_timeout_s
     )
     try:
         yield upstream
@@ -85,14 +85,14 @@ def request(body: bytes = b"{}") -> tuple[bytes, bytes]:
     return HEAD + b"Content-Length: %d\r\n\r\n" % len(body), body
 
 
-async def read_all(connection: Connection) -> bytes:
+async def read_all(connection: UpstreamConnection) -> bytes:
     body = b""
     while piece := await connection.read():
         body += piece
     return body
 
 
-async def ask(upstream: Upstream, *, bodiless: bool = False) -> tuple[int, bytes]:
+async def ask(upstream: UpstreamPool, *, bodiless: bool = False) -> tuple[int, bytes]:
     """One whole exchange."""
     connection = await upstream.send(*request(), bodiless=bodiless)
     try:
@@ -347,7 +347,7 @@ async def test_addresses_are_taken_apart() -> None:
     """An IPv6 address has brackets in the Host header alone; a default port is not named."""
 
     def parts(url: str) -> tuple[str, int, str, bytes]:
-        made = Upstream(url, writes=Writes(), connect_timeout_s=1, idle_timeout_s=1)
+        made = UpstreamPool(url, writes=WriteBatcher(), connect_timeout_s=1, idle_timeout_s=1)
         return made._host, made._port, made.host_header, made.base_path
 
     assert parts("http://127.0.0.1:8000") == ("127.0.0.1", 8000, "127.0.0.1:8000", b"")

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proxy.upstream.parser import MAX_HEAD_BYTES, AnswerParser, BadAnswerError
+from proxy.upstream.parser import MAX_HEAD_BYTES, BadResponseError, ResponseParser
 
 OK = b"HTTP/1.1 200 OK\r\n"
 WHOLE = [
@@ -71,7 +71,7 @@ def outcome(pieces: list[bytes], *, bodiless: bool = False) -> Outcome:
 
     What comes when the answer is complete is nobody's; the connection must not be used again.
     """
-    parser = AnswerParser()
+    parser = ResponseParser()
     parser.begin(bodiless=bodiless)
     body, error, spoilt = b"", False, False
     try:
@@ -83,7 +83,7 @@ def outcome(pieces: list[bytes], *, bodiless: bool = False) -> Outcome:
                 body += parser.take()
         reusable = parser.complete and parser.reusable and not spoilt
         parser.end()
-    except BadAnswerError:
+    except BadResponseError:
         body += parser.take()
         error, reusable = True, False
     head = (parser.status, parser.reason, parser.headers, parser.length) if parser.status else None
@@ -163,7 +163,7 @@ def test_what_follows_an_answer_spoils_the_connection() -> None:
 
 def test_answers_of_one_connection_do_not_mix() -> None:
     """Neither headers nor trailers of one are seen in the next."""
-    parser = AnswerParser()
+    parser = ResponseParser()
     for _ in range(2):
         for stream in (s for s in WHOLE if b"until" not in s and b"close" not in s):
             parser.begin(bodiless=False)
