@@ -90,9 +90,17 @@ pip_engine() {
     --requirement "$ROOT/runtime/requirements-engine.txt"
 }
 
-# Loading the library finds a wheel that was built for another C library or lacks CUDA's.
+# Whether llama.cpp reads a prompt with the starter model. A wheel may be built for another C library or
+# lack CUDA's; a wheel or a build may use instructions that this processor, or this virtual machine,
+# does not carry out: then the first prompt ends the process.
 engine_works() {
-  "$VENV_DIR/bin/python" -c 'import llama_cpp; llama_cpp.llama_print_system_info()' >/dev/null 2>&1
+  local code='
+import sys
+import llama_cpp
+model = llama_cpp.Llama(sys.argv[1], n_ctx=256, n_batch=64, verbose=False)
+model.eval(list(range(1, 41)))'
+  # In a shell of its own, which would report the signal.
+  ("$VENV_DIR/bin/python" -c "$code" "$ROOT/models/starter/llamaserve-starter.gguf" || exit 1) >/dev/null 2>&1
 }
 
 engine_is_installed() {
@@ -132,11 +140,21 @@ build_engine() {
     fi
     die 'llama-cpp-python must be built here, and there is no C/C++ compiler' "$(compiler_command)"
   fi
+  avoid_amx
   # pip would take a wheel it built and kept before, whatever CMAKE_ARGS it was built with.
   set -- ${CMAKE_ARGS:+--no-cache-dir}
   run_logged 'building llama-cpp-python (this takes some minutes)' pip_engine "$@" ||
     fail_with_log 'llama-cpp-python could not be built'
-  engine_works || fail_with_log 'llama-cpp-python was built, but its library does not load'
+  engine_works || fail_with_log 'llama-cpp-python was built, but it cannot read a prompt with the starter model'
+}
+
+# llama.cpp's AMX kernels, compiled by gcc, end the process with an illegal instruction: the compiler
+# drops the stores of the tile configuration (https://github.com/ggml-org/llama.cpp/pull/26954). They are
+# compiled in by -march=native where the processor has AMX, so that flag is given here without them.
+avoid_amx() {
+  local flags='-march=native -mno-amx-tile -mno-amx-int8 -mno-amx-bf16'
+  [ -z "${CMAKE_ARGS:-}" ] && grep -qw amx_tile /proc/cpuinfo 2>/dev/null || return 0
+  export CMAKE_ARGS="-DGGML_NATIVE=OFF '-DCMAKE_C_FLAGS=$flags' '-DCMAKE_CXX_FLAGS=$flags'"
 }
 
 compiler_command() {

@@ -145,12 +145,12 @@ class Postgres(_Server):
         return super()._environment() | places
 
     def _command(self) -> list[str]:
-        return [str(ROOT / "runtime" / "postgres.sh"), "run"]
+        return [str(ROOT / "runtime/postgres/control.sh"), "run"]
 
     def script(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run runtime/postgres/control.sh on this server, whatever comes of it."""
         return subprocess.run(
-            [ROOT / "runtime" / "postgres.sh", *arguments],
+            [ROOT / "runtime/postgres/control.sh", *arguments],
             env=self._environment(),
             stdin=subprocess.DEVNULL,
             capture_output=True,

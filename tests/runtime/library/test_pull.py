@@ -58,7 +58,7 @@ def spawn(checkout: Path, hub: FakeHub, *arguments: str, **values: str) -> subpr
     inherited = {k: v for k, v in os.environ.items() if not k.startswith(("LLAMA", "HF_"))}
     ours = {"HF_ENDPOINT": hub.url, "HF_HOME": str(checkout / "hf")}
     return subprocess.Popen(
-        [sys.executable, "-m", "runtime.models.pull", *arguments],
+        [sys.executable, "-m", "runtime.library.pull", *arguments],
         cwd=checkout,
         env={**inherited, **ours, **values},
         stdin=subprocess.DEVNULL,
@@ -189,7 +189,7 @@ def test_a_terminal_is_asked(checkout: Path, hub: FakeHub) -> None:
     ours, theirs = pty.openpty()
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("LLAMA", "HF_"))}
     with subprocess.Popen(
-        [sys.executable, "-m", "runtime.models.pull", REPO],
+        [sys.executable, "-m", "runtime.library.pull", REPO],
         cwd=checkout,
         env=environment | {"HF_ENDPOINT": hub.url},
         stdin=theirs,
@@ -259,7 +259,7 @@ def test_what_is_not_there_is_named(here: Here, monkeypatch: pytest.MonkeyPatch)
 def test_nothing_but_pull_waits_for_the_hub_s_library() -> None:
     """It takes a third of a second to import."""
     code = (
-        "import runtime.models.listing, runtime.supervisor.status, proxy.__main__, sys;"
+        "import runtime.library.listing, runtime.supervisor.status, proxy.__main__, sys;"
         "import runtime.engine.__main__;"
         "sys.exit('huggingface_hub' in sys.modules)"
     )

@@ -40,7 +40,7 @@ def config(checkout: Path, **values: str) -> Config:
 def run(checkout: Path, *arguments: str, **values: str) -> subprocess.CompletedProcess[str]:
     environ = {k: v for k, v in os.environ.items() if not k.startswith("LLAMA_")} | values
     return subprocess.run(
-        [sys.executable, "-m", "runtime.models", *arguments],
+        [sys.executable, "-m", "runtime.models.selection", *arguments],
         cwd=checkout,
         env=environ,
         stdin=subprocess.DEVNULL,
@@ -284,7 +284,7 @@ def test_several_models_on_a_terminal_are_asked_for(checkout: Path, folder: Path
     two = build_model(folder / "two.gguf")
     ours, theirs = pty.openpty()
     with subprocess.Popen(
-        [sys.executable, "-m", "runtime.models", "select"],
+        [sys.executable, "-m", "runtime.models.selection", "select"],
         cwd=checkout,
         env={k: v for k, v in os.environ.items() if not k.startswith("LLAMA_")},
         stdin=theirs,

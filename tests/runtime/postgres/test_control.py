@@ -178,7 +178,7 @@ class TestCrash:
     def test_an_interrupted_init_is_begun_anew(self, own_server: Postgres) -> None:
         """Killed while it creates the database, it leaves nothing that passes for one."""
         place = own_server.directory / "postgres"
-        command = [str(ROOT / "runtime" / "postgres.sh"), "init"]
+        command = [str(ROOT / "runtime/postgres/control.sh"), "init"]
         places = {"LLAMA_DATA_DIR": str(own_server.directory), "LLAMA_VENV_DIR": str(VENV)}
         first = subprocess.Popen(
             command, env=os.environ | places, process_group=0, stderr=subprocess.DEVNULL

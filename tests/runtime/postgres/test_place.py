@@ -143,7 +143,7 @@ class TestPlace:
         with tempfile.TemporaryDirectory(prefix="llamaserve-") as parent:
             Path(parent).chmod(0o755)
             venv = environment_at(Path(parent) / "venv", version="0.0.0+test", python=python)
-            if run_as_nobody(str(ROOT / "runtime" / "postgres.sh"), "where").returncode:
+            if run_as_nobody(str(ROOT / "runtime/postgres/control.sh"), "where").returncode:
                 pytest.skip("the checkout is out of an ordinary user's reach")
             with Postgres(Path(parent) / "data", owner="nobody", venv=venv) as server:
                 assert server.cluster.owner() == "nobody"
