@@ -1,8 +1,10 @@
 """Who sends a request: bearer keys, checked against the database once and then from memory.
 
-Owns the cache of known keys and keeps it true: triggers in the database NOTIFY every change of a user
-or key, and a lost LISTEN connection is noticed within seconds and made good by reading every cached
-key anew. While the database is down, keys known to this process go on and others get a 503.
+Owns the cache of known keys. `change_listener.py` keeps it true: it calls `_refresh` for every change of a
+user or key. While the database is down, keys known to this process go on and others get a 503.
+
+A key that is good is never refused because of others' wrong ones: what is well-formed is always looked up,
+and wrong secrets count for their address and public id alone (`failed_logins.py`).
 Leaves to its caller what a change means for requests under way (`on_change`).
 """
 
@@ -12,47 +14,45 @@ import asyncio
 import hashlib
 import logging
 import os
-import re
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
-from typing import Any
+from dataclasses import dataclass
 
 import psycopg
-from psycopg.rows import dict_row
 from psycopg_pool import AsyncConnectionPool
 
 from proxy import errors
-from proxy.database.pool import deadline
-from proxy.database.schema import DATABASE_ERRORS, SchemaError, check_schema_async
+from proxy.database.schema import DATABASE_ERRORS
 from proxy.identity import keys
+from proxy.identity.change_listener import READ_S, ChangeListener
 from proxy.identity.failed_logins import FailedLogins
+from proxy.identity.key_lookup import KeyLookup, Row, read_keys
 from proxy.identity.principal import Principal, access_error
 
 logger = logging.getLogger(__name__)
 
 MAX_CACHED_KEYS = 50_000
-CHANNEL = "llama_user_changed"
-QUERY_TIMEOUT_S = 3.0
-MAX_LOOKUPS = 64
-"""At a time; beyond, keys that are not cached are told to come again."""
-# A silently lost LISTEN connection shows after HEARTBEAT + HEARTBEAT_TIMEOUT, and a new one follows
-# within RECONNECT: together less than the 5 s of staleness that the design allows.
-HEARTBEAT_S = 2.0
-HEARTBEAT_TIMEOUT_S = 1.5
-RECONNECT_S = 0.5
 SLOW_S = 1.0
-"""How long the refusal takes of an address that has sent many wrong keys."""
+"""How long the refusal of an address takes that has sent many wrong keys."""
 MAX_SLOWED = 256
-"""At a time; beyond, refusals come at once, which costs less memory."""
+"""Refusals that are slowed at a time; further ones come at once, which costs less memory."""
 
-_SELECT = """
-    SELECT k.public_id, k.hash, k.id AS key_id, k.user_id, u.username, u.is_active, u.rate_limit,
-           u.rate_window_seconds AS rate_window_s, u.token_limit, u.weight, u.max_concurrent,
-           extract(epoch FROM k.expires_at)::float8 AS expires_at,
-           k.revoked_at IS NOT NULL AS revoked
-    FROM llama_api_keys k JOIN llama_users u ON u.id = k.user_id
-"""
+
+@dataclass(frozen=True, slots=True)
+class _WrongKey:
+    """The outcome of a lookup that found no such key."""
+
+    wait_s: float
+    """Above 0 where this address had failed too often before."""
+
+
+@dataclass(frozen=True, slots=True)
+class _CachedKey:
+    """Where a public id stands in the cache, and what its hash was when it was verified."""
+
+    digest: bytes
+    hash: str
 
 
 class Authenticator:
@@ -69,19 +69,24 @@ class Authenticator:
         clock: Callable[[], float] = time.time,
     ) -> None:
         """`in_use` tells of a public id whether requests with that key are under way."""
-        self._pool = pool
+        self._lookup = KeyLookup(pool)
+        self._listener = ChangeListener(pool, database_url=database_url, refresh=self._refresh)
         self._in_use = in_use
         self._failures = failures
-        self._database_url = database_url
         self._on_change = on_change
         self._clock = clock
         # Keys are remembered by a keyed hash: no plaintext key stays in memory.
         self._salt = os.urandom(32)
         self._cache: OrderedDict[bytes, Principal] = OrderedDict()
-        self._digests: dict[str, bytes] = {}
-        self._lookups: dict[bytes, asyncio.Task[Principal | None]] = {}
+        self._cached: dict[str, _CachedKey] = {}
+        """By public id."""
+        self._verifications: dict[bytes, asyncio.Task[Principal | _WrongKey]] = {}
         self._changes = 0
         self._slowed = 0
+
+    async def run(self) -> None:
+        """Keep the cache true until cancelled."""
+        await self._listener.run()
 
     def known(self, header: str | None) -> Principal | None:
         """The principal of a header whose key is cached and may be used; else ask `authenticate`."""
@@ -119,167 +124,120 @@ class Authenticator:
 
     async def _look_up_once(self, key: str, digest: bytes, client: str) -> Principal:
         """Look up and verify a key, once for all requests that come with it meanwhile."""
-        lookup = self._lookups.get(digest)
-        if lookup is None:
-            # Failures are counted when they are known: any number of users may be new at a time.
-            wait_s = self._failures.wait_s(client)
-            if wait_s > 0:
-                await self._slow_down()
-                raise errors.too_many_auth_failures(wait_s)
-            lookup = self._begin_lookup(key, digest, client)
+        verification = self._verifications.get(digest)
+        if verification is None:
+            verification = await self._begin_verification(key, digest, client)
         try:
-            principal = await asyncio.shield(lookup)
+            outcome = await asyncio.shield(verification)
         except DATABASE_ERRORS as error:
             raise errors.auth_unavailable() from error
-        if principal is None:
+        if isinstance(outcome, _WrongKey):
+            await self._refuse_for(outcome.wait_s)
             raise errors.invalid_key(keys.mask(key))
-        return principal
+        return outcome
 
-    async def _slow_down(self) -> None:
-        """Let a client wait that guesses, so that its flood takes nothing from anybody."""
+    async def _refuse_for(self, wait_s: float) -> None:
+        """Refuse a guess after many others, slowly, so that a flood of them takes nothing from anybody.
+
+        Raises:
+            ApiError: 429, unless `wait_s` is 0.
+        """
+        if wait_s <= 0:
+            return
         if self._slowed < MAX_SLOWED:
             self._slowed += 1
             try:
                 await asyncio.sleep(SLOW_S)
             finally:
                 self._slowed -= 1
+        raise errors.too_many_auth_failures(wait_s)
 
-    def _begin_lookup(self, key: str, digest: bytes, client: str) -> asyncio.Task[Principal | None]:
-        """Start looking up a key that may be one."""
-        if keys.public_id_of(key) is None:
-            self._failures.note(client)
-            raise errors.invalid_key(keys.mask(key))
-        if len(self._lookups) >= MAX_LOOKUPS:
-            raise errors.auth_unavailable()
-        lookup = asyncio.create_task(self._look_up(key, digest))
-        self._lookups[digest] = lookup
-        lookup.add_done_callback(lambda _: self._end_lookup(lookup, digest, client))
-        return lookup
-
-    def _end_lookup(self, lookup: asyncio.Task[Principal | None], digest: bytes, client: str) -> None:
-        """Take notice of how it went; those who waited may all have left."""
-        del self._lookups[digest]
-        if lookup.cancelled():
-            return
-        if (error := lookup.exception()) is not None:
-            logger.warning("a key cannot be checked: %s", error)
-        elif lookup.result() is None:
-            self._failures.note(client)
-
-    async def _look_up(self, key: str, digest: bytes) -> Principal | None:
+    async def _begin_verification(
+        self, key: str, digest: bytes, client: str
+    ) -> asyncio.Task[Principal | _WrongKey]:
+        """Start to verify a key that has the form of one."""
         public_id = keys.public_id_of(key)
+        if public_id is None:
+            await self._refuse_for(self._failures.note(client))
+            raise errors.invalid_key(keys.mask(key))
+        await self._refuse_for(self._failures.wait_s(client, public_id))
+        # Another request may have begun it while this one was slowed down.
+        verification = self._verifications.get(digest)
+        if verification is None:
+            verification = asyncio.create_task(self._verify(key, public_id, digest, client))
+            self._verifications[digest] = verification
+            verification.add_done_callback(lambda task: self._end_verification(task, digest))
+        return verification
+
+    def _end_verification(self, task: asyncio.Task[Principal | _WrongKey], digest: bytes) -> None:
+        """Take notice of a failure; those who waited for it may all have left."""
+        del self._verifications[digest]
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.warning("a key cannot be checked: %s", error)
+
+    async def _verify(
+        self, key: str, public_id: str, digest: bytes, client: str
+    ) -> Principal | _WrongKey:
         while True:
             changes = self._changes
-            async with self._pool.connection(timeout=QUERY_TIMEOUT_S) as connection:
-                rows = await _select(connection, [public_id])
-            if not rows:
-                return None
-            hash_ = rows[0].pop("hash")
-            if not await asyncio.to_thread(keys.verify_key, key, hash_):
-                return None
+            row = await self._lookup.find(public_id)
+            if row is None:
+                return _WrongKey(self._failures.note(client))
+            if not await asyncio.to_thread(keys.verify_key, key, row["hash"]):
+                return _WrongKey(self._failures.note(client, public_id))
             # A change told meanwhile was not applied to this key, which was not cached yet.
             if changes == self._changes:
-                principal = Principal(**rows[0])
-                self._remember(digest, principal)
+                principal = _principal(row)
+                self._remember(digest, principal, row["hash"])
                 return principal
 
-    def _remember(self, digest: bytes, principal: Principal) -> None:
+    def _remember(self, digest: bytes, principal: Principal, hash_: str) -> None:
         self._cache[digest] = principal
-        self._digests[principal.public_id] = digest
+        self._cached[principal.public_id] = _CachedKey(digest, hash_)
         for _ in range(len(self._cache) - MAX_CACHED_KEYS):
             digest, oldest = self._cache.popitem(last=False)
             if self._in_use(oldest.public_id):
                 # A revocation must still find what runs with it.
                 self._cache[digest] = oldest
             else:
-                self._digests.pop(oldest.public_id, None)
+                self._cached.pop(oldest.public_id, None)
 
     async def _refresh(
-        self, connection: psycopg.AsyncConnection, wanted: set[int] | None = None
+        self, connection: psycopg.AsyncConnection, user_ids: set[int] | None = None
     ) -> None:
         """Read the cached keys of these users (None: of all) anew and tell of those that changed."""
         self._changes += 1
-        cached = {
+        old = {
             principal.public_id: principal
             for principal in self._cache.values()
-            if wanted is None or principal.user_id in wanted
+            if user_ids is None or principal.user_id in user_ids
         }
-        if not cached:
+        if not old:
             return
-        rows = await _select(connection, list(cached))
-        found = {row.pop("public_id"): row for row in rows}
-        changed = []
-        for public_id, old in cached.items():
-            digest = self._digests.get(public_id)
-            if digest is None:
-                continue
-            row = found.get(public_id)
-            new = _without_hash(public_id, row) if row else _gone(old)
-            if new != old:
-                self._cache[digest] = new
-                changed.append(new)
+        rows = await read_keys(connection, list(old), timeout_s=READ_S)
+        changed = [
+            new
+            for public_id, principal in old.items()
+            if (new := self._update(principal, rows.get(public_id))) is not None
+        ]
         if changed:
             self._on_change(changed)
 
-    async def run(self) -> None:
-        """Listen for changes until cancelled."""
-        lost = False
-        while True:
-            try:
-                await self._listen(after_loss=lost)
-            except DATABASE_ERRORS as error:
-                if not lost:
-                    logger.warning("lost touch with the user database, trying again: %s", error)
-                lost = True
-            await asyncio.sleep(RECONNECT_S)
-
-    async def _listen(self, *, after_loss: bool) -> None:
-        connection = await psycopg.AsyncConnection.connect(
-            self._database_url,
-            autocommit=True,
-            connect_timeout=2,
-            application_name="llamaserve-proxy-listen",
-        )
-        async with connection:
-            with deadline(connection, HEARTBEAT_TIMEOUT_S):
-                await _complain_of_schema(connection)
-                await connection.execute(f"LISTEN {CHANNEL}")
-            # Only now: what changed before LISTEN took hold is read, what changes after is told.
-            # On this connection: those that wait for one of the pool must not delay a revocation.
-            await self._refresh(connection)
-            if after_loss:
-                logger.warning("in touch with the user database again")
-            while True:
-                told = [n async for n in connection.notifies(timeout=HEARTBEAT_S, stop_after=1)]
-                if told:
-                    await self._refresh(connection, _users_in(told))
-                    continue
-                with deadline(connection, HEARTBEAT_TIMEOUT_S):
-                    await connection.execute("SELECT 1")
-
-
-async def _complain_of_schema(connection: psycopg.AsyncConnection) -> None:
-    """Say so where the schema is another program's; what can be done with it is done nevertheless."""
-    try:
-        await check_schema_async(connection)
-    except SchemaError as error:
-        logger.error("%s", error)
-
-
-async def _select(
-    connection: psycopg.AsyncConnection, public_ids: list[str | None]
-) -> list[dict[str, Any]]:
-    with deadline(connection, QUERY_TIMEOUT_S):
-        async with connection.cursor(row_factory=dict_row) as cursor:
-            await cursor.execute(_SELECT + "WHERE k.public_id = ANY(%s)", [public_ids])
-            return await cursor.fetchall()
-
-
-def _users_in(told: list[psycopg.Notify]) -> set[int] | None:
-    """The users that notifications are about; None, all of them, where one is not of ours."""
-    if all(re.fullmatch("[0-9]{1,18}", notify.payload, re.ASCII) for notify in told):
-        return {int(notify.payload) for notify in told}
-    return None
+    def _update(self, old: Principal, row: Row | None) -> Principal | None:
+        """Take over what the database says of a cached key; the new principal if it has changed."""
+        cached = self._cached.get(old.public_id)
+        if cached is None:
+            return None
+        if row is not None and row["hash"] != cached.hash:
+            # Another secret: whoever comes with either is verified anew.
+            self._cache.pop(cached.digest, None)
+            del self._cached[old.public_id]
+            return _revoked(old)
+        new = _revoked(old) if row is None else _principal(row)
+        if new == old:
+            return None
+        self._cache[cached.digest] = new
+        return new
 
 
 def _bearer_key(header: str | None) -> str:
@@ -291,10 +249,10 @@ def _bearer_key(header: str | None) -> str:
     return key
 
 
-def _without_hash(public_id: str, row: dict[str, Any]) -> Principal:
-    return Principal(public_id=public_id, **{k: v for k, v in row.items() if k != "hash"})
+def _principal(row: Row) -> Principal:
+    return Principal(**{name: value for name, value in row.items() if name != "hash"})
 
 
-def _gone(old: Principal) -> Principal:
+def _revoked(old: Principal) -> Principal:
     """A key that is no longer in the database counts as revoked."""
     return Principal(**{**{name: getattr(old, name) for name in Principal.__slots__}, "revoked": True})

@@ -1,6 +1,7 @@
-"""How many wrong keys a client address may try: a flood of guesses is to cost nearly nothing.
+"""How many wrong keys a client address may try: a flood of guesses must cost next to nothing.
 
-Known keys are not concerned: users behind the same address go on.
+Failures count for an address, and for an address and a public id. So wrong secrets for one key, and keys
+that nobody has, say nothing about the other users behind that address.
 """
 
 from __future__ import annotations
@@ -8,19 +9,21 @@ from __future__ import annotations
 import logging
 from collections import OrderedDict
 from collections.abc import Callable
-from ipaddress import IPv6Address, ip_address
+
+from proxy.addresses import client_network
 
 logger = logging.getLogger(__name__)
 
-MAX_ADDRESSES = 10_000
+MAX_COUNTED = 10_000
 PERIOD_S = 60.0
 WARN_EVERY_S = 10.0
 
 
 class FailedLogins:
-    """The failures of each address lately, by the generic cell rate algorithm (ITU-T I.371).
+    """Recent failures, by the generic cell rate algorithm (ITU-T I.371).
 
-    An address may fail `per_minute` times at once, and then again every `60 / per_minute` seconds.
+    Each address, and each address with a public id, may fail `per_minute` times at once, and then again
+    every `60 / per_minute` seconds. An address counts as its network where that is one client's.
     """
 
     def __init__(self, per_minute: int, *, clock: Callable[[], float]) -> None:
@@ -28,45 +31,43 @@ class FailedLogins:
         self._interval_s = PERIOD_S / per_minute if per_minute else 0.0
         self._clock = clock
         self._warned_at = -WARN_EVERY_S
-        self._due: OrderedDict[str, float] = OrderedDict()
-        """When each address will have made good for its failures, least recent first."""
+        self._clear_at: OrderedDict[tuple[str, str], float] = OrderedDict()
+        """When the failures of each will no longer count; the least recent failure first."""
 
     def __len__(self) -> int:
-        return len(self._due)
+        return len(self._clear_at)
 
-    def wait_s(self, address: str) -> float:
-        """For how many seconds a key from there is to be refused; 0.0: not at all."""
-        due = self._due.get(_group(address), 0.0) if self._due else 0.0
-        wait_s = due + self._interval_s - self._clock() - PERIOD_S
-        # A hair's breadth for the sums of floats.
+    def wait_s(self, address: str, public_id: str = "") -> float:
+        """How many seconds a further failure is too early; 0.0 when it is allowed now."""
+        if not self._clear_at:
+            return 0.0
+        return self._wait_s((client_network(address), public_id))
+
+    def _wait_s(self, counted: tuple[str, str]) -> float:
+        clear_at = self._clear_at.get(counted, 0.0)
+        wait_s = clear_at + self._interval_s - self._clock() - PERIOD_S
+        # Sums of floats are a little off.
         return wait_s if wait_s > 1e-6 else 0.0
 
-    def note(self, address: str) -> None:
-        """A key from there was wrong."""
+    def note(self, address: str, public_id: str = "") -> float:
+        """Count a wrong key; what `wait_s` said just before, and where that is above 0 it is not counted."""
         if not self._interval_s:
-            return
-        of, now = _group(address), self._clock()
-        self._due[of] = due = max(now, self._due.get(of, 0.0)) + self._interval_s
-        self._due.move_to_end(of)
+            return 0.0
+        counted, now = (client_network(address), public_id), self._clock()
+        if (wait_s := self._wait_s(counted)) > 0:
+            return wait_s
+        clear_at = max(now, self._clear_at.get(counted, 0.0)) + self._interval_s
+        self._clear_at[counted] = clear_at
+        self._clear_at.move_to_end(counted)
         self._forget(now)
-        if due + self._interval_s - now > PERIOD_S and now - self._warned_at >= WARN_EVERY_S:
+        if clear_at + self._interval_s - now > PERIOD_S and now - self._warned_at >= WARN_EVERY_S:
             self._warned_at = now
-            logger.warning("%s sends many wrong keys: further ones are refused for a while", of)
+            logger.warning("%s sends many wrong keys: further ones are refused for a while", counted[0])
+        return 0.0
 
     def _forget(self, now: float) -> None:
-        while self._due:
-            oldest = next(iter(self._due))
-            if self._due[oldest] > now and len(self._due) <= MAX_ADDRESSES:
+        while self._clear_at:
+            oldest = next(iter(self._clear_at))
+            if self._clear_at[oldest] > now and len(self._clear_at) <= MAX_COUNTED:
                 return
-            del self._due[oldest]
-
-
-def _group(address: str) -> str:
-    """An IPv6 client has a whole /64 to itself (RFC 6177): that counts as one address."""
-    try:
-        parsed = ip_address(address)
-    except ValueError:
-        return address
-    if isinstance(parsed, IPv6Address) and parsed.ipv4_mapped is None:
-        return str(IPv6Address(int(parsed) >> 64 << 64)) + "/64"
-    return address
+            del self._clear_at[oldest]

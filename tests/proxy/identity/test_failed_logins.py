@@ -7,12 +7,13 @@ from collections.abc import Callable
 from dataclasses import replace
 from ipaddress import ip_network
 
+import psycopg
 import pytest
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from proxy.edge.addresses import client_address
 from proxy.identity import keys
-from proxy.identity.failed_logins import MAX_ADDRESSES, FailedLogins
+from proxy.identity.failed_logins import MAX_COUNTED, FailedLogins
 from proxy.settings import ProxySettings
 from tests.support.proxy import RunningProxy, running_proxy
 from tests.support.upstream import FakeUpstream
@@ -68,13 +69,24 @@ def test_addresses_are_told_apart_and_networks_of_one_are_not() -> None:
     assert failures_until_refused(failures, "") == 3
 
 
+def test_a_public_id_has_a_count_of_its_own() -> None:
+    """Wrong secrets for one key say nothing about other keys of the same address, nor elsewhere."""
+    failures = FailedLogins(3, clock=Clock())
+    waits = [failures.note("10.0.0.1", "alice") for _ in range(4)]
+    assert waits[:3] == [0.0] * 3
+    assert waits[3] == failures.wait_s("10.0.0.1", "alice") > 0
+    assert failures.wait_s("10.0.0.1") == 0
+    assert failures.wait_s("10.0.0.1", "bob") == 0
+    assert failures.wait_s("10.0.0.2", "alice") == 0
+
+
 def test_memory_is_bounded_however_many_addresses_there_are() -> None:
     """Those that have made good are forgotten first; then the ones that failed longest ago."""
     clock = Clock()
     failures = FailedLogins(30, clock=clock)
-    for number in range(3 * MAX_ADDRESSES):
+    for number in range(3 * MAX_COUNTED):
         failures.note(f"host{number}")
-    assert len(failures) == MAX_ADDRESSES
+    assert len(failures) == MAX_COUNTED
     clock.now += 61
     failures.note("one more")
     assert len(failures) == 1
@@ -138,8 +150,8 @@ async def test_guesses_are_refused_and_known_users_of_the_same_address_go_on(
             error = (await response.json())["error"]
         assert error["code"] == "too_many_auth_failures"
         assert await statuses(proxy, key, 3) == [200] * 3
-        # A key that this process has not seen yet is as good as a guess.
-        assert await statuses(proxy, bob, 1) == [429]
+        # A good key that this process has not seen yet is looked up, whatever others have sent.
+        assert await statuses(proxy, bob, 1) == [200]
 
 
 async def test_a_new_key_s_first_requests_come_as_many_as_they_like(
@@ -196,3 +208,67 @@ async def test_who_guesses_waits_for_the_refusal_and_nobody_else_does(
         for task in waiting:
             task.cancel()
         await asyncio.wait(waiting)
+
+
+async def test_junk_of_one_address_locks_no_good_key_out(
+    settings: ProxySettings, create_user: Callable[..., str]
+) -> None:
+    """Eight clients that send junk without end, while good users come whom the proxy does not know yet."""
+    new = [create_user(f"user{number}") for number in range(6)]
+    async with running_proxy(replace(settings, auth_failures_per_minute=2)) as proxy:
+        stop = asyncio.Event()
+
+        async def junk(number: int) -> None:
+            while not stop.is_set():
+                guess = keys.create_key().key if number % 2 else "lsk_junk"
+                assert (await statuses(proxy, guess, 1))[0] in (401, 429)
+
+        floods = [asyncio.create_task(junk(number)) for number in range(8)]
+        while (await statuses(proxy, "lsk_junk", 1)) != [429]:
+            pass
+        found = [(await statuses(proxy, key, 1))[0] for key in new]
+        stop.set()
+        await asyncio.gather(*floods)
+    assert found == [200] * 6
+
+
+async def test_wrong_secrets_for_one_key_shut_out_nobody_else(
+    settings: ProxySettings, create_user: Callable[..., str]
+) -> None:
+    """Whoever knows a public id may try few secrets from an address; other keys are not concerned."""
+    alice, bob = create_user("alice"), create_user("bob")
+    async with running_proxy(replace(settings, auth_failures_per_minute=2)) as proxy:
+        guesses = [wrong_secret(alice, digit) for digit in "1234"]
+        assert [(await statuses(proxy, guess, 1))[0] for guess in guesses] == [401, 401, 429, 429]
+        assert await statuses(proxy, bob, 1) == [200]
+
+
+def wrong_secret(key: str, digit: str) -> str:
+    """A key of the same public id and another secret, with the right checksum."""
+    body = key[:-7] + digit
+    return body + keys._checksum(body)
+
+
+async def test_a_flood_of_keys_that_nobody_has_takes_few_queries(
+    settings: ProxySettings, key: str, database_url: str
+) -> None:
+    """What comes while one query runs is asked for together by the next."""
+    async with running_proxy(replace(settings, auth_failures_per_minute=0)) as proxy:
+        assert await statuses(proxy, key, 1) == [200]
+        before = await queries(database_url)
+        guesses = [keys.create_key().key for _ in range(300)]
+        found = await asyncio.gather(*(statuses(proxy, guess, 1) for guess in guesses))
+        assert found == [[401]] * 300
+        assert await queries(database_url) - before < 150
+
+
+async def queries(database_url: str) -> int:
+    """How many transactions the database has committed."""
+    async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as connection:
+        await connection.execute("SELECT pg_stat_force_next_flush()")
+        cursor = await connection.execute(
+            "SELECT xact_commit FROM pg_stat_database WHERE datname = current_database()"
+        )
+        row = await cursor.fetchone()
+        assert row is not None
+        return int(row[0])

@@ -1,0 +1,92 @@
+"""Reading keys from the database, many in one query.
+
+A flood of keys that nobody has costs the database one query at a time, however many there are: what
+comes while a query runs is asked for together by the next one. Leaves to `authenticator.py` whether a
+key is the one that the row's hash is of.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import psycopg
+from psycopg.rows import dict_row
+from psycopg_pool import AsyncConnectionPool
+
+from proxy.database.pool import deadline
+from proxy.database.schema import DATABASE_ERRORS
+
+QUERY_TIMEOUT_S = 3.0
+MAX_BATCH = 1_000
+"""Public ids in one query."""
+
+_SELECT = """
+    SELECT k.public_id, k.hash, k.id AS key_id, k.user_id, u.username, u.is_active, u.rate_limit,
+           u.rate_window_seconds AS rate_window_s, u.token_limit, u.weight, u.max_concurrent,
+           extract(epoch FROM k.expires_at)::float8 AS expires_at,
+           k.revoked_at IS NOT NULL AS revoked
+    FROM llama_api_keys k JOIN llama_users u ON u.id = k.user_id
+    WHERE k.public_id = ANY(%s)
+"""
+
+Row = dict[str, Any]
+"""The fields of a `Principal`, and `hash`."""
+
+
+async def read_keys(
+    connection: psycopg.AsyncConnection, public_ids: list[str], *, timeout_s: float
+) -> dict[str, Row]:
+    """The rows of those keys that exist, by public id.
+
+    Raises:
+        psycopg.Error: the database refuses, or takes longer than `timeout_s`.
+    """
+    with deadline(connection, timeout_s):
+        async with connection.cursor(row_factory=dict_row) as cursor:
+            # Not prepared: a pooler in transaction mode may send the next one elsewhere.
+            await cursor.execute(_SELECT, [public_ids], prepare=False)
+            return {row["public_id"]: row for row in await cursor.fetchall()}
+
+
+class KeyLookup:
+    """Looks up one key for each caller. What waits is bounded by the proxy's connections."""
+
+    def __init__(self, pool: AsyncConnectionPool) -> None:
+        self._pool = pool
+        self._wanted: dict[str, asyncio.Future[Row | None]] = {}
+        """Public ids that the next query asks for."""
+        self._task: asyncio.Task[None] | None = None
+
+    async def find(self, public_id: str) -> Row | None:
+        """The key's row, read after this call began; None where there is none.
+
+        Raises:
+            DATABASE_ERRORS: the database is out of reach or too slow.
+        """
+        found = self._wanted.get(public_id)
+        if found is None:
+            self._wanted[public_id] = found = asyncio.get_running_loop().create_future()
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._run())
+        return await asyncio.shield(found)
+
+    async def _run(self) -> None:
+        while self._wanted:
+            batch = {public_id: self._wanted[public_id] for public_id in list(self._wanted)[:MAX_BATCH]}
+            for public_id in batch:
+                del self._wanted[public_id]
+            try:
+                async with self._pool.connection(timeout=QUERY_TIMEOUT_S) as connection:
+                    rows = await read_keys(connection, list(batch), timeout_s=QUERY_TIMEOUT_S)
+            except DATABASE_ERRORS as error:
+                for future in batch.values():
+                    future.set_exception(error)
+                    future.exception()  # those who asked may all have left
+                continue
+            except BaseException:
+                for future in batch.values():
+                    future.cancel()
+                raise
+            for public_id, future in batch.items():
+                future.set_result(rows.get(public_id))
