@@ -8,7 +8,8 @@ from __future__ import annotations
 import logging
 from collections import OrderedDict
 from collections.abc import Callable
-from ipaddress import IPv6Address, ip_address
+
+from proxy.addresses import client_network
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +37,7 @@ class FailedLogins:
 
     def wait_s(self, address: str) -> float:
         """For how many seconds a key from there is to be refused; 0.0: not at all."""
-        due = self._due.get(_group(address), 0.0) if self._due else 0.0
+        due = self._due.get(client_network(address), 0.0) if self._due else 0.0
         wait_s = due + self._interval_s - self._clock() - PERIOD_S
         # A hair's breadth for the sums of floats.
         return wait_s if wait_s > 1e-6 else 0.0
@@ -45,7 +46,7 @@ class FailedLogins:
         """A key from there was wrong."""
         if not self._interval_s:
             return
-        of, now = _group(address), self._clock()
+        of, now = client_network(address), self._clock()
         self._due[of] = due = max(now, self._due.get(of, 0.0)) + self._interval_s
         self._due.move_to_end(of)
         self._forget(now)
@@ -59,14 +60,3 @@ class FailedLogins:
             if self._due[oldest] > now and len(self._due) <= MAX_ADDRESSES:
                 return
             del self._due[oldest]
-
-
-def _group(address: str) -> str:
-    """An IPv6 client has a whole /64 to itself (RFC 6177): that counts as one address."""
-    try:
-        parsed = ip_address(address)
-    except ValueError:
-        return address
-    if isinstance(parsed, IPv6Address) and parsed.ipv4_mapped is None:
-        return str(IPv6Address(int(parsed) >> 64 << 64)) + "/64"
-    return address

@@ -10,7 +10,7 @@ from ipaddress import ip_network
 import pytest
 from multidict import CIMultiDict, CIMultiDictProxy
 
-from proxy.edge.addresses import client_address
+from proxy.addresses import client_address
 from proxy.identity import keys
 from proxy.identity.failed_logins import MAX_ADDRESSES, FailedLogins
 from proxy.settings import ProxySettings
