@@ -220,6 +220,7 @@ class ClientConnection(RequestReader):
         more_may_arrive = self.state is not ANSWERING or self._last or self._pending
         self.state = CLOSING
         self._pending = b""
+        self._body_paused = False
         if self._probe is not None:
             self._probe.stop()
         self.flush()
@@ -229,7 +230,7 @@ class ClientConnection(RequestReader):
         self._registry.waits(self._entry)
         self._closing_since = self._loop.time()
         self._set_deadline(self._linger_s())
-        self._resume_transport()
+        self._pause_or_resume()
         if self._half_closed:
             transport.close()
         elif transport.is_closing():

@@ -68,8 +68,8 @@ class RequestReader(ClientWriter):
     """
 
     __slots__ = (
-        "_half_closed", "_head_bytes", "_last", "_limits", "_loop", "_parser", "_pending",
-        "_reading_paused", "_request", "_scratch", "remote", "state",
+        "_body_paused", "_half_closed", "_head_bytes", "_last", "_limits", "_loop", "_parser",
+        "_pending", "_reading_paused", "_request", "_scratch", "remote", "state",
     )  # fmt: skip
 
     def __init__(self, *, writes: WriteBatcher, limits: EdgeLimits, scratch: memoryview) -> None:
@@ -99,7 +99,10 @@ class RequestReader(ClientWriter):
         """Whether no request after this one will be read."""
         self._half_closed = False
         """Whether the client has closed its sending side."""
+        self._body_paused = False
+        """Whether nobody takes what has arrived of a body."""
         self._reading_paused = False
+        """Whether the transport has been told not to read."""
 
     def closes_after(self, request: Request, status: int) -> bool:
         """Whether the connection is closed after a response with this status."""
@@ -199,6 +202,7 @@ class RequestReader(ClientWriter):
         assert self._request is not None
         # Where the body ends is unknown, and so where the next request would begin.
         self._last = True
+        self._body_paused = False
         self.state = ANSWERING
         self._request.payload.set_exception(TransferEncodingError("not a whole body"))
 
@@ -207,7 +211,7 @@ class RequestReader(ClientWriter):
         if not self._last:
             self._pending += data
             if len(self._pending) >= READ_BYTES:
-                self._pause_transport()
+                self._pause_or_resume()
 
     def _next_request(self) -> Request | None:
         """The request that has arrived behind the one that has been answered, if its head is whole."""
@@ -220,22 +224,23 @@ class RequestReader(ClientWriter):
                 request = self._parse_head(data)
             else:
                 self._parse_body(data)
-        if self._reading_paused and not self._pending:
-            self._resume_transport()
+        if self._reading_paused:
+            self._pause_or_resume()
         if self.state is BODY and self._half_closed:
             self._break_body()
         return request
 
-    def _pause_transport(self) -> None:
-        if not self._reading_paused and self.transport is not None and not self.transport.is_closing():
-            self._reading_paused = True
-            self.transport.pause_reading()
-
-    def _resume_transport(self) -> None:
-        if self._reading_paused:
-            self._reading_paused = False
-            if self.transport is not None and not self.transport.is_closing():
-                self.transport.resume_reading()
+    def _pause_or_resume(self) -> None:
+        """Have the transport read, unless a body or what is pipelined has reached its bound."""
+        pause = self._body_paused or len(self._pending) >= READ_BYTES
+        transport = self.transport
+        if pause is self._reading_paused or transport is None or transport.is_closing():
+            return
+        self._reading_paused = pause
+        if pause:
+            transport.pause_reading()
+        else:
+            transport.resume_reading()
 
     # The parser's side: aiohttp's StreamReader uses these three
 
@@ -246,13 +251,15 @@ class RequestReader(ClientWriter):
 
     def pause_reading(self) -> None:
         """Stop reading a body: nobody takes what has arrived."""
+        self._body_paused = True
         self._parser.pause_reading()
-        self._pause_transport()
+        self._pause_or_resume()
 
     def resume_reading(self, resume_parser: bool = True) -> None:
         """Go on reading a body, first what the parser has kept of it."""
-        if not self._reading_paused:
+        if not self._body_paused:
             return
-        self._resume_transport()
+        self._body_paused = False
         if resume_parser and self.state is BODY:
-            self._parse_body(b"")
+            self._parse_body(b"")  # may pause again
+        self._pause_or_resume()
