@@ -128,7 +128,9 @@ async def test_pipelined_heads_without_a_key_take_little_memory(
         "LLAMA_SERVER_DATABASE_URL": database_url,
         "LLAMA_SERVER_BACKEND_URL": upstream.url,
     }
-    data = HEALTH.replace(b"/healthz", b"/v1/models") * 400
+    # As many headers as a head may have: parsed, each takes many times its size.
+    head = b"GET /v1/models HTTP/1.1\r\nHost: h\r\n" + b"".join(b"%d:\r\n" % n for n in range(95))
+    data = (head + b"\r\n") * 300
     async with ProxyProcess(directory, **configuration) as proxy:
         before = _resident(proxy)
         with contextlib.ExitStack() as stack:
