@@ -13,7 +13,7 @@ from runtime.config import ConfigError, load
 
 
 def main() -> int:
-    """1 when the configuration is bad or the proxy cannot start."""
+    """Run the proxy. Returns the exit status: 1 when the configuration is bad or it cannot start."""
     _import_aiohttp()
     from proxy import log_format  # noqa: PLC0415 - these import it
     from proxy.server import StartError, serve  # noqa: PLC0415
@@ -38,16 +38,16 @@ def main() -> int:
 
 
 def _import_aiohttp() -> None:
-    """Without 2 MB of certificates: it loads them for its client, which is not used here."""
+    """Import aiohttp without 2 MB of CA certificates, which it loads for its client, unused here."""
     name = "SSL_CERT_FILE"
-    own = os.environ.get(name)
+    configured = os.environ.get(name)
     os.environ[name] = os.devnull
     import aiohttp  # noqa: F401, PLC0415
 
-    if own is None:
+    if configured is None:
         del os.environ[name]
     else:
-        os.environ[name] = own
+        os.environ[name] = configured
 
 
 if __name__ == "__main__":

@@ -138,7 +138,11 @@ class App:
             access_log=access_log,
             running=running,
             stalls=stalls,
-            body_memory=BodyMemory(settings.body_memory_bytes, body_limit_bytes=settings.max_body_bytes),
+            body_memory=BodyMemory(
+                settings.body_memory_bytes,
+                body_limit_bytes=settings.max_body_bytes,
+                clock=time.monotonic,
+            ),
         )
 
 

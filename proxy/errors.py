@@ -239,6 +239,17 @@ def body_memory_full(retry_after_s: float) -> ApiError:
     )
 
 
+def upload_gave_way(retry_after_s: float) -> ApiError:
+    return ApiError(
+        503,
+        "The server is overloaded: the memory for request bodies is full, and your slowest upload, this "
+        f"one, has made room for others. Please try again in {duration(retry_after_s)}.",
+        type_="service_unavailable_error",
+        code="server_is_overloaded",
+        headers=retry_headers(retry_after_s),
+    )
+
+
 def proxy_stopping() -> ApiError:
     return ApiError(
         503,

@@ -13,7 +13,7 @@ from functools import partial
 from http import HTTPStatus
 
 from proxy import errors
-from proxy.edge.addresses import client_address
+from proxy.addresses import client_address
 from proxy.edge.body import Body, BodyMemory, check_body, wants_stream
 from proxy.edge.request import Request
 from proxy.edge.slow_clients import SlowClients

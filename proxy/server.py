@@ -8,11 +8,8 @@ import logging
 import os
 import signal
 import socket
-import ssl
 from collections.abc import Coroutine
 from typing import Self
-
-from aiohttp import web
 
 from proxy import errors
 from proxy.app import App
@@ -20,23 +17,22 @@ from proxy.edge.acceptor import Acceptor, connection_limit, raise_descriptor_lim
 from proxy.edge.connection import ClientConnection
 from proxy.edge.limits import EdgeLimits
 from proxy.edge.registry import ConnectionRegistry, RegisteredConnection
+from proxy.edge.request_reader import READ_BYTES
+from proxy.edge.tls import ServerCertificate
 from proxy.settings import ProxySettings
 
 logger = logging.getLogger(__name__)
 
 BACKLOG = 1024
 YOUNG_OBJECTS = 5_000
-"""So many more objects, and the collector looks for cycles. Few are made here."""
+"""How many new objects there are before the garbage collector looks for cycles. Few are made here."""
 END_S = 1.0
-"""For clients to take the error with which a drain ends their requests."""
-CUT_S = 0.01
-"""For what outlives that; aiohttp waits for ever when told 0."""
+"""How long clients may take to read the error with which a drain ends their requests."""
 INHERITED_FD = "LLAMASERVE_LISTEN_FD"
-"""In the environment: the number of a listening socket that the supervisor hands down."""
-
-
-RESTART_COMES = signal.SIGUSR1
+"""An environment variable: the number of a listening socket that the supervisor hands down."""
+RESTART_ANNOUNCED = signal.SIGUSR1
 """Sent by `console.sh restart server` before it stops the model server."""
+CERTIFICATE_RENEWED = signal.SIGHUP
 
 
 class StartError(Exception):
@@ -46,13 +42,13 @@ class StartError(Exception):
 async def serve(settings: ProxySettings) -> None:
     """Serve until SIGTERM or SIGINT, drain (`ProxyServer`), and return.
 
-    A second one cuts the drain short. SIGUSR1 says that the model server is about to be restarted.
+    A second one ends the drain at once. SIGUSR1 announces a restart of the model server, and SIGHUP a
+    renewed certificate.
 
     Raises:
         StartError: the port is taken, or the certificate cannot be used.
     """
-    context = _tls_context(settings)
-    server = ProxyServer(settings, _listener(settings), context=context)
+    server = ProxyServer(settings, _listener(settings), certificate=_certificate(settings))
     stop = asyncio.Event()
 
     def end() -> None:
@@ -63,10 +59,11 @@ async def serve(settings: ProxySettings) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, end)
-    loop.add_signal_handler(RESTART_COMES, server.app.turns.expect_restart)
+    loop.add_signal_handler(RESTART_ANNOUNCED, server.app.turns.expect_restart)
+    loop.add_signal_handler(CERTIFICATE_RENEWED, server.reload_certificate)
     async with server:
         logger.info("listening on %s port %d", *server.address)
-        # What is there now stays: the collector need not go through it again and again.
+        # Objects made so far stay: the garbage collector need not look at them again and again.
         gc.collect()
         gc.freeze()
         gc.set_threshold(YOUNG_OBJECTS)
@@ -77,12 +74,15 @@ async def serve(settings: ProxySettings) -> None:
 class ProxyServer:
     """The proxy behind a listening socket. An async context: serves within it, drains at its end.
 
-    The drain: no connection is accepted any more, idle ones are closed, and what is being read, waits or
-    is under way has `settings.drain_s` to end, with answers that close their connections. What is left
-    then gets an error that says so, in a stream as an event, and END_S to take it.
+    The drain: no connection is accepted any more and idle ones are closed. Requests that are being read,
+    wait or are under way have `settings.drain_s` to end; their responses close their connections. What
+    is left then gets an error that says so, in a stream as an event, and END_S to read it.
+
+    Args:
+        certificate: for TLS; None: plain HTTP.
 
     Raises:
-        StartError: the spool cannot be written.
+        StartError: on entry, the spool cannot be written.
     """
 
     def __init__(
@@ -90,17 +90,18 @@ class ProxyServer:
         settings: ProxySettings,
         listener: socket.socket,
         *,
-        context: ssl.SSLContext | None = None,
+        certificate: ServerCertificate | None = None,
         limits: EdgeLimits | None = None,
     ) -> None:
         self._settings = settings
         self._listener = listener
-        self._context = context
+        self._certificate = certificate
         self._limits = limits or EdgeLimits()
         self._hurry = asyncio.Event()
         self.address: tuple[str, int] = listener.getsockname()[:2]
         self.app = App(settings)
-        self._manager: web.Server
+        self._scratch = memoryview(bytearray(READ_BYTES))
+        self._watch: asyncio.Task[None] | None = None
         most = connection_limit(settings.max_connections, raise_descriptor_limit())
         self.connections = ConnectionRegistry(most, exempt=settings.trusted_proxies)
 
@@ -112,14 +113,15 @@ class ProxyServer:
                 f"cannot write to {self._settings.spool_dir}: {error.strerror}; make it writable, or "
                 "set LLAMA_DATA_DIR to a directory that is"
             ) from error
-        # It knows all connections, and has what answers one that is lost cancelled.
-        self._manager = web.Server(_nobody, handler_cancellation=True)
+        certificate = self._certificate
+        if certificate is not None:
+            self._watch = asyncio.create_task(certificate.watch())
         self._acceptor = Acceptor(
             self._listener,
             self.connections,
             self._connection,
-            context=self._context,
-            handshake_s=self._limits.handshake_s,
+            context=None if certificate is None else lambda: certificate.context,
+            limits=self._limits,
         )
         self._acceptor.start()
         return self
@@ -128,49 +130,58 @@ class ProxyServer:
         try:
             self._acceptor.stop()
             self._listener.close()
+            if self._watch is not None:
+                self._watch.cancel()
             await self._drain()
         finally:
-            await self._manager.shutdown(CUT_S)
             await self.app.__aexit__(None, None, None)
 
     def hurry(self) -> None:
-        """Let the drain end now."""
+        """End the drain now."""
         self._hurry.set()
+
+    def reload_certificate(self) -> None:
+        """Take up the certificate's files as they are now."""
+        if self._certificate is not None:
+            self._certificate.reload()
 
     def _connection(self, entry: RegisteredConnection) -> ClientConnection:
         return ClientConnection(
-            self._manager,
             entry,
             respond=self.app,
             writes=self.app.writes,
-            connections=self.connections,
+            registry=self.connections,
             limits=self._limits,
+            scratch=self._scratch,
         )
 
     async def _drain(self) -> None:
         logger.info("draining: requests under way have %g s", self._settings.drain_s)
-        # What has come on a connection that seems idle is read first: it is a request that has begun.
+        # What has arrived on an idle connection is read first: it is a request that has begun.
         await asyncio.sleep(0)
         self.connections.drain()
-        if await self._none_left(self._settings.drain_s, self._hurry.wait()):
-            return
-        logger.warning("%d connections are left, what runs on them is ended", len(self.connections))
+        handshakes = asyncio.get_running_loop().call_later(
+            self._limits.fresh_s, self._acceptor.end_handshakes
+        )
+        try:
+            if await self._none_left(self._settings.drain_s, self._hurry.wait()):
+                return
+        finally:
+            handshakes.cancel()
+        logger.warning("%d connections are left; what runs on them is ended", len(self.connections))
+        self._acceptor.end_handshakes()
         self.app.running.end_all(errors.proxy_stopping())
         if not await self._none_left(END_S):
             self.connections.cut()
             await self._none_left(END_S)
 
     async def _none_left(self, seconds: float, *sooner: Coroutine[None, None, object]) -> bool:
-        """Wait until all connections have ended, so long, or until something else has happened."""
+        """Wait until no connection is left, at most so long, or until one of `sooner` has returned."""
         tasks = [asyncio.ensure_future(wait) for wait in (self.connections.none_left(), *sooner)]
         await asyncio.wait(tasks, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
         for task in tasks:
             task.cancel()
         return not len(self.connections)
-
-
-async def _nobody(_: web.BaseRequest) -> web.StreamResponse:
-    raise AssertionError("a Connection answers its requests itself")
 
 
 def _listener(settings: ProxySettings) -> socket.socket:
@@ -189,14 +200,12 @@ def _listener(settings: ProxySettings) -> socket.socket:
         ) from error
 
 
-def _tls_context(settings: ProxySettings) -> ssl.SSLContext | None:
-    if settings.tls_cert is None:
+def _certificate(settings: ProxySettings) -> ServerCertificate | None:
+    if settings.tls_cert is None or settings.tls_key is None:
         return None
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     try:
-        context.load_cert_chain(settings.tls_cert, settings.tls_key)
+        return ServerCertificate(settings.tls_cert, settings.tls_key)
     except OSError as error:  # ssl.SSLError is one
         raise StartError(
             f"LLAMA_PROXY_TLS_CERT and LLAMA_PROXY_TLS_KEY cannot be used: {error}"
         ) from error
-    return context

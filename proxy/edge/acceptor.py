@@ -1,7 +1,7 @@
 """Accepting connections, within the bounds of `registry.py`.
 
-asyncio's own server counts a connection only when its TLS handshake is done and has no way to refuse
-one; hence this small one, made of public parts (`loop.connect_accepted_socket`).
+asyncio's own server counts a connection only when its TLS handshake is done, and cannot refuse one. This
+one is made of asyncio's public parts (`loop.connect_accepted_socket`).
 """
 
 from __future__ import annotations
@@ -15,58 +15,67 @@ from collections.abc import Callable
 
 from proxy import errors
 from proxy.edge.checks import written_out
+from proxy.edge.limits import EdgeLimits
 from proxy.edge.registry import ConnectionRegistry, RegisteredConnection
 
 logger = logging.getLogger(__name__)
 
 AT_ONCE = 64
-"""As many are accepted before others get their turn in the event loop."""
+"""The most connections that are accepted in one turn of the event loop."""
 PAUSE_S = 0.1
-"""After a failure that is the machine's, as no descriptors or memory left."""
+"""The pause after a failure of the machine, such as no descriptors or no memory left."""
 RETRY_S = 2.0
 KEPT_DESCRIPTORS = 128
-"""For the database, the spool, the logs and what a library opens."""
+"""Kept free for the database, the spool, the logs and whatever a library opens."""
 MOST_DESCRIPTORS = 65_536
 
 
 class Acceptor:
-    """Accepts on one listening socket.
+    """Accepts connections on one listening socket.
 
     Args:
-        listener: is set not to block.
+        listener: is made non-blocking, and has to be closed by the caller.
         protocol: makes the protocol of a connection.
-        handshake_s: how long a TLS handshake may take.
+        context: gives the TLS context for a new connection; None: no TLS.
     """
 
     def __init__(
         self,
         listener: socket.socket,
         connections: ConnectionRegistry,
-        protocol: Callable[[RegisteredConnection], asyncio.Protocol],
+        protocol: Callable[[RegisteredConnection], asyncio.BufferedProtocol],
         *,
-        context: ssl.SSLContext | None,
-        handshake_s: float,
+        context: Callable[[], ssl.SSLContext] | None,
+        limits: EdgeLimits,
     ) -> None:
         listener.setblocking(False)
+        # Inherited by what is accepted: a peer that vanished without a word is noticed some day.
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         self._listener = listener
         self._connections = connections
         self._protocol = protocol
         self._context = context
-        self._handshake_s = handshake_s
+        self._limits = limits
         self._loop = asyncio.get_running_loop()
         self._tasks: set[asyncio.Task[None]] = set()
+        """One for each connection that is not made yet: with TLS, handshakes."""
         self._resumption: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
-        """Accept from now on."""
+        """Accept connections from now on."""
         self._resumption = None
         self._loop.add_reader(self._listener.fileno(), self._accept)
 
     def stop(self) -> None:
-        """Accept no more; what has been accepted goes on. Does not close the listener."""
+        """Accept no more connections. Those that have been accepted go on."""
         self._loop.remove_reader(self._listener.fileno())
         if self._resumption is not None:
             self._resumption.cancel()
+
+    def end_handshakes(self) -> None:
+        """Close the connections whose TLS handshake is still under way."""
+        for task in list(self._tasks):
+            task.cancel()
 
     def _accept(self) -> None:
         for _ in range(AT_ONCE):
@@ -94,20 +103,21 @@ class Acceptor:
                 try:
                     connection.send(written_out(errors.too_many_connections(RETRY_S)))
                     connection.shutdown(socket.SHUT_WR)
-                    connection.recv(65_536)  # closed with bytes unread, the answer may be lost
+                    connection.recv(65_536)  # with unread input, closing could lose the response
                 except OSError:
                     pass
 
     async def _connect(self, connection: socket.socket, entry: RegisteredConnection) -> None:
+        context = None if self._context is None else self._context()
         try:
             await self._loop.connect_accepted_socket(
                 lambda: self._protocol(entry),
                 connection,
-                ssl=self._context,
-                ssl_handshake_timeout=None if self._context is None else self._handshake_s,
+                ssl=context,
+                ssl_handshake_timeout=None if context is None else self._limits.handshake_s,
             )
-        except OSError as error:  # TLS's errors and time-out are some; the client's matter
-            logger.debug("a connection did not come about: %s", type(error).__name__)
+        except OSError as error:  # TLS errors and time-outs are OSErrors too; the client's concern
+            logger.debug("a connection was not made: %s", type(error).__name__)
             self._connections.exit(entry)
             connection.close()
         except BaseException:
@@ -117,7 +127,7 @@ class Acceptor:
 
 
 def raise_descriptor_limit() -> int:
-    """Let this process open as many files as it may; how many that are."""
+    """Let this process open as many files as it may. Returns how many that are."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     most = MOST_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, MOST_DESCRIPTORS)
     if soft == resource.RLIM_INFINITY or soft >= most:
@@ -130,9 +140,9 @@ def raise_descriptor_limit() -> int:
 
 
 def connection_limit(wanted: int, descriptors: int) -> int:
-    """How many connections there may be: `wanted`, or what the descriptors leave.
+    """How many connections there may be: `wanted`, or what the descriptors allow.
 
-    Each may need a second one to the engine.
+    Each connection may need a second descriptor for its connection to the engine.
     """
     possible = max(1, (descriptors - KEPT_DESCRIPTORS) // 2)
     if possible < wanted:

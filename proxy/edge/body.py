@@ -1,140 +1,227 @@
-"""A request's body: read whole, up to a limit, before the engine sees any of it.
+"""A request's body: read whole, within a bound on memory, before the engine sees any of it.
 
-A slow upload must not hold the engine, and a request that must wait or go to the engine a second time
-has all that it needs.
+A slow upload must not hold the engine, and a request that has to wait, or to be sent to the engine a
+second time, has all that it needs.
+
+Memory is charged for bytes that have arrived and a step ahead of them, never for an announced length.
 """
 
 from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import Callable
 
-import aiohttp
 import orjson
 from aiohttp import HttpVersion11
+from aiohttp.http import HttpProcessingError
 from aiohttp.streams import EMPTY_PAYLOAD
 
 from proxy import errors
 from proxy.edge.request import Request
+from proxy.errors import ApiError
 
 IDLE_S = 60.0
 """A client that sends nothing of its body for so long has given up."""
 MIN_BYTES_PER_S = 8192
-"""A body must come as fast as this on the average, after the first IDLE_S seconds: 16 MB may take 35
-minutes, a byte now and then a little more than one."""
+"""The least average speed of a body after its first IDLE_S seconds."""
+STEP_BYTES = 65_536
+"""A body under way is charged in steps of this size. It covers what has arrived and is still buffered
+on its way here."""
 USER_SHARE = 2
-"""One user's bodies may fill this part of the memory for all."""
+"""The bodies of one user may fill this part of the memory for all."""
 RETRY_S = 2.0
 
 _STREAM = re.compile(rb'"stream"\s*:\s*true\b')
 
 
 class BodyMemory:
-    """A bound on the sum of all request bodies that are being read or held.
+    """A bound on the bytes of all request bodies that are being read or held, and of each user's.
+
+    Where memory is short, an upload under way gives way to a user who holds less. Bodies that have
+    arrived whole never do.
 
     Args:
-        limit_bytes: for all of them.
-        body_limit_bytes: one body may be so large; the bounds are never less.
+        limit_bytes: the bound for all users.
+        body_limit_bytes: the size that one body may have; the bounds are never less.
+        clock: gives monotonic seconds.
     """
 
-    def __init__(self, limit_bytes: int, *, body_limit_bytes: int) -> None:
+    def __init__(self, limit_bytes: int, *, body_limit_bytes: int, clock: Callable[[], float]) -> None:
         self._limit = max(limit_bytes, body_limit_bytes)
         self._user_limit = max(self._limit // USER_SHARE, body_limit_bytes)
-        self._of_user: dict[int, int] = {}
+        self._by_user: dict[int, int] = {}
+        self._uploads: dict[int, set[Body]] = {}
+        """The bodies under way of each user."""
+        self.clock = clock
         self.held_bytes = 0
 
     def take(self, user_id: int, size: int) -> None:
-        """Room for so many more bytes of a user's.
+        """Charge a user for `size` more bytes.
 
         Raises:
-            ApiError: 503, there is no room for so much, and none has been taken.
+            ApiError: 503, they do not fit in the bounds. Nothing has been charged.
         """
-        of_user = self._of_user.get(user_id, 0) + size
-        if self.held_bytes + size > self._limit or of_user > self._user_limit:
+        held = self._by_user.get(user_id, 0) + size
+        if held > self._user_limit:
             raise errors.body_memory_full(RETRY_S)
+        if self.held_bytes + size > self._limit:
+            self._make_room(size, held)
         self.held_bytes += size
-        self._of_user[user_id] = of_user
+        self._by_user[user_id] = held
 
     def give_back(self, user_id: int, size: int) -> None:
-        """What has been taken."""
+        """Return bytes that were charged by `take`."""
         self.held_bytes -= size
-        self._of_user[user_id] -= size
-        if not self._of_user[user_id]:
-            del self._of_user[user_id]
+        self._by_user[user_id] -= size
+        if not self._by_user[user_id]:
+            del self._by_user[user_id]
+
+    def begin_upload(self, body: Body) -> None:
+        """Let this body give way when memory is short, until `end_upload`."""
+        self._uploads.setdefault(body.user_id, set()).add(body)
+
+    def end_upload(self, body: Body) -> None:
+        """The body has arrived, or will not. Calling it twice does no harm."""
+        uploads = self._uploads.get(body.user_id, set())
+        uploads.discard(body)
+        if not uploads:
+            self._uploads.pop(body.user_id, None)
+
+    def _make_room(self, size: int, held: int) -> None:
+        """End uploads until `size` bytes are free for a user who will hold `held`.
+
+        Only users who hold more than that give way, the one with most first, the slowest upload first.
+
+        Raises:
+            ApiError: 503, that does not free enough. Nothing has been ended.
+        """
+        now, chosen = self.clock(), list[Body]()
+        missing = self.held_bytes + size - self._limit
+        for user_id in sorted(self._uploads, key=lambda user: self._by_user.get(user, 0), reverse=True):
+            left = self._by_user.get(user_id, 0)
+            for body in sorted(self._uploads[user_id], key=lambda body: body.bytes_per_s(now)):
+                if missing <= 0 or left <= held:
+                    break
+                chosen.append(body)
+                left -= body.charged
+                missing -= body.charged
+        if missing > 0:
+            raise errors.body_memory_full(RETRY_S)
+        for body in chosen:
+            body.give_way()
 
 
 class Body:
-    """A request's body, and the room that it has. `leave` must be called, whatever became of it."""
+    """One request's body, and the memory charged for it. `leave` must be called in any case.
 
-    __slots__ = ("_memory", "_taken", "_user_id", "content")
+    Attributes:
+        content: the whole body, once `read` has returned.
+        charged: the bytes that its user is charged for it.
+    """
+
+    __slots__ = ("_arrived", "_begun", "_error", "_memory", "_request", "charged", "content", "user_id")
 
     def __init__(self, memory: BodyMemory, user_id: int) -> None:
         self._memory = memory
-        self._user_id = user_id
-        self._taken = 0
+        self.user_id = user_id
+        self._error: ApiError | None = None
+        """Set where an upload has given way."""
+        self.charged = 0
         self.content = b""
 
     async def read(self, request: Request, limit_bytes: int) -> None:
-        """Read all of it, into `content`.
+        """Read all of it into `content`.
 
         Raises:
-            ApiError: 413 over the limit, 400 for one that breaks off, 408 for one that stops coming or
-                comes too slowly, 503 where there is no room for it.
+            ApiError: 413 over the limit, 400 for a body that breaks off, 408 for one that stops or is
+                too slow, 503 where there is no memory for it.
         """
-        payload, size = request.payload, request.content_length
-        if size:
-            self._memory.take(self._user_id, size)
-            self._taken = size
+        payload = request.payload
         if payload.is_eof():
             self.content = data = payload.read_nowait()
-            if len(data) > size:  # it came in chunks
-                self._grows(len(data), limit_bytes)
-        else:
+            if data:
+                size = len(data)
+                if size > limit_bytes:
+                    raise errors.body_too_large(limit_bytes)
+                self._memory.take(self.user_id, size)
+                self.charged = size
+            return
+        self._request = request
+        self._arrived = bytearray()
+        self._begun = self._memory.clock()
+        self._memory.begin_upload(self)
+        try:
+            self._charge(self._ahead(0, limit_bytes))
             _continue(request)
-            self.content = await self._read_slowly(request, limit_bytes)
+            await self._read_slowly(request, limit_bytes)
+            self.content = bytes(self._arrived)
+            self._charge(len(self.content))
+        finally:
+            self._memory.end_upload(self)
+            self._arrived.clear()
 
     def leave(self) -> None:
-        """Give back its room."""
-        if self._taken:
-            self._memory.give_back(self._user_id, self._taken)
-            self._taken = 0
+        """Return its memory."""
+        if self.charged:
+            self._memory.give_back(self.user_id, self.charged)
+            self.charged = 0
 
-    def _take(self, size: int) -> None:
-        if size > self._taken:
-            self._memory.take(self._user_id, size - self._taken)
-            self._taken = size
+    def bytes_per_s(self, now: float) -> float:
+        """How fast an upload has been on the average. `now` is in monotonic seconds."""
+        return len(self._arrived) / (now - self._begun + 1.0)
 
-    def _grows(self, size: int, limit_bytes: int) -> None:
-        if size > limit_bytes:
-            raise errors.body_too_large(limit_bytes)
-        self._take(size)
+    def give_way(self) -> None:
+        """End an upload: free its memory, and have `read` raise a 503."""
+        self._memory.end_upload(self)
+        self._arrived.clear()
+        self.leave()
+        self._error = error = errors.upload_gave_way(RETRY_S)
+        self._request.payload.set_exception(error)  # wakes `read`, if it waits
 
-    async def _read_slowly(self, request: Request, limit_bytes: int) -> bytes:
-        """Read what has not all come yet."""
-        body = bytearray()
+    def _charge(self, size: int) -> None:
+        """Charge `size` bytes in all, whatever has been charged before."""
+        if size > self.charged:
+            self._memory.take(self.user_id, size - self.charged)
+        elif size < self.charged:
+            self._memory.give_back(self.user_id, self.charged - size)
+        self.charged = size
+
+    def _ahead(self, arrived: int, limit_bytes: int) -> int:
+        """The bytes to charge when so many have arrived: a step more, but not more than may come."""
+        return min(arrived + STEP_BYTES, self._request.content_length or limit_bytes)
+
+    async def _read_slowly(self, request: Request, limit_bytes: int) -> None:
+        """Read into `_arrived` what has not all arrived yet."""
+        arrived = self._arrived
         loop = asyncio.get_running_loop()
         begun = loop.time()
         try:
             async with asyncio.timeout(IDLE_S) as patience:
                 async for chunk in request.payload.iter_any():
-                    body += chunk
-                    self._grows(len(body), limit_bytes)
-                    slowest = begun + IDLE_S + len(body) / MIN_BYTES_PER_S
+                    size = len(arrived) + len(chunk)
+                    if size > limit_bytes:
+                        raise errors.body_too_large(limit_bytes)
+                    if size + STEP_BYTES // 2 > self.charged:
+                        self._charge(self._ahead(size, limit_bytes))
+                    arrived += chunk
+                    slowest = begun + IDLE_S + len(arrived) / MIN_BYTES_PER_S
                     patience.reschedule(min(loop.time() + IDLE_S, slowest))
         except TimeoutError as error:
-            if loop.time() < begun + IDLE_S + len(body) / MIN_BYTES_PER_S:
+            if loop.time() < begun + IDLE_S + len(arrived) / MIN_BYTES_PER_S:
                 raise errors.body_timeout(IDLE_S) from error
             raise errors.body_too_slow(MIN_BYTES_PER_S) from error
-        except (aiohttp.http_exceptions.HttpProcessingError, aiohttp.ClientPayloadError) as error:
+        except HttpProcessingError as error:
             raise errors.bad_request("The request body broke off or is not valid HTTP.") from error
-        return bytes(body)
+        if self._error is not None:
+            raise self._error
 
 
 def check_body(request: Request, limit_bytes: int) -> None:
-    """Refuse a body that its headers say will not do.
+    """Refuse a body that its headers rule out.
 
     Raises:
-        ApiError: 400 for one where none is meant, 413 over the limit, 415 for a compressed body.
+        ApiError: 400 for a body on GET or HEAD, 413 over the limit, 415 for a compressed body.
     """
     if request.payload is not EMPTY_PAYLOAD and request.method in ("GET", "HEAD"):
         raise errors.body_on_get(request.method)
@@ -153,7 +240,7 @@ def _continue(request: Request) -> None:
 
 
 async def wants_stream(body: bytes) -> bool:
-    """Whether the client asks for server-sent events. For a request that waits, not for every one."""
+    """Whether the client asks for server-sent events. Parses the body: meant for requests that wait."""
     if not _STREAM.search(body):
         return False
     # Off the event loop: it may be megabytes, and others are being served.

@@ -1,215 +1,180 @@
-"""One client's connection: its requests one after the other, its time limits, and what is no HTTP.
+"""One client's connection: its requests answered one after the other, within time limits.
 
-aiohttp's server reads and parses; what is answered to whom is not its business here, which makes a
-request cheap: there is no task for each, no routing, no response object. Relied on in aiohttp 3.14,
-beside what is documented: a new message is at the end of `_messages` when `data_received` returns, with
-its body as the second part (what could not be parsed is there too, as an object with `exc`);
-`connection_made` starts `start` as a task (from Python 3.12 on at once, up to its first wait), which
-`connection_lost` cancels; the parser wants to hear of
-each message that is taken (`message_consumed`), and a full queue to be read on; `close()` takes no more
-bytes, and it and `_process_keepalive` look at `_waiter`. tests/proxy/edge/test_attacks.py and
-test_connections.py show it if that changes.
+Each `State` has its deadline, but for those in which a request is being answered: the handler bounds
+these. Leaves reading to `request_reader.py`, sending to `client_writer.py`, how many connections there
+may be to `registry.py`, and the responses to the handler.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, cast
 
-from aiohttp import web
-from aiohttp.http import RawRequestMessage
-from aiohttp.http_exceptions import HttpProcessingError, TransferEncodingError
-from aiohttp.streams import StreamReader
-from aiohttp.web_protocol import RequestPayloadError, _ErrInfo
+from aiohttp.http import HttpProcessingError
 
 from proxy import errors
 from proxy.edge import checks
+from proxy.edge.half_close import HalfCloseProbe
 from proxy.edge.limits import EdgeLimits
 from proxy.edge.registry import ConnectionRegistry, RegisteredConnection
 from proxy.edge.request import Request
-from proxy.edge.write_batching import AT_ONCE_BYTES, WriteBatcher
+from proxy.edge.request_reader import ANSWERING, BODY, CLOSING, FRESH, HEAD, IDLE, RequestReader
+from proxy.edge.write_batching import WriteBatcher
 from proxy.errors import ApiError
+
+if TYPE_CHECKING:
+    from aiohttp.streams import StreamReader
 
 logger = logging.getLogger(__name__)
 
 Respond = Callable[[Request], Awaitable[None]]
-"""Answers a request. Raises ConnectionError where its client has gone; what else comes out of it is a
-mistake here, and told to the client as one."""
-
-READ_BYTES = 65_536
-"""Twice as much of a body is taken before anybody asks for it, then the client has to wait."""
+"""Answers a request. Raises ConnectionError if its client has gone; any other exception is a defect of
+the proxy, and the client gets a 500."""
 
 
-class ClientConnection(web.RequestHandler):
-    """aiohttp's protocol of one connection, with limits, and with answers of our own."""
+class ClientConnection(RequestReader):
+    """The protocol of one connection.
+
+    Args:
+        entry: the connection's entry in `registry`, counted out here when the connection has ended.
+        scratch: see `RequestReader`.
+    """
 
     __slots__ = (
-        "_answering",
-        "_body",
-        "_connections",
-        "_deaf",
-        "_draining",
-        "_entry",
-        "_head_bytes",
-        "_head_timer",
-        "_limits",
-        "_lost",
-        "_newest",
-        "_out",
-        "_respond",
-        "_served",
-        "_writes",
-        "remote",
-    )
+        "_closing_since", "_deadline", "_draining", "_entry", "_probe", "_registry", "_respond", "_task",
+        "_timer",
+    )  # fmt: skip
 
     def __init__(
         self,
-        manager: web.Server,
         entry: RegisteredConnection,
         *,
         respond: Respond,
         writes: WriteBatcher,
-        connections: ConnectionRegistry,
+        registry: ConnectionRegistry,
         limits: EdgeLimits,
+        scratch: memoryview,
     ) -> None:
-        super().__init__(
-            manager,
-            loop=asyncio.get_running_loop(),
-            access_log=None,  # type: ignore[arg-type]  # as aiohttp's own runner is told
-            max_line_size=checks.MAX_TARGET_BYTES,
-            max_field_size=checks.MAX_FIELD_BYTES,
-            max_headers=checks.MAX_FIELDS,
-            keepalive_timeout=limits.kept_s,
-            lingering_time=limits.linger_s,
-            read_bufsize=READ_BYTES,
-            auto_decompress=False,
-        )
+        super().__init__(writes=writes, limits=limits, scratch=scratch)
         self._respond = respond
-        self._writes = writes
-        self._out = b""
-        """What is to be written at the end of this turn."""
-        self._connections = connections
+        self._registry = registry
         self._entry = entry
-        self._limits = limits
-        self._head_timer: asyncio.TimerHandle | None = None
-        self._head_bytes = 0
-        self._newest: object = None
-        self._body: StreamReader | None = None
-        """Of the newest request."""
-        self._answering = False
-        self._served = False
-        """Whether it has had a request."""
-        self._deaf = False
-        """What comes from now on is dropped."""
         self._draining = False
-        self._lost = False
-        self.remote = ""
-        """The peer's address."""
+        self._probe: HalfCloseProbe | None = None
+        self._task: asyncio.Task[None] | None = None
+        """Answers requests; None while there are none."""
+        self._deadline = 0.0
+        self._closing_since = 0.0
+        """Both in the event loop's time."""
+        self._timer: asyncio.TimerHandle | None = None
+        """Runs until `_deadline`, or shorter: a deadline that is moved back does not touch it."""
+
+    # The transport's side
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begin to wait for the first request."""
-        super().connection_made(transport)
+        """asyncio: wait for the first request."""
+        self.transport = cast("asyncio.Transport", transport)
         peer = transport.get_extra_info("peername")
         self.remote = str(peer[0]) if isinstance(peer, tuple) else ""
         self._entry.connection = self
         if not self._entry.counted:  # it was closed while it was being connected
             self.cut()
             return
-        self._connections.waits(self._entry)
-        self._expect_head(self._limits.head_s)
-        if self._connections.draining:
+        self._registry.waits(self._entry)
+        self._set_deadline(self._limits.head_s)
+        if self._registry.draining:
             self.drain()
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        """Count it out."""
-        self._lost = True
-        self._stop_timer()
-        self._connections.exit(self._entry)
+        """asyncio: end what is under way; count the connection out once that has ended."""
         super().connection_lost(exc)
+        self.state = CLOSING
+        self._pending = b""
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._probe is not None:
+            self._probe.stop()
+        if self._task is None:
+            self._registry.exit(self._entry)
+        else:
+            self._task.add_done_callback(lambda _: self._registry.exit(self._entry))
+            self._task.cancel()
 
-    async def start(self) -> None:
-        """Answer requests until the connection is to be closed, and see to it that it then is."""
+    def eof_received(self) -> bool:
+        """asyncio: the client has closed its sending side. Whether to keep the connection."""
+        self._half_closed = True
         transport = self.transport
+        # TLS has no half-closed connections in asyncio: the transport closes it in any case.
+        if self.state is not ANSWERING or transport is None or not transport.can_write_eof():
+            return False
+        assert self._request is not None
+        self._probe = HalfCloseProbe(self, self._request)
+        return True
+
+    # Answering
+
+    def _begin(self, request: Request) -> None:
+        self._registry.works(self._entry)
+        self._task = task = self._loop.create_task(self._serve(request))
+        request.task = task
+
+    async def _serve(self, request: Request) -> None:
+        """Answer this request and those that have arrived behind it."""
+        following: Request | None = request
         try:
-            await self._answer_all()
+            while following is not None:
+                following.task, request = request.task, following
+                if self._half_closed:
+                    self._probe = HalfCloseProbe(self, request)
+                await self._respond(request)
+                if self._probe is not None:
+                    self._probe.stop()
+                if self.writing_paused:
+                    await self._taken()
+                if self.state is BODY and not request.is_last:
+                    await self._skip_body(request.payload)
+                if request.is_last or self._last or self._draining or self.state is not ANSWERING:
+                    self._close()
+                    return
+                following = self._next_request()
+            self._rest()
         except ConnectionError:
             logger.debug("a client has gone")
-        except Exception:
-            logger.exception("a connection failed")
-        finally:
-            self.flush()
-            if self.transport is not None and not self._force_close:
-                self.transport.close()
-            # Closing waits for the client to take what is left: for ever, if it does not.
-            if not self._lost and transport is not None:
-                self._loop.call_later(self._limits.take_s, transport.abort)
-
-    async def _answer_all(self) -> None:
-        """Answer requests until one was the last, or none is to come."""
-        task = asyncio.current_task()  # from Python 3.12 on, `_task_handler` is not there so early
-        assert task is not None
-        while not self._force_close:
-            if not self._messages:
-                await self._message()
-                if not self._messages:
-                    return
-            message, payload = self._messages.popleft()
-            if self._parser is not None:
-                self._parser.message_consumed()
-            if self._buffer_paused and len(self._messages) <= self._msg_queue_resume_size:
-                self._resume_reading_if_drained()
-            if not await self._answer(message, payload, task):
-                return
-            if not self._messages:
-                self._answering = False
-                self._connections.waits(self._entry)
-                if self._head_bytes and self._head_timer is None:  # of a head that began meanwhile
-                    self._expect_head(self._limits.head_s)
-            # It is not kept for ever.
-            self._next_keepalive_close_time = close_at = self._loop.time() + self._limits.kept_s
-            if self._keepalive_handle is None:
-                self._keepalive_handle = self._loop.call_at(close_at, self._process_keepalive)
-
-    async def _message(self) -> None:
-        """Wait for the next message; there is none where no more is to come."""
-        self._waiter = waiter = self._loop.create_future()
-        try:
-            await waiter
-        except asyncio.CancelledError:
-            if not waiter.cancelled():  # it is the task that is
-                raise
-        finally:
-            self._waiter = None
-
-    async def _answer(
-        self, message: RawRequestMessage | _ErrInfo, payload: StreamReader, task: asyncio.Task[None]
-    ) -> bool:
-        """Answer one; whether another may follow."""
-        if not isinstance(message, RawRequestMessage):
-            return await self._refuse_last(checks.error_of(message.exc))
-        request = Request(message, payload, self, task)
-        try:
-            checks.check(request)
-        except ApiError as error:
-            return await self._refuse_last(error)
-        try:
-            await self._respond(request)
-        except ConnectionError:
-            raise
+            self._close()
         except Exception:
             logger.exception("a request failed")
-            return not request.begun and await self._refuse_last(errors.internal())
-        if self._paused:
-            await self._taken()
-        if not payload.is_eof():
-            await self._linger(payload)
-        # The answer may have begun before a drain did.
-        last = request.is_last or self._draining or self._close or self._upgraded
-        return not last and payload.is_eof()
+            if request.begun:
+                self._close()
+            else:
+                self._refuse(errors.internal())
+        except asyncio.CancelledError:
+            self.cut()
+            raise
+        finally:
+            self._task = None
+
+    def _rest(self) -> None:
+        """Wait for the next request, of which a part may have arrived."""
+        if self.state is CLOSING:
+            return
+        self._request = None
+        self._registry.waits(self._entry)
+        if self._half_closed:
+            self._close()
+        elif self.state is IDLE:
+            self._deadline = deadline = self._loop.time() + self._limits.kept_s
+            if self._timer is None:
+                self._timer = self._loop.call_at(deadline, self._deadline_passed)
 
     async def _taken(self) -> None:
-        """Let the client take the end of an answer, for a while."""
+        """Wait until the client has taken the end of a response, up to `take_s`.
+
+        Raises:
+            ConnectionError: the client has gone, or does not take it.
+        """
         try:
             async with asyncio.timeout(self._limits.take_s):
                 await self.drained()
@@ -217,179 +182,126 @@ class ClientConnection(web.RequestHandler):
             self.cut()
             raise ConnectionResetError("the client takes nothing") from None
 
-    async def _linger(self, payload: StreamReader) -> None:
-        """Read and drop what still comes of a body, for a while.
-
-        Closed with bytes unread, the answer may be lost (RFC 9112, section 9.6).
-        """
+    async def _skip_body(self, payload: StreamReader) -> None:
+        """Read and drop the rest of a body that has been answered early, up to `linger_s`."""
         try:
             async with asyncio.timeout(self._limits.linger_s):
                 while not payload.is_eof():
                     await payload.readany()
         except TimeoutError:
             pass
-        except (HttpProcessingError, RequestPayloadError):
-            logger.debug("a body broke off after its answer")
+        except (HttpProcessingError, ApiError):
+            logger.debug("a body broke off after its response")
 
-    async def _refuse_last(self, error: ApiError) -> bool:
-        """Answer what is no request that anybody could answer. False: none may follow."""
-        self._refuse(error)
-        await asyncio.sleep(self._limits.linger_s)
-        return False
+    def closes_after(self, request: Request, status: int) -> bool:
+        """Whether the connection is closed after a response with this status."""
+        return self._draining or self._last or checks.is_last(request, status)
 
-    def data_received(self, data: bytes) -> None:
-        """Parse what has come, and see to it that a head comes to its end."""
-        if self._deaf:
-            return
-        body = self._body
-        of_body = body is not None and not body.is_eof()
-        super().data_received(data)
-        newest = self._messages[-1] if self._messages else None
-        if newest is None or newest is self._newest:
-            if data and not of_body:
-                self._head_grows(len(data))
-            return
-        self._newest = newest
-        if hasattr(newest[0], "exc"):
-            self._deaf = True
-            if body is not None and not body.is_eof():
-                self._end_body(body)
-                return
-        self._body = newest[1]
-        if self._head_timer is not None:
-            self._stop_timer()
-        self._head_bytes = 0
-        self._answering = self._served = True
-        self._connections.works(self._entry)
-
-    def resume_reading(self, resume_parser: bool = True) -> None:
-        """As aiohttp has it, but not where nothing was paused, as for each small body."""
-        if self._reading_paused:
-            super().resume_reading(resume_parser)
-
-    def write(self, data: bytes) -> None:
-        """Send it, by the end of this turn of the event loop.
-
-        Raises:
-            ConnectionError: the client has gone.
-        """
-        transport = self.transport
-        if transport is None or transport.is_closing():
-            raise ConnectionResetError("the client has gone")
-        if self._out:
-            self._out += data
-        else:
-            self._out = data
-            self._writes.add(self)
-        if len(self._out) > AT_ONCE_BYTES:
-            self.flush()
-
-    def flush(self) -> None:
-        """Send what has been written at once."""
-        if self._out:
-            self._writes.record()
-            self.send_out()
-
-    def send_out(self) -> None:
-        """Send it, now that the records are written."""
-        out, self._out = self._out, b""
-        if out and self.transport is not None and not self.transport.is_closing():
-            self.transport.write(out)
-
-    async def drained(self) -> None:
-        """Wait until the client has taken enough, or the connection is lost."""
-        if self._drain_waiter is not None and self._drain_waiter.cancelled():
-            self._drain_waiter = None  # who waited was cancelled; aiohttp would give us the same again
-        await self._drain_helper()
-
-    def force_close(self) -> None:
-        """As aiohttp has it, but for what has been written before."""
-        self.flush()
-        super().force_close()
-
-    def _head_grows(self, size: int) -> None:
-        fresh = self._head_timer is not None and not self._draining
-        if not self._head_bytes and not self._answering and not fresh:
-            self._expect_head(self._limits.head_s)
-        self._head_bytes += size
-        if self._head_bytes <= self._limits.head_bytes:
-            return
-        if self._answering:
-            self.close()  # of the requests that follow none will be answered
-        else:
-            self._refuse(errors.head_too_large(f"more than {self._limits.head_bytes} bytes of headers"))
-
-    def _end_body(self, body: StreamReader) -> None:
-        """End the request whose chunks are none; aiohttp would wait for more and then answer twice."""
-        self._messages.pop()
-        if self._answering:
-            body.set_exception(TransferEncodingError("not valid chunks"))
-            self.close()
-        else:
-            self.force_close()
-
-    def _expect_head(self, seconds: float) -> None:
-        self._stop_timer()
-        self._head_timer = self._loop.call_later(seconds, self._head_is_late)
-
-    def _stop_timer(self) -> None:
-        if self._head_timer is not None:
-            self._head_timer.cancel()
-            self._head_timer = None
-
-    def _head_is_late(self) -> None:
-        self._head_timer = None
-        if self._head_bytes:
-            self._refuse(errors.head_timeout(self._limits.head_s))
-        else:
-            self.leave()
+    # Closing
 
     def _refuse(self, error: ApiError) -> None:
-        """Answer where there is no request yet, and close when the client has had time to read it."""
-        self._deaf = True
+        """Answer what cannot be read as a request, and close."""
         self.log_refusal(error)
-        if self.transport is not None and not self.transport.is_closing():
+        with contextlib.suppress(ConnectionError):
             self.write(checks.written_out(error))
-            self._half_close()
-        self._stop_timer()
-        self._head_timer = self._loop.call_later(self._limits.linger_s, self.force_close)
-
-    def _half_close(self) -> None:
-        self.flush()
-        if self.transport is not None and self.transport.can_write_eof():
-            self.transport.write_eof()
+        self._close()
 
     def log_refusal(self, error: ApiError) -> None:
-        """A line for what is refused before anybody asks whose it is, without any of its text."""
+        """Log a refusal that comes before anybody asks whose the request is, without any of its text."""
         fields = {"client": self.remote or None, "status": error.status, "error": error.error}
         logger.info("refused what is not valid HTTP here", extra={"fields": fields})
 
-    def closes_after(self, request: Request, status: int) -> bool:
-        """Whether this answer is the connection's last."""
-        # After what asked for another protocol aiohttp reads no further request.
-        return self._draining or self._upgraded or checks.is_last(request, status)
+    def _close(self) -> None:
+        """Close once what was written has been taken; until then drop what arrives.
+
+        The server's side is closed first, so that the client sees the end and closes its own. The time
+        for that is bounded by `take_s` as long as something is left to be taken, else by `linger_s`.
+        """
+        more_may_arrive = self.state is not ANSWERING or self._last or self._pending
+        self.state = CLOSING
+        self._pending = b""
+        self._body_paused = False
+        if self._probe is not None:
+            self._probe.stop()
+        self.flush()
+        transport = self.transport
+        if transport is None:
+            return
+        self._registry.waits(self._entry)
+        self._closing_since = self._loop.time()
+        self._set_deadline(self._linger_s())
+        self._pause_or_resume()
+        if self._half_closed:
+            transport.close()
+        elif transport.is_closing():
+            return
+        elif transport.can_write_eof():
+            transport.write_eof()
+        elif not more_may_arrive:  # TLS cannot close one side
+            transport.close()
 
     def leave(self) -> None:
-        """Close it: no request of it is under way.
+        """Close at once; no request is under way.
 
-        At once: it is counted out, so it must not stay open until its peer agrees, as TLS would have it.
+        Without waiting for the peer to agree, as TLS would: the connection is counted out already.
         """
-        transport = self.transport
-        self.force_close()
-        if transport is not None:
-            transport.abort()
+        self.state = CLOSING
+        self.cut()
 
     def drain(self) -> None:
-        """Take no further request; close it as soon as none is under way."""
+        """Take no further request but one that has begun or is on its way; then close."""
         self._draining = True
-        if self._answering or self._head_bytes or self._deaf:
-            return
-        if self._served:
-            self.force_close()
-        else:
-            self._expect_head(self._limits.fresh_s)
+        if self.state is FRESH:
+            self._set_deadline(self._limits.fresh_s)
+        elif self.state is IDLE:
+            self._set_deadline(self._limits.late_s)
+        elif self.state is CLOSING:
+            self._set_deadline(self._linger_s())
 
     def cut(self) -> None:
-        """Close it, whatever is under way."""
+        """Close at once, whatever is under way."""
         if self.transport is not None:
             self.transport.abort()
+
+    # Deadlines
+
+    def _linger_s(self) -> float:
+        """How long a client may take to close its side; a drain does not wait long for that."""
+        limits = self._limits
+        return min(limits.linger_s, limits.fresh_s) if self._draining else limits.linger_s
+
+    def _set_deadline(self, seconds: float) -> None:
+        self._deadline = deadline = self._loop.time() + seconds
+        if self._timer is not None:
+            if self._timer.when() <= deadline:
+                return
+            self._timer.cancel()
+        self._timer = self._loop.call_at(deadline, self._deadline_passed)
+
+    def _deadline_passed(self) -> None:
+        self._timer = None
+        if self.state is BODY or self.state is ANSWERING:
+            return  # the handler has limits of its own
+        if self._loop.time() < self._deadline:
+            self._timer = self._loop.call_at(self._deadline, self._deadline_passed)
+        elif self.state is HEAD:
+            self._refuse(errors.head_timeout(self._limits.head_s))
+        elif self.state is CLOSING:
+            self._end_closing()
+        elif self.transport is not None and self.transport.get_write_buffer_size():
+            self._close()  # the client is still taking its last response
+        else:
+            self.leave()
+
+    def _end_closing(self) -> None:
+        transport = self.transport
+        if transport is None:
+            return
+        taking = transport.get_write_buffer_size() > 0
+        if taking and self._loop.time() < self._closing_since + self._limits.take_s:
+            self._set_deadline(self._linger_s())
+        elif taking or transport.is_closing():
+            transport.abort()
+        else:
+            transport.close()
+            self._set_deadline(self._linger_s())

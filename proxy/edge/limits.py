@@ -1,4 +1,4 @@
-"""How long each step of a client's connection may take, and how much a head may be."""
+"""The limits of each client connection: seconds for each of its steps, and bytes of a head."""
 
 from __future__ import annotations
 
@@ -7,20 +7,23 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class EdgeLimits:
-    """Of each connection. Times are seconds, sizes bytes."""
+    """Limits of one connection. Times are in seconds, sizes in bytes."""
 
     head_s: float = 30.0
-    """For the head of a request, from the connection's or the head's first byte on."""
+    """How long a new connection may send nothing, and how long a head may take from its first byte."""
     kept_s: float = 75.0
-    """How long a connection is kept for the next request."""
+    """How long a connection is kept for its next request."""
     linger_s: float = 5.0
-    """How long what a client still sends is read and dropped after an early answer, so that it has a
-    chance to read that."""
+    """How long, after the last response, input is read and dropped before the connection is closed. TCP
+    resets a connection that is closed with unread input, and the client may lose the response then
+    (RFC 9112, section 9.6)."""
     take_s: float = 60.0
-    """For a client to take the end of an answer (while it comes, `slow_clients.py` watches)."""
+    """How long a client may take for the end of a response (before that, `slow_clients.py` watches)."""
     handshake_s: float = 10.0
-    """For TLS."""
+    """How long a TLS handshake may take."""
     fresh_s: float = 2.0
-    """In a drain, for the first request of a connection that has just been accepted."""
+    """In a drain: how long a handshake, or the first request of a new connection, is waited for."""
+    late_s: float = 0.25
+    """In a drain: how long a kept connection still takes a request that is already on its way."""
     head_bytes: int = 65_536
-    """Of a head in all; as much may come while a request is under way, of those after it."""
+    """The size of a head, from its first line to its end."""

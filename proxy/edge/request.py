@@ -1,4 +1,4 @@
-"""A client's request as the steps behind the edge see it: its head, its body as it comes, its client."""
+"""A client's request as the handler sees it: its head, its body as it arrives, and its client."""
 
 from __future__ import annotations
 
@@ -14,62 +14,65 @@ if TYPE_CHECKING:
 
 
 class Client(Protocol):
-    """The connection that a request came on."""
+    """The connection that a request arrived on."""
 
     transport: asyncio.Transport | None
-    """None once it is lost."""
+    """None once the connection is lost."""
     remote: str
-    """The peer's address."""
+    """The peer's IP address."""
 
-    @property
-    def writing_paused(self) -> bool:
-        """Whether the client has to take something before more is written."""
+    writing_paused: bool
+    """Whether the client has to take something before more is written: call `drained`."""
 
     async def drained(self) -> None:
-        """Wait until it has, or until the connection is lost."""
+        """Wait until the client has taken enough.
+
+        Raises:
+            ConnectionError: the connection is lost.
+        """
 
     def write(self, data: bytes) -> None:
-        """Send it, by the end of this turn of the event loop; ConnectionError if the client has gone."""
+        """Send `data` by the end of this turn of the event loop.
+
+        Raises:
+            ConnectionError: the connection is closed.
+        """
 
     def flush(self) -> None:
-        """Send what has been written at once."""
+        """Send now what has been written."""
 
     def closes_after(self, request: Request, status: int) -> bool:
-        """Whether an answer with this status is the connection's last."""
+        """Whether the connection is closed after a response with this status."""
 
 
 class Request:
-    """One request. Its head is aiohttp's parser's, as is `payload`, from which the body is read."""
+    """One request. aiohttp's parser made its head, and fills `payload`, from which the body is read."""
 
     __slots__ = (
         "begun", "client", "content_length", "headers", "is_last", "keep_alive", "method", "path",
         "payload", "raw_headers", "target", "task", "version",
     )  # fmt: skip
 
-    def __init__(
-        self,
-        message: RawRequestMessage,
-        payload: StreamReader,
-        client: Client,
-        task: asyncio.Task[object],
-    ) -> None:
+    task: asyncio.Task[object]
+    """The task that answers the request. Cancelled when its client leaves."""
+
+    def __init__(self, message: RawRequestMessage, payload: StreamReader, client: Client) -> None:
         self.method: str = message.method
         self.target: str = message.path
-        """As it came: path and query."""
+        """The path and query as the client sent them."""
         self.path = self.target.partition("?")[0]
         self.version: HttpVersion = message.version
         self.headers: CIMultiDictProxy[str] = message.headers
         self.content_length = int(self.headers.get("Content-Length", 0))
-        """Bytes of the body, 0 where the head does not say; the parser has seen that it is a number."""
+        """The body's size in bytes, 0 where the head does not give it. The parser has checked that it is
+        a number."""
         self.raw_headers: tuple[tuple[bytes, bytes], ...] = message.raw_headers
-        """Names and values as they came."""
+        """Names and values as the client sent them."""
         self.keep_alive = not message.should_close
         """Whether the client wants to keep the connection."""
         self.payload = payload
         self.client = client
-        self.task = task
-        """The one that answers it."""
         self.begun = False
-        """Whether the client gets a status by its answer: no other can be given any more."""
+        """Whether the response has begun: its status can no longer be changed."""
         self.is_last = False
-        """Whether the connection is closed after the answer; known when that has begun."""
+        """Whether the connection is closed after the response. Known once the response has begun."""

@@ -27,9 +27,9 @@ LIMITS = EdgeLimits(fresh_s=0.3)
 class Draining:
     """A proxy that can be told to drain."""
 
-    def __init__(self, settings: ProxySettings) -> None:
+    def __init__(self, settings: ProxySettings, limits: EdgeLimits) -> None:
         self.settings = settings
-        self.server = ProxyServer(settings, socket.create_server(("127.0.0.1", 0)), limits=LIMITS)
+        self.server = ProxyServer(settings, socket.create_server(("127.0.0.1", 0)), limits=limits)
         self.url = f"http://127.0.0.1:{self.server.address[1]}"
         self.drained: asyncio.Task[None] | None = None
 
@@ -55,9 +55,9 @@ class Draining:
 
 
 @asynccontextmanager
-async def serving(settings: ProxySettings) -> AsyncIterator[Draining]:
-    """One for as long as the context lasts."""
-    draining = Draining(settings)
+async def serving(settings: ProxySettings, limits: EdgeLimits = LIMITS) -> AsyncIterator[Draining]:
+    """A proxy for as long as the context lasts."""
+    draining = Draining(settings, limits)
     await draining.server.__aenter__()
     try:
         yield draining
@@ -134,6 +134,21 @@ async def test_idle_connections_close_and_fresh_ones_have_a_moment(settings: Pro
         await fresh.send(HEALTH)
         assert (await last_answer(fresh)).status == 200
         await silent.ended()
+        await proxy.end()
+
+
+async def test_a_request_that_crosses_the_drain_on_a_kept_connection_is_answered(
+    settings: ProxySettings,
+) -> None:
+    """It was sent before its client could know; its response says that it is the last."""
+    async with serving(settings, EdgeLimits(late_s=5.0)) as proxy, raw_client(proxy.url) as kept:
+        await kept.send(HEALTH)
+        assert await kept.answer() is not None
+        proxy.drain()
+        await until(lambda: _refused(proxy.url), "the listener to be closed")
+        await kept.send(HEALTH)
+        answer = await last_answer(kept)
+        assert (answer.status, answer.headers["connection"]) == (200, "close")
         await proxy.end()
 
 

@@ -207,6 +207,47 @@ async def test_it_speaks_tls_when_told_to(
         assert await proxy.wait() == 0
 
 
+async def test_sighup_takes_up_a_renewed_certificate(
+    directory: Path, configuration: dict[str, str]
+) -> None:
+    """New connections get it."""
+    authority = trustme.CA()
+    pem = directory / "server.pem"
+    authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(pem)
+    context = ssl.create_default_context()
+    authority.configure_trust(context)
+    tls = {"LLAMA_PROXY_TLS_CERT": str(pem), "LLAMA_PROXY_TLS_KEY": str(pem)}
+    proxy = ProxyProcess(directory, **configuration, **tls)
+
+    async def serial() -> object:
+        _, writer = await asyncio.open_connection("127.0.0.1", proxy.port, ssl=context)
+        certificate = writer.get_extra_info("peercert")
+        writer.close()
+        return certificate["serialNumber"]
+
+    proxy.start()
+    try:
+        await until(lambda: b"listening" in proxy.log.read_bytes(), "the proxy to listen")
+        first = await serial()
+        pem.unlink()
+        authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(pem)
+        proxy.signal(signal.SIGHUP)
+        await until(lambda: b"new connections use" in proxy.log.read_bytes(), "the renewal")
+        assert await serial() != first
+    finally:
+        proxy.signal(signal.SIGTERM)
+        assert await proxy.wait() == 0
+
+
+async def test_sighup_without_tls_does_nothing(directory: Path, configuration: dict[str, str]) -> None:
+    """The proxy goes on."""
+    async with ProxyProcess(directory, **configuration) as proxy:
+        proxy.signal(signal.SIGHUP)
+        assert await asyncio.to_thread(proxy.answers)
+        proxy.signal(signal.SIGTERM)
+        assert await proxy.wait() == 0
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

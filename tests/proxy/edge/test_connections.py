@@ -7,6 +7,7 @@ import contextlib
 import resource
 import socket
 import ssl
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
@@ -24,6 +25,7 @@ from proxy.edge.body import BodyMemory
 from proxy.edge.connection import ClientConnection
 from proxy.edge.limits import EdgeLimits
 from proxy.edge.registry import ConnectionRegistry, RegisteredConnection
+from proxy.edge.tls import ServerCertificate
 from proxy.errors import ApiError
 from proxy.health import Readiness
 from proxy.server import ProxyServer
@@ -152,7 +154,7 @@ async def test_bodies_beyond_the_memory_for_them_are_a_503_before_they_are_read(
 
 def test_the_memory_for_bodies_takes_one_at_least() -> None:
     """Whatever is set, one body of the allowed size fits; and nothing stays counted."""
-    memory = BodyMemory(10, body_limit_bytes=1000)
+    memory = BodyMemory(10, body_limit_bytes=1000, clock=time.monotonic)
     memory.take(1, 500)
     memory.take(1, 500)
     with pytest.raises(ApiError):
@@ -290,21 +292,6 @@ async def test_a_client_that_takes_no_answer_does_not_keep_its_connection(
             await until(lambda: not len(proxy.connections), "the connection to be given up")
 
 
-async def test_a_client_that_closes_its_side_has_left(
-    proxy: RunningProxy, upstream: FakeUpstream, key: str
-) -> None:
-    """One that has gone altogether looks the same to us, and must not hold the engine."""
-    upstream.behaviour = upstream.stall
-    async with raw_client(proxy.url) as client:
-        await client.send(upload(key, "Content-Length: 2"), b"{}")
-        await until(lambda: upstream.running, "the request to be with the engine")
-        client.writer.write_eof()
-        await client.ended()
-        await asyncio.wait_for(upstream.left.wait(), 10)
-    (row,) = await proxy.rows(1)
-    assert (row["status_code"], row["error"]) == (499, "client_left")
-
-
 async def test_a_client_that_asks_on_and_takes_nothing_is_cut_off(short_proxy: RunningProxy) -> None:
     """It needs no key for that, and its connection counts as one with a request under way."""
     with socket.socket() as client:
@@ -324,12 +311,14 @@ async def test_a_client_that_asks_on_and_takes_nothing_is_cut_off(short_proxy: R
 async def test_a_tls_handshake_has_its_time_too(settings: ProxySettings, directory: Path) -> None:
     """Who says nothing, or what is no TLS, is closed and no longer counted; the others are served."""
     authority = trustme.CA()
-    server_context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("127.0.0.1").configure_cert(server_context)
+    pem = directory / "server.pem"
+    authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(pem)
     client_context = ssl.create_default_context()
     authority.configure_trust(client_context)
     listener = socket.create_server(("127.0.0.1", 0))
-    async with ProxyServer(settings, listener, context=server_context, limits=SHORT) as server:
+    async with ProxyServer(
+        settings, listener, certificate=ServerCertificate(pem, pem), limits=SHORT
+    ) as server:
         url = f"http://127.0.0.1:{server.address[1]}"
         async with raw_client(url) as silent, raw_client(url) as plain:
             await plain.send(PROBE)

@@ -11,7 +11,7 @@ import psycopg
 import pytest
 from multidict import CIMultiDict, CIMultiDictProxy
 
-from proxy.edge.addresses import client_address
+from proxy.addresses import client_address
 from proxy.identity import keys
 from proxy.identity.failed_logins import MAX_COUNTED, FailedLogins
 from proxy.settings import ProxySettings
