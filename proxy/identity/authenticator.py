@@ -1,10 +1,10 @@
 """Who sends a request: bearer keys, checked against the database once and then from memory.
 
-Owns the cache of known keys. `change_listener.py` keeps it true: it calls `_refresh` for every change of a
-user or key. While the database is down, keys known to this process go on and others get a 503.
+Owns the cache of known keys. `change_listener.py` keeps it true: it calls `_refresh` for every change of
+a user or key. While the database is down, keys known to this process go on and others get a 503.
 
-A key that is good is never refused because of others' wrong ones: what is well-formed is always looked up,
-and wrong secrets count for their address and public id alone (`failed_logins.py`).
+A good key is never refused because of others' wrong ones: a well-formed key is always looked up, and
+wrong secrets count for their address and public id alone (`failed_logins.py`).
 Leaves to its caller what a change means for requests under way (`on_change`).
 """
 

@@ -1,9 +1,9 @@
 """Hearing of changes of users and keys: PostgreSQL's LISTEN, proved by a heartbeat.
 
-Triggers in the database NOTIFY every change (CHANNEL). A connection can be alive and hear nothing: behind
-a pooler in transaction mode, LISTEN belongs to a connection that is another client's in the next moment.
-So each heartbeat is a notification of our own, sent from another connection, that must arrive here.
-While it does not, every cached key is read anew each second.
+Triggers in the database NOTIFY every change (CHANNEL). A connection can be alive and hear nothing:
+behind a pooler in transaction mode, LISTEN belongs to a connection that is another client's in the next
+moment. So each heartbeat is a notification that the proxy sends from another connection and that must
+arrive here. While it does not, every cached key is read anew each second.
 
 Leaves to `authenticator.py` what a change means.
 """
@@ -119,7 +119,9 @@ class ChangeListener:
         """Act on notifications for so long, or until that heartbeat arrives; whether it did."""
         end = time.monotonic() + seconds
         while (left := end - time.monotonic()) > 0:
-            async for notification in connection.notifies(timeout=left, stop_after=1):
+            # All of them first: the connection is busy until the generator has ended.
+            arrived = [n async for n in connection.notifies(timeout=left, stop_after=1)]
+            for notification in arrived:
                 if notification.channel == HEARTBEAT_CHANNEL:
                     if until is not None and notification.payload == until:
                         return True

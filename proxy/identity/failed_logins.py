@@ -50,7 +50,7 @@ class FailedLogins:
         return wait_s if wait_s > 1e-6 else 0.0
 
     def note(self, address: str, public_id: str = "") -> float:
-        """Count a wrong key; what `wait_s` said just before, and where that is above 0 it is not counted."""
+        """Count a wrong key, unless it came too early. Returns what `wait_s` said just before."""
         if not self._interval_s:
             return 0.0
         counted, now = (client_network(address), public_id), self._clock()

@@ -213,7 +213,7 @@ async def test_who_guesses_waits_for_the_refusal_and_nobody_else_does(
 async def test_junk_of_one_address_locks_no_good_key_out(
     settings: ProxySettings, create_user: Callable[..., str]
 ) -> None:
-    """Eight clients that send junk without end, while good users come whom the proxy does not know yet."""
+    """Eight clients send junk without end while good users come whom the proxy does not know yet."""
     new = [create_user(f"user{number}") for number in range(6)]
     async with running_proxy(replace(settings, auth_failures_per_minute=2)) as proxy:
         stop = asyncio.Event()

@@ -1,0 +1,116 @@
+"""Changes of users and keys take hold, whoever makes them and whatever is between proxy and database."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from proxy.database.pool import connect
+from proxy.identity import keys, users
+from tests.support.pooler import PROGRAM, Pooler
+from tests.support.proxy import RunningProxy, running_proxy, settings_for
+from tests.support.upstream import FakeUpstream
+from tests.support.wait import until
+
+
+async def status(proxy: RunningProxy, key: str) -> int:
+    async with proxy.request("GET", "/v1/models", key=key) as response:
+        await response.read()
+        return int(response.status)
+
+
+def new_hash(connection: psycopg.Connection, _: str) -> None:
+    connection.execute("UPDATE llama_api_keys SET hash = %s", [keys.create_key().hash])
+
+
+def new_public_id(connection: psycopg.Connection, _: str) -> None:
+    connection.execute("UPDATE llama_api_keys SET public_id = %s", [keys.create_key().public_id])
+
+
+def truncated(connection: psycopg.Connection, _: str) -> None:
+    connection.execute("TRUNCATE llama_users CASCADE")
+
+
+CHANGES: dict[str, Callable[[psycopg.Connection, str], None]] = {
+    "hash": new_hash,
+    "public_id": new_public_id,
+    "truncate": truncated,
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+async def test_direct_sql_takes_hold_within_a_second(
+    proxy: RunningProxy, key: str, database_url: str, change: str
+) -> None:
+    """A key whose secret, public id or row is gone is refused, whoever changed it."""
+    assert await status(proxy, key) == 200
+    with connect(database_url, application="tests") as connection:
+        CHANGES[change](connection, key)
+
+    async def refused() -> bool:
+        return await status(proxy, key) == 401
+
+    await until(refused, "the change to hold", deadline_s=3)
+
+
+async def test_a_key_that_is_given_to_another_user_is_that_users(
+    proxy: RunningProxy, key: str, database_url: str, create_user: Callable[..., str]
+) -> None:
+    """The limits are the new owner's."""
+    create_user("bob", rate_limit=7)
+    assert await status(proxy, key) == 200
+    with connect(database_url, application="tests") as connection:
+        connection.execute(
+            "UPDATE llama_api_keys SET user_id = (SELECT id FROM llama_users WHERE username = 'bob')"
+            " WHERE user_id = (SELECT id FROM llama_users WHERE username = 'alice')"
+        )
+
+    async def is_bobs() -> bool:
+        async with proxy.request("GET", "/v1/models", key=key) as response:
+            return bool(response.headers["x-ratelimit-limit-requests"] == "7")
+
+    await until(is_bobs, "the change to hold", deadline_s=3)
+
+
+async def test_a_new_secret_for_the_same_public_id_works(
+    proxy: RunningProxy, key: str, database_url: str
+) -> None:
+    """The old key is refused from then on, the new one is verified anew."""
+    assert await status(proxy, key) == 200
+    body = key[:-7] + ("1" if key[-7] != "1" else "2")
+    new = body + keys._checksum(body)
+    with connect(database_url, application="tests") as connection:
+        connection.execute("UPDATE llama_api_keys SET hash = %s", [keys._HASH.hash(new)])
+
+    async def refused() -> bool:
+        return await status(proxy, key) == 401
+
+    await until(refused, "the old key to be refused", deadline_s=3)
+    assert await status(proxy, new) == 200
+
+
+@pytest.mark.skipif(PROGRAM is None, reason="pgbouncer is not installed")
+async def test_behind_a_pooler_in_transaction_mode_a_change_takes_hold_within_two_seconds(
+    upstream: FakeUpstream,
+    key: str,
+    database_url: str,
+    directory: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Notifications do not arrive there: the log says so, and known keys are read anew every second."""
+    with Pooler(database_url) as pooler, caplog.at_level(logging.WARNING, "proxy.identity"):
+        settings = settings_for(database_url=pooler.url, backend_url=upstream.url, directory=directory)
+        async with running_proxy(settings) as proxy:
+            assert await status(proxy, key) == 200
+            await until(lambda: "do not arrive" in caplog.text, "the warning", deadline_s=10)
+            with connect(database_url, application="tests") as connection:
+                users.set_active(connection, "alice", active=False)
+
+            async def refused() -> bool:
+                return await status(proxy, key) == 403
+
+            await until(refused, "the change to hold", deadline_s=5)
