@@ -1,4 +1,4 @@
-"""The command line's grammar: commands, their options, and the checks on what is given."""
+"""The commands of the command line, their options, and the checks on the arguments."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Parse = Callable[[str], object]
 
 
 def parse(argv: list[str], *, now: datetime) -> argparse.Namespace:
-    """Understand a call, or end the program with exit code 2. `7d` and `30d` count from `now`.
+    """Parse a command line; a bad one ends the program with exit code 2. `7d` counts from `now`.
 
     The result's `run` is the command's function.
     """
@@ -54,28 +54,30 @@ def parse(argv: list[str], *, now: datetime) -> argparse.Namespace:
 
 
 def _add_key_commands(add: Add, now: datetime) -> None:
-    sub = add("create-user", commands.create_user, "Make a user and print the key, once.")
+    sub = add("create-user", commands.create_user, "Create a user and print the key, once.")
     _add_limits(sub, or_default=False)
-    _add_new_key(sub, now, default=None, help_="when the key ends (default: never)")
-    sub = add("rotate-key", commands.rotate_key, "Put a new key in the place of the user's keys.")
+    _add_new_key(sub, now, default=None, help_="when the key expires (default: never)")
+    sub = add("rotate-key", commands.rotate_key, "Replace the user's keys by a new one.")
     sub.add_argument(
         "--grace",
         metavar="1h",
-        type=_told(times.parse_duration),
+        type=_parser_of(times.parse_duration),
         default=0.0,
-        help="how long the old keys go on (default: 0)",
+        help="how long the old keys still work (default: 0)",
     )
     sub.add_argument("--key", metavar="PUBLIC_ID", type=_public_id, help="replace this one only")
-    help_ = "when the new key ends, or never (default: with the newest one replaced)"
+    help_ = "when the new key expires, or never (default: with the newest one replaced)"
     _add_new_key(sub, now, default=UNCHANGED, help_=help_)
-    sub = add("revoke-key", commands.revoke_key, "Make one key useless, at once.")
+    sub = add("revoke-key", commands.revoke_key, "Revoke one key, at once.")
     sub.add_argument("--key", metavar="PUBLIC_ID", type=_public_id, required=True, help="see show-user")
 
 
 def _add_user_commands(add: Add) -> None:
     add("show-user", commands.show_user, "Show a user and the user's keys.")
-    add("deactivate-user", commands.deactivate_user, "Shut a user out, at once.")
-    add("activate-user", commands.activate_user, "Let a user in again.")
+    add(
+        "deactivate-user", commands.deactivate_user, "Deactivate a user: no key works any more, at once."
+    )
+    add("activate-user", commands.activate_user, "Activate a user again.")
     sub = add("delete-user", commands.delete_user, "Delete a user and all keys; records stay.")
     sub.add_argument("--yes", action="store_true", help="do not ask")
     sub = add("set-limits", commands.set_limits, "Set a user's limits and weight.")
@@ -91,20 +93,20 @@ def _add_reports(add: Add, now: datetime) -> None:
 
 
 def _add_range(sub: Parser, now: datetime, *, default: str) -> None:
-    sub.add_argument("--username", "--user", metavar="NAME", help="of this user only")
+    sub.add_argument("--username", "--user", metavar="NAME", help="show this user only")
     sub.add_argument(
         "--since",
         metavar=default,
-        type=_told(partial(times.parse_past, now=now)),
+        type=_parser_of(partial(times.parse_past, now=now)),
         default=default,
         help=f"a time such as 24h, or a date (default: {default})",
     )
 
 
 def _add_limits(sub: Parser, *, or_default: bool) -> None:
-    """A user's limits, where they can be set for all in the ranges of the proxy's own configuration.
+    """Add the options for limits, with the ranges of the configuration keys that set them for all users.
 
-    What is not given is UNCHANGED.
+    An option that is not given is UNCHANGED.
     """
     for option, metavar, accepted, what in (
         ("--rate-limit", "N", KEYS["LLAMA_PROXY_RATE_LIMIT"].parse, "requests in any window"),
@@ -115,18 +117,18 @@ def _add_limits(sub: Parser, *, or_default: bool) -> None:
             "the window's length",
         ),
         ("--token-limit", "N", KEYS["LLAMA_PROXY_TOKEN_LIMIT"].parse, "tokens in any window"),
-        ("--weight", "W", _weight, "turns in each round of those who wait (a new user's: 1)"),
+        ("--weight", "W", _weight, "share of turns relative to other users (a new user has 1)"),
         (
             "--max-concurrent",
             "N",
             KEYS["LLAMA_PROXY_MAX_CONCURRENT"].parse,
-            "requests with the engine at a time",
+            "requests at the engine at a time",
         ),
     ):
         sub.add_argument(
             option,
             metavar=metavar,
-            type=_told(_or_default(accepted) if or_default else accepted),
+            type=_parser_of(_or_default(accepted) if or_default else accepted),
             default=UNCHANGED,
             help=what + (" (or the word default)" if or_default else ""),
         )
@@ -142,15 +144,15 @@ def _add_new_key(sub: Parser, now: datetime, *, default: object, help_: str) -> 
     sub.add_argument(
         "--expires",
         metavar="30d",
-        type=_told(partial(times.parse_future, now=now)),
+        type=_parser_of(partial(times.parse_future, now=now)),
         default=default,
         help=help_,
     )
     sub.add_argument("--quiet", action="store_true", help="print the key and nothing else")
 
 
-def _told(accepted: Parse) -> Parse:
-    """A parser whose ValueError says what is allowed, made to say it through argparse."""
+def _parser_of(accepted: Parse) -> Parse:
+    """Turn a parser's ValueError, which says what is allowed, into argparse's error."""
 
     def parse_argument(text: str) -> object:
         try:

@@ -1,6 +1,6 @@
-"""Who changed which user or key, and when: what triggers of the database wrote to `llama_audit`.
+"""Who changed which user or key, and when, as triggers of the database wrote it to `llama_audit`.
 
-Whatever changes the tables is there, direct SQL too. Nothing here writes or removes a row.
+Every change of the tables is recorded, direct SQL included. This module only reads.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ class Change:
     """Such as `create user`, `change key` or `truncate llama_users`."""
     username: str | None
     public_id: str | None
-    """Of a key."""
+    """The key's, where a key was changed."""
     old: dict[str, Any]
     new: dict[str, Any]
     database_role: str
     """Who logged in to the database."""
     application: str
-    """What the program called itself: a hint, anyone may claim any name."""
+    """What the program called itself: a hint, since any program may claim any name."""
     client_address: str | None
-    """None: a socket on the database's own machine."""
+    """None: it came through a unix socket."""
 
 
 def changes(connection: Connection, *, since: datetime, user: str | None = None) -> list[Change]:

@@ -1,4 +1,4 @@
-"""Runs one command: the one place where errors become messages and exit codes.
+"""Runs one command; the only place where errors become messages and exit codes.
 
 Exit codes: 0 done, 1 not done (stderr says why), 2 the call cannot be understood.
 """

@@ -1,4 +1,4 @@
-"""The commands: each does one action on the database and says what came of it."""
+"""The commands. Each does one action on the database and returns what to print."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def init_db(connection: Connection, _config: Config, _arguments: Namespace) -> C
 
 
 def create_user(connection: Connection, config: Config, arguments: Namespace) -> CommandOutput:
-    """Make a user with a key."""
+    """Create a user with a key."""
     issued = users.create_user(
         connection,
         username=arguments.username,
@@ -41,7 +41,7 @@ def create_user(connection: Connection, config: Config, arguments: Namespace) ->
     )
     user = users.get_user(connection, arguments.username)
     first = f"Created the user {user.username}: {_all_limits(user, config)}."
-    return _key_answer(issued, user, config, arguments, [first])
+    return _key_output(issued, user, config, arguments, [first])
 
 
 def rotate_key(connection: Connection, config: Config, arguments: Namespace) -> CommandOutput:
@@ -60,14 +60,14 @@ def rotate_key(connection: Connection, config: Config, arguments: Namespace) -> 
         lines.append(f"The old key {keys.PREFIX}{key.public_id} {fate}.")
     if not user.is_active:
         lines.append(f"{user.username} is deactivated: the key works after activate-user.")
-    return _key_answer(issued, user, config, arguments, lines)
+    return _key_output(issued, user, config, arguments, lines)
 
 
 def _replaced(issued: IssuedKey, user: User) -> list[users.Key]:
     return [key for key in user.keys if key.public_id in issued.replaced]
 
 
-def _key_answer(
+def _key_output(
     issued: IssuedKey, user: User, config: Config, arguments: Namespace, lines: list[str]
 ) -> CommandOutput:
     url = config.proxy_url + "/v1"
@@ -100,7 +100,7 @@ def _key_answer(
 
 
 def list_users(connection: Connection, config: Config, _arguments: Namespace) -> CommandOutput:
-    """All users."""
+    """List all users."""
     found = users.list_users(connection)
     rows = []
     for user in found:
@@ -126,7 +126,7 @@ def list_users(connection: Connection, config: Config, _arguments: Namespace) ->
 
 
 def show_user(connection: Connection, config: Config, arguments: Namespace) -> CommandOutput:
-    """One user and the user's keys."""
+    """Show one user and the user's keys."""
     user = users.get_user(connection, arguments.username)
     rows = [
         (
@@ -151,13 +151,13 @@ Created     {time_text(user.created_at, none="")}
 
 
 def deactivate_user(connection: Connection, _config: Config, arguments: Namespace) -> CommandOutput:
-    """Shut a user out."""
+    """Deactivate a user."""
     users.set_active(connection, arguments.username, active=False)
     return _changed(connection, arguments, "is deactivated: no key of theirs works")
 
 
 def activate_user(connection: Connection, _config: Config, arguments: Namespace) -> CommandOutput:
-    """Let a user in again."""
+    """Activate a user again."""
     users.set_active(connection, arguments.username, active=True)
     return _changed(connection, arguments, "is active")
 
@@ -187,13 +187,13 @@ def set_limits(connection: Connection, config: Config, arguments: Namespace) -> 
 
 
 def revoke_key(connection: Connection, _config: Config, arguments: Namespace) -> CommandOutput:
-    """Make one key useless."""
+    """Revoke one key."""
     users.revoke_key(connection, arguments.username, arguments.key)
     return _changed(connection, arguments, f"can no longer use the key {keys.PREFIX}{arguments.key}")
 
 
 def usage(connection: Connection, _config: Config, arguments: Namespace) -> CommandOutput:
-    """What was used."""
+    """Report what was used."""
     found = reports.usage(connection, since=arguments.since, by=arguments.by, user=arguments.username)
     if not found and arguments.username is not None:
         users.get_user(connection, arguments.username)
@@ -210,7 +210,7 @@ def usage(connection: Connection, _config: Config, arguments: Namespace) -> Comm
 
 
 def audit(connection: Connection, _config: Config, arguments: Namespace) -> CommandOutput:
-    """Who changed what."""
+    """Report who changed what."""
     found = changes(connection, since=arguments.since, user=arguments.username)
     if not found and arguments.username is not None:
         users.get_user(connection, arguments.username)
@@ -241,8 +241,8 @@ def _limit_text(user: User, config: Config) -> str:
     window_s = user.rate_window_seconds or config.number("LLAMA_PROXY_RATE_WINDOW_SECONDS")
     token_limit = user.token_limit or config.optional_integer("LLAMA_PROXY_TOKEN_LIMIT")
     tokens = f" and {token_limit} tokens" if token_limit else ""
-    own = user.rate_limit or user.rate_window_seconds or user.token_limit
-    default = "" if own else " (default)"
+    is_set = user.rate_limit or user.rate_window_seconds or user.token_limit
+    default = "" if is_set else " (default)"
     return f"{limit} requests{tokens} in {window_s:.12g} s{default}"
 
 
@@ -256,7 +256,7 @@ def _all_limits(user: User, config: Config) -> str:
 
 
 def _limits_in(arguments: Namespace) -> UserLimits:
-    """Those of a user's limits that the call gives."""
+    """The limits that the command line gives."""
     given = {name: getattr(arguments, name) for name in LIMITS}
     return cast("UserLimits", {name: value for name, value in given.items() if value is not UNCHANGED})
 

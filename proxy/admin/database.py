@@ -1,4 +1,4 @@
-"""The way from the configuration to an open database, with a remedy for whatever is in the way."""
+"""Opens the database that the configuration names; an error says what to do."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def connect(config: Config) -> Connection:
 
 
 def _operator() -> str:
-    """The system's user who runs this: for the audit a hint, since any program may claim any name."""
+    """The system user who runs this: a hint for the audit, since any program may claim any name."""
     try:
         return pwd.getpwuid(os.getuid()).pw_name
     except KeyError:  # as in a container that runs as some number
@@ -57,7 +57,7 @@ def _describe(config: Config, url: str) -> tuple[str, str]:
 
 
 def _host_and_port(url: str, names: str) -> tuple[str, str]:
-    """Where the URL leads.
+    """The host and port that the URL names.
 
     A password with an unescaped `@` or `/` makes libpq take a part of it for the host, the port or the
     database: then nothing of the URL may be shown.
@@ -76,7 +76,7 @@ def _host_and_port(url: str, names: str) -> tuple[str, str]:
 
 
 def _reason(error: psycopg.Error) -> str:
-    """The heart of libpq's message, in one line."""
+    """The reason in libpq's message, in one line."""
     text = str(error).strip()
     found = re.findall(r"failed: ([^\n]+)", text) or text.splitlines() or [type(error).__name__]
     return " ".join(re.sub(r"^.*failed: ", "", found[-1]).split())

@@ -1,4 +1,4 @@
-"""Answers as tables for people and as JSON for scripts. All times are UTC."""
+"""Output as tables for people and as JSON for scripts. All times are UTC."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Cell = str | int | float | None
 
 @dataclass(frozen=True, kw_only=True)
 class CommandOutput:
-    """What a command has to say: `data` for --json, `text` for people."""
+    """What a command prints: `data` with --json, else `text`."""
 
     data: object
     text: str
@@ -30,12 +30,12 @@ def _json_time(value: object) -> str:
 
 
 def time_text(moment: datetime | None, *, none: str) -> str:
-    """A time to the minute, `none` where there is none."""
+    """A time to the minute; the text `none` if there is no time."""
     return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M} UTC" if moment else none
 
 
 def change_text(old: dict[str, object], new: dict[str, object]) -> str:
-    """`name: old → new` of each value that changed; the one there is, where there is only one side."""
+    """`name: old → new` for each value that changed, or one value if it was added or removed."""
     texts = []
     for name in sorted(old | new):
         sides = [json.dumps(side[name], ensure_ascii=False) for side in (old, new) if name in side]

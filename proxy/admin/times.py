@@ -19,12 +19,12 @@ def parse_duration(text: str) -> float:
 
 
 def parse_past(text: str, *, now: datetime) -> datetime:
-    """The moment that `7d` was ago, or a date or ISO 8601 time."""
+    """A moment in the past: `7d` means seven days ago; a date or an ISO 8601 time means itself."""
     return _parse_moment(text, now=now, direction=-1)
 
 
 def parse_future(text: str, *, now: datetime) -> datetime | None:
-    """The moment in `30d`, or a date (its first moment) or ISO 8601 time; None for `never`."""
+    """A moment in the future: `30d`, a date (its first moment) or an ISO 8601 time; None for `never`."""
     if text == "never":
         return None
     moment = _parse_moment(text, now=now, direction=1)

@@ -1,4 +1,4 @@
-"""The requests under way, so that those of a user who lost access, or all of them, can be ended."""
+"""The requests under way, so that they can be ended: one user's when access is lost, or all of them."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from proxy.identity.keys import PREFIX
 from proxy.identity.principal import Principal, access_error
 
 WATCH_AGAIN_S = 60.0
-"""The longest a timer runs: steps of the wall clock are noticed by then."""
+"""The longest time until the key is checked again, since the wall clock may be set."""
 
 
-class Ticket:
-    """One request under way. `error` is set before its task is cancelled for the user's sake."""
+class ActiveRequest:
+    """One request under way. `error` is set before its task is cancelled because access was lost."""
 
     __slots__ = ("error", "public_id", "task", "timer")
 
@@ -24,7 +24,7 @@ class Ticket:
         self.public_id = public_id
         self.error: ApiError | None = None
         self.timer: asyncio.TimerHandle | None = None
-        """Looks again when the key expires."""
+        """Checks the key again when it expires."""
 
     def end(self, error: ApiError) -> None:
         """Cancel the request; its handler answers with `error`."""
@@ -38,61 +38,61 @@ class ActiveRequests:
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock
-        self._tickets: dict[str, set[Ticket]] = {}
+        self._requests: dict[str, set[ActiveRequest]] = {}
 
     def __len__(self) -> int:
-        return sum(len(tickets) for tickets in self._tickets.values())
+        return sum(len(requests) for requests in self._requests.values())
 
     def uses(self, public_id: str) -> bool:
         """Whether requests with this key are under way."""
-        return public_id in self._tickets
+        return public_id in self._requests
 
-    def enter(self, task: asyncio.Task[object], principal: Principal) -> Ticket:
-        """Count a request in that a task serves. The ticket has to be given to `leave`."""
+    def enter(self, task: asyncio.Task[object], principal: Principal) -> ActiveRequest:
+        """Register a request that a task serves. The caller must pass the result to `leave`."""
         public_id = principal.public_id
-        ticket = Ticket(task, public_id)
-        tickets = self._tickets.get(public_id)
-        if tickets is None:
-            self._tickets[public_id] = {ticket}
+        request = ActiveRequest(task, public_id)
+        requests = self._requests.get(public_id)
+        if requests is None:
+            self._requests[public_id] = {request}
         else:
-            tickets.add(ticket)
+            requests.add(request)
         if principal.expires_at is not None:
-            self._watch(ticket, principal)
-        return ticket
+            self._watch(request, principal)
+        return request
 
-    def leave(self, ticket: Ticket) -> None:
-        """Count it out."""
-        if ticket.timer is not None:
-            ticket.timer.cancel()
-        tickets = self._tickets[ticket.public_id]
-        tickets.discard(ticket)
-        if not tickets:
-            del self._tickets[ticket.public_id]
+    def leave(self, request: ActiveRequest) -> None:
+        """Forget a request that has ended."""
+        if request.timer is not None:
+            request.timer.cancel()
+        requests = self._requests[request.public_id]
+        requests.discard(request)
+        if not requests:
+            del self._requests[request.public_id]
 
     def end_refused(self, principals: Iterable[Principal]) -> None:
-        """End what runs with keys that may no longer be used; watch those that got an expiry."""
+        """End the requests whose keys may no longer be used; watch those whose keys got an expiry."""
         for principal in principals:
-            for ticket in list(self._tickets.get(principal.public_id, ())):
-                self._watch(ticket, principal)
+            for request in list(self._requests.get(principal.public_id, ())):
+                self._watch(request, principal)
 
     def end_all(self, error: ApiError) -> None:
-        """End everything that runs or waits."""
-        for tickets in list(self._tickets.values()):
-            for ticket in tickets:
-                ticket.end(error)
+        """End all requests that run or wait."""
+        for requests in list(self._requests.values()):
+            for request in requests:
+                request.end(error)
 
-    def _watch(self, ticket: Ticket, principal: Principal) -> None:
+    def _watch(self, request: ActiveRequest, principal: Principal) -> None:
         """End a request whose key may no longer be used, or look again when the key expires."""
-        if ticket.timer is not None:
-            ticket.timer.cancel()
-            ticket.timer = None
+        if request.timer is not None:
+            request.timer.cancel()
+            request.timer = None
         masked = f"{PREFIX}{principal.public_id[:4]}…"
         now = self._clock()
         error = access_error(principal, now=now, masked=masked)
         if error is not None:
-            ticket.end(error)
+            request.end(error)
         elif principal.expires_at is not None:
-            # uvloop's timers go off up to a millisecond early: hence a second look, not an end.
+            # uvloop's timers fire up to a millisecond early: check the key again then.
             delay = min(max(0.001, principal.expires_at - now), WATCH_AGAIN_S)
             loop = asyncio.get_running_loop()
-            ticket.timer = loop.call_later(delay, self._watch, ticket, principal)
+            request.timer = loop.call_later(delay, self._watch, request, principal)

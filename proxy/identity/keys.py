@@ -1,4 +1,4 @@
-"""Users' keys: their form, their making, and their hashes.
+"""The form of users' keys, how they are created, and their hashes.
 
 A key is `lsk_` + 12 characters of public id + 32 of secret + 6 of CRC32, all base62 (0-9 A-Z a-z).
 The secret has 190 bits. The checksum, in the manner of GitHub's tokens, lets a mistyped key be
@@ -31,7 +31,7 @@ _HASH = pbkdf2_sha256.using(rounds=1_000)
 
 @dataclass(frozen=True, kw_only=True)
 class NewKey:
-    """A key just made. `key` is shown to its user once and kept nowhere."""
+    """A key just created. `key` is shown to its user once and stored nowhere."""
 
     key: str = field(repr=False)
     public_id: str
@@ -39,7 +39,7 @@ class NewKey:
 
 
 def create_key() -> NewKey:
-    """Make a key from the system's randomness."""
+    """Create a key from the system's randomness."""
     public_id = _random(_PUBLIC_CHARS)
     body = PREFIX + public_id + _random(_SECRET_CHARS)
     key = body + _checksum(body)
@@ -47,7 +47,7 @@ def create_key() -> NewKey:
 
 
 def public_id_of(key: str) -> str | None:
-    """The public id within a key, None for what is no key of ours or is mistyped."""
+    """The public id within a key; None for text that is not such a key, or is mistyped."""
     match = _FORM.fullmatch(key)
     if match is None or _checksum(key[:-_CRC_CHARS]) != match["crc"]:
         return None

@@ -1,6 +1,6 @@
-"""What one user may have of the engine, as it stands in the user's row.
+"""The limits of one user, as stored in the user's row.
 
-What the proxy's defaults make of it is `admission.py`'s business.
+Leaves to `ratelimit/admission.py` how the proxy's defaults fill in what is not set.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from psycopg import Connection, sql
 
 
 class UserLimits(TypedDict, total=False):
-    """What a user may have of the engine, all positive. None goes back to the default."""
+    """Limits of a user, all positive. None restores the default."""
 
     rate_limit: int | None
     """Requests in any window; default: the proxy's."""
@@ -19,9 +19,9 @@ class UserLimits(TypedDict, total=False):
     token_limit: int | None
     """Tokens in any window; default: the proxy's."""
     weight: float | None
-    """Turns in each round of those who wait; default: 1."""
+    """The share of turns, relative to other users; default: 1."""
     max_concurrent: int | None
-    """Requests with the engine at a time; default: as many as it takes."""
+    """Requests at the engine at a time; default: as many as it has slots."""
 
 
 LIMITS: tuple[LiteralString, ...] = (
@@ -34,7 +34,7 @@ LIMITS: tuple[LiteralString, ...] = (
 
 
 def set_limits_of(connection: Connection, user_id: int, limits: UserLimits) -> None:
-    """Set those limits of a user's that are given: one change."""
+    """Set those limits of a user that are given, in one statement."""
     given = [name for name in LIMITS if name in limits]
     if given:
         settings = [

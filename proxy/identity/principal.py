@@ -1,4 +1,4 @@
-"""A user, by way of one of the user's keys, and whether the key may be used."""
+"""The user and the key that a request is sent with, and whether the key may be used."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from proxy import errors
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Principal:
-    """A user, by way of one of the user's keys."""
+    """A user and the one of the user's keys that is used."""
 
     public_id: str
     key_id: int
@@ -20,14 +20,14 @@ class Principal:
     expires_at: float | None
     """Unix time."""
     rate_limit: int | None
-    """None: the proxy's default; so too the window."""
+    """Requests in a window; None: the proxy's default. So too for the window's length."""
     rate_window_s: float | None
     token_limit: int | None = None
-    """Of tokens in the window; None: the proxy's default."""
+    """Tokens in a window; None: the proxy's default."""
     weight: float = 1.0
-    """Turns in each round of those who wait."""
+    """The user's share of turns, relative to other users."""
     max_concurrent: int | None = None
-    """Requests with the engine at a time; None: as many as it takes."""
+    """Requests at the engine at a time; None: as many as it has slots."""
 
 
 def access_error(principal: Principal, *, now: float, masked: str) -> errors.ApiError | None:

@@ -1,10 +1,10 @@
-"""Users and their keys: making them, changing them, reading them.
+"""Create, change and read users and their keys.
 
-Each action is one transaction. Running proxies learn of it by themselves: triggers in the database
-tell them. Leaves the keys' form to `keys.py` and what a user has used to `reports.py`.
+Each action is one transaction. Running proxies are notified by triggers in the database. Leaves the form
+of keys to `keys.py`, and what a user has used to `records/reports.py`.
 
-Every function that takes a username raises InvalidUsername where it cannot be one, and, but for
-`create_user`, UserNotFound where nobody has it.
+Every function that takes a username raises InvalidUsername when it is not a valid one, and UserNotFound
+(except `create_user`) when no user has it.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class UserExists(UserError):
 
 
 class UserNotFound(UserError):
-    """Nobody has this username."""
+    """No user has this username."""
 
     def __init__(self, username: str) -> None:
         super().__init__(f"there is no user {username}: list-users shows who there is")
@@ -87,13 +87,13 @@ class User:
 
 @dataclass(frozen=True, kw_only=True)
 class IssuedKey:
-    """A key just given to a user: `key` is to be shown once, it is stored nowhere."""
+    """A key just issued. `key` is shown once and stored nowhere."""
 
     key: str = field(repr=False)
     public_id: str
     expires_at: datetime | None
     replaced: tuple[str, ...] = ()
-    """The public ids of the keys in whose place it comes."""
+    """The public ids of the keys that it replaces."""
 
 
 class _Unchanged(Enum):
@@ -101,7 +101,7 @@ class _Unchanged(Enum):
 
 
 UNCHANGED: Final = _Unchanged.UNCHANGED
-"""For an argument of which None has a meaning of its own."""
+"""The default of arguments for which None has a meaning."""
 
 
 def create_user(
@@ -111,7 +111,7 @@ def create_user(
     expires_at: datetime | None = None,
     **limits: Unpack[UserLimits],
 ) -> IssuedKey:
-    """Make a user with one key, which `expires_at` limits; None: for ever.
+    """Create a user with one key, which expires at `expires_at`; None: never.
 
     Raises:
         UserExists: the name is taken.
@@ -137,7 +137,7 @@ def rotate_key(
     public_id: str | None = None,
     expires_at: datetime | _Unchanged | None = UNCHANGED,
 ) -> IssuedKey:
-    """Put one new key in the place of all the user's active keys, or of the one named.
+    """Replace all of a user's active keys, or the one named, by one new key.
 
     The old ones are revoked at once, or expire after `grace_s` seconds, never later than they would
     have. The new key expires with the newest one it replaces unless `expires_at` says otherwise.
@@ -163,7 +163,7 @@ def rotate_key(
 
 
 def add_key(connection: Connection, username: str, *, expires_at: datetime) -> IssuedKey:
-    """Give a user one more key, which expires; those that are there stay."""
+    """Give a user one more key, which expires. The user's other keys stay."""
     with connection.transaction():
         return _issue_key(connection, _lock_user(connection, username), expires_at=expires_at)
 
@@ -183,7 +183,7 @@ def get_user(connection: Connection, username: str) -> User:
 
 
 def set_active(connection: Connection, username: str, *, active: bool) -> None:
-    """Let a user in, or shut the user out: what runs or waits with the user's keys is ended."""
+    """Activate or deactivate a user. Deactivating ends all requests with the user's keys."""
     with connection.transaction():
         user_id = _lock_user(connection, username)
         connection.execute("UPDATE llama_users SET is_active = %s WHERE id = %s", [active, user_id])
@@ -197,13 +197,13 @@ def delete_user(connection: Connection, username: str) -> None:
 
 
 def set_limits(connection: Connection, username: str, **limits: Unpack[UserLimits]) -> None:
-    """Set those of a user's limits that are given."""
+    """Set those limits of a user that are given."""
     with connection.transaction():
         set_limits_of(connection, _lock_user(connection, username), limits)
 
 
 def revoke_key(connection: Connection, username: str, public_id: str) -> None:
-    """Make one key useless, at once and for good; one that is already keeps its date.
+    """Revoke one key for good. A key that is revoked already keeps its date.
 
     Raises:
         KeyNotFound: it is not one of the user's keys.
@@ -225,7 +225,7 @@ def _check_username(username: str) -> None:
 
 
 def _lock_user(connection: Connection, username: str) -> int:
-    """The user's id; no other transaction changes the user or the keys until this one has ended."""
+    """Lock the user and the keys until this transaction ends. Returns the user's id."""
     _check_username(username)
     row = connection.execute(
         "SELECT id FROM llama_users WHERE username = %s FOR UPDATE", [username]
@@ -280,8 +280,8 @@ def _select_users(connection: Connection, where: LiteralString, parameters: list
     rows = cursor.execute(_SELECT + where + " ORDER BY u.username, k.id", parameters).fetchall()
     found = []
     for _, group in groupby(rows, key=lambda row: row["username"]):
-        of_user = list(group)
-        first = of_user[0]
+        user_rows = list(group)
+        first = user_rows[0]
         key_names = Key.__dataclass_fields__
         found.append(
             User(
@@ -290,7 +290,9 @@ def _select_users(connection: Connection, where: LiteralString, parameters: list
                 **{name: first[name] for name in LIMITS},
                 created_at=first["user_created_at"],
                 keys=tuple(
-                    Key(**{name: row[name] for name in key_names}) for row in of_user if row["public_id"]
+                    Key(**{name: row[name] for name in key_names})
+                    for row in user_rows
+                    if row["public_id"]
                 ),
             )
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from proxy.identity.active_requests import ActiveRequests, Ticket
+from proxy.identity.active_requests import ActiveRequest, ActiveRequests
 from proxy.identity.principal import Principal
 
 
@@ -23,21 +23,23 @@ def alice(expires_at: float) -> Principal:
     )
 
 
-def entered(running: ActiveRequests, principal: Principal, tickets: list[Ticket]) -> asyncio.Task[str]:
+def entered(
+    running: ActiveRequests, principal: Principal, requests: list[ActiveRequest]
+) -> asyncio.Task[str]:
     """A request under way; its task ends with the reason, once it is ended."""
 
     async def request() -> str:
         task = asyncio.current_task()
         assert task is not None
-        ticket = running.enter(task, principal)
-        tickets.append(ticket)
+        request = running.enter(task, principal)
+        requests.append(request)
         try:
             await asyncio.sleep(0.3)
         except asyncio.CancelledError:
-            assert ticket.error is not None
-            return ticket.error.error
+            assert request.error is not None
+            return request.error.error
         finally:
-            running.leave(ticket)
+            running.leave(request)
         return "done"
 
     return asyncio.create_task(request())
@@ -57,8 +59,8 @@ async def test_a_timer_that_goes_off_early_does_not_forget_the_request() -> None
 
 async def test_a_key_s_later_expiry_holds_for_what_runs_already() -> None:
     """The earlier moment passes without an end."""
-    running, tickets = ActiveRequests(clock(100.0, 100.0, 100.2)), list[Ticket]()
-    task = entered(running, alice(100.05), tickets)
+    running, requests = ActiveRequests(clock(100.0, 100.0, 100.2)), list[ActiveRequest]()
+    task = entered(running, alice(100.05), requests)
     await asyncio.sleep(0)
     running.end_refused([alice(500.0)])
     assert await task == "done"
@@ -66,13 +68,13 @@ async def test_a_key_s_later_expiry_holds_for_what_runs_already() -> None:
 
 async def test_a_request_that_ended_leaves_no_timer() -> None:
     """However often its key was changed meanwhile."""
-    running, tickets = ActiveRequests(clock(100.0)), list[Ticket]()
-    task = entered(running, alice(500.0), tickets)
+    running, requests = ActiveRequests(clock(100.0)), list[ActiveRequest]()
+    task = entered(running, alice(500.0), requests)
     await asyncio.sleep(0)
-    first = tickets[0].timer
+    first = requests[0].timer
     running.end_refused([alice(600.0)])
     assert await task == "done"
-    for timer in (first, tickets[0].timer):
+    for timer in (first, requests[0].timer):
         assert timer is not None
         assert timer.cancelled()
     assert len(running) == 0
