@@ -250,7 +250,7 @@ def test_one_body_of_the_allowed_size_always_fits() -> None:
 async def test_a_user_may_fill_half_of_the_memory(
     settings: ProxySettings, upstream: FakeUpstream, create_user: Callable[..., str]
 ) -> None:
-    """A further body of the user is a 503 that uses up nothing. Others have room; ended bodies free it."""
+    """More of the same user is a 503 that uses up nothing. Others have room; ended bodies free it."""
     del upstream
     alice, bob = create_user("alice"), create_user("bob")
     small = replace(settings, max_body_bytes=1000, body_memory_bytes=2000)
