@@ -1,8 +1,8 @@
-"""What HTTP itself does not allow: refused before anybody asks whose request it is.
+"""Refuses what is not valid HTTP, before anybody asks whose request it is.
 
-aiohttp's parser (llhttp) finds most of it; here is what status and words each finding gets, and what
-that parser lets pass although it must not reach an engine. No answer and no line of the log repeats the
-request's text: a key may be in it.
+aiohttp's parser (llhttp) finds most of it. Here each finding gets its status and message, and what the
+parser accepts but must not reach an engine is refused. No response and no log line repeats the request's
+text: it may hold a key.
 """
 
 from __future__ import annotations
@@ -21,29 +21,28 @@ from proxy.records.request_ids import new_request_id, public_form
 
 MAX_TARGET_BYTES = 8190
 MAX_FIELD_BYTES = 8192
-"""Of a header. Not the same as the one above: the parser's error tells by the limit which it was."""
+"""For one header. Not equal to MAX_TARGET_BYTES: only the limit in the parser's error tells which of the
+two was exceeded."""
 MAX_FIELDS = 100
-_ERROR = HTTPStatus.BAD_REQUEST
 VERSIONS = (HttpVersion10, HttpVersion11)
+_ERROR = HTTPStatus.BAD_REQUEST
 
 _TOKEN_FIRST = re.compile(r"\n\n  b['\"][!#$%&*+.^_`|~0-9A-Za-z-]+ /")
-"""In the parser's error: the line that it failed at begins as one with a method does."""
-
-
+"""Matches the parser's error where the line that it failed at begins like one with a method."""
 _BY_WORDS: tuple[tuple[str, Callable[[], ApiError]], ...] = (
     ("Too many headers", lambda: errors.head_too_large(f"more than {MAX_FIELDS} headers")),
     ("Invalid HTTP version", errors.http_version),
     ("PRI/Upgrade", errors.http_version),
     ("nvalid `Transfer-Encoding`", errors.transfer_coding),
 )
-"""llhttp's words for what has a status of its own."""
+"""Parts of llhttp's messages, and the errors that have a status of their own."""
 
 
 def error_of(exception: BaseException) -> ApiError:
-    """The answer to what the parser refused.
+    """The response to what the parser has refused.
 
-    Relied on in aiohttp 3.14: LineTooLong's second argument is the limit, other kinds tell themselves
-    apart by llhttp's words only. tests/proxy/edge/test_attacks.py holds each to its status.
+    Relied on in aiohttp 3.14: LineTooLong's second argument is the limit, and other errors differ in
+    llhttp's messages only. tests/proxy/edge/test_attacks.py tests the status of each.
     """
     text = str(getattr(exception, "message", ""))
     if isinstance(exception, LineTooLong) and exception.args[1] == MAX_TARGET_BYTES:
@@ -53,18 +52,18 @@ def error_of(exception: BaseException) -> ApiError:
     if isinstance(exception, BadHttpMethod) and _TOKEN_FIRST.search(text):
         return errors.unknown_method()
     for words, error in _BY_WORDS:
-        if words in text.partition("\n\n")[0]:  # what follows is the request's
+        if words in text.partition("\n\n")[0]:  # the rest is a part of the request
             return error()
     return errors.not_http()
 
 
 def check(request: Request) -> None:
-    """Refuse what the parser lets pass.
+    """Refuse what the parser accepts and this server does not.
 
     Raises:
         ApiError: 505 for another version of HTTP (llhttp takes 0.9 and 2.0); 400 for a transfer coding
-            in HTTP/1.0 (RFC 9112, section 6.1); 501 for a coding other than chunked, which llhttp
-            passes on still coded, and for CONNECT.
+            in HTTP/1.0 (RFC 9112, section 6.1); 501 for a coding other than chunked, whose body llhttp
+            does not decode, and for CONNECT.
     """
     if request.version not in VERSIONS:
         raise errors.http_version()
@@ -79,11 +78,11 @@ def check(request: Request) -> None:
 
 
 def is_last(request: Request, status: int) -> bool:
-    """Whether the connection must be closed after an answer with this status.
+    """Whether the connection must be closed after a response with this status.
 
-    After chunks: aiohttp 3.14 takes a trailer for a header of the next request, which behind a proxy
-    that shares connections may be another user's. And where a client waited for a 100 (Continue) in
-    vain, nobody knows whether the body will come (RFC 9110, section 10.1.1).
+    It must after chunks: aiohttp 3.14 takes a trailer for a header of the next request, which may be
+    another user's behind a proxy that shares connections. And it must where a client waited for a 100
+    (Continue) that did not come: whether it will send the body is unknown (RFC 9110, section 10.1.1).
     """
     if not request.keep_alive or "Transfer-Encoding" in request.headers:
         return True
@@ -93,8 +92,10 @@ def is_last(request: Request, status: int) -> bool:
 
 
 def written_out(error: ApiError) -> bytes:
-    """An error as bytes, where there is no request that could be answered. The connection is closed
-    after it: where the next request begins is not certain."""
+    """A whole response with this error, for what could not be read as a request.
+
+    It says that the connection is closed: where the next request would begin is unknown.
+    """
     body = error.body()
     headers = {
         **error.headers,

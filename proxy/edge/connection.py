@@ -93,6 +93,9 @@ class ClientConnection(RequestReader):
         super().connection_lost(exc)
         self.state = CLOSING
         self._pending = b""
+        # The parser refers to this object. Without the cycle both are freed at once; the garbage
+        # collector runs rarely.
+        del self._parser
         if self._timer is not None:
             self._timer.cancel()
         if self._probe is not None:
@@ -140,27 +143,32 @@ class ClientConnection(RequestReader):
                     self._close()
                     return
                 following = self._next_request()
+                if following is not None:
+                    await asyncio.sleep(0)  # others get their turn between two pipelined requests
             self._rest()
         except ConnectionError:
             logger.debug("a client has gone")
             self._close()
         except Exception:
-            logger.exception("a request failed")
-            if request.begun:
-                self._close()
-            else:
-                self._refuse(errors.internal())
+            self._fail(request)
         except asyncio.CancelledError:
             self.cut()
             raise
         finally:
-            self._task = None
+            self._task = self._request = None
+
+    def _fail(self, request: Request) -> None:
+        """Tell a client that its request met a defect of the proxy, and close."""
+        logger.exception("a request failed")
+        if request.begun:
+            self._close()
+        else:
+            self._refuse(errors.internal())
 
     def _rest(self) -> None:
         """Wait for the next request, of which a part may have arrived."""
         if self.state is CLOSING:
             return
-        self._request = None
         self._registry.waits(self._entry)
         if self._half_closed:
             self._close()

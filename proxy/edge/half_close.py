@@ -16,7 +16,7 @@ from proxy.edge.request import Request
 FIRST_PROBE_S = 0.05
 LAST_PROBE_S = 2.0
 """The time between two probes doubles from the first value to the second."""
-SILENT_S = 5.0
+SILENT_S = 2.0
 """Where no probe can be sent and nothing of the response is sent for so long, the client has gone."""
 PROBE = b"HTTP/1.1 100 Continue\r\n\r\n"
 

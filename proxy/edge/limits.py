@@ -25,5 +25,5 @@ class EdgeLimits:
     """In a drain: how long a handshake, or the first request of a new connection, is waited for."""
     late_s: float = 0.25
     """In a drain: how long a kept connection still takes a request that is already on its way."""
-    head_bytes: int = 65_536
+    head_bytes: int = 32_768
     """The size of a head, from its first line to its end."""

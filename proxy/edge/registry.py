@@ -38,7 +38,7 @@ class RegisteredConnection:
     def __init__(self, address: str) -> None:
         self.address = address
         self.connection: Closable | None = None
-        """None until the TLS handshake is done."""
+        """None until the TLS handshake is done, and once the connection is counted out."""
         self.counted = True
 
 
@@ -88,6 +88,7 @@ class ConnectionRegistry:
         if not entry.counted:
             return
         entry.counted = False
+        entry.connection = None
         self._entries.discard(entry)
         self._by_address[entry.address] -= 1
         if not self._by_address[entry.address]:

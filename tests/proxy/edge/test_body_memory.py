@@ -1,4 +1,4 @@
-"""The memory for request bodies: charged for what has arrived, and never held by who sends nothing."""
+"""The memory for request bodies: charged for what has arrived, bounded, and shared between users."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from proxy.edge.request import Request
 from proxy.errors import ApiError
 from proxy.settings import ProxySettings
 from tests.support.proxy import running_proxy
-from tests.support.raw_client import raw_client
+from tests.support.raw_client import RawClient, raw_client
 from tests.support.upstream import FakeUpstream
 from tests.support.wait import until
 
@@ -233,3 +233,45 @@ async def test_an_upload_that_gives_way_is_told_so(
         assert answer.headers["x-ratelimit-remaining-requests"] == "60"
         for task in left:
             task.cancel()
+
+
+def test_one_body_of_the_allowed_size_always_fits() -> None:
+    """Whatever bound is set. Nothing stays charged in the end."""
+    memory = BodyMemory(10, body_limit_bytes=1000, clock=Clock())
+    memory.take(1, 500)
+    memory.take(1, 500)
+    with pytest.raises(ApiError):
+        memory.take(2, 1)
+    assert memory.held_bytes == 1000
+    memory.give_back(1, 1000)
+    assert memory.held_bytes == 0
+
+
+async def test_a_user_may_fill_half_of_the_memory(
+    settings: ProxySettings, upstream: FakeUpstream, create_user: Callable[..., str]
+) -> None:
+    """More of the same user is a 503 that uses up nothing. Others have room; ended bodies free it."""
+    del upstream
+    alice, bob = create_user("alice"), create_user("bob")
+    small = replace(settings, max_body_bytes=1000, body_memory_bytes=2000)
+    async with running_proxy(small) as proxy, AsyncExitStack() as stack:
+
+        async def client() -> RawClient:
+            return await stack.enter_async_context(raw_client(proxy.url))
+
+        held, more, other, again = [await client() for _ in range(4)]
+        await held.send(head(alice, 900) + b"x" * 899)
+        await until(proxy.under_way, "the first body to be waited for")
+        await more.send(head(alice, 200) + b"x" * 200)
+        answer = await more.answer()
+        assert answer is not None
+        assert (answer.status, answer.code) == (503, "server_is_overloaded")
+        assert answer.headers["retry-after"] == "2"
+        assert answer.headers["x-ratelimit-remaining-requests"] == "59"
+        for one, sent in (
+            (other, head(bob, 900) + b"x" * 900),
+            (held, b"x"),
+            (again, head(alice, 1000) + b"x" * 1000),
+        ):
+            await one.send(sent)
+            assert (await one.outcome(1, closes=False)).statuses == [200]

@@ -1,4 +1,4 @@
-"""Connections: how long each step of one may take, how many there may be, and what they may hold."""
+"""Connections: how long each of their steps may take, and how many there may be."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import contextlib
 import resource
 import socket
 import ssl
-import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
@@ -21,12 +20,10 @@ from aiohttp import web
 
 from proxy import errors
 from proxy.edge.acceptor import KEPT_DESCRIPTORS, connection_limit, raise_descriptor_limit
-from proxy.edge.body import BodyMemory
 from proxy.edge.connection import ClientConnection
 from proxy.edge.limits import EdgeLimits
 from proxy.edge.registry import ConnectionRegistry, RegisteredConnection
 from proxy.edge.tls import ServerCertificate
-from proxy.errors import ApiError
 from proxy.health import Readiness
 from proxy.server import ProxyServer
 from proxy.settings import ProxySettings
@@ -46,7 +43,7 @@ def upload(key: str, *headers: str) -> bytes:
 
 
 async def refusal(client: RawClient) -> RawAnswer:
-    """The answer after which the server closes."""
+    """The response after which the server closes the connection."""
     answer = await client.answer()
     assert answer is not None
     assert answer.headers["connection"] == "close"
@@ -56,13 +53,13 @@ async def refusal(client: RawClient) -> RawAnswer:
 
 @pytest.fixture
 async def short_proxy(settings: ProxySettings) -> AsyncIterator[RunningProxy]:
-    """A proxy that waits for nothing long."""
+    """A proxy with short time limits."""
     async with running_proxy(settings, SHORT, send_buffer=8192) as proxy:
         yield proxy
 
 
 async def test_a_head_that_does_not_come_to_its_end_is_a_408(short_proxy: RunningProxy) -> None:
-    """However often something of it comes; one of which nothing comes is closed without a word."""
+    """However often a byte of it arrives. A connection on which nothing arrives is closed silently."""
     async with raw_client(short_proxy.url) as drip, raw_client(short_proxy.url) as silent:
         await drip.send(HEAD)
 
@@ -80,7 +77,7 @@ async def test_a_head_that_does_not_come_to_its_end_is_a_408(short_proxy: Runnin
 
 
 async def test_the_next_head_has_its_time_from_its_first_byte_on(short_proxy: RunningProxy) -> None:
-    """And a connection that is kept without a request is closed after a longer while."""
+    """A connection that is kept without a request is closed after a longer time."""
     async with raw_client(short_proxy.url) as slow, raw_client(short_proxy.url) as idle:
         for client in (slow, idle):
             await client.send(HEAD + b"\r\n")
@@ -95,7 +92,7 @@ async def test_the_next_head_has_its_time_from_its_first_byte_on(short_proxy: Ru
 async def test_a_body_that_trickles_is_a_408(
     settings: ProxySettings, upstream: FakeUpstream, key: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A byte now and then is not enough; a body that comes steadily may take longer than a pause may."""
+    """A byte now and then is not enough. A body that arrives steadily may take longer than that."""
     monkeypatch.setattr("proxy.edge.body.IDLE_S", 0.3)
     monkeypatch.setattr("proxy.edge.body.MIN_BYTES_PER_S", 1000)
     async with running_proxy(settings, SHORT) as proxy:
@@ -124,49 +121,9 @@ async def test_a_body_that_trickles_is_a_408(
         assert upstream.received[0].body == b"x" * 1000
 
 
-async def test_bodies_beyond_the_memory_for_them_are_a_503_before_they_are_read(
-    settings: ProxySettings, upstream: FakeUpstream, create_user: Callable[..., str]
-) -> None:
-    """An announced length counts at once, chunks as they come, a user up to half; what ends frees it."""
-    alice, bob = create_user("alice"), create_user("bob")
-    small = replace(settings, max_body_bytes=1000, body_memory_bytes=2000)
-    async with running_proxy(small, SHORT) as proxy, AsyncExitStack() as stack:
-        held = await stack.enter_async_context(raw_client(proxy.url))
-        await held.send(upload(alice, "Content-Length: 900"))
-        await until(proxy.under_way, "the first body to be waited for")
-        for headers, body in (("Content-Length: 200", b""), ("Transfer-Encoding: chunked", b"c8\r\n")):
-            more = await stack.enter_async_context(raw_client(proxy.url))
-            await more.send(upload(alice, headers), body + b"x" * 200)
-            answer = await more.answer()
-            assert answer is not None
-            assert (answer.status, answer.code) == (503, "server_is_overloaded")
-            assert answer.headers["retry-after"] == "2"
-            assert answer.headers["x-ratelimit-remaining-requests"] == "59", "it uses up nothing"
-        other = await stack.enter_async_context(raw_client(proxy.url))
-        await other.send(upload(bob, "Content-Length: 900"), b"x" * 900)
-        assert (await other.outcome(1, closes=False)).statuses == [200]
-        await held.send(b"x" * 900)
-        assert (await held.outcome(1, closes=False)).statuses == [200]
-        again = await stack.enter_async_context(raw_client(proxy.url))
-        await again.send(upload(alice, "Content-Length: 1000"), b"x" * 1000)
-        assert (await again.outcome(1, closes=False)).statuses == [200]
-
-
-def test_the_memory_for_bodies_takes_one_at_least() -> None:
-    """Whatever is set, one body of the allowed size fits; and nothing stays counted."""
-    memory = BodyMemory(10, body_limit_bytes=1000, clock=time.monotonic)
-    memory.take(1, 500)
-    memory.take(1, 500)
-    with pytest.raises(ApiError):
-        memory.take(2, 1)
-    assert memory.held_bytes == 1000
-    memory.give_back(1, 1000)
-    assert memory.held_bytes == 0
-
-
 @asynccontextmanager
 async def connected(proxy: RunningProxy, count: int) -> AsyncIterator[list[RawClient]]:
-    """So many connections that have had a request each, in order."""
+    """This number of connections that have had a request each, in order."""
     async with AsyncExitStack() as stack:
         clients = []
         for _ in range(count):
@@ -178,7 +135,7 @@ async def connected(proxy: RunningProxy, count: int) -> AsyncIterator[list[RawCl
 
 
 async def test_at_the_bound_the_connection_idle_for_longest_goes(settings: ProxySettings) -> None:
-    """The others, and the new one, are served."""
+    """The others and the new one are served."""
     async with (
         running_proxy(replace(settings, max_connections=12)) as proxy,
         connected(proxy, 3) as (first, second, third),  # a quarter of 12
@@ -195,7 +152,7 @@ async def test_at_the_bound_the_connection_idle_for_longest_goes(settings: Proxy
 async def test_where_all_connections_have_a_request_the_new_one_is_a_503(
     settings: ProxySettings, upstream: FakeUpstream, key: str
 ) -> None:
-    """`server_is_overloaded`, and closed; those under way end as if nothing had been."""
+    """Its error is `server_is_overloaded`, and it is closed. Requests under way are not affected."""
     upstream.behaviour = upstream.hold
     async with running_proxy(replace(settings, max_connections=4)) as proxy:
         running = asyncio.ensure_future(_chat(proxy, key))
@@ -227,7 +184,7 @@ class _Closable:
 
 
 async def test_one_address_has_a_quarter_of_the_connections() -> None:
-    """A network of 64 bits counts as one, a mapped address as what it is, an exempt one not at all."""
+    """An IPv6 /64 counts as one address, a mapped IPv4 address as IPv4, and an exempt one not at all."""
     connections = ConnectionRegistry(8, exempt=[ip_network("10.0.0.0/8")])
 
     def enter(host: str) -> RegisteredConnection | None:
@@ -241,19 +198,20 @@ async def test_one_address_has_a_quarter_of_the_connections() -> None:
     assert enter("192.0.2.1") is None
     first = enter("2001:db8::1")
     assert first
+    idle = first.connection
+    assert isinstance(idle, _Closable)
     assert enter("2001:db8::ffff:1%eth0")
     assert enter("2001:db8::2") is None
     connections.waits(first)
     assert enter("2001:db8::2"), "the idle one has made room"
-    assert isinstance(first.connection, _Closable)
-    assert first.connection.left
+    assert idle.left
     assert all(enter("10.1.2.3") for _ in range(4))
     assert enter("10.1.2.3") is None, "the bound of all holds for it too"
     assert len(connections) == 8
 
 
 def test_the_descriptors_bound_the_connections(caplog: pytest.LogCaptureFixture) -> None:
-    """Two for each, some for the rest; and the limit of open files is raised as far as it goes."""
+    """Each connection may need two, and some are kept. The limit of open files is raised."""
     assert connection_limit(100, KEPT_DESCRIPTORS + 200) == 100
     assert caplog.text == ""
     assert connection_limit(100, KEPT_DESCRIPTORS + 100) == 50
@@ -269,7 +227,7 @@ def test_the_descriptors_bound_the_connections(caplog: pytest.LogCaptureFixture)
 async def test_a_client_that_takes_no_answer_does_not_keep_its_connection(
     settings: ProxySettings, upstream: FakeUpstream, key: str
 ) -> None:
-    """Also when the answer is complete and waits in the proxy: closing does not wait for its reader."""
+    """A complete response that waits in the proxy for its reader does not keep the connection open."""
     async with running_proxy(settings, SHORT, send_buffer=8192) as proxy:
 
         async def until_it_waits(request: web.Request) -> web.StreamResponse:
@@ -293,7 +251,7 @@ async def test_a_client_that_takes_no_answer_does_not_keep_its_connection(
 
 
 async def test_a_client_that_asks_on_and_takes_nothing_is_cut_off(short_proxy: RunningProxy) -> None:
-    """It needs no key for that, and its connection counts as one with a request under way."""
+    """This needs no key, and such a connection would never make room for another."""
     with socket.socket() as client:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         client.connect(("127.0.0.1", int(short_proxy.url.rsplit(":", 1)[1])))
@@ -309,7 +267,7 @@ async def test_a_client_that_asks_on_and_takes_nothing_is_cut_off(short_proxy: R
 
 
 async def test_a_tls_handshake_has_its_time_too(settings: ProxySettings, directory: Path) -> None:
-    """Who says nothing, or what is no TLS, is closed and no longer counted; the others are served."""
+    """A client that sends nothing, or no TLS, is closed and counted out. Others are served."""
     authority = trustme.CA()
     pem = directory / "server.pem"
     authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(pem)
@@ -335,7 +293,7 @@ async def test_a_tls_handshake_has_its_time_too(settings: ProxySettings, directo
 async def test_a_head_that_begins_behind_a_request_has_its_time_too(
     short_proxy: RunningProxy, upstream: FakeUpstream, key: str
 ) -> None:
-    """From the end of the answer on; then it is told so."""
+    """It has that time from its first byte after the response on; then the client gets a 408."""
     upstream.behaviour = upstream.hold
     async with raw_client(short_proxy.url) as client:
         await client.send(upload(key, "Content-Length: 2") + b"{}")
@@ -351,7 +309,7 @@ async def test_a_head_that_begins_behind_a_request_has_its_time_too(
 async def test_a_user_who_is_cut_off_while_slow_takes_nobody_along(
     settings: ProxySettings, upstream: FakeUpstream, key: str, create_user: Callable[..., str]
 ) -> None:
-    """What follows on the same connection, another user's it may be, is answered."""
+    """The next request on the same connection, which may be another user's, is answered."""
 
     async def endless(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
@@ -382,22 +340,22 @@ async def test_a_user_who_is_cut_off_while_slow_takes_nobody_along(
 
 
 def _stays_blocked(proxy: RunningProxy, seen: list[bool]) -> bool:
-    """Whether a client has taken nothing each of the last times that this was asked."""
+    """Whether a client was blocked at each of the last 20 calls."""
     connections = proxy.connections.established()
     seen.append(any(isinstance(one, ClientConnection) and one.writing_paused for one in connections))
     return len(seen) > 20 and all(seen[-20:])
 
 
-async def test_what_nobody_foresaw_is_a_500_and_in_the_log(
+async def test_a_defect_of_the_proxy_is_a_500_and_in_the_log(
     short_proxy: RunningProxy, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """At once, and the connection is closed."""
+    """The client gets it at once, and the connection is closed."""
 
     async def broken(_: object) -> bool:
-        raise RuntimeError("nobody foresaw this")
+        raise RuntimeError("a defect")
 
     monkeypatch.setattr(Readiness, "_database", broken)
     async with raw_client(short_proxy.url) as client:
         await client.send(b"GET /readyz HTTP/1.1\r\nHost: h\r\n\r\n")
         assert (await refusal(client)).status == 500
-    assert "nobody foresaw this" in caplog.text
+    assert "a defect" in caplog.text

@@ -48,6 +48,22 @@ async def test_ten_thousand_requests_at_once_are_answered(proxy: RunningProxy) -
         assert (await client.outcome(0, closes=False)).closed is False
 
 
+async def test_others_get_their_turn_between_pipelined_requests(proxy: RunningProxy) -> None:
+    """One that comes later is answered before a hundred that came in one piece."""
+    async with raw_client(proxy.url) as greedy, raw_client(proxy.url) as other:
+        await other.send(HEALTH)
+        assert await other.answer() is not None
+        await greedy.send(HEALTH * 400)
+        await other.send(HEALTH)
+        late = await other.answer()
+        answers = [await greedy.answer() for _ in range(400)]
+        last = answers[-1]
+        assert late is not None
+        assert last is not None
+        # Ids are in the order of time.
+        assert late.headers["x-request-id"] < last.headers["x-request-id"]
+
+
 @pytest.mark.parametrize("seed", range(4))
 async def test_however_the_bytes_are_cut_each_request_is_answered_once(
     settings: ProxySettings, upstream: FakeUpstream, key: str, seed: int
