@@ -46,6 +46,7 @@ def parse_env(text: str, *, where: str) -> dict[str, str]:
     Raises:
         ConfigError: a line is of another form; each is named as `where:NUMBER`.
     """
+    text = text.removeprefix("\ufeff")  # the byte order mark that editors on Windows write
     problems = []
     for number, line in enumerate(re.split(r"\r?\n", text), 1):
         stripped = line.strip(" \t")

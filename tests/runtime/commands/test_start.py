@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import socket
+import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
@@ -312,7 +313,45 @@ def test_restart_of_a_part_needs_a_running_appliance(appliance: Appliance, part:
     """It says so, and how to start it."""
     done = appliance.console("restart", part)
     assert done.returncode == 1
-    assert done.stderr.startswith("error: the appliance does not run\n")
+    assert done.stderr.startswith("error: the appliance is not running\n")
+
+
+def test_start_waits_for_a_shutdown(appliance: Appliance) -> None:
+    """supervisord has been told to end, and refuses requests until its programs have ended: `status` says
+    so, and `start` waits for the end and then starts everything again."""
+    appliance.configure(LLAMA_SERVER_STOP_SECONDS="0")
+    appliance.start()
+    before = appliance.pid("server")
+    # A suspended server takes no TERM: supervisord kills it after five seconds.
+    os.kill(before, signal.SIGSTOP)
+    os.kill(appliance.pid("supervisord"), signal.SIGTERM)
+    done = appliance.popen("start")
+    wait_until(
+        lambda: appliance.status()["processes"]["server"]["state"] == "stopping", "the shutdown to begin"
+    )
+    output, errors = done.communicate(timeout=60)
+    assert done.returncode == 0, errors
+    assert "the appliance is shutting down: waiting until it has stopped" in errors
+    assert "Fault" not in errors + output
+    assert appliance.status()["ok"]
+    assert appliance.pid("server") != before
+
+
+def test_a_stranger_with_the_pid_in_the_lock_is_left_alone(appliance: Appliance) -> None:
+    """After a reboot the pid in a lock may belong to another appliance's script: `start` and `stop` neither
+    wait for it nor end it."""
+    script = appliance.base / "runtime/commands/start.sh"
+    script.parent.mkdir(parents=True, exist_ok=True)
+    script.write_text("read -r _\n")
+    with subprocess.Popen(["bash", script], stdin=subprocess.PIPE) as stranger:
+        lock = appliance.root / "runtime/run/lock"
+        lock.parent.mkdir(exist_ok=True)
+        lock.symlink_to(f"{stranger.pid}:start")
+        appliance.start()
+        lock.symlink_to(f"{stranger.pid}:boot-1:start")
+        appliance.stop()
+        assert stranger.poll() is None
+        stranger.communicate(b"\n", timeout=20)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")

@@ -37,6 +37,7 @@ GOOD = {
     "the last line wins": ("LLAMA_A=1\nLLAMA_A=2\nLLAMA_A=3", {"LLAMA_A": "3"}),
     "others' keys": ("PATH=/nowhere\nIFS='x'\nXLLAMA_A=1\nLLAMA_A=1", {"LLAMA_A": "1"}),
     "both prefixes": ("POSTGRES_AUTH_DB=d\nPOSTGRES_DB=e", {"POSTGRES_AUTH_DB": "d"}),
+    "byte order mark": ("\ufeffLLAMA_A=1\nLLAMA_B=2", {"LLAMA_A": "1", "LLAMA_B": "2"}),
     "nothing is run": ("LLAMA_A='$(touch /tmp/x)'", {"LLAMA_A": "$(touch /tmp/x)"}),
 }
 
@@ -65,7 +66,7 @@ BAD = {
     "carriage return inside": "LLAMA_A='a\rb'",
     "carriage return in a comment": "# a\rLLAMA_A=1",
     "bell": "LLAMA_A='\x07'",
-    "byte order mark": "\ufeffLLAMA_A=1",
+    "byte order mark after the first line": "\ufeffLLAMA_A=1",
     "someone else's bad line": "PATH = 1",
     "more than one line": "LLAMA_A='a\nb'",
 }

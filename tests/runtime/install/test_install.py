@@ -220,48 +220,43 @@ def test_the_wheel_fits_the_machine(
     assert done.stdout.split() == expected
 
 
-def lock(script: str, directory: Path) -> subprocess.Popen[str]:
-    """A script of some runtime/ directory, as lock_holder wants them."""
-    path = directory / "runtime" / "holder.sh"
-    path.parent.mkdir(exist_ok=True)
-    path.write_text(
-        '. "$1/runtime/shell/lib.sh"; . "$1/runtime/shell/lock.sh"; LOCK="$2/lock"; eval "$3"\n'
-    )
-    return subprocess.Popen(
-        ["bash", path, ROOT, directory, script],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+AVOIDED = "-mno-amx-tile -mno-amx-int8 -mno-amx-bf16"
 
 
-def test_a_lock_is_waited_for_while_its_holder_lives(directory: Path) -> None:
-    """The second says for whom it waits, and gets it when the first has released it."""
-    with lock('take_lock "$LOCK" install; echo held; read -r _; release_lock "$LOCK"', directory) as one:
-        assert one.stdout
-        assert one.stdout.readline() == "held\n"
-        with lock('take_lock "$LOCK" install; echo held', directory) as two:
-            assert two.stderr
-            assert two.stderr.readline() == f"waiting for another install (pid {one.pid}) to end\n"
-            assert one.communicate("\n", timeout=10)[0] == ""
-            assert two.communicate(timeout=10)[0] == "held\n"
+@pytest.mark.parametrize(
+    ("flags", "given", "expected"),
+    [
+        ("fpu avx512f amx_bf16 amx_tile amx_int8", "", AVOIDED),
+        ("fpu avx512f", "", ""),
+        ("fpu amx_tile", "-DGGML_CUDA=on", "-DGGML_CUDA=on"),
+        (None, "", ""),
+    ],
+    ids=["AMX", "no AMX", "arguments given by the user", "no cpuinfo (macOS)"],
+)
+def test_a_build_leaves_out_the_amx_kernels(
+    directory: Path, flags: str | None, given: str, expected: str
+) -> None:
+    """Only if the processor has AMX, and CMAKE_ARGS of the user stay as they are."""
+    cpuinfo = directory / "cpuinfo"
+    if flags is not None:
+        cpuinfo.write_text(f"processor\t: 0\nflags\t\t: {flags}\n")
+    done = step('avoid_amx "$2/cpuinfo"; printf "%s" "${CMAKE_ARGS:-}"', directory, CMAKE_ARGS=given)
+    assert done.returncode == 0, done.stderr
+    if expected == AVOIDED:
+        assert "-DGGML_NATIVE=OFF" in done.stdout
+        assert done.stdout.count(AVOIDED) == 2, "C and C++"
+    else:
+        assert done.stdout == expected
 
 
-def test_the_lock_of_a_killed_holder_is_taken_over(directory: Path) -> None:
-    """By one of those that find it, without waiting."""
-    with lock('take_lock "$LOCK" start; echo held; read -r _', directory) as one:
-        assert one.stdout
-        assert one.stdout.readline() == "held\n"
-        one.kill()
-    assert (directory / "lock").is_symlink()
-    with lock('take_lock "$LOCK" start; readlink "$LOCK"', directory) as two:
-        assert two.communicate(timeout=10) == (f"{two.pid}:start\n", "")
-
-
-def test_a_lock_is_released_by_its_holder_only(directory: Path) -> None:
-    """release_lock leaves another's alone."""
-    os.symlink(f"{os.getpid()}:start", directory / "lock")
-    with lock('release_lock "$LOCK"', directory) as other:
-        other.communicate(timeout=10)
-    assert (directory / "lock").is_symlink()
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [("kill -ILL $$", 1), ("exit 1", 1), (f'exec {sys.executable} "$@"', 0)],
+    ids=["illegal instruction", "error", "works"],
+)
+def test_the_proof_that_the_engine_works(directory: Path, body: str, status: int) -> None:
+    """engine_works: 0 only if a prompt was really read; a process ended by a signal prints nothing."""
+    (directory / "venv/bin").mkdir(parents=True)
+    program(directory / "venv/bin", "python", body)
+    done = step("engine_works", directory)
+    assert (done.returncode, done.stdout, done.stderr) == (status, "", "")

@@ -118,7 +118,7 @@ class TestClient:
         done = server.script("run")
         assert done.returncode == 1
         assert server.process
-        assert f"runs already, as process {server.process.pid}" in done.stderr
+        assert f"is already running, as process {server.process.pid}" in done.stderr
 
     @pytest.mark.parametrize("words", [[], ["begin"], ["wait"], ["wait", "soon"], ["init", "now"]])
     def test_what_is_not_understood_is_a_usage_error(self, server: Postgres, words: list[str]) -> None:

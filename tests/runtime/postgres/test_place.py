@@ -49,7 +49,7 @@ class TestExistingData:
         keep_a_row(own_server)
         old = own_server.url
         (own_server.directory / "postgres.url").unlink()
-        assert "is missing and Postgres runs" in own_server.script("init").stderr
+        assert "is missing while Postgres is running" in own_server.script("init").stderr
         own_server.stop()
         own_server.start()
         assert own_server.url != old
@@ -105,7 +105,9 @@ class TestPlace:
             done = server.script("run")
             place.rmdir()
             assert done.returncode == 1
-            assert f"{place}, meant for Postgres's socket, belongs to another user" in done.stderr
+            assert (
+                f"the directory for Postgres's socket, {place}, belongs to another user" in done.stderr
+            )
             server.close()
 
     @as_root
