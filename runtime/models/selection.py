@@ -29,6 +29,9 @@ from runtime.models.memory_need import Shape, shape_of
 SHARD = re.compile(r"(.+)-(\d{5})-of-(\d{5})\.gguf", re.IGNORECASE)
 """The name of one part of a model split by llama.cpp's gguf-split: stem, number, count."""
 
+STARTER = "models/starter/llamaserve-starter.gguf"
+"""The small model that comes with the appliance, within the checkout."""
+
 HOW_TO_GET_ONE = """\
 Put a GGUF file there, for example:
   ./console.sh pull

@@ -317,8 +317,8 @@ def test_restart_of_a_part_needs_a_running_appliance(appliance: Appliance, part:
 
 
 def test_start_waits_for_a_shutdown(appliance: Appliance) -> None:
-    """supervisord has been told to end, and refuses requests until its programs have ended: `status` says
-    so, and `start` waits for the end and then starts everything again."""
+    """supervisord has been told to end, and refuses requests until its programs have ended: `status`
+    says so, and `start` waits for the end and then starts everything again."""
     appliance.configure(LLAMA_SERVER_STOP_SECONDS="0")
     appliance.start()
     before = appliance.pid("server")
@@ -338,8 +338,8 @@ def test_start_waits_for_a_shutdown(appliance: Appliance) -> None:
 
 
 def test_a_stranger_with_the_pid_in_the_lock_is_left_alone(appliance: Appliance) -> None:
-    """After a reboot the pid in a lock may belong to another appliance's script: `start` and `stop` neither
-    wait for it nor end it."""
+    """After a reboot the pid in a lock may belong to another appliance's script: `start` and `stop`
+    neither wait for it nor end it."""
     script = appliance.base / "runtime/commands/start.sh"
     script.parent.mkdir(parents=True, exist_ok=True)
     script.write_text("read -r _\n")

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 
 import pytest
 
 from runtime.config import KEYS, ROOT
 from runtime.config.env_file import parse_env
+from runtime.config.meanings import MEANINGS
 
 EXAMPLE = ROOT / "runtime" / "config.env.example"
 SETTING = re.compile(r"#([A-Z][A-Z0-9_]*=.*)")
@@ -42,6 +45,28 @@ def test_every_key_has_a_description() -> None:
         if SETTING.fullmatch(line):
             assert SETTING.fullmatch(previous) or re.match(r"# \S", previous), line
         previous = line
+
+
+def test_every_key_has_a_meaning() -> None:
+    """One sentence of one line, and no line for a key that does not exist. Units of numbers are
+    named."""
+    assert MEANINGS.keys() == KEYS.keys()
+    for key in KEYS.values():
+        assert re.fullmatch(r"[A-Z0-9][^\n]{10,85}\.", key.meaning), key.name
+        for unit in ("SECONDS", "BYTES", "DAYS"):
+            if unit in key.name:
+                assert unit.lower() in key.meaning.lower(), key.name
+
+
+def test_the_table_has_every_key() -> None:
+    """`python -m runtime.config table` prints a Markdown row with key, default and meaning for each."""
+    command = [sys.executable, "-m", "runtime.config", "table"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    heading, rule, *rows = done.stdout.splitlines()
+    assert (heading, rule) == ("| Key | Default | Meaning |", "| --- | --- | --- |")
+    assert len(rows) == len(KEYS)
+    assert f"| `LLAMA_PROXY_PORT` | `8001` | {KEYS['LLAMA_PROXY_PORT'].meaning} |" in rows
+    assert all(row.count(" | ") == 2 for row in rows)
 
 
 def highest(name: str) -> str:

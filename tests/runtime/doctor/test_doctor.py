@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import socket
 import subprocess
 import sys
@@ -17,8 +18,8 @@ from typing import Any
 import pytest
 import trustme
 
-from runtime.config import load, tls
-from runtime.doctor import configuration, database, machine, model, services
+from runtime.config import ROOT, load, tls
+from runtime.doctor import configuration, database, installation, machine, model, services
 from runtime.doctor.examination import CHECKS
 from runtime.doctor.findings import Finding, Installation
 from runtime.supervisor import status
@@ -70,7 +71,7 @@ def levels(found: list[dict[str, Any]], level: str) -> dict[str, dict[str, Any]]
     return {one["check"]: one for one in found if one["level"] == level}
 
 
-def there(root: Path, **values: str) -> Installation:
+def installation_in(root: Path, **values: str) -> Installation:
     """A checkout with this configuration, for a check of its own."""
     return Installation(root=root, config=load(root, values), venv=Path(sys.prefix))
 
@@ -86,7 +87,7 @@ def test_a_healthy_appliance_has_no_problem(running: Appliance) -> None:
     texts = [one["text"] for one in found]
     for start in ("context: 4096 (the model's own)", "threads: ", "GPU layers: ", "memory: about "):
         assert any(text.startswith(start) for text in texts), start
-    assert f"port {running.configuration['LLAMA_PROXY_PORT']} is the proxy's" in texts
+    assert f"port {running.configuration['LLAMA_PROXY_PORT']} is used by the proxy" in texts
     with running.popen("doctor") as gone:
         assert gone.stdout is not None
         gone.stdout.close()
@@ -103,7 +104,7 @@ def test_a_program_that_came_back_is_told(running: Appliance) -> None:
     wait_until(lambda: running.pid("proxy") not in (0, pid), "the proxy to come back")
     running.until_well()
     found = levels(examined(running, status=0), "warning")["processes"]
-    assert found["text"] == "proxy came back once by itself since the start"
+    assert found["text"] == "proxy ended and was restarted once since the start"
     assert "logs proxy" in found["remedy"]
     (running.root / "runtime/run/proxy-0.starts").write_text(".")
 
@@ -181,10 +182,10 @@ def test_without_an_environment_it_says_what_makes_one(checkout: Appliance, form
     assert (done.returncode, done.stderr) == (1, "")
     if form == "json":
         (found,) = json.loads(done.stdout)["findings"]
-        assert (found["check"], found["remedy"]) == ("python", "./console.sh start makes it")
+        assert (found["check"], found["remedy"]) == ("python", "./console.sh start creates it")
         assert 'no "such" place' in found["text"]
     else:
-        assert "./console.sh start makes it" in done.stdout
+        assert "./console.sh start creates it" in done.stdout
 
 
 def test_a_damaged_environment_is_told_without_a_trace(
@@ -211,6 +212,51 @@ def test_a_gpu_that_llama_cpp_was_not_built_for_is_told(
     assert "-DGGML_CUDA=on" in found["remedy"]
 
 
+@pytest.mark.parametrize(
+    ("script", "reason"),
+    [
+        ("import os, signal; os.kill(os.getpid(), signal.SIGILL)", "ended it with SIGILL"),
+        ("raise OSError('libcuda.so is missing')", "OSError: libcuda.so is missing"),
+    ],
+    ids=["illegal instruction", "missing library"],
+)
+def test_an_engine_that_cannot_read_a_prompt_is_a_problem(
+    tmp_path: Path, script: str, reason: str
+) -> None:
+    """With the reason, and the command that builds it again without the machine's special kernels."""
+    (tmp_path / "runtime/install").mkdir(parents=True)
+    (tmp_path / "runtime/install/engine_proof.py").write_text(script)
+    pin = (ROOT / "runtime/requirements-engine.txt").read_text()
+    (tmp_path / "runtime/requirements-engine.txt").write_text(pin)
+    found = list(installation.engine(installation_in(tmp_path)))
+    assert found[0].level == "problem"
+    assert found[0].text.endswith(reason)
+    assert "rm -f " in found[0].remedy
+    assert "CMAKE_ARGS=" in found[0].remedy
+    assert found[0].remedy.endswith(" runtime/install.sh")
+
+
+def test_the_engine_of_this_environment_reads_a_prompt() -> None:
+    """With the starter model, as the installation proves it."""
+    assert installation.prove_engine(ROOT) == ""
+
+
+@pytest.mark.parametrize(
+    ("limit", "level"),
+    [(256, "problem"), (2048, "warning"), (4352, "ok"), (resource.RLIM_INFINITY, "ok")],
+)
+def test_too_few_open_files_are_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: int, level: str
+) -> None:
+    """The limit, the number that LLAMA_PROXY_MAX_CONNECTIONS needs, and the command that raises it."""
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (64, limit))
+    (found,) = machine.open_files(installation_in(tmp_path))
+    assert found.level == level
+    if level != "ok":
+        assert f"may open {limit} files; 4352 are needed" in found.text
+        assert "ulimit -n 4352" in found.remedy
+
+
 @contextmanager
 def full_disk(place: Path) -> Iterator[None]:
     """A file system of a megabyte there."""
@@ -229,14 +275,16 @@ def full_disk(place: Path) -> Iterator[None]:
 def test_a_full_disk_is_a_problem(tmp_path: Path) -> None:
     """That of the data, wherever they are."""
     with full_disk(tmp_path / "small"):
-        found = list(machine.disk(there(tmp_path, LLAMA_DATA_DIR=str(tmp_path / "small/data"))))
+        found = list(
+            machine.disk(installation_in(tmp_path, LLAMA_DATA_DIR=str(tmp_path / "small/data")))
+        )
     assert [one.level for one in found] == ["ok", "problem"]
     assert str(tmp_path / "small/data") in found[1].text
 
 
 def test_records_that_do_not_go_to_the_database_are_told(tmp_path: Path) -> None:
     """And those that it will never take, with where they are."""
-    installation = there(tmp_path, LLAMA_DATA_DIR=str(tmp_path))
+    installation = installation_in(tmp_path, LLAMA_DATA_DIR=str(tmp_path))
     assert list(machine.spool(installation)) == []
     spool = tmp_path / "spool"
     spool.mkdir()
@@ -256,7 +304,7 @@ def test_a_clock_before_the_release_is_a_problem(
 ) -> None:
     """Seen from the other side, since a test does not set the clock: the release is yet to come."""
     monkeypatch.setattr(machine, "_RELEASED", datetime(2999, 1, 1, tzinfo=UTC))
-    (found,) = machine.clock(there(tmp_path))
+    (found,) = machine.clock(installation_in(tmp_path))
     assert found.level == "problem"
 
 
@@ -273,7 +321,7 @@ def certificate(folder: Path, *, expires: datetime | None = None) -> dict[str, s
 
 
 def checked_certificate(root: Path, values: dict[str, str]) -> list[Finding]:
-    return list(configuration.certificate(there(root, **values)))
+    return list(configuration.certificate(installation_in(root, **values)))
 
 
 def test_a_good_certificate_is_told_with_its_days(tmp_path: Path) -> None:
@@ -283,7 +331,7 @@ def test_a_good_certificate_is_told_with_its_days(tmp_path: Path) -> None:
     soon = certificate(tmp_path, expires=datetime.now(UTC) + timedelta(days=2, hours=6))
     (tmp_path / "key.pem").chmod(0o640)
     ending, readable = checked_certificate(tmp_path, soon)
-    assert (ending.level, ending.text) == ("warning", "the certificate is good for 2 days")
+    assert (ending.level, ending.text) == ("warning", "the certificate is valid for 2 more days")
     assert (readable.level, "chmod 600" in readable.remedy) == ("problem", True)
 
 
@@ -295,9 +343,9 @@ def test_a_certificate_that_cannot_be_used_is_told_why(tmp_path: Path) -> None:
     key = (tmp_path / "key.pem").read_bytes()
     certificate(tmp_path)
     (tmp_path / "key.pem").write_bytes(key)
-    assert "the key is another's" in checked_certificate(tmp_path, values)[0].text
+    assert "the key does not belong to the certificate" in checked_certificate(tmp_path, values)[0].text
     (tmp_path / "key.pem").write_text("nothing")
-    assert "no PEM files" in checked_certificate(tmp_path, values)[0].text
+    assert "not PEM" in checked_certificate(tmp_path, values)[0].text
     (tmp_path / "cert.pem").unlink()
     assert "No such file" in checked_certificate(tmp_path, values)[0].text
     with pytest.raises(tls.TLSError, match="LLAMA_PROXY_TLS_CERT"):
@@ -306,7 +354,7 @@ def test_a_certificate_that_cannot_be_used_is_told_why(tmp_path: Path) -> None:
 
 def test_a_database_of_ones_own_without_the_schema(postgres: Postgres, empty_database_url: str) -> None:
     """It is reached, and the command that brings the schema is told."""
-    place = there(Path("/nowhere"), LLAMA_SERVER_DATABASE_URL=empty_database_url)
+    place = installation_in(Path("/nowhere"), LLAMA_SERVER_DATABASE_URL=empty_database_url)
     found = list(database.state(place))
     assert [one.level for one in found] == ["ok", "problem", "ok"]
     assert found[1].remedy.endswith("init-db")
@@ -315,7 +363,7 @@ def test_a_database_of_ones_own_without_the_schema(postgres: Postgres, empty_dat
 def test_a_database_that_does_not_answer(tmp_path: Path) -> None:
     """Named without its password."""
     url = f"postgresql://u:{SECRET}@127.0.0.1:1/d"
-    (found,) = database.state(there(tmp_path, LLAMA_SERVER_DATABASE_URL=url))
+    (found,) = database.state(installation_in(tmp_path, LLAMA_SERVER_DATABASE_URL=url))
     assert found.level == "problem"
     assert "127.0.0.1, port 1" in found.text
     assert SECRET not in found.text + found.remedy
@@ -326,7 +374,7 @@ def test_several_models_and_none_chosen(tmp_path: Path) -> None:
     (tmp_path / "models").mkdir()
     for name in ("a.gguf", "b.gguf"):
         build_model(tmp_path / "models" / name)
-    (found,) = model.chosen(there(tmp_path))
+    (found,) = model.chosen(installation_in(tmp_path))
     assert found.text == "there are several models: a.gguf b.gguf"
     assert found.remedy.startswith("Choose with --model FILE")
 
@@ -341,7 +389,7 @@ def test_a_part_that_runs_elsewhere_has_no_log_here(
     """What to look at is the key that says where it is."""
     part = Part(name=name, state="external", health="Connection refused")
     monkeypatch.setattr(status, "parts", lambda *_: [part])
-    place = replace(there(Path("/nowhere")), programs={"proxy": 1})
+    place = replace(installation_in(Path("/nowhere")), programs={"proxy": 1})
     (found,) = services.processes(place)
     assert "Connection refused" in found.text
     assert key in found.remedy
@@ -350,5 +398,5 @@ def test_a_part_that_runs_elsewhere_has_no_log_here(
 
 def test_what_is_open_to_the_network_is_told(tmp_path: Path) -> None:
     """The server without a key, and the proxy without TLS."""
-    place = there(tmp_path, LLAMA_SERVER_HOST="0.0.0.0", LLAMA_PROXY_HOST="0.0.0.0")  # noqa: S104
+    place = installation_in(tmp_path, LLAMA_SERVER_HOST="0.0.0.0", LLAMA_PROXY_HOST="0.0.0.0")  # noqa: S104
     assert [one.level for one in configuration.addresses(place)] == ["warning", "warning", "note"]
