@@ -80,7 +80,7 @@ main() {
   parse "$@"
   begin_command restart require_running
   case "$PART:$LOCAL_SERVER" in
-    :1 | server:1) model="$(py -m runtime.models.selection select ${MODEL:+--model "$MODEL"})" || exit 1 ;;
+    :1 | server:1) model="$(py -m runtime.models select ${MODEL:+--model "$MODEL"})" || exit 1 ;;
   esac
   if [ -z "$PART" ]; then restart_all "$model"; else restart_part "$model"; fi
   end_command

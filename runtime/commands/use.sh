@@ -56,7 +56,7 @@ main() {
   parse "$@"
   begin_command use
   [ "$LOCAL_SERVER" = 1 ] || die 'the configuration has no server to run here (LLAMA_SERVER_BACKEND_URL)'
-  model="$(py -m runtime.models.selection select --model "$FILE")" || exit 1
+  model="$(py -m runtime.models select --model "$FILE")" || exit 1
   [ -n "$FORCE" ] || py -m runtime.library.model_fit "$model" ||
     die "$model was not put to use" '--force uses it anyway'
   if supervisord_runs; then

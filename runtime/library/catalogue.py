@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 
 from runtime.library.hub import RemoteFile
-from runtime.models.selection import SHARD
+from runtime.models.model_file import SHARD
 
 GIB = 2**30
 

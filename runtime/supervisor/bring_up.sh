@@ -20,7 +20,7 @@ bring_up() {
     stop_all
   fi
   case " $down " in
-    *' server '*) model="$(py -m runtime.models.selection select ${1:+--model "$1"})" || exit 1 ;;
+    *' server '*) model="$(py -m runtime.models select ${1:+--model "$1"})" || exit 1 ;;
     *) refuse_other_model "$1" ;;
   esac
   [ -z "$down" ] || start_programs "$down" "$model"
@@ -43,7 +43,7 @@ refuse_other_model() {
   local serving other
   [ -n "$1" ] && [ "$LOCAL_SERVER" = 1 ] || return 0
   serving="$(cat "$DATA_DIR/model")"
-  other="$(py -m runtime.models.selection select --model "$1")" || exit 1
+  other="$(py -m runtime.models select --model "$1")" || exit 1
   [ "$other" = "$serving" ] ||
     die "the server is already running, with $serving" "./console.sh restart --model '$1' changes the model"
 }

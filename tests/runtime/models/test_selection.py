@@ -16,7 +16,7 @@ from runtime.models.selection import ModelError
 from tests.support.engine import copy_runtime
 from tests.support.gguf import build_model, truncate, write_headers_only
 
-MISSING = "does not exist (./console.sh models lists what there is)"
+MISSING = "does not exist (./console.sh models lists the models)"
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def config(checkout: Path, **values: str) -> Config:
 def run(checkout: Path, *arguments: str, **values: str) -> subprocess.CompletedProcess[str]:
     environ = {k: v for k, v in os.environ.items() if not k.startswith("LLAMA_")} | values
     return subprocess.run(
-        [sys.executable, "-m", "runtime.models.selection", *arguments],
+        [sys.executable, "-m", "runtime.models", *arguments],
         cwd=checkout,
         env=environ,
         stdin=subprocess.DEVNULL,
@@ -100,7 +100,7 @@ def test_a_truncated_file_is_refused(folder: Path, missing_bytes: int) -> None:
     """A download that did not end is noticed, even when only the last tensor is short."""
     path = truncate(build_model(folder / "model.gguf"), by=missing_bytes)
 
-    with pytest.raises(ModelError, match=r"model\.gguf: is truncated: \d+ of \d+ bytes are there"):
+    with pytest.raises(ModelError, match=r"model\.gguf: is truncated: it has \d+ of \d+ bytes"):
         selection.read_model(path)
 
 
@@ -111,14 +111,14 @@ def test_a_file_that_is_not_there_is_refused(folder: Path) -> None:
     with pytest.raises(ModelError, match="is a directory"):
         selection.read_model(folder)
     os.mkfifo(folder / "pipe.gguf")
-    with pytest.raises(ModelError, match="is no file"):
+    with pytest.raises(ModelError, match="is a special file"):
         selection.read_model(folder / "pipe.gguf")
 
 
 @pytest.mark.parametrize(
     ("architecture", "kind", "reason"),
     [
-        ("llama", "model", "holds a vocabulary only"),
+        ("llama", "model", "contains only a vocabulary"),
         ("clip", "model", "is the image part of a model"),
         ("clip", "mmproj", "is the image part of a model"),
         ("llama", "adapter", "is of type 'adapter'"),
@@ -153,13 +153,13 @@ def test_a_split_model_with_a_part_missing_or_truncated_is_refused(folder: Path)
     first = build_model(folder / "model.gguf", tensors_per_file=8)
     last = folder / "model-00003-of-00003.gguf"
 
-    with pytest.raises(ModelError, match=r"name its first, model-00001-of-00003\.gguf"):
+    with pytest.raises(ModelError, match=r"name its first part, model-00001-of-00003\.gguf"):
         selection.read_model(last)
     truncate(last, by=500)
     with pytest.raises(ModelError, match=r"model-00003-of-00003\.gguf: is truncated"):
         selection.read_model(first)
     last.unlink()
-    with pytest.raises(ModelError, match=r"parts these are missing: model-00003-of-00003\.gguf"):
+    with pytest.raises(ModelError, match=r"parts are missing: model-00003-of-00003\.gguf"):
         selection.read_model(first)
 
 
@@ -284,7 +284,7 @@ def test_several_models_on_a_terminal_are_asked_for(checkout: Path, folder: Path
     two = build_model(folder / "two.gguf")
     ours, theirs = pty.openpty()
     with subprocess.Popen(
-        [sys.executable, "-m", "runtime.models.selection", "select"],
+        [sys.executable, "-m", "runtime.models", "select"],
         cwd=checkout,
         env={k: v for k, v in os.environ.items() if not k.startswith("LLAMA_")},
         stdin=theirs,
