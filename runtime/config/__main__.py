@@ -57,8 +57,7 @@ def main(arguments: list[str]) -> int:
     try:
         config = load()
     except ConfigError as error:
-        for line in error.problems:
-            print(f"error: {line}", file=sys.stderr)
+        error.report()
         return 1
     if arguments[:1] == ["get"]:
         for name in arguments[1:]:

@@ -7,6 +7,7 @@ python-dotenv, docker compose and POSIX shells read this subset in the same way.
 from __future__ import annotations
 
 import re
+import sys
 from io import StringIO
 from pathlib import Path
 
@@ -22,6 +23,11 @@ class ConfigError(Exception):
     def __init__(self, problems: list[str]) -> None:
         super().__init__("\n".join(problems))
         self.problems = problems
+
+    def report(self) -> None:
+        """Print a line for each problem on stderr."""
+        for line in self.problems:
+            print(f"error: {line}", file=sys.stderr)
 
 
 _LINE = re.compile(

@@ -128,8 +128,7 @@ def main(arguments: list[str]) -> int:
     try:
         config = load()
     except ConfigError as error:
-        for line in error.problems:
-            print(f"error: {line}", file=sys.stderr)
+        error.report()
         return 1
     pid = server_pid()
     entries = report(config, pid)

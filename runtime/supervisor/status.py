@@ -216,8 +216,7 @@ def main(arguments: list[str]) -> int:
     try:
         config = load()
     except ConfigError as error:
-        for line in error.problems:
-            print(f"error: {line}", file=sys.stderr)
+        error.report()
         return 1
     status = report(config)
     if arguments:
