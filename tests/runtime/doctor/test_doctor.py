@@ -1,4 +1,4 @@
-"""`console.sh doctor`: each fault that is really there is found, and what mends it is told."""
+"""`console.sh doctor`: finds each problem that exists, and shows how to fix it."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def shared() -> Iterator[Appliance]:
 
 @pytest.fixture
 def checkout(shared: Appliance) -> Iterator[Appliance]:
-    """The same, put right after each test."""
+    """The same checkout, restored after each test."""
     configuration = dict(shared.configuration)
     yield shared
     shared.configuration = configuration
@@ -53,7 +53,7 @@ def checkout(shared: Appliance) -> Iterator[Appliance]:
 
 
 def examined(appliance: Appliance, *, status: int) -> list[dict[str, Any]]:
-    """What doctor finds, in JSON; its exit status is as expected, and no secret and no trace shows."""
+    """doctor's findings in JSON. The exit status is as expected; no secret and no traceback is shown."""
     done = appliance.console("doctor", "--json")
     assert done.returncode == status, done.stdout + done.stderr
     for text in (done.stdout, done.stderr):
@@ -67,17 +67,17 @@ def examined(appliance: Appliance, *, status: int) -> list[dict[str, Any]]:
 
 
 def levels(found: list[dict[str, Any]], level: str) -> dict[str, dict[str, Any]]:
-    """Of one level, by check."""
+    """The findings of one level, by check."""
     return {one["check"]: one for one in found if one["level"] == level}
 
 
 def installation_in(root: Path, **values: str) -> Installation:
-    """A checkout with this configuration, for a check of its own."""
+    """A checkout with this configuration, for a single check."""
     return Installation(root=root, config=load(root, values), venv=Path(sys.prefix))
 
 
 def test_a_healthy_appliance_has_no_problem(running: Appliance) -> None:
-    """What was chosen for the model is told with its reason; the ports are ours."""
+    """The model's settings are shown with their reasons; the ports belong to our programs."""
     found = examined(running, status=0)
     assert {one["level"] for one in found} == {"ok"}
     assert {one["check"] for one in found} >= {name for _, name, _, _ in CHECKS} - {
@@ -99,7 +99,7 @@ def test_a_healthy_appliance_has_no_problem(running: Appliance) -> None:
 
 
 def test_a_program_that_came_back_is_told(running: Appliance) -> None:
-    """With how to find out why."""
+    """A program that was restarted is a warning, with the command that shows the log."""
     pid = running.kill("proxy")
     wait_until(lambda: running.pid("proxy") not in (0, pid), "the proxy to come back")
     running.until_well()
@@ -110,16 +110,15 @@ def test_a_program_that_came_back_is_told(running: Appliance) -> None:
 
 
 def test_without_faults_what_does_not_run_is_a_note(checkout: Appliance) -> None:
-    """A machine on which nothing was started yet is well."""
+    """An appliance that was never started has no problems."""
     found = levels(examined(checkout, status=0), "note")
     assert found["processes"]["remedy"] == "./console.sh start"
     assert "not set up yet" in found["database"]["text"]
 
 
 def test_several_faults_at_once_are_all_told(checkout: Appliance) -> None:
-    """A port that another process holds, a key file that others can read, a broken model, too long a
-    context, a lock that is not met.
-    """
+    """A port in use, a key file that others can read, a damaged model, a context that is too long,
+    and a missing package are all found."""
     (checkout.root / "runtime/config.env").chmod(0o644)
     (checkout.root / "models/broken.gguf").write_text("no model")
     lock = checkout.root / "runtime/requirements.txt"
@@ -145,9 +144,8 @@ def test_several_faults_at_once_are_all_told(checkout: Appliance) -> None:
 
 
 def test_a_bad_configuration_does_not_keep_the_rest_from_being_examined(checkout: Appliance) -> None:
-    """A line of another form, an unknown key and a bad value, each with its place; no secret shows.
-    A check that fails itself is a problem of its own.
-    """
+    """A bad line, an unknown key and a bad value are named with their place; no secret is shown. A
+    check that fails is a problem itself."""
     engine = checkout.root / "runtime/requirements-engine.txt"
     pin = engine.read_text()
     engine.unlink()
@@ -169,7 +167,7 @@ def test_a_bad_configuration_does_not_keep_the_rest_from_being_examined(checkout
 
 @pytest.mark.parametrize("form", ["text", "json"])
 def test_without_an_environment_it_says_what_makes_one(checkout: Appliance, form: str) -> None:
-    """In both forms, from the shell alone."""
+    """In both forms, written by the shell alone."""
     arguments = ["doctor"] + (["--json"] if form == "json" else [])
     environment = checkout.environment | {"LLAMA_VENV_DIR": str(checkout.base / 'no "such" place')}
     done = subprocess.run(
@@ -191,7 +189,7 @@ def test_without_an_environment_it_says_what_makes_one(checkout: Appliance, form
 def test_a_damaged_environment_is_told_without_a_trace(
     checkout: Appliance, directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A package that cannot even be loaded."""
+    """A package that cannot be imported is a problem, without a traceback."""
     (directory / "psutil.py").write_text("raise OSError('a library is missing')\n")
     monkeypatch.setenv("PYTHONPATH", str(directory))
     (found,) = examined(checkout, status=1)
@@ -202,7 +200,7 @@ def test_a_damaged_environment_is_told_without_a_trace(
 def test_a_gpu_that_llama_cpp_was_not_built_for_is_told(
     checkout: Appliance, directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With the command that builds it for that one."""
+    """It is a warning, with the command that builds llama.cpp for it."""
     program = directory / "nvidia-smi"
     program.write_text("#!/bin/sh\necho 'Some GPU'\n")
     program.chmod(0o755)
@@ -259,7 +257,7 @@ def test_too_few_open_files_are_found(
 
 @contextmanager
 def full_disk(place: Path) -> Iterator[None]:
-    """A file system of a megabyte there."""
+    """A file system of one megabyte at a new directory."""
     place.mkdir()
     mounted = subprocess.run(
         ["mount", "-t", "tmpfs", "-o", "size=1m", "none", place], capture_output=True, check=False
@@ -273,7 +271,7 @@ def full_disk(place: Path) -> Iterator[None]:
 
 
 def test_a_full_disk_is_a_problem(tmp_path: Path) -> None:
-    """That of the data, wherever they are."""
+    """The disk of the data directory is examined, wherever it is."""
     with full_disk(tmp_path / "small"):
         found = list(
             machine.disk(installation_in(tmp_path, LLAMA_DATA_DIR=str(tmp_path / "small/data")))
@@ -283,7 +281,7 @@ def test_a_full_disk_is_a_problem(tmp_path: Path) -> None:
 
 
 def test_records_that_do_not_go_to_the_database_are_told(tmp_path: Path) -> None:
-    """And those that it will never take, with where they are."""
+    """Waiting records are a warning, and so are rejected ones, with the path of their file."""
     installation = installation_in(tmp_path, LLAMA_DATA_DIR=str(tmp_path))
     assert list(machine.spool(installation)) == []
     spool = tmp_path / "spool"
@@ -302,14 +300,14 @@ def test_records_that_do_not_go_to_the_database_are_told(tmp_path: Path) -> None
 def test_a_clock_before_the_release_is_a_problem(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Seen from the other side, since a test does not set the clock: the release is yet to come."""
+    """A test cannot set the clock, so the release is moved into the future instead."""
     monkeypatch.setattr(machine, "_RELEASED", datetime(2999, 1, 1, tzinfo=UTC))
     (found,) = machine.clock(installation_in(tmp_path))
     assert found.level == "problem"
 
 
 def certificate(folder: Path, *, expires: datetime | None = None) -> dict[str, str]:
-    """A certificate and its key, as they are configured."""
+    """A certificate and its key, as configuration values."""
     made = trustme.CA().issue_cert("chat.example.org", not_after=expires)
     made.cert_chain_pems[0].write_to_path(folder / "cert.pem")
     made.private_key_pem.write_to_path(folder / "key.pem")
@@ -325,7 +323,7 @@ def checked_certificate(root: Path, values: dict[str, str]) -> list[Finding]:
 
 
 def test_a_good_certificate_is_told_with_its_days(tmp_path: Path) -> None:
-    """One that ends soon is a warning, and a key that others can read a problem."""
+    """One that expires soon is a warning, and a key that others can read is a problem."""
     (found,) = checked_certificate(tmp_path, certificate(tmp_path))
     assert found.level == "ok"
     soon = certificate(tmp_path, expires=datetime.now(UTC) + timedelta(days=2, hours=6))
@@ -336,7 +334,7 @@ def test_a_good_certificate_is_told_with_its_days(tmp_path: Path) -> None:
 
 
 def test_a_certificate_that_cannot_be_used_is_told_why(tmp_path: Path) -> None:
-    """Expired, with another's key, not there, no certificate at all."""
+    """Expired, with the wrong key, missing, or not a certificate."""
     expired = certificate(tmp_path, expires=datetime(2021, 1, 1, tzinfo=UTC))
     assert "expired" in checked_certificate(tmp_path, expired)[0].text
     values = certificate(tmp_path)
@@ -353,7 +351,7 @@ def test_a_certificate_that_cannot_be_used_is_told_why(tmp_path: Path) -> None:
 
 
 def test_a_database_of_ones_own_without_the_schema(postgres: Postgres, empty_database_url: str) -> None:
-    """It is reached, and the command that brings the schema is told."""
+    """It is reached, and the remedy is the command that creates the schema."""
     place = installation_in(Path("/nowhere"), LLAMA_SERVER_DATABASE_URL=empty_database_url)
     found = list(database.state(place))
     assert [one.level for one in found] == ["ok", "problem", "ok"]
@@ -361,7 +359,7 @@ def test_a_database_of_ones_own_without_the_schema(postgres: Postgres, empty_dat
 
 
 def test_a_database_that_does_not_answer(tmp_path: Path) -> None:
-    """Named without its password."""
+    """The message names its address, without the password."""
     url = f"postgresql://u:{SECRET}@127.0.0.1:1/d"
     (found,) = database.state(installation_in(tmp_path, LLAMA_SERVER_DATABASE_URL=url))
     assert found.level == "problem"
@@ -370,7 +368,7 @@ def test_a_database_that_does_not_answer(tmp_path: Path) -> None:
 
 
 def test_several_models_and_none_chosen(tmp_path: Path) -> None:
-    """Their names are what is wrong, the choice is what mends it."""
+    """The problem lists their names; the remedy says how to choose one."""
     (tmp_path / "models").mkdir()
     for name in ("a.gguf", "b.gguf"):
         build_model(tmp_path / "models" / name)
@@ -386,7 +384,7 @@ def test_several_models_and_none_chosen(tmp_path: Path) -> None:
 def test_a_part_that_runs_elsewhere_has_no_log_here(
     name: str, key: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What to look at is the key that says where it is."""
+    """The remedy names the configuration key with its address, not a log."""
     part = Part(name=name, state="external", health="Connection refused")
     monkeypatch.setattr(status, "parts", lambda *_: [part])
     place = replace(installation_in(Path("/nowhere")), programs={"proxy": 1})
@@ -397,6 +395,6 @@ def test_a_part_that_runs_elsewhere_has_no_log_here(
 
 
 def test_what_is_open_to_the_network_is_told(tmp_path: Path) -> None:
-    """The server without a key, and the proxy without TLS."""
+    """A server that is reachable without a key, and a proxy without TLS."""
     place = installation_in(tmp_path, LLAMA_SERVER_HOST="0.0.0.0", LLAMA_PROXY_HOST="0.0.0.0")  # noqa: S104
     assert [one.level for one in configuration.addresses(place)] == ["warning", "warning", "note"]

@@ -1,6 +1,6 @@
-"""runtime/install.sh: what it changes, what it leaves, and what it says where something is missing.
+"""runtime/install.sh: what it changes, what it leaves alone, and its messages if something is missing.
 
-Nothing is built here: the environment of the tests is there already, and pip is stood in for.
+Nothing is built here: the tests use an existing environment, and a fake pip.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ TOOLS = "bash cat cksum date dd dirname grep ln ls mkdir mv readlink rm sed slee
 
 @pytest.fixture
 def checkout(directory: Path) -> Path:
-    """A copy of the tree, never installed."""
+    """A copy of the tree that was never installed."""
     copy_tree(directory)
     return directory
 
@@ -49,13 +49,13 @@ def install(checkout: Path, *arguments: str, **values: str) -> subprocess.Comple
 
 
 def snapshot(*folders: Path) -> dict[str, int]:
-    """When each file of these was written last."""
+    """The modification time of each file in these folders."""
     files = [path for folder in folders for path in [folder, *folder.iterdir()]]
     return {str(path): path.stat().st_mtime_ns for path in files}
 
 
 def test_a_second_run_changes_nothing_and_takes_no_time(checkout: Path) -> None:
-    """Neither in the environment nor in the checkout, and no pip is started to find that out."""
+    """It writes neither in the environment nor in the checkout, and does not start pip."""
     first = install(checkout, LLAMA_VENV_DIR=sys.prefix)
     assert first.returncode == 0, first.stderr
     folders = (Path(sys.prefix), Path(sys.prefix, "bin"), checkout / "runtime")
@@ -68,7 +68,7 @@ def test_a_second_run_changes_nothing_and_takes_no_time(checkout: Path) -> None:
 
 
 def test_it_writes_a_configuration_of_its_own(checkout: Path) -> None:
-    """With a fresh key, for the owner's eyes only; one that is there stays as it is."""
+    """With a new key, readable only for its owner. An existing file is not changed."""
     file = checkout / "runtime/config.env"
     install(checkout, LLAMA_VENV_DIR=sys.prefix)
     text = file.read_text()
@@ -84,7 +84,7 @@ def test_it_writes_a_configuration_of_its_own(checkout: Path) -> None:
 
 @pytest.fixture
 def sealed(tmp_path: Path) -> Path:
-    """A directory for PATH with the basic tools and nothing else: no Python, no compiler."""
+    """A directory for PATH that contains only basic tools: no Python, no compiler."""
     folder = tmp_path / "bin"
     folder.mkdir()
     for tool in TOOLS:
@@ -102,7 +102,8 @@ def program(folder: Path, name: str, body: str) -> None:
 
 @pytest.mark.parametrize("old", [None, "exit 1"], ids=["none", "an old one"])
 def test_without_a_python_it_says_how_to_get_one(checkout: Path, sealed: Path, old: str | None) -> None:
-    """No Python, or none that is new enough: the command that mends it, and no environment."""
+    """Without a Python that is new enough, the message has the command that installs one; no
+    environment is created."""
     program(sealed, "apt-get", "exit 1")
     if old:
         program(sealed, "python3", old)
@@ -115,7 +116,7 @@ def test_without_a_python_it_says_how_to_get_one(checkout: Path, sealed: Path, o
 
 
 def test_a_directory_that_is_no_environment_is_left_alone(checkout: Path) -> None:
-    """LLAMA_VENV_DIR set to a directory with something else in it, by mistake."""
+    """If LLAMA_VENV_DIR names a directory with other files by mistake, nothing in it is changed."""
     (checkout / "precious").mkdir()
     (checkout / "precious/work").write_text("years of it")
     done = install(checkout, LLAMA_VENV_DIR="precious")
@@ -125,7 +126,7 @@ def test_a_directory_that_is_no_environment_is_left_alone(checkout: Path) -> Non
 
 
 def test_wrong_arguments_are_refused() -> None:
-    """With the usage, and 2."""
+    """With the usage and exit status 2."""
     done = install(ROOT, "--with", "everything", LLAMA_VENV_DIR=sys.prefix)
     assert done.returncode == 2
     assert "usage: runtime/install.sh" in done.stderr
@@ -157,7 +158,7 @@ def step(script: str, directory: Path, **values: str) -> subprocess.CompletedPro
 
 
 def test_without_a_compiler_it_says_how_to_get_one(directory: Path, sealed: Path) -> None:
-    """When llama-cpp-python cannot be had ready-made."""
+    """If there is no wheel of llama-cpp-python."""
     program(sealed, "apt-get", "exit 1")
     done = step("build_engine", directory, PATH=str(sealed))
     assert done.returncode == 1
@@ -166,7 +167,7 @@ def test_without_a_compiler_it_says_how_to_get_one(directory: Path, sealed: Path
 
 
 def test_a_failed_build_shows_its_last_lines(directory: Path) -> None:
-    """And where the whole log is."""
+    """And the path of the whole log."""
     done = step("build_engine", directory, CC="true", CXX="true")
     assert done.returncode == 1
     assert "pip would say why" in done.stderr
@@ -174,7 +175,7 @@ def test_a_failed_build_shows_its_last_lines(directory: Path) -> None:
 
 
 def test_a_long_build_shows_that_it_is_at_work(directory: Path) -> None:
-    """Without a terminal: a line at the beginning, and one every twenty seconds or so."""
+    """Without a terminal it prints a line at the beginning, and one every twenty seconds."""
     quick_clock = "sleep() { SECONDS=$((SECONDS + 25)); command sleep 0.2; }"
     done = step(f"{quick_clock}; run_logged 'building x' bash -c 'sleep 0.5; exit 3'", directory)
     assert done.returncode == 3
@@ -184,7 +185,7 @@ def test_a_long_build_shows_that_it_is_at_work(directory: Path) -> None:
 
 
 def test_an_index_that_does_not_answer_is_given_up_soon(directory: Path) -> None:
-    """Whether it refuses the connection or accepts it and is silent."""
+    """If it refuses the connection, and if it accepts it and stays silent."""
     shutil.rmtree(directory / "venv", ignore_errors=True)
     (directory / "venv/bin").mkdir(parents=True)
     (directory / "venv/bin/python").symlink_to(sys.executable)
@@ -209,7 +210,8 @@ def test_an_index_that_does_not_answer_is_given_up_soon(directory: Path) -> None
 def test_the_wheel_fits_the_machine(
     directory: Path, sealed: Path, version: str | None, compiler: bool, expected: list[str]
 ) -> None:
-    """CUDA's, no newer than the driver, where there is a GPU; the CPU's not where CUDA can be built."""
+    """With a GPU: CUDA wheels that are not newer than the driver, and no CPU wheel if CUDA can be
+    built here."""
     (sealed / "uname").unlink()
     program(sealed, "uname", 'case "$1" in -s) echo Linux ;; *) echo x86_64 ;; esac')
     if version:
