@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import resource
 import shutil
 import socket
 import stat
@@ -54,16 +55,22 @@ def snapshot(*folders: Path) -> dict[str, int]:
     return {str(path): path.stat().st_mtime_ns for path in files}
 
 
+def processor_seconds() -> float:
+    """The processor time of all children that have ended: unlike the clock it ignores other programs."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
 def test_a_second_run_changes_nothing_and_takes_no_time(checkout: Path) -> None:
     """It writes neither in the environment nor in the checkout, and does not start pip."""
     first = install(checkout, LLAMA_VENV_DIR=sys.prefix)
     assert first.returncode == 0, first.stderr
     folders = (Path(sys.prefix), Path(sys.prefix, "bin"), checkout / "runtime")
     before = snapshot(*folders)
-    began = time.monotonic()
+    began_s = processor_seconds()
     second = install(checkout, LLAMA_VENV_DIR=sys.prefix)
     assert (second.returncode, second.stdout, second.stderr) == (0, "", "")
-    assert time.monotonic() - began < 3
+    assert processor_seconds() - began_s < 1
     assert snapshot(*folders) == before
 
 
@@ -176,8 +183,13 @@ def test_a_failed_build_shows_its_last_lines(directory: Path) -> None:
 
 def test_a_long_build_shows_that_it_is_at_work(directory: Path) -> None:
     """Without a terminal it prints a line at the beginning, and one every twenty seconds."""
-    quick_clock = "sleep() { SECONDS=$((SECONDS + 25)); command sleep 0.2; }"
-    done = step(f"{quick_clock}; run_logged 'building x' bash -c 'sleep 0.5; exit 3'", directory)
+    # The build ends after the second look at it, however busy the machine is.
+    clock = (
+        'LOOKS=0; export GO="$2/go"; sleep() { SECONDS=$((SECONDS + 25)); LOOKS=$((LOOKS + 1));'
+        ' [ "$LOOKS" -lt 2 ] || : >"$GO"; command sleep 0.05; }'
+    )
+    build = 'until [ -e "$GO" ]; do sleep 0.05; done; exit 3'
+    done = step(f"{clock}; run_logged 'building x' bash -c '{build}'", directory)
     assert done.returncode == 3
     lines = done.stderr.splitlines()
     assert lines[0] == "building x"
@@ -193,7 +205,7 @@ def test_an_index_that_does_not_answer_is_given_up_soon(directory: Path) -> None
         began = time.monotonic()
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"
         assert step(f"WHEEL_INDEX={url}; probe cpu", directory).returncode == 2
-        assert time.monotonic() - began < 8
+        assert time.monotonic() - began < 30
     assert step(f"WHEEL_INDEX={url}; probe cpu", directory).returncode == 2
     assert step(f"WHEEL_INDEX={url}; install_wheel", directory).returncode == 1
 
