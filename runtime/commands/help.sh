@@ -15,7 +15,7 @@ list_commands() {
   for file in "$ROOT"/runtime/commands/*.sh; do
     printf '  %-9s %s\n' "$(basename "$file" .sh)" "$(header_of "$file" Summary)"
   done
-  printf '\n./console.sh help COMMAND tells more. Configuration: runtime/config.env.example\n'
+  printf '\n./console.sh help COMMAND explains a command. Configuration: runtime/config.env.example\n'
 }
 
 main() {

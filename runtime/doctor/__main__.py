@@ -7,8 +7,8 @@ import sys
 
 
 def _cannot_run(error: Exception) -> int:
-    said = (str(error).splitlines() or [""])[0]
-    text = f"the Python environment does not work ({type(error).__name__}: {said})"
+    reason = (str(error).splitlines() or [""])[0]
+    text = f"the Python environment does not work ({type(error).__name__}: {reason})"
     remedy = "remove it (runtime/.venv, or LLAMA_VENV_DIR), then ./console.sh start"
     if sys.argv[1:] == ["--json"]:
         where = {"group": "installation", "check": "packages", "level": "problem"}

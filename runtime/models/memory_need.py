@@ -148,7 +148,7 @@ def largest_context(
 ) -> int:
     """The most tokens of context with which the model fits into `room_bytes`; 0 where none does.
 
-    At most the model's own context (where its file tells) and `n_ctx_limit`; else a multiple of
+    At most the model's own context (if its file says) and `n_ctx_limit`; else a multiple of
     CONTEXT_STEP. The other arguments are `memory_need`'s.
     """
     limit = min(n_ctx_limit, shape.context_length or n_ctx_limit)
