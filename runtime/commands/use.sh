@@ -42,7 +42,7 @@ switch_to() {
   case "$(supervision states)" in
     *'server running'* | *'server starting'*)
       if [ "$1" = "$(cat "$DATA_DIR/model")" ]; then
-        say "$1 is already served (./console.sh restart server loads it again)"
+        say "$1 is served already (./console.sh restart server loads it again)"
         return
       fi
       ;;
