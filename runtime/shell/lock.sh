@@ -38,13 +38,19 @@ lock_holder() {
 
 # take_lock LOCK PURPOSE: take the lock, after its holder if there is one.
 #
-# The caller must release it, also after a signal. The lock of a process that was killed is taken over.
+# The caller must release it, also after a signal. The lock of a process that was killed is taken over. If no
+# lock can be created, exits 1; with LLAMASERVE_LENIENT set, warns and goes on without a lock.
 take_lock() {
-  local holder announced='' start found
+  local holder announced='' start found reason failures=0
   start="$(start_of $$)"
-  while ! ln -s "$$:$start:$2" "$1" 2>/dev/null; do
-    [ -L "$1" ] || require_writable "$(dirname "$1")"
-    found="$(readlink "$1" 2>/dev/null)" || continue
+  while ! reason="$(ln -s "$$:$start:$2" "$1" 2>&1)"; do
+    if ! found="$(readlink "$1" 2>/dev/null)"; then
+      # It was released in between, or it cannot be created.
+      failures=$((failures + 1))
+      [ "$failures" -ge 20 ] || continue
+      [ -z "${LLAMASERVE_LENIENT:-}" ] || { warn "no lock: ${reason##*: }" && return; }
+      die "the lock $1 cannot be created: ${reason##*: }"
+    fi
     holder="$(lock_holder "$1")"
     [ "${holder%%:*}" != "$$" ] || return 0
     if [ -z "$holder" ]; then

@@ -93,19 +93,25 @@ def test_restart_of_a_part_needs_a_running_appliance(appliance: Appliance, part:
 def test_start_waits_for_a_shutdown(appliance: Appliance) -> None:
     """supervisord has been told to end, and refuses requests until its programs have ended: `status`
     says so, and `start` waits for the end and then starts everything again."""
-    appliance.configure(LLAMA_SERVER_STOP_SECONDS="0")
+    appliance.configure(LLAMA_SERVER_STOP_SECONDS="60")
     appliance.start()
     before = appliance.pid("server")
-    # A suspended server takes no TERM: supervisord kills it after five seconds.
+    # A suspended server does not end: the shutdown lasts until it is continued.
     os.kill(before, signal.SIGSTOP)
     os.kill(appliance.pid("supervisord"), signal.SIGTERM)
-    done = appliance.popen("start")
-    wait_until(
-        lambda: appliance.status()["processes"]["server"]["state"] == "stopping", "the shutdown to begin"
-    )
-    output, errors = done.communicate(timeout=60)
-    assert done.returncode == 0, errors
-    assert "the appliance is shutting down: waiting until it has stopped" in errors
+    try:
+        wait_until(
+            lambda: appliance.status()["processes"]["server"]["state"] == "stopping",
+            "status to show the shutdown",
+        )
+        start = appliance.popen("start")
+        assert start.stderr
+        first = start.stderr.readline()
+        assert first == "the appliance is shutting down: waiting until it has stopped\n"
+    finally:
+        os.kill(before, signal.SIGCONT)
+    output, errors = start.communicate(timeout=60)
+    assert start.returncode == 0, errors
     assert "Fault" not in errors + output
     assert appliance.status()["ok"]
     assert appliance.pid("server") != before

@@ -94,6 +94,17 @@ def test_a_lock_is_released_by_its_holder_only(directory: Path) -> None:
     assert (directory / "lock").is_symlink()
 
 
+def test_a_lock_that_cannot_be_created_is_an_error(directory: Path) -> None:
+    """It names the reason and does not wait. `stop`, which is lenient, goes on without a lock."""
+    (directory / "lock").write_text("not a link")
+    with lock('take_lock "$LOCK" start; echo held', directory) as strict:
+        output, errors = strict.communicate(timeout=20)
+    assert (strict.returncode, output) == (1, "")
+    assert errors == f"error: the lock {directory / 'lock'} cannot be created: File exists\n"
+    with lock('LLAMASERVE_LENIENT=1 take_lock "$LOCK" stop; echo goes on', directory) as lenient:
+        assert lenient.communicate(timeout=20) == ("goes on\n", "warning: no lock: File exists\n")
+
+
 def test_only_the_stale_lock_is_removed(directory: Path) -> None:
     """A lock that another process has taken since it was found stale is put back."""
     os.symlink("7:7:start", directory / "lock")
