@@ -186,7 +186,7 @@ async def test_control_characters_do_not_reach_the_terminal(
 
 
 @pytest.mark.parametrize(
-    ("status", "headers", "body", "said"),
+    ("status", "headers", "body", "message"),
     [
         (
             429,
@@ -205,7 +205,7 @@ async def test_an_error_is_told_on_stderr(
     status: int,
     headers: dict[str, str],
     body: Any,
-    said: str,
+    message: str,
 ) -> None:
     """The server's own message, with the time to wait; exit status 1, nothing on stdout."""
 
@@ -216,7 +216,7 @@ async def test_an_error_is_told_on_stderr(
     done = await asked(upstream, stopped)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith("error: ")
-    assert said in done.stderr
+    assert message in done.stderr
     assert "Traceback" not in done.stderr
 
 

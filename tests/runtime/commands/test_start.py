@@ -46,10 +46,10 @@ def test_without_a_model_the_starter_is_served(appliance: Appliance) -> None:
     try:
         output = appliance.start()
         status = appliance.status()
-        for told in (output, appliance.console("status").stdout):
-            assert "llamaserve-starter.gguf" in told
-            assert "starter model" in told
-            assert "./console.sh pull" in told
+        for text in (output, appliance.console("status").stdout):
+            assert "llamaserve-starter.gguf" in text
+            assert "starter model" in text
+            assert "./console.sh pull" in text
         assert status["ok"]
         assert status["starter"] is True
         assert "Hello" in _hello(appliance)

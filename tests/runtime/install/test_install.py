@@ -33,8 +33,8 @@ def checkout(directory: Path) -> Path:
 
 
 def environment(**values: str) -> dict[str, str]:
-    ours = {"PYTHON", *KEYS}
-    return {name: value for name, value in os.environ.items() if name not in ours} | values
+    removed = {"PYTHON", *KEYS}
+    return {name: value for name, value in os.environ.items() if name not in removed} | values
 
 
 def install(checkout: Path, *arguments: str, **values: str) -> subprocess.CompletedProcess[str]:

@@ -56,11 +56,11 @@ def checkout(tmp_path: Path) -> Path:
 def spawn(checkout: Path, hub: FakeHub, *arguments: str, **values: str) -> subprocess.Popen[str]:
     """`console.sh pull` as a separate process."""
     inherited = {k: v for k, v in os.environ.items() if not k.startswith(("LLAMA", "HF_"))}
-    ours = {"HF_ENDPOINT": hub.url, "HF_HOME": str(checkout / "hf")}
+    settings = {"HF_ENDPOINT": hub.url, "HF_HOME": str(checkout / "hf")}
     return subprocess.Popen(
         [sys.executable, "-m", "runtime.library.pull", *arguments],
         cwd=checkout,
-        env={**inherited, **ours, **values},
+        env={**inherited, **settings, **values},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -186,21 +186,21 @@ def test_without_a_file_the_best_that_fits_is_fetched(
 
 def test_a_terminal_is_asked(checkout: Path, hub: FakeHub) -> None:
     """Until the answer is one of the numbers."""
-    ours, theirs = pty.openpty()
+    terminal, program_end = pty.openpty()
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("LLAMA", "HF_"))}
     with subprocess.Popen(
         [sys.executable, "-m", "runtime.library.pull", REPO],
         cwd=checkout,
         env=environment | {"HF_ENDPOINT": hub.url},
-        stdin=theirs,
+        stdin=program_end,
         stdout=subprocess.PIPE,
-        stderr=theirs,
+        stderr=program_end,
         text=True,
     ) as process:
-        os.close(theirs)
-        os.write(ours, b"9\n1\n")
+        os.close(program_end)
+        os.write(terminal, b"9\n1\n")
         output, _ = process.communicate(timeout=30)
-        os.close(ours)
+        os.close(terminal)
     assert output == f"{checkout}/models/small-q4_k_m.gguf\n"
 
 

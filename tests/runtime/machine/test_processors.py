@@ -35,7 +35,7 @@ def test_an_affinity_is_heeded() -> None:
 
 
 @pytest.mark.parametrize(
-    ("own", "parent", "expected"),
+    ("limit", "parent", "expected"),
     [
         ("max 100000", None, None),
         ("150000 100000", None, 1.5),
@@ -44,12 +44,12 @@ def test_an_affinity_is_heeded() -> None:
     ],
 )
 def test_the_least_quota_of_a_group_and_those_above_it(
-    tmp_path: Path, own: str, parent: str | None, expected: float | None
+    tmp_path: Path, limit: str, parent: str | None, expected: float | None
 ) -> None:
     """Control groups of version 2: cpu.max contains limit and period."""
     group = tmp_path / "system.slice/ours.service"
     group.mkdir(parents=True)
-    (group / "cpu.max").write_text(own + "\n")
+    (group / "cpu.max").write_text(limit + "\n")
     if parent:
         (group.parent / "cpu.max").write_text(parent + "\n")
     membership = tmp_path / "cgroup"

@@ -212,15 +212,15 @@ def test_the_starter_model_is_for_when_there_is_no_other(checkout: Path, folder:
     remember(checkout, starter, seconds_ago=10)
     assert selection.select(config(checkout)).path == starter
 
-    own = build_model(folder / "own.gguf")
-    assert selection.select(config(checkout)).path == own
+    users_model = build_model(folder / "own.gguf")
+    assert selection.select(config(checkout)).path == users_model
     assert selection.select(config(checkout), "starter/starter.gguf").path == starter
     assert selection.select(config(checkout), last_used_first=True).path == starter
 
     remember(checkout, starter, seconds_ago=-10)
     assert selection.select(config(checkout)).path == starter
     remember(checkout, starter, seconds_ago=10)
-    own.rename(folder / "came since.gguf")
+    users_model.rename(folder / "came since.gguf")
     assert selection.select(config(checkout)).path == folder / "came since.gguf"
 
 
@@ -283,20 +283,20 @@ def test_several_models_on_a_terminal_are_asked_for(checkout: Path, folder: Path
     """The question is repeated until the answer is one of the numbers; stdout has only the path."""
     build_model(folder / "one.gguf")
     two = build_model(folder / "two.gguf")
-    ours, theirs = pty.openpty()
+    terminal, program_end = pty.openpty()
     with subprocess.Popen(
         [sys.executable, "-m", "runtime.models", "select"],
         cwd=checkout,
         env={k: v for k, v in os.environ.items() if not k.startswith("LLAMA_")},
-        stdin=theirs,
+        stdin=program_end,
         stdout=subprocess.PIPE,
-        stderr=theirs,
+        stderr=program_end,
         text=True,
     ) as process:
-        os.close(theirs)
-        os.write(ours, b"7\n2\n")
+        os.close(program_end)
+        os.write(terminal, b"7\n2\n")
         output, _ = process.communicate(timeout=30)
-        os.close(ours)
+        os.close(terminal)
 
     assert (process.returncode, output) == (0, f"{two}\n")
 
