@@ -112,8 +112,8 @@ class Config:
         except FileNotFoundError:
             raise ConfigError(
                 [
-                    "the embedded database is not set up yet: run ./console.sh start, or set "
-                    "LLAMA_SERVER_DATABASE_URL to use another one"
+                    "the embedded database is not set up yet: run ./console.sh start, or, for one that "
+                    "is elsewhere, set LLAMA_SERVER_DATABASE_URL"
                 ]
             ) from None
         except OSError as error:
