@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Summary: The one entry to the appliance: ./console.sh COMMAND [ARGUMENT …]
+# Summary: The appliance's command line: ./console.sh COMMAND [ARGUMENT …]
 # Usage: ./console.sh COMMAND [ARGUMENT …]
 #
-# Each command is a file of runtime/commands/. `./console.sh help` lists them.
+# Each command is a file in runtime/commands/. `./console.sh help` lists them.
 set -euo pipefail
 
-# The checkout, also when this file is called through symbolic links.
+# Print the checkout's directory, also if this file is called through symbolic links.
 checkout() {
   local path="$1" target
   while [ -L "$path" ]; do

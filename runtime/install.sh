@@ -1,15 +1,16 @@
 #!/usr/bin/env bash
-# Summary: Make the Python environment and runtime/config.env, where they are missing or outdated.
+# Summary: Create the Python environment and runtime/config.env, if they are missing or outdated.
 # Usage: runtime/install.sh [--with tests]
 #
-#   --with tests   also what the tests and .ci/run need
+#   --with tests   install what the tests and .ci/run need, too
 #
-# `./console.sh start` calls it. A second run changes nothing. An interrupted one is taken up again.
+# `./console.sh start` calls this script. A second run changes nothing. Run it again after an interruption:
+# it continues with what is missing.
 #
 # Environment:
-#   LLAMA_VENV_DIR   where the environment is made (runtime/.venv)
-#   PYTHON           the Python to make it with (the newest of 3.13, 3.12, 3.11, else python3)
-#   CMAKE_ARGS       build llama-cpp-python from source with these, whatever wheel there may be
+#   LLAMA_VENV_DIR   the directory of the Python environment (default: runtime/.venv)
+#   PYTHON           the Python to use (default: the newest of 3.13, 3.12 and 3.11, else python3)
+#   CMAKE_ARGS       build llama-cpp-python from source with these arguments, even if there is a wheel
 set -euo pipefail
 
 # shellcheck source=runtime/shell/lib.sh
@@ -21,8 +22,8 @@ set -euo pipefail
 # shellcheck source=runtime/install/engine_build.sh
 . "$ROOT/runtime/install/engine_build.sh"
 
-# What the environment must have been made from; compared with what it was made from.
-# The file for `tests` counts apart, since not every installation has it.
+# wanted_stamp base|tests: print the line that `stamp` records after a complete installation. It changes with
+# the requirements and with the Python version. `tests` has its own line: not every installation has them.
 wanted_stamp() {
   local files=("$ROOT/runtime/requirements.txt" "$ROOT/runtime/requirements-engine.txt")
   [ "$1" = base ] || files=("$ROOT/runtime/requirements-dev.txt")
@@ -55,12 +56,12 @@ make_venv() {
       'set LLAMA_VENV_DIR to another directory'
   fi
   python="$(find_python)"
-  say "making a Python environment ($("$python" -V)) in $VENV_DIR"
+  say "creating a Python environment ($("$python" -V)) in $VENV_DIR"
   "$python" -m venv --clear "$VENV_DIR" >>"$LOG_DIR/install.log" 2>&1 ||
-    fail_with_log 'the Python environment could not be made'
+    fail_with_log 'the Python environment could not be created'
 }
 
-# The lock names every dependency, so pip need not look for any (--no-deps).
+# install_locked FILE WHAT: the locked file names every dependency, so pip does not resolve any (--no-deps).
 install_locked() {
   run_logged "installing $2" "$VENV_DIR/bin/python" -m pip install --no-deps --require-hashes \
     --requirement "$ROOT/runtime/$1" || fail_with_log "$2 could not be installed"
@@ -71,33 +72,35 @@ install_base() {
   install_locked requirements.txt 'the locked dependencies'
   install_engine
   "$VENV_DIR/bin/python" -m pip check >>"$LOG_DIR/install.log" 2>&1 ||
-    fail_with_log 'the installed packages do not fit together'
+    fail_with_log 'the installed packages conflict with each other'
   stamp base
 }
 
-# The key is made in the shell, from the system's randomness, so that this needs no environment.
+# The key is made in the shell, from the system's random numbers: this works without a Python environment.
 write_config() {
   local file="$ROOT/runtime/config.env" key
   [ ! -e "$file" ] || return 0
   key="$(LC_ALL=C tr -dc 'A-Za-z0-9' </dev/urandom | dd bs=1 count=43 2>/dev/null || :)"
-  [ "${#key}" -eq 43 ] || die 'no randomness could be had from /dev/urandom'
+  [ "${#key}" -eq 43 ] || die '/dev/urandom gave no random numbers'
+  require_writable "$ROOT/runtime"
   (
     umask 077
-    printf '%s\n' "# Made by runtime/install.sh. runtime/config.env.example documents every key." \
+    printf '%s\n' "# Written by runtime/install.sh. runtime/config.env.example documents every key." \
       "LLAMA_SERVER_API_KEY=$key" >"$file.$$"
-    # A link instead of a move: of two installations at once the first one's key stays.
+    # A link instead of a move: if two installations run at once, the first one's key stays.
     ln "$file.$$" "$file" 2>/dev/null || :
     rm -f "$file.$$"
   )
-  say "wrote runtime/config.env with a fresh LLAMA_SERVER_API_KEY"
+  say "wrote runtime/config.env with a new LLAMA_SERVER_API_KEY"
 }
 
 main() {
   local tests=''
+  handle_help "$@"
   case "$*" in
     '') ;;
     '--with tests') tests=1 ;;
-    *) usage_error "cannot be understood: $*" ;;
+    *) usage_error "unknown arguments: $*" ;;
   esac
   load_paths
   write_config
@@ -108,7 +111,7 @@ main() {
   take_lock "$VENV_DIR.lock" install
   trap 'release_lock "$VENV_DIR.lock"' EXIT
   (umask 077 && : >>"$LOG_DIR/install.log")
-  # Another installation may have done it while this one waited for the lock.
+  # Another installation may have finished while this one waited for the lock.
   is_installed base || install_base
   if [ -n "$tests" ] && ! is_installed tests; then
     install_locked requirements-dev.txt 'what the tests need'

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# Summary: The embedded Postgres by the path that users know; runtime/postgres/control.sh is the program.
+# Summary: Control the embedded PostgreSQL. Calls runtime/postgres/control.sh.
 # Usage: runtime/postgres.sh COMMAND [ARGUMENT …]
 #
-# For example `runtime/postgres.sh client pg_dump --clean --if-exists >backup.sql`.
+# Example: `runtime/postgres.sh client pg_dump --clean --if-exists >backup.sql`.
+# `runtime/postgres.sh --help` lists the commands.
 set -euo pipefail
 
 exec bash "$(dirname -- "${BASH_SOURCE[0]}")/postgres/control.sh" "$@"

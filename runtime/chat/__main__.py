@@ -1,7 +1,7 @@
 """Runs a conversation: `python -m runtime.chat [--key-file FILE]`.
 
-Exit status: 0; 1 with the reason on stderr; 2 for wrong usage; 130 when an answer to the standard
-input is interrupted.
+Exit status: 0; 1 with the reason on stderr; 2 for wrong usage; 130 if the answer to a question from
+standard input is interrupted.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _MAY_RENEW = ("invalid_api_key", "key_expired")
 
 
 def main(arguments: list[str]) -> int:
-    """Converse until the user leaves."""
+    """Run the conversation until the user leaves."""
     match arguments:
         case []:
             key_file = ""
@@ -38,11 +38,11 @@ def main(arguments: list[str]) -> int:
         else:
             answer_input(session)
     except NotReachableError as error:
-        return _fail(str(error), "./console.sh start starts it, ./console.sh doctor tells what is wrong")
+        return _fail(str(error), "./console.sh start starts it, ./console.sh doctor finds problems")
     except (ChatError, ConfigError) as error:
         return _fail(str(error))
     except BrokenPipeError:
-        # Whoever read the answer has gone; Python's own flush at the end must not fail again.
+        # The reader has closed the pipe. Python flushes stdout again at its end, which must not fail.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except KeyboardInterrupt:
@@ -51,10 +51,10 @@ def main(arguments: list[str]) -> int:
 
 
 def _session(config: Config, given: str) -> Session:
-    """A conversation to be had, with a key that works.
+    """A session with a key that works.
 
     Raises:
-        ChatError: there is none.
+        ChatError: the API cannot be reached, or no key works.
     """
     if not config.switch("LLAMA_PROXY_ENABLED"):
         key = given or config.text("LLAMA_SERVER_API_KEY")
@@ -69,7 +69,7 @@ def _session(config: Config, given: str) -> Session:
         return _opened(client(given))
     kept = keys.kept(config)
     try:
-        # Without a key too: whether the proxy is there is found out before one is made.
+        # Also without a key: no key is made if the proxy cannot be reached.
         return _opened(client(kept))
     except RefusedError as error:
         if (kept and error.code not in _MAY_RENEW) or error.status not in (401, 403):

@@ -1,7 +1,7 @@
-"""Requests to the API: which model there is, and answers as they are made.
+"""A small client of the API: asks for the model's name and streams answers.
 
-Blocking, so that Ctrl-C ends a wait at any point (KeyboardInterrupt passes through); leaving
-`Client.answer` closes the connection, by which the model is free again.
+It is blocking, so that Ctrl-C ends a wait at any point (KeyboardInterrupt passes through). Leaving
+`Client.answer` closes the connection, which ends the request.
 """
 
 from __future__ import annotations
@@ -20,23 +20,23 @@ Message = dict[str, str]
 
 _CONNECT_S = 5.0
 _SILENCE_S = 900.0
-"""Longer than the proxy's own by default: it is the proxy that gives up, and says why."""
+"""Longer than the proxy's default, so that the proxy gives up first and sends the reason."""
 _BODY_BYTES = 2**20
 
 
 class ChatError(Exception):
-    """The request has no answer, or only the beginning of one. The text, fit to be shown, says why."""
+    """There is no answer, or only its beginning. The text is the reason, ready to be shown."""
 
 
 class NotReachableError(ChatError):
-    """Nothing listens there."""
+    """Nothing listens at the URL."""
 
 
 class RefusedError(ChatError):
-    """An error of the API's."""
+    """The API answered with an error."""
 
     def __init__(self, status: int, code: str, message: str, retry_after: str = "") -> None:
-        # The proxy's own messages say it already.
+        # The proxy's own messages contain it already.
         wait = f" (try again in {retry_after} s)" if retry_after and "again in" not in message else ""
         super().__init__(f"{message}{wait}")
         self.status = status
@@ -45,9 +45,9 @@ class RefusedError(ChatError):
 
 @dataclass(frozen=True, kw_only=True)
 class Client:
-    """Where the API is and with which key.
+    """The API's URL and the key for it.
 
-    `tls_cert` is the certificate that the proxy serves: that alone is trusted, whatever host it names.
+    If `tls_cert` is set, only that certificate is trusted, whatever host it names.
     """
 
     url: str
@@ -55,22 +55,22 @@ class Client:
     tls_cert: Path | None = None
 
     def model(self) -> str:
-        """The id of the model there is.
+        """The id of the model that is served.
 
         Raises:
-            ChatError: there is none to be had, or the key is refused.
+            ChatError: there is no answer, or the key is refused.
         """
         with self._request("GET", "/v1/models") as response:
             try:
                 return str(json.loads(response.read(_BODY_BYTES))["data"][0]["id"])
             except (ValueError, LookupError, TypeError) as error:
-                raise ChatError(f"{self.url}/v1/models does not answer as an API does") from error
+                raise ChatError(f"{self.url}/v1/models does not answer like the API") from error
 
     def answer(self, model: str, messages: list[Message]) -> Generator[tuple[str, str]]:
-        """What comes of an answer: `("text", PIECE)`, or `("comment", TEXT)` while it waits.
+        """The pieces of an answer: `("text", PIECE)`, or `("comment", TEXT)` while the request waits.
 
         Raises:
-            ChatError: there is none, or it broke off.
+            ChatError: there is no answer, or it was interrupted.
         """
         body = {"model": model, "messages": messages, "stream": True}
         with self._request("POST", "/v1/chat/completions", body) as response:
@@ -83,7 +83,7 @@ class Client:
                     if data == "[DONE]":
                         return
                     yield "text", _piece(data)
-        raise ChatError("the answer broke off before its end")
+        raise ChatError("the answer was interrupted")
 
     @contextmanager
     def _request(
@@ -103,7 +103,7 @@ class Client:
                 raise _refusal(response)
             yield response
         except (OSError, http.client.HTTPException) as error:
-            raise ChatError(f"the connection broke off ({_reason(error)})") from error
+            raise ChatError(f"the connection was interrupted ({_reason(error)})") from error
         finally:
             connection.close()
 
@@ -121,8 +121,8 @@ class Client:
             raise ChatError(f"LLAMA_PROXY_TLS_CERT={self.tls_cert}: {_reason(error)}") from error
         if self.tls_cert is not None:
             context.check_hostname = False
-            # Else a certificate that another has signed would not do as its own anchor, nor, from
-            # Python 3.13 on, a plain self-signed one.
+            # Otherwise a certificate that is signed by another one would not be accepted as its own
+            # trust anchor, nor, since Python 3.13, a plain self-signed one.
             context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
             context.verify_flags &= ~ssl.VERIFY_X509_STRICT
         return context
@@ -141,16 +141,16 @@ def _piece(data: str) -> str:
     """The text in an event of the stream.
 
     Raises:
-        ChatError: it is an error.
+        ChatError: the event is an error, or has another form.
     """
     try:
         event: Any = json.loads(data)
         if "error" in event:
-            raise ChatError(f"the answer broke off: {event['error']['message']}")
+            raise ChatError(f"the answer was interrupted: {event['error']['message']}")
         choices = event["choices"]
         return str(choices[0]["delta"].get("content") or "") if choices else ""
     except (ValueError, LookupError, TypeError, AttributeError) as error:
-        raise ChatError("the answer is not of a form that can be understood") from error
+        raise ChatError("the answer has an unknown form") from error
 
 
 def _refusal(response: http.client.HTTPResponse) -> RefusedError:

@@ -1,9 +1,9 @@
-"""Which key the conversation goes by.
+"""Finds the key for the conversation.
 
-`--key-file`, else LLAMASERVE_API_KEY, else, since whoever can read this checkout's configuration runs
-it, a key of the console's own: that of the user `console`, made on the first use, kept in
-`Config.data_dir / "console.key"` (0600) for a week, and replaced once the proxy no longer takes it.
-With the proxy off it is the model server's one key.
+The key in `--key-file`, else LLAMASERVE_API_KEY, else the console's own key: users who can read this
+checkout's configuration administer it anyway. It belongs to the user `console`, is created on first use,
+kept in `Config.data_dir / "console.key"` (mode 0600) for a week, and replaced when the proxy no longer
+accepts it. If the proxy is turned off, the model server's key is used.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ LIFE = timedelta(days=7)
 
 
 def given(environ: Mapping[str, str], key_file: str) -> str:
-    """The key that the caller chose; empty where there is none.
+    """The key that the user gave; empty if there is none.
 
     Raises:
-        ChatError: the file cannot be read, or there is no key in it.
+        ChatError: the file cannot be read or contains no key.
     """
     if not key_file:
         return _checked(environ.get(VARIABLE, ""), VARIABLE)
@@ -36,19 +36,19 @@ def given(environ: Mapping[str, str], key_file: str) -> str:
     except (OSError, UnicodeDecodeError) as error:
         raise ChatError(f"--key-file {key_file}: {getattr(error, 'strerror', None) or error}") from error
     if not text.strip():
-        raise ChatError(f"--key-file {key_file}: holds no key")
+        raise ChatError(f"--key-file {key_file}: contains no key")
     return _checked(text, f"--key-file {key_file}")
 
 
 def _checked(text: str, where: str) -> str:
     key = text.strip()
     if not key.isascii() or not key.isprintable() or " " in key:
-        raise ChatError(f"{where}: is not a key (one word of printable ASCII)")
+        raise ChatError(f"{where}: is not a key (printable ASCII without blanks)")
     return key
 
 
 def kept(config: Config) -> str:
-    """The console's own key; empty where there is none yet, or others could have read it."""
+    """The console's own key; empty if there is none yet, or other users could have read it."""
     with suppress(OSError, UnicodeDecodeError):
         path = _file(config)
         if path.stat().st_mode & 0o077 == 0:
@@ -58,20 +58,20 @@ def kept(config: Config) -> str:
 
 
 def renewed(config: Config, old: str) -> str:
-    """A new key for the user `console`, in place of `old`; the user is made where there is none.
+    """A new key for the user `console`, instead of `old`. Creates the user if it does not exist.
 
-    Other keys of that user's, of another checkout on the same database, stay.
+    Other keys of the user stay valid: another checkout with the same database may use them.
 
     Raises:
-        ChatError: the database refuses, or the key cannot be kept.
+        ChatError: the database refuses, or the key cannot be saved.
     """
     try:
         key = renew_key(config, username=USERNAME, old=old, life=LIFE)
         _keep(_file(config), key)
     except AccessError as error:
-        raise ChatError(f"no key could be made: {error}") from error
+        raise ChatError(f"no key could be created: {error}") from error
     except OSError as error:
-        raise ChatError(f"no key could be made: {str(error).splitlines()[0]}") from error
+        raise ChatError(f"no key could be created: {str(error).splitlines()[0]}") from error
     return key
 
 

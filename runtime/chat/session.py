@@ -1,4 +1,4 @@
-"""The conversation: what was said, what is said next, and what the commands in it do."""
+"""The conversation: its history, its commands, and the loop that reads the user's lines."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from runtime.chat.client import ChatError, Client, Message, RefusedError
 from runtime.chat.terminal import show, tell
 
 HELP = """\
-/new           forget what was said and begin anew
-/system TEXT   tell the model how to behave; without TEXT, no longer
-/exit          leave (Ctrl-D too)
-Ctrl-C stops an answer; what there is of it stays in the conversation."""
-_LEAVE_HINT = "Ctrl-C once more, or Ctrl-D, leaves."
+/new           forget the conversation and start a new one
+/system TEXT   tell the model how to behave; without TEXT, remove the instructions
+/exit          leave (also: Ctrl-D)
+Ctrl-C stops an answer; the part that was shown stays in the conversation."""
+_LEAVE_HINT = "Press Ctrl-C once more, or Ctrl-D, to leave."
 
 
 @dataclass(kw_only=True)
@@ -27,20 +27,24 @@ class Session:
     history: list[Message] = field(default_factory=list)
 
     def ask(self, question: str, *, comments: bool = False) -> None:
-        """Show the answer as it comes, and remember both; `comments` tells while it waits.
+        """Show the answer while it is generated, and remember question and answer.
 
-        A question without any answer is forgotten, so that it may be put again.
+        A question without any answer is forgotten, so that it can be asked again.
+
+        Args:
+            question: the user's text.
+            comments: show the queue's comments while the request waits.
 
         Raises:
-            ChatError: there is no answer, or only a part.
-            KeyboardInterrupt: the user stopped it.
+            ChatError: there is no answer, or only its beginning.
+            KeyboardInterrupt: the user stopped the answer.
         """
         try:
             self._put(question, comments=comments)
         except RefusedError as error:
             if error.code != "model_not_found":
                 raise
-            # The appliance has been switched to another.
+            # The appliance serves another model now.
             self.model = self.client.model()
             tell(f"({self.model} is served now)")
             self._put(question, comments=comments)
@@ -58,14 +62,14 @@ class Session:
                     elif comments and text.startswith("queued"):
                         tell(f"({text})")
         finally:
-            if said := "".join(pieces):
-                show("" if said.endswith("\n") else "\n")
-                self.history += [asked, {"role": "assistant", "content": said}]
+            if answered := "".join(pieces):
+                show("" if answered.endswith("\n") else "\n")
+                self.history += [asked, {"role": "assistant", "content": answered}]
 
     def command(self, line: str) -> bool:
-        """Do what a line that begins with `/` says; False to leave."""
-        word, _, rest = line.partition(" ")
-        match word:
+        """Run a command, a line that begins with `/`. Returns False to leave."""
+        name, _, rest = line.partition(" ")
+        match name:
             case "/exit" | "/quit" | "/bye":
                 return False
             case "/new":
@@ -73,17 +77,17 @@ class Session:
                 tell("A new conversation.")
             case "/system":
                 self.system = rest.strip()
-                tell("Noted." if self.system else "No instructions any more.")
+                tell("Instructions set." if self.system else "Instructions removed.")
             case "/help":
                 tell(HELP)
             case _:
-                tell(f"There is no {word}; /help lists the commands. A blank before it sends it.")
+                tell(f"There is no {name}; /help lists the commands. Put a blank before it to send it.")
         return True
 
 
 def converse(session: Session) -> None:
     """Read lines from the terminal and answer them until the user leaves."""
-    tell(f"{session.model}. Ctrl-C stops an answer, Ctrl-D leaves, /help tells more.")
+    tell(f"{session.model}. Ctrl-C stops an answer, Ctrl-D leaves, /help lists the commands.")
     interrupted = False
     while True:
         try:
@@ -118,19 +122,19 @@ def _answer(session: Session, question: str) -> None:
 
 def _remedy(error: RefusedError) -> str:
     if error.code == "context_length_exceeded":
-        return "\n  /new begins a new conversation"
+        return "\n  /new starts a new conversation"
     if error.status in (401, 403):
-        return "\n  start ./console.sh chat again"
+        return "\n  leave and start ./console.sh chat again"
     return ""
 
 
 def answer_input(session: Session) -> None:
-    """Put what stands on stdin as one question, and print the answer, nothing else.
+    """Read one question from stdin and print only the answer.
 
     Raises:
-        ChatError: there is no question, or no whole answer.
+        ChatError: there is no question, or no complete answer.
     """
     question = sys.stdin.buffer.read().decode("utf-8", "replace").strip()
     if not question:
-        raise ChatError("there is no question on the standard input")
+        raise ChatError("standard input contains no question")
     session.ask(question)

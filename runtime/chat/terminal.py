@@ -1,4 +1,4 @@
-"""The terminal's side of a conversation: line editing, and nothing that could do it harm."""
+"""The terminal's side of a conversation: line editing, and output without control characters."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from runtime.plain_text import harmless
 
 
 def prepare() -> None:
-    """Let the standard streams take any text, whatever the locale, and lines be edited."""
+    """Make the standard streams accept any text in any locale, and turn on line editing."""
     for stream in (sys.stdout, sys.stderr):
-        # A stream that is no TextIOWrapper (a test's) takes all text already.
+        # A stream that is not a TextIOWrapper (in tests) accepts all text already.
         with suppress(AttributeError):
             stream.reconfigure(errors="replace")  # type: ignore[union-attr]
-    with suppress(ImportError):  # a Python built without it: plain lines, then
+    with suppress(ImportError):  # without it, a Python has no line editing
         import readline  # noqa: PLC0415, F401 - input() uses it once it is imported
 
 
 def is_interactive() -> bool:
-    """Whether there is somebody to converse with."""
+    """True if stdin and stdout are a terminal."""
     return sys.stdin.isatty() and sys.stdout.isatty()
 
 
@@ -30,5 +30,5 @@ def show(text: str) -> None:
 
 
 def tell(text: str) -> None:
-    """Write a line that is no part of an answer."""
+    """Write a line that is not a part of an answer."""
     print(harmless(text), file=sys.stderr, flush=True)

@@ -1,15 +1,16 @@
 #!/usr/bin/env bash
-# Summary: Talk to the model in the terminal, or ask it what stands on the standard input
+# Summary: Chat with the model in the terminal, or ask it one question from standard input
 # Usage: ./console.sh chat [--key-file FILE]
 #
-# On a terminal, a conversation: Ctrl-C stops an answer, Ctrl-D leaves, /help lists what else there is.
-# Else the whole input is one question, and the answer alone is printed: echo 'Hello' | ./console.sh chat
+# On a terminal it is a conversation: Ctrl-C stops an answer, Ctrl-D leaves, /help lists the commands.
+# Otherwise standard input is one question, and only the answer is printed: echo 'Hello' | ./console.sh chat
 #
-# The key is that in FILE, else LLAMASERVE_API_KEY, else one of the console's own: the user `console` is
-# made on the first use, with a key for a week in the data directory's console.key (0600), renewed when it
-# no longer works. With LLAMA_PROXY_ENABLED=0 the server is asked, with LLAMA_SERVER_API_KEY.
+# The key is read from FILE, else from LLAMASERVE_API_KEY. Otherwise the console uses its own user,
+# `console`, which is created on first use; its key is valid for a week, kept in console.key (mode 0600) in
+# the data directory, and renewed when it no longer works. With LLAMA_PROXY_ENABLED=0 the model server is
+# asked directly, with LLAMA_SERVER_API_KEY.
 #
-# Environment: LLAMASERVE_API_KEY   a user's key; a command line is no place for one
+# Environment: LLAMASERVE_API_KEY   a user's key; other users can see the arguments of a command line
 set -euo pipefail
 
 # shellcheck source=runtime/shell/lib.sh
@@ -17,6 +18,7 @@ set -euo pipefail
 
 main() {
   local file=''
+  handle_help "$@"
   case "$#:${1-}" in
     0:) ;;
     2:--key-file)
@@ -24,8 +26,8 @@ main() {
       file="$2"
       case "$file" in /* | \~*) ;; *) file="$PWD/$file" ;; esac
       ;;
-    # The argument itself may be a key.
-    *) usage_error 'chat takes --key-file FILE alone' ;;
+    # The arguments are not shown: one of them may be a key.
+    *) usage_error 'the only option is --key-file FILE' ;;
   esac
   load_paths
   [ -x "$VENV_DIR/bin/python" ] || die 'not installed yet' './console.sh start installs and starts it'

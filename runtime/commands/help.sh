@@ -1,6 +1,9 @@
 #!/usr/bin/env bash
-# Summary: Tell what each command does
+# Summary: Show what each command does
 # Usage: ./console.sh help [COMMAND]
+#
+# The directory runtime/commands/ has one file for each command of console.sh. The comment at the top of a
+# file is its documentation: `# Summary:` is shown in the list, all of it by `help COMMAND`.
 set -euo pipefail
 
 # shellcheck source=runtime/shell/lib.sh
@@ -12,23 +15,19 @@ list_commands() {
   for file in "$ROOT"/runtime/commands/*.sh; do
     printf '  %-9s %s\n' "$(basename "$file" .sh)" "$(header_of "$file" Summary)"
   done
-  printf '\n./console.sh help COMMAND tells more. Configuration: runtime/config.env.example\n'
-}
-
-# The header of a command's file is its documentation: the comment lines that follow the first.
-show_command() {
-  sed -n -e '1d' -e '/^#/!q' -e 's/^# \{0,1\}//' -e 's/^Summary: //' -e p "$1"
+  printf '\n./console.sh help COMMAND explains a command. Configuration: runtime/config.env.example\n'
 }
 
 main() {
-  [ $# -le 1 ] || usage_error 'help takes one command at most'
+  [ $# -le 1 ] || usage_error 'help takes at most one command'
+  handle_help "$@"
   if [ $# -eq 0 ]; then
     list_commands
     return
   fi
   case "$1" in *[!a-z]*) usage_error "unknown command: $1" ;; esac
   [ -f "$ROOT/runtime/commands/$1.sh" ] || usage_error "unknown command: $1"
-  show_command "$ROOT/runtime/commands/$1.sh"
+  show_header "$ROOT/runtime/commands/$1.sh"
 }
 
 main "$@"

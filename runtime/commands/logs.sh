@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Summary: Show the last lines of the logs, and go on with -f
+# Summary: Show the last lines of the logs; -f follows them
 # Usage: ./console.sh logs [-f] [server|proxy|postgres|supervisord|install]
 set -euo pipefail
 
@@ -8,11 +8,12 @@ set -euo pipefail
 
 main() {
   local follow='' names='' name
+  handle_help "$@"
   for name in "$@"; do
     case "$name" in
       -f) follow=1 ;;
       server | proxy | postgres | supervisord | install) names="$names $name" ;;
-      *) usage_error "cannot be understood: $name" ;;
+      *) usage_error "unknown argument: $name" ;;
     esac
   done
   load_paths
@@ -22,7 +23,7 @@ main() {
     [ ! -f "$LOG_DIR/$name.log" ] || set -- "$@" "$LOG_DIR/$name.log"
   done
   [ $# -gt 0 ] || die "there are no logs in $LOG_DIR yet"
-  # By name (-F): a rotated log goes on in a new file.
+  # -F follows the name: when a log is rotated, its new file is followed.
   [ -z "$follow" ] || exec tail -n 20 -F "$@"
   for name in "$@"; do
     [ $# -eq 1 ] || printf '==> %s <==\n' "$name"

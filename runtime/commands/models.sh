@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Summary: List the models there are: size, kind, context, whether they fit this machine, which is in use
+# Summary: List the models: size, architecture, context, whether they fit into memory, which one is in use
 # Usage: ./console.sh models [--json]
 #
-# What fits is an estimate from the file's header: weights, context (LLAMA_SERVER_N_CTX), buffers and
-# saved prompts (LLAMA_SERVER_CACHE_BYTES) beside the memory that is free. `tight` fits as long as few
-# prompts are saved; `gpu` fits in the GPU's memory as a whole. Files that cannot be served are named with
-# the reason.
+# Whether a model fits is estimated from the file's header: weights, context (LLAMA_SERVER_N_CTX), buffers
+# and saved prompts (LLAMA_SERVER_CACHE_BYTES) against the free memory. `tight` fits as long as few prompts
+# are saved; `gpu` fits into the GPU's memory as a whole. Files that cannot be served are listed with the
+# reason.
 set -euo pipefail
 
 # shellcheck source=runtime/shell/lib.sh
@@ -14,9 +14,10 @@ set -euo pipefail
 . "$ROOT/runtime/supervisor/supervise.sh"
 
 main() {
+  handle_help "$@"
   case "$*" in
     '' | --json) ;;
-    *) usage_error "cannot be understood: $*" ;;
+    *) usage_error "unknown arguments: $*" ;;
   esac
   init_supervision
   bash "$ROOT/runtime/install.sh"

@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# Summary: Fetch a model from the Hugging Face hub into models/
+# Summary: Download a model from the Hugging Face hub into models/
 # Usage: ./console.sh pull [REPO [FILE]]
 #
-# REPO is OWNER/NAME; FILE one of its GGUF files, or a quantisation such as Q4_K_M. Without FILE its
-# models are listed and one is proposed: the largest quantised one whose weights take half of the memory
-# at most. A terminal is asked; without one, the proposed one is fetched. Without REPO, a small instruct
-# model that suits this machine.
+# REPO is OWNER/NAME; FILE is one of its GGUF files, or a quantisation such as Q4_K_M. Without FILE the
+# repository's models are listed and one is proposed: the largest quantised one whose weights take at most
+# half of the memory. You are asked on a terminal; otherwise the proposed one is downloaded. Without REPO
+# it is a small instruct model that suits this machine.
 #
-# An interrupted pull is gone on with by the same command. What comes is verified (SHA-256), and is in
-# models/ only when it is whole and a model. All parts of a split model are fetched.
+# Run the same command again to resume an interrupted download. Files are verified (SHA-256), and moved to
+# models/ only when they are complete and a model. All parts of a split model are downloaded.
 #
 # Environment: HF_TOKEN for gated or private repositories, HF_ENDPOINT for a mirror of the hub
 set -euo pipefail
@@ -19,6 +19,7 @@ set -euo pipefail
 . "$ROOT/runtime/supervisor/supervise.sh"
 
 main() {
+  handle_help "$@"
   init_supervision
   bash "$ROOT/runtime/install.sh"
   cd "$ROOT"

@@ -1,25 +1,17 @@
 #!/usr/bin/env bash
-# Summary: Restart the appliance or one part of it, with another model if wanted
+# Summary: Restart the appliance or one part of it, optionally with another model
 # Usage: ./console.sh restart [server|proxy|postgres] [--model FILE]
 #
-# Without a part, everything: that is also how a changed configuration takes effect; for some seconds
-# connections are refused. A part reads the files anew, but keeps the environment of the last start.
-# --model restarts the server alone, as `use` does, but of too little memory it only warns. A bad
-# configuration or model is refused before anything is stopped. While the proxy alone restarts, new
-# connections wait; while the server does, requests that had no turn yet. A server that does not come up
-# with another model gets the one before again.
+# Without a part everything is restarted, and a changed configuration takes effect; connections are refused
+# for some seconds. A single part reads the configuration files again, but keeps the environment of the
+# last start. --model restarts the server alone, as `use` does, but too little memory only causes a
+# warning. A bad configuration or model is refused before anything is stopped. While only the proxy
+# restarts, new connections wait; while the server restarts, new requests wait. If the server does not
+# become ready with another model, the model before is served again.
 set -euo pipefail
 
-# shellcheck source=runtime/shell/lib.sh
-. "$(dirname -- "${BASH_SOURCE[0]}")/../shell/lib.sh"
-# shellcheck source=runtime/shell/lock.sh
-. "$ROOT/runtime/shell/lock.sh"
-# shellcheck source=runtime/supervisor/supervise.sh
-. "$ROOT/runtime/supervisor/supervise.sh"
-# shellcheck source=runtime/supervisor/bring_up.sh
-. "$ROOT/runtime/supervisor/bring_up.sh"
-# shellcheck source=runtime/supervisor/replace_server.sh
-. "$ROOT/runtime/supervisor/replace_server.sh"
+# shellcheck source=runtime/supervisor/begin.sh
+. "$(dirname -- "${BASH_SOURCE[0]}")/../supervisor/begin.sh"
 
 PART=''
 MODEL=''
@@ -28,7 +20,7 @@ parse() {
   while [ $# -gt 0 ]; do
     case "$1" in
       server | proxy | postgres)
-        [ -z "$PART" ] || usage_error 'one part at a time'
+        [ -z "$PART" ] || usage_error 'name one part only'
         PART="$1"
         shift
         ;;
@@ -37,11 +29,15 @@ parse() {
         MODEL="$(named_model "$2")"
         shift 2
         ;;
-      *) usage_error "cannot be understood: $1" ;;
+      *) usage_error "unknown argument: $1" ;;
     esac
   done
   [ -z "$MODEL" ] || PART="${PART:-server}"
-  [ -z "$MODEL" ] || [ "$PART" = server ] || usage_error '--model goes with the server'
+  [ -z "$MODEL" ] || [ "$PART" = server ] || usage_error '--model can only be used with the server'
+}
+
+require_running() {
+  [ -z "$PART" ] || supervisord_runs || die 'the appliance is not running' './console.sh start starts it'
 }
 
 restart_all() {
@@ -49,7 +45,7 @@ restart_all() {
   bring_up "$1"
 }
 
-# What supervisord was started with, it keeps: the proxy's port, and how long its drain may take.
+# supervisord keeps what it was started with: the proxy's port, and how long its drain may take.
 proxy_settings_changed() {
   [ "$(head -n 2 "$RUN_DIR/started_with" 2>/dev/null)" != \
     "$LLAMASERVE_PROXY_SOCKET"$'\n'"$LLAMASERVE_PROXY_STOP_SECONDS" ]
@@ -58,13 +54,13 @@ proxy_settings_changed() {
 restart_part() {
   case " $WANTED " in *" $PART "*) ;; *) die "the configuration has no $PART to run here" ;; esac
   if [ "$PART" = proxy ] && proxy_settings_changed; then
-    say "the proxy's address or drain has changed: restarting everything"
+    say "the proxy's address or drain time has changed: restarting everything"
     restart_all ''
     return
   fi
   case "$PART" in
     server)
-      warn_of_memory "$1"
+      warn_about_memory "$1"
       replace_server "$1"
       return
       ;;
@@ -80,24 +76,14 @@ restart_part() {
 
 main() {
   local model=''
+  handle_help "$@"
   parse "$@"
-  init_supervision
-  make_dirs
-  trap clean_up_replacement EXIT
-  trap 'exit 130' INT
-  trap 'exit 143' TERM
-  take_lock "$RUN_DIR/lock" restart
-  # Before anything is installed for it.
-  [ -z "$PART" ] || supervisord_runs || die 'the appliance does not run' './console.sh start starts it'
-  install
-  py -m runtime.config check
-  read_config
+  begin_command restart require_running
   case "$PART:$LOCAL_SERVER" in
-    :1 | server:1) model="$(py -m runtime.models.selection select ${MODEL:+--model "$MODEL"})" || exit 1 ;;
+    :1 | server:1) model="$(py -m runtime.models select ${MODEL:+--model "$MODEL"})" || exit 1 ;;
   esac
   if [ -z "$PART" ]; then restart_all "$model"; else restart_part "$model"; fi
-  release_lock "$RUN_DIR/lock"
-  print_summary
+  end_command
 }
 
 main "$@"

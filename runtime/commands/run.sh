@@ -2,8 +2,8 @@
 # Summary: Run the appliance in the foreground, for systemd and containers
 # Usage: ./console.sh run [--model FILE]
 #
-# Starts everything, copies the logs to stdout, and stops everything on SIGTERM or SIGINT (exit 0).
-# Ends with 1 when the start fails or supervisord ends. In a systemd unit: KillMode=mixed, and
+# Starts everything, copies the logs to stdout, and stops everything on SIGTERM or SIGINT (exit status 0).
+# Exit status 1 if the start fails or supervisord ends. A systemd unit needs KillMode=mixed and a
 # TimeoutStopSec of at least LLAMA_PROXY_DRAIN_SECONDS + LLAMA_SERVER_STOP_SECONDS + 45.
 set -euo pipefail
 
@@ -16,7 +16,7 @@ TAILS=''
 STARTER=''
 STOPPING=''
 
-# Line by line: mawk, which is many a system's awk, waits for a full block.
+# Written in bash because mawk, the awk of many systems, waits for a full block instead of a line.
 name_lines() {
   local line
   while IFS= read -r line; do printf '%s: %s\n' "$1" "$line"; done
@@ -31,7 +31,7 @@ follow_logs() {
   done
 }
 
-# bash acts on a signal while it waits for a process in the background, not for one before it.
+# bash handles a signal while it waits for a background process, but not while a foreground one runs.
 pause() {
   sleep 1 &
   wait $! || :
@@ -45,6 +45,7 @@ on_signal() {
 
 main() {
   local status=0
+  handle_help "$@"
   init_supervision
   make_dirs
   trap on_signal INT TERM
@@ -54,7 +55,7 @@ main() {
   while kill -0 "$STARTER" 2>/dev/null; do wait "$STARTER" || status=$?; done
   STARTER=''
   while [ "$status" -eq 0 ] && [ -z "$STOPPING" ] && supervisord_runs; do pause; done
-  # Also where the start failed: it has stopped what it began, and this is then quickly done.
+  # Also if the start failed: it has stopped what it started, and there is little left to do.
   bash "$ROOT/runtime/commands/stop.sh"
   # shellcheck disable=SC2086 # several numbers
   kill $TAILS 2>/dev/null || :

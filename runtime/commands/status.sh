@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Summary: Show what runs and how it is: state, memory, restarts, health, model, URLs
+# Summary: Show what is running: state, memory, restarts, health, model, URLs
 # Usage: ./console.sh status [--json]
 #
-# Ends with 0 when all that should be up is up and answers, with 3 when nothing runs, else with 1.
+# Exit status: 0 if everything that should run is running and answers, 3 if nothing runs, else 1.
 set -euo pipefail
 
 # shellcheck source=runtime/shell/lib.sh
@@ -11,9 +11,10 @@ set -euo pipefail
 . "$ROOT/runtime/supervisor/supervise.sh"
 
 main() {
+  handle_help "$@"
   case "$*" in
     '' | --json) ;;
-    *) usage_error "cannot be understood: $*" ;;
+    *) usage_error "unknown arguments: $*" ;;
   esac
   init_supervision
   [ -x "$PYTHON_BIN" ] || die 'not installed yet' './console.sh start installs and starts it'

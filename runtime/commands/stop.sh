@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Summary: Stop the appliance: the proxy, when its requests have ended, then the server, then Postgres
+# Summary: Stop the appliance: the proxy when its requests have ended, then the server, then Postgres
 # Usage: ./console.sh stop
 #
-# Leaves nothing behind, also where supervisord was killed; a start or restart that is under way
-# is ended. To stop what does not run is no error.
+# Nothing is left running, even if supervisord was killed. A start, restart or use in progress is ended.
+# Stopping an appliance that is not running is not an error.
 set -euo pipefail
 
 # shellcheck source=runtime/shell/lib.sh
@@ -15,7 +15,8 @@ set -euo pipefail
 
 main() {
   local holder
-  [ $# -eq 0 ] || usage_error "cannot be understood: $*"
+  handle_help "$@"
+  [ $# -eq 0 ] || usage_error "unknown arguments: $*"
   export LLAMASERVE_LENIENT=1
   init_supervision
   make_dirs
@@ -29,9 +30,9 @@ main() {
     say 'stopping'
   fi
   stop_all
-  # Of a switch that was ended: the next start is none.
+  # Left by a switch that was ended: the next start is not one.
   rm -f "$DATA_DIR/model.before"
-  # Where the control socket is elsewhere, since its path would be too long here.
+  # If the path of the control socket would be too long here, its directory is elsewhere.
   [ "${CONTROL%/*}" = "$RUN_DIR" ] || rmdir "${CONTROL%/*}" 2>/dev/null || :
   say 'stopped'
 }

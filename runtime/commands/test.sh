@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# Summary: Run the tests (pytest); arguments are passed on
+# Summary: Run the tests (pytest); arguments are passed to pytest
 # Usage: ./console.sh test [PYTEST-ARGUMENT …]
 #
-# Without arguments all tests run, as many files at a time as there are cores, four at most. Arguments
-# are pytest's: tests/proxy, -k window, …; add -n auto --dist loadfile to them for the same.
+# Without arguments all tests run, several files at a time: as many as there are cores, four at most. With
+# arguments (tests/proxy, -k window, …) they run one after the other; add -n auto --dist loadfile to run
+# several files at a time.
 set -euo pipefail
 
 # shellcheck source=runtime/shell/lib.sh

@@ -1,26 +1,18 @@
 #!/usr/bin/env bash
-# Summary: Switch to another model, while requests wait; back to the old one if it does not come up
+# Summary: Switch to another model while requests wait; go back to the old one if it fails
 # Usage: ./console.sh use FILE [--force]
 #
 # FILE is a GGUF file: a path, or a name in models/ (./console.sh models lists them). It is checked first;
-# one that does not fit the memory is refused, unless forced. Answers under way may end
-# (LLAMA_PROXY_DRAIN_SECONDS at most), requests without a turn wait for the new model
-# (LLAMA_PROXY_QUEUE_TIMEOUT_SECONDS at most). If it does not become ready within
-# LLAMA_SERVER_START_SECONDS, the old one is started again and this ends with 1.
+# a model that does not fit into memory is refused, unless --force is given. Running requests may end
+# (LLAMA_PROXY_DRAIN_SECONDS at most), new ones wait in the queue for the new model
+# (LLAMA_PROXY_QUEUE_TIMEOUT_SECONDS at most). If the new model is not ready within
+# LLAMA_SERVER_START_SECONDS, the old one is started again and this command ends with 1.
 #
-# Where the appliance does not run, the model is noted for its next start.
+# If the appliance is not running, its next start serves the model.
 set -euo pipefail
 
-# shellcheck source=runtime/shell/lib.sh
-. "$(dirname -- "${BASH_SOURCE[0]}")/../shell/lib.sh"
-# shellcheck source=runtime/shell/lock.sh
-. "$ROOT/runtime/shell/lock.sh"
-# shellcheck source=runtime/supervisor/supervise.sh
-. "$ROOT/runtime/supervisor/supervise.sh"
-# shellcheck source=runtime/supervisor/bring_up.sh
-. "$ROOT/runtime/supervisor/bring_up.sh"
-# shellcheck source=runtime/supervisor/replace_server.sh
-. "$ROOT/runtime/supervisor/replace_server.sh"
+# shellcheck source=runtime/supervisor/begin.sh
+. "$(dirname -- "${BASH_SOURCE[0]}")/../supervisor/begin.sh"
 
 FILE=''
 FORCE=''
@@ -30,32 +22,27 @@ parse() {
   for argument in "$@"; do
     case "$argument" in
       --force) FORCE=1 ;;
-      -*) usage_error "cannot be understood: $argument" ;;
+      -*) usage_error "unknown option: $argument" ;;
       *)
-        [ -z "$FILE" ] || usage_error 'one model at a time'
+        [ -z "$FILE" ] || usage_error 'name one model only'
         FILE="$(named_model "$argument")"
         ;;
     esac
   done
-  [ -n "$FILE" ] || usage_error 'which model? ./console.sh models lists them'
+  [ -n "$FILE" ] || usage_error 'name a model: ./console.sh models lists them'
 }
 
-note_for_later() {
-  remember_model "$1"
-  say "noted: the next start serves $1"
-}
-
-warn_of_configured() {
+warn_about_configured() {
   local configured
   configured="$(py -m runtime.config get LLAMA_SERVER_MODEL)"
-  [ -z "$configured" ] || warn "but LLAMA_SERVER_MODEL is set, to $configured, and wins at a start"
+  [ -z "$configured" ] || warn "LLAMA_SERVER_MODEL is set to $configured: the next start serves that model"
 }
 
 switch_to() {
   case "$(supervision states)" in
     *'server running'* | *'server starting'*)
       if [ "$1" = "$(cat "$DATA_DIR/model")" ]; then
-        say "$1 is served already (./console.sh restart server loads it anew)"
+        say "$1 is served already (./console.sh restart server loads it again)"
         return
       fi
       ;;
@@ -65,27 +52,21 @@ switch_to() {
 
 main() {
   local model
+  handle_help "$@"
   parse "$@"
-  init_supervision
-  make_dirs
-  trap clean_up_replacement EXIT
-  trap 'exit 130' INT
-  trap 'exit 143' TERM
-  take_lock "$RUN_DIR/lock" use
-  install
-  py -m runtime.config check
-  read_config
+  begin_command use
   [ "$LOCAL_SERVER" = 1 ] || die 'the configuration has no server to run here (LLAMA_SERVER_BACKEND_URL)'
-  model="$(py -m runtime.models.selection select --model "$FILE")" || exit 1
-  [ -n "$FORCE" ] || py -m runtime.library.model_fit "$model" || die "$model is not used" '--force does so all the same'
+  model="$(py -m runtime.models select --model "$FILE")" || exit 1
+  [ -n "$FORCE" ] || py -m runtime.library.model_fit "$model" ||
+    die "$model was not put to use" '--force uses it anyway'
   if supervisord_runs; then
     switch_to "$model"
-    release_lock "$RUN_DIR/lock"
-    print_summary
+    end_command
   else
-    note_for_later "$model"
+    remember_model "$model"
+    say "the next start serves $model"
   fi
-  warn_of_configured
+  warn_about_configured
 }
 
 main "$@"

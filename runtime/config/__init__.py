@@ -1,7 +1,9 @@
-"""The configuration: its keys, its files, and the certificate that they may name.
+"""Reads and checks the configuration: its keys, its files, and the proxy's TLS certificate.
 
-The one package of runtime/ that proxy/ imports too (a contract in pyproject.toml). It imports nothing
-of either. Front door: `load` and `Config`, `KEYS`, `ConfigError`.
+Owns the precedence of the files, the checks of values and the meanings of keys. Leaves to its callers
+what a setting does. It is the one package of runtime/ that proxy/ imports too (a contract in
+pyproject.toml), and it imports nothing else of either. Front door: `load`, `Config`, `KEYS`,
+`ConfigError`; `tls`.
 """
 
 from runtime.config.configuration import ROOT, Config, bracketed, load

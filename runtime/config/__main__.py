@@ -1,7 +1,8 @@
-"""How the shell asks for the configuration.
+"""Show the configuration to shell scripts and people.
 
-python -m runtime.config check           1 and why, when it is bad
-python -m runtime.config get NAME …      a value a line: a key, or a property of Config
+python -m runtime.config check        check it; 1, with the problems on stderr, if it is bad
+python -m runtime.config get NAME …   print the values of keys or properties of Config, one a line
+python -m runtime.config table        print all keys as a Markdown table
 """
 
 from __future__ import annotations
@@ -11,8 +12,8 @@ import sys
 from runtime.config import KEYS, Config, ConfigError, load, tls
 
 
-def _answers(config: Config, name: str) -> str:
-    """A value as the shell asks for it: a key, or one of the derived properties by name."""
+def _value(config: Config, name: str) -> str:
+    """The value of a key, or of a property of Config."""
     if name in KEYS:
         return config.text(name)
     value = getattr(config, name)
@@ -20,7 +21,7 @@ def _answers(config: Config, name: str) -> str:
 
 
 def _check(config: Config) -> int:
-    """Tell what there is to be warned of; 1 when the proxy could not start with its certificate."""
+    """Print warnings. Returns 1 if the proxy could not start with its certificate."""
     warnings = list(config.warnings)
     problem = ""
     if config.switch("LLAMA_PROXY_ENABLED") and config.text("LLAMA_PROXY_TLS_CERT"):
@@ -38,21 +39,33 @@ def _check(config: Config) -> int:
     return 1 if problem else 0
 
 
+def table() -> str:
+    """A Markdown table of all keys: key, default, meaning."""
+    rows = [("Key", "Default", "Meaning"), ("---", "---", "---")]
+    rows += [
+        (f"`{key.name}`", f"`{key.default}`" if key.default else "", key.meaning.replace("|", "\\|"))
+        for key in KEYS.values()
+    ]
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
 def main(arguments: list[str]) -> int:
-    """`check`, or `get NAME …`: one line each. 1 when the configuration is bad."""
+    """Run one of the commands. Returns 0, 1 if the configuration is bad, 2 for wrong usage."""
+    if arguments == ["table"]:
+        print(table())
+        return 0
     try:
         config = load()
     except ConfigError as error:
-        for line in error.problems:
-            print(f"error: {line}", file=sys.stderr)
+        error.report()
         return 1
     if arguments[:1] == ["get"]:
         for name in arguments[1:]:
-            print(_answers(config, name))
+            print(_value(config, name))
         return 0
     if arguments == ["check"]:
         return _check(config)
-    print("usage: python -m runtime.config check | get NAME …", file=sys.stderr)
+    print("usage: python -m runtime.config check | get NAME … | table", file=sys.stderr)
     return 2
 
 

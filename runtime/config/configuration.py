@@ -1,8 +1,8 @@
-"""The configuration in force: read from `.env` and `runtime/config.env`, overridden by the environment.
+"""The effective configuration, from the environment, `.env` and `runtime/config.env`.
 
-Precedence: process environment > `.env` > `runtime/config.env` > default. Leaves to its callers what
-the values mean: `proxy/settings.py` and `runtime/engine/settings.py` turn them into settings of their
-own. The form of the files is `env_file.py`, the table of keys is `keys.py`.
+Precedence: process environment > `.env` > `runtime/config.env` > default. The callers decide what the
+values mean: `proxy/settings.py` and `runtime/engine/settings.py` turn them into their own settings.
+`env_file.py` parses the files, `keys.py` has the table of keys.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """The values in force. An empty value counts as not set: the default holds."""
+    """The effective values. An empty value counts as not set: the default is used."""
 
     root: Path
     values: Mapping[str, str] = field(repr=False)
@@ -43,7 +43,7 @@ class Config:
         return int(self.number(name))
 
     def optional_integer(self, name: str) -> int | None:
-        """The value of a whole-number key, None where it is left to the machine."""
+        """The value of a whole-number key; None if it is not set and has no default."""
         return self.integer(name) if self.text(name) else None
 
     def switch(self, name: str) -> bool:
@@ -51,7 +51,7 @@ class Config:
         return self.text(name) == "1"
 
     def path(self, name: str, default: str) -> Path:
-        """The value as a path; a relative one counts from the checkout."""
+        """The value as a path. Relative paths start at the checkout."""
         return self.root / Path(self.text(name) or default).expanduser()
 
     @property
@@ -75,12 +75,12 @@ class Config:
 
     @property
     def backend_url(self) -> str:
-        """What the proxy forwards to."""
+        """The URL of the engine to which the proxy forwards requests."""
         return self.text("LLAMA_SERVER_BACKEND_URL").rstrip("/") or self.server_url
 
     @property
     def uses_local_server(self) -> bool:
-        """False where LLAMA_SERVER_BACKEND_URL names another engine than our own."""
+        """False if LLAMA_SERVER_BACKEND_URL names another engine."""
         return self.backend_url == self.server_url
 
     @property
@@ -89,11 +89,11 @@ class Config:
 
     @property
     def embedded_url_file(self) -> Path:
-        """Holds the embedded Postgres's URL; runtime/postgres/control.sh writes it."""
+        """The file with the embedded Postgres's URL, written by runtime/postgres/control.sh."""
         return self.data_dir / "postgres.url"
 
     def database_url(self) -> str:
-        """The database's URL, password included: never log it.
+        """The database's URL. It contains the password: never log it.
 
         Raises:
             ConfigError: the embedded Postgres has not been set up yet.
@@ -121,12 +121,12 @@ class Config:
 
 
 def _reachable(host: str) -> str:
-    """Where to connect to what listens on `host`, as it stands in a URL."""
+    """The host, in the form of a URL, that reaches a program listening on `host`."""
     return bracketed({"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host))  # noqa: S104 - not bound
 
 
 def bracketed(host: str) -> str:
-    """A host as it stands in a URL: an IPv6 address in brackets (RFC 3986, section 3.2.2)."""
+    """A host in the form of a URL: an IPv6 address in brackets (RFC 3986, section 3.2.2)."""
     return f"[{host}]" if ":" in host else host
 
 
@@ -134,7 +134,7 @@ def load(root: Path = ROOT, environ: Mapping[str, str] | None = None) -> Config:
     """Read both files and the environment, and check every value.
 
     Raises:
-        ConfigError: with a line for each unknown key in a file and each bad value anywhere.
+        ConfigError: there is an unknown key in a file, or a bad value; it has a line for each.
     """
     environ = os.environ if environ is None else environ
     problems: list[str] = []
@@ -160,7 +160,7 @@ def load(root: Path = ROOT, environ: Mapping[str, str] | None = None) -> Config:
         if name in KEYS and value:
             problems += _problems_of(KEYS[name], value, origin[name])
     if bool(values.get("LLAMA_PROXY_TLS_CERT")) != bool(values.get("LLAMA_PROXY_TLS_KEY")):
-        problems.append("LLAMA_PROXY_TLS_CERT and LLAMA_PROXY_TLS_KEY go together: set both")
+        problems.append("LLAMA_PROXY_TLS_CERT and LLAMA_PROXY_TLS_KEY go together: set both or none")
     if problems:
         raise ConfigError(problems)
     return Config(root=root, values=values, warnings=tuple(warnings))
@@ -168,7 +168,7 @@ def load(root: Path = ROOT, environ: Mapping[str, str] | None = None) -> Config:
 
 def _problems_of(key: Key, value: str, where: str) -> list[str]:
     if re.search(r"[\x00-\x1f\x7f]", value):
-        return [f"{where}: {key.name}: must not hold control characters"]
+        return [f"{where}: {key.name}: must not contain control characters"]
     try:
         key.parse(value)
     except ValueError as error:
@@ -177,7 +177,7 @@ def _problems_of(key: Key, value: str, where: str) -> list[str]:
 
 
 def _suggestion(name: str) -> str:
-    from difflib import get_close_matches  # noqa: PLC0415 - only for a name that is wrong
+    from difflib import get_close_matches  # noqa: PLC0415 - only needed for a wrong name
 
     close = get_close_matches(name, KEYS, n=1, cutoff=0.8)
     return f" (did you mean {close[0]}?)" if close else " (runtime/config.env.example lists all)"

@@ -1,7 +1,7 @@
-"""The table of configuration keys: each one's default and the check on its value.
+"""The table of configuration keys: the default of each key and the check of its value.
 
-Leaves to `configuration.py` where values come from. `runtime/config.env.example` documents each key
-(a test holds the two together).
+`configuration.py` reads the values. `meanings.py` explains each key in one line, and
+`runtime/config.env.example` in full; tests keep the three consistent.
 """
 
 from __future__ import annotations
@@ -12,19 +12,26 @@ from dataclasses import dataclass
 from ipaddress import ip_network
 from urllib.parse import urlsplit
 
+from runtime.config.meanings import MEANINGS
+
 
 @dataclass(frozen=True, kw_only=True)
 class Key:
     """One configuration key.
 
-    `parse` raises ValueError, with what is allowed as its text, on a bad value. `secret` values are
-    never shown.
+    `parse` raises ValueError for a bad value; its text says which values are allowed. The values of
+    `secret` keys are never shown.
     """
 
     name: str
     default: str
     parse: Callable[[str], object]
     secret: bool = False
+
+    @property
+    def meaning(self) -> str:
+        """What the key means, in one line."""
+        return MEANINGS.get(self.name, "")
 
 
 def _text(value: str) -> str:
@@ -79,7 +86,7 @@ def _http_url(value: str) -> str:
     if not valid or parts.username or parts.query or parts.fragment:
         raise ValueError("must be an http:// or https:// URL without user, query or fragment")
     if parts.path.rstrip("/").endswith("/v1"):
-        raise ValueError("must be the engine's URL without /v1, which requests have themselves")
+        raise ValueError("must be the engine's URL without /v1, which is a part of each request's path")
     return value.rstrip("/")
 
 
@@ -87,7 +94,7 @@ def _origins(value: str) -> str:
     for origin in value.split():
         if origin != "*" and not re.fullmatch(r"https?://[A-Za-z0-9.:\[\]-]+", origin):
             raise ValueError(
-                "must be origins such as https://chat.example.org with blanks between, or *"
+                "must be origins such as https://chat.example.org separated by blanks, or *"
             )
     return value
 
@@ -98,7 +105,7 @@ def _networks(value: str) -> str:
             ip_network(network)
         except ValueError:
             raise ValueError(
-                "must be addresses or networks such as 10.0.0.1 or 10.0.0.0/8, with blanks between"
+                "must be addresses or networks such as 10.0.0.1 or 10.0.0.0/8, separated by blanks"
             ) from None
     return value
 
@@ -147,7 +154,7 @@ KEYS: dict[str, Key] = {
         Key(name="LLAMA_SERVER_START_SECONDS", default="600", parse=_seconds(1, 86_400)),
         Key(name="LLAMA_SERVER_BACKEND_URL", default="", parse=_http_url),
         Key(name="LLAMA_SERVER_DATABASE_URL", default="", parse=_postgres_url, secret=True),
-        # Where things are kept.
+        # Directories.
         Key(name="LLAMA_DATA_DIR", default="", parse=_text),
         Key(name="LLAMA_VENV_DIR", default="", parse=_text),
         # The auth proxy.
@@ -182,7 +189,7 @@ KEYS: dict[str, Key] = {
             default="info",
             parse=_choice("debug", "info", "warning", "error"),
         ),
-        # A PostgreSQL of one's own; without a host the embedded one is used.
+        # The user's own PostgreSQL; without a host the embedded one is used.
         Key(name="POSTGRES_AUTH_HOST", default="", parse=_host),
         Key(name="POSTGRES_AUTH_PORT", default="5432", parse=_PORT),
         Key(name="POSTGRES_AUTH_USER", default="llamaserve", parse=_text),

@@ -1,4 +1,4 @@
-"""Whether a certificate and its key can be served, and until when."""
+"""Checks that a certificate and its key can be used, and until when."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import ssl
 from pathlib import Path
 
 _ROUNDS = 10
-"""Of a handshake in memory: TLS 1.3 takes three."""
+"""Limit for a handshake in memory. TLS 1.3 takes three rounds."""
 
 
 class TLSError(Exception):
-    """The files cannot be used. The text names the file where it can, and says why."""
+    """The files cannot be used. The text gives the reason and, if possible, the file."""
 
 
 class TLSRefusedError(TLSError):
-    """The certificate can be served, but clients refuse it: expired, or not valid yet."""
+    """The certificate can be used, but clients refuse it: it has expired or is not valid yet."""
 
 
 def valid_until(cert: Path, key: Path) -> float:
@@ -32,10 +32,10 @@ def valid_until(cert: Path, key: Path) -> float:
     server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     client.check_hostname = False
-    # Its own anchor, whoever signed it: only the dates are asked after.
+    # The certificate is its own trust anchor, whoever signed it: only its dates are checked.
     client.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
     try:
-        # A password that is asked for on the terminal is of no use to a service.
+        # An empty password: a service cannot ask for one on the terminal.
         server.load_cert_chain(cert, key, password="")
         client.load_verify_locations(cert)
         return ssl.cert_time_to_seconds(_not_after(server, client))
@@ -43,14 +43,18 @@ def valid_until(cert: Path, key: Path) -> float:
         raise TLSRefusedError(f"LLAMA_PROXY_TLS_CERT={cert}: {error.verify_message}") from error
     except (OSError, ValueError) as error:
         mismatch = getattr(error, "reason", None) == "KEY_VALUES_MISMATCH"
-        why = "the key is another's" if mismatch else "no PEM files, or the key has a password"
+        why = (
+            "the key does not belong to the certificate"
+            if mismatch
+            else "not PEM, or the key has a password"
+        )
         raise TLSError(
             f"LLAMA_PROXY_TLS_CERT={cert} and LLAMA_PROXY_TLS_KEY={key} cannot be used: {why}"
         ) from error
 
 
 def _not_after(server: ssl.SSLContext, client: ssl.SSLContext) -> str:
-    """The end of the certificate's time, by a handshake in memory: Python reads no files of them."""
+    """The certificate's last day, from a handshake in memory: Python cannot read it from the file."""
     to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
     ends = (
         client.wrap_bio(to_client, to_server),

@@ -1,4 +1,4 @@
-"""`python -m runtime.doctor [--json]`: tells of it too where the environment itself does not work."""
+"""`python -m runtime.doctor [--json]`: also reports an environment in which doctor itself cannot run."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import sys
 
 
 def _cannot_run(error: Exception) -> int:
-    said = (str(error).splitlines() or [""])[0]
-    text = f"the Python environment does not work ({type(error).__name__}: {said})"
+    reason = (str(error).splitlines() or [""])[0]
+    text = f"the Python environment does not work ({type(error).__name__}: {reason})"
     remedy = "remove it (runtime/.venv, or LLAMA_VENV_DIR), then ./console.sh start"
     if sys.argv[1:] == ["--json"]:
         where = {"group": "installation", "check": "packages", "level": "problem"}
@@ -19,7 +19,7 @@ def _cannot_run(error: Exception) -> int:
 
 
 def main() -> int:
-    """Examine, if that can be loaded at all: a damaged package may fail in any way."""
+    """Run all checks, if they can be imported: a damaged package may fail in any way."""
     try:
         from runtime.doctor import examination  # noqa: PLC0415
     except Exception as error:

@@ -1,7 +1,4 @@
-"""All checks, and their findings as text and as JSON.
-
-`main`'s exit status: 0 without problems, 1 with, 2 for wrong usage.
-"""
+"""Runs all checks and prints their findings as text or JSON."""
 
 from __future__ import annotations
 
@@ -24,6 +21,7 @@ CHECKS: tuple[tuple[str, str, Check, bool], ...] = (
     ("configuration", "certificate", configuration.certificate, True),
     ("configuration", "permissions", configuration.permissions, False),
     ("machine", "disk", machine.disk, False),
+    ("machine", "open_files", machine.open_files, False),
     ("machine", "spool", machine.spool, True),
     ("machine", "clock", machine.clock, False),
     ("model", "files", model.files, False),
@@ -33,27 +31,28 @@ CHECKS: tuple[tuple[str, str, Check, bool], ...] = (
     ("service", "ready", services.ready, True),
     ("service", "database", database.state, True),
 )
-"""Group, name, the check, and whether it needs a good configuration."""
+"""Group, name, function, and True if the check needs a valid configuration."""
 
 Row = tuple[str, str, Finding]
 
 
-def examine(there: Installation) -> list[Row]:
-    """All findings with their group and check. A check that fails is a problem itself."""
+def examine(checkout: Installation) -> list[Row]:
+    """All findings with their group and check. A check that raises an exception is a problem, too."""
     rows: list[Row] = []
     for group, name, check, needs_config in CHECKS:
-        if needs_config and there.config is None:
+        if needs_config and checkout.config is None:
             continue
         try:
-            rows += [(group, name, finding) for finding in check(there)]
+            rows += [(group, name, finding) for finding in check(checkout)]
         except Exception as error:
-            said = (str(error).splitlines() or [""])[0]
-            rows.append((group, name, problem(f"cannot be examined ({type(error).__name__}: {said})")))
+            reason = (str(error).splitlines() or [""])[0]
+            text = f"cannot be examined ({type(error).__name__}: {reason})"
+            rows.append((group, name, problem(text)))
     return rows
 
 
 def as_json(rows: list[Row]) -> str:
-    """The form that the command's header documents."""
+    """JSON in the form that `./console.sh help doctor` documents."""
     findings = [
         {"group": group, "check": name, "level": f.level, "text": f.text, "remedy": f.remedy or None}
         for group, name, f in rows
@@ -62,7 +61,7 @@ def as_json(rows: list[Row]) -> str:
 
 
 def as_text(rows: list[Row]) -> str:
-    """A heading for each group, a line for each finding, and below it what mends it."""
+    """A heading for each group, a line for each finding, and below it how to fix it."""
     lines: list[str] = []
     last = ""
     for group, _, finding in rows:
@@ -79,8 +78,8 @@ def _verdict(rows: list[Row]) -> str:
     counts = {
         level: sum(f.level == level for _, _, f in rows) for level in ("problem", "warning", "note")
     }
-    said = [f"{count} {level}{'s' * (count > 1)}" for level, count in counts.items() if count]
-    return ", ".join(said) if said else "All is well."
+    found = [f"{count} {level}{'s' * (count > 1)}" for level, count in counts.items() if count]
+    return ", ".join(found) if found else "All is well."
 
 
 def _is_well(rows: list[Row]) -> bool:
@@ -88,17 +87,17 @@ def _is_well(rows: list[Row]) -> bool:
 
 
 def _print(text: str) -> None:
-    """Write it all, in any locale; that nobody reads on is no fault of the installation's."""
+    """Write the text in any locale. A reader that has closed the pipe is not a fault."""
     try:
         sys.stdout.buffer.write(text.encode(sys.stdout.encoding, "replace") + b"\n")
         sys.stdout.flush()
     except BrokenPipeError:
-        # Python's own flush at the end must not fail again.
+        # Python flushes stdout again at its end, which must not fail.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def main(arguments: list[str]) -> int:
-    """Examine this checkout."""
+    """Examine this checkout. Returns 0 without problems, 1 with problems, 2 for wrong usage."""
     if arguments not in ([], ["--json"]):
         print("usage: ./console.sh doctor [--json]", file=sys.stderr)
         return 2
@@ -109,7 +108,7 @@ def main(arguments: list[str]) -> int:
     except ConfigError as error:
         problems = error.problems
     control = os.environ.get("LLAMASERVE_CONTROL", "")
-    there = Installation(
+    checkout = Installation(
         root=ROOT,
         config=config,
         config_problems=tuple(problems),
@@ -117,6 +116,6 @@ def main(arguments: list[str]) -> int:
         programs=services.programs(control),
         venv=Path(sys.prefix),
     )
-    rows = examine(there)
+    rows = examine(checkout)
     _print(as_json(rows) if arguments else as_text(rows))
     return 0 if _is_well(rows) else 1

@@ -1,4 +1,4 @@
-"""What a check finds, and what it has to go by."""
+"""What a check examines (`Installation`) and reports (`Finding`)."""
 
 from __future__ import annotations
 
@@ -14,31 +14,31 @@ Level = Literal["ok", "note", "warning", "problem"]
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """One thing that was looked at. Never holds a secret."""
+    """The result of one examination. Never contains a secret."""
 
     level: Level
     text: str
     remedy: str = ""
-    """A command, or what to do; empty where nothing is to be done."""
+    """A command, or what to do; empty if there is nothing to do."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Installation:
-    """What is examined."""
+    """The installation that is examined."""
 
     root: Path
     config: Config | None
-    """None where it is bad."""
+    """None if the configuration is bad."""
     config_problems: tuple[str, ...] = ()
     control: str = ""
     """The path of supervisord's socket."""
     programs: Mapping[str, int] = field(default_factory=dict)
-    """The process of each of its programs, 0 where there is none; empty without a supervisord."""
+    """The pid of each supervised program, 0 if it is not running; empty without a supervisord."""
     venv: Path
 
     @property
     def known(self) -> Config:
-        """The configuration, for checks that run only where there is one."""
+        """The configuration, for checks that run only with a valid one."""
         assert self.config is not None
         return self.config
 
@@ -47,20 +47,20 @@ Check = Callable[[Installation], Iterator[Finding]]
 
 
 def ok(text: str) -> Finding:
-    """It is as it should be."""
+    """Everything is as it should be."""
     return Finding(level="ok", text=text)
 
 
 def note(text: str, remedy: str = "") -> Finding:
-    """Worth knowing, and no fault."""
+    """Something worth knowing that is not a fault."""
     return Finding(level="note", text=text, remedy=remedy)
 
 
 def warning(text: str, remedy: str = "") -> Finding:
-    """It works, and might not for long or not as meant."""
+    """It works, but perhaps not for long, or not as intended."""
     return Finding(level="warning", text=text, remedy=remedy)
 
 
 def problem(text: str, remedy: str = "") -> Finding:
-    """It does not work, or harms: the exit status says so too."""
+    """It does not work, or does harm. The exit status is then 1."""
     return Finding(level="problem", text=text, remedy=remedy)

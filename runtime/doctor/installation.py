@@ -1,4 +1,4 @@
-"""The Python environment and llama.cpp in it."""
+"""Checks of the Python environment and of llama.cpp in it."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import platform
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,71 +15,90 @@ from pathlib import Path
 
 from runtime.doctor.findings import Finding, Installation, note, ok, problem, warning
 from runtime.engine import tuning
+from runtime.models.selection import STARTER
 
 _PIN = re.compile(r"^([A-Za-z0-9._-]+)==([^\s;\\]+)(\s*;)?", re.MULTILINE)
-_LOADS = "import llama_cpp; llama_cpp.llama_print_system_info()"
-_TIMEOUT_S = 60.0
+_PROOF_TIMEOUT_S = 60.0
+"""The proof takes about a second; on a busy machine it may take much longer."""
 
 
-def python(there: Installation) -> Iterator[Finding]:
-    """The interpreter that runs this is the environment's, and new enough to run it."""
-    yield ok(f"Python {platform.python_version()} in {there.venv}")
+def python(checkout: Installation) -> Iterator[Finding]:
+    """The environment's Python, which runs this check."""
+    yield ok(f"Python {platform.python_version()} in {checkout.venv}")
 
 
-def packages(there: Installation) -> Iterator[Finding]:
-    """Each package is there as the lock has it."""
-    pins = _PIN.findall((there.root / "runtime/requirements.txt").read_text())
+def packages(checkout: Installation) -> Iterator[Finding]:
+    """All packages have the locked versions."""
+    pins = _PIN.findall((checkout.root / "runtime/requirements.txt").read_text())
     wrong = [
         f"{name} {found or 'missing'} (should be {wanted})"
         for name, wanted, conditional in pins
         if (found := _version(name)) != wanted and not (conditional and not found)
     ]
     if not wrong:
-        yield ok(f"all {len(pins)} locked packages are there")
+        yield ok(f"all {len(pins)} locked packages are installed")
         return
     shown = ", ".join(wrong[:5]) + (f" and {len(wrong) - 5} more" if len(wrong) > 5 else "")
-    yield problem(f"the environment differs from the lock: {shown}", _again(there))
+    yield problem(f"packages differ from runtime/requirements.txt: {shown}", _again(checkout))
 
 
-def engine(there: Installation) -> Iterator[Finding]:
-    """llama-cpp-python is there in its version, and its library loads."""
-    text = (there.root / "runtime/requirements-engine.txt").read_text()
+def engine(checkout: Installation) -> Iterator[Finding]:
+    """llama-cpp-python has the right version, and llama.cpp reads a prompt on this processor."""
+    text = (checkout.root / "runtime/requirements-engine.txt").read_text()
     ((name, wanted, _),) = _PIN.findall(text)
     found = _version(name)
     if found != wanted:
-        yield problem(f"{name} is {found or 'missing'}, and should be {wanted}", _again(there))
+        yield problem(f"{name} is {found or 'missing'} (should be {wanted})", _again(checkout))
     else:
-        # In a process of its own: a library that was built for another processor ends it.
-        command = [sys.executable, "-c", _LOADS]
-        done = subprocess.run(
-            command, capture_output=True, text=True, check=False, timeout=_TIMEOUT_S, errors="replace"
-        )
-        if done.returncode == 0:
+        reason = prove_engine(checkout.root)
+        if not reason:
             kinds = ", ".join(tuning.backends()) or "the processor alone"
-            yield ok(f"{name} {found} loads, built for {kinds}")
+            yield ok(f"{name} {found} reads a prompt, built for {kinds}")
             return
-        why = (done.stderr.strip().splitlines() or [f"it ended with {done.returncode}"])[-1]
-        yield problem(f"{name} {found} does not load: {why}", _again(there, reinstall=True))
+        text = f"{name} {found} does not work on this machine: {reason}"
+        yield problem(text, _again(checkout, "CMAKE_ARGS=-DGGML_NATIVE=OFF ", reinstall=True))
     yield from _compiler()
+
+
+def prove_engine(root: Path) -> str:
+    """Read a prompt with the starter model. Returns "", or the reason why that did not work.
+
+    In another process: a library that was built for another processor ends it by a signal.
+    """
+    script, starter = root / "runtime/install/engine_proof.py", root / STARTER
+    try:
+        done = subprocess.run(
+            [sys.executable, script, starter],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=_PROOF_TIMEOUT_S,
+            errors="replace",
+        )
+    except subprocess.TimeoutExpired:
+        return f"it did not read a short prompt within {_PROOF_TIMEOUT_S:g} seconds"
+    if done.returncode < 0:
+        return f"reading a prompt ended it with {signal.Signals(-done.returncode).name}"
+    return (done.stderr.strip().splitlines() or ["it failed"])[-1] if done.returncode else ""
 
 
 def _compiler() -> Iterator[Finding]:
     missing = [name for name in ("cc", "c++") if shutil.which(name) is None]
     if missing:
         remedy = "xcode-select --install" if sys.platform == "darwin" else "install gcc, g++ and make"
-        yield problem(f"it may have to be built, and there is no {' and no '.join(missing)}", remedy)
+        yield problem(f"it may have to be built, but there is no {' and no '.join(missing)}", remedy)
 
 
-def gpu(there: Installation) -> Iterator[Finding]:
-    """The build of llama.cpp goes with the GPU."""
+def gpu(checkout: Installation) -> Iterator[Finding]:
+    """llama.cpp is built for the GPU that the machine has."""
     kinds, nvidia = tuning.backends(), _nvidia()
     if nvidia and not kinds:
         yield warning(
-            f"there is a GPU ({nvidia}), and llama.cpp was built for the processor alone",
-            _again(there, "CMAKE_ARGS=-DGGML_CUDA=on ", reinstall=True),
+            f"there is a GPU ({nvidia}), but llama.cpp was built for the processor alone",
+            _again(checkout, "CMAKE_ARGS=-DGGML_CUDA=on ", reinstall=True),
         )
     elif "cuda" in kinds and not nvidia:
-        yield warning("llama.cpp was built for CUDA, and no NVIDIA GPU answers", "nvidia-smi tells why")
+        yield warning("llama.cpp was built for CUDA, but no NVIDIA GPU answers", "nvidia-smi shows why")
     elif Path("/dev/kfd").exists() and not kinds:
         yield note("an AMD GPU may be there; llama.cpp was built for the processor alone")
     else:
@@ -86,7 +106,7 @@ def gpu(there: Installation) -> Iterator[Finding]:
 
 
 def _nvidia() -> str:
-    """The name of the first GPU; empty where none answers."""
+    """The name of the first NVIDIA GPU; empty if there is none."""
     command = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10)
@@ -102,9 +122,9 @@ def _version(name: str) -> str:
         return ""
 
 
-def _again(there: Installation, environment: str = "", *, reinstall: bool = False) -> str:
-    """The command that installs anew what differs."""
-    python = shlex.quote(f"{there.venv}/bin/python")
+def _again(checkout: Installation, environment: str = "", *, reinstall: bool = False) -> str:
+    """The command that installs what is missing or wrong."""
+    python = shlex.quote(f"{checkout.venv}/bin/python")
     first = f"{python} -m pip uninstall -y llama-cpp-python && " if reinstall else ""
-    stamp = shlex.quote(f"{there.venv}/llamaserve-installed")
+    stamp = shlex.quote(f"{checkout.venv}/llamaserve-installed")
     return f"{first}rm -f {stamp} && {environment}runtime/install.sh"

@@ -1,4 +1,4 @@
-"""The models, and with which settings the engine serves the one that is chosen, and why."""
+"""Checks of the models, and the settings with which the engine serves the chosen one."""
 
 from __future__ import annotations
 
@@ -12,35 +12,35 @@ from runtime.models import selection
 from runtime.models.selection import Model, ModelError
 
 
-def files(there: Installation) -> Iterator[Finding]:
-    """No file in models/ is broken."""
-    found, broken = selection.find_models(there.root / "models")
+def files(checkout: Installation) -> Iterator[Finding]:
+    """No file in models/ is damaged."""
+    found, broken = selection.find_models(checkout.root / "models")
     for line in broken:
-        yield warning(line, "remove it, or fetch it again")
+        yield warning(line, "remove it, or download it again")
     if not broken:
-        yield ok(f"{len(found)} in models/, none broken")
+        yield ok(f"{len(found)} in models/, none damaged")
 
 
-def chosen(there: Installation) -> Iterator[Finding]:
-    """There is one to serve, it fits, and how it is served."""
-    config = there.known
+def chosen(checkout: Installation) -> Iterator[Finding]:
+    """There is a model to serve, it fits into memory, and these are its settings."""
+    config = checkout.known
     if not config.uses_local_server:
-        yield ok(f"another engine serves, at {config.backend_url}")
+        yield ok(f"another engine is used: {config.backend_url}")
         return
-    pid = there.programs.get("server", 0)
+    pid = checkout.programs.get("server", 0)
     try:
         model = selection.select(config, last_used_first=bool(pid))
     except ModelError as error:
         yield problem(" ".join(error.what.split()), " ".join(error.remedy.split()))
         return
-    yield ok(f"{'serves' if pid else 'the next start serves'} {model.path}")
+    yield ok(f"{'serving' if pid else 'the next start serves'} {model.path}")
     if not model.has_chat_template and not config.text("LLAMA_SERVER_CHAT_FORMAT"):
         yield warning("the model's file has no chat template", "set LLAMA_SERVER_CHAT_FORMAT")
-    yield from _settings(there, model, pid)
+    yield from _settings(checkout, model, pid)
 
 
-def _settings(there: Installation, model: Model, pid: int) -> Iterator[Finding]:
-    config = there.known
+def _settings(checkout: Installation, model: Model, pid: int) -> Iterator[Finding]:
+    config = checkout.known
     room = model_fit.room(config, freed_by=pid)
     context = tuning.context(config, model, tuning.room_bytes(config, room.memory, room.gpu))
     for name, choice in (
@@ -55,12 +55,12 @@ def _settings(there: Installation, model: Model, pid: int) -> Iterator[Finding]:
     text = (
         f"memory: about {gigabytes(fit.need.total_bytes)} needed (weights {gigabytes(fit.need.weights)},"
         f" context {gigabytes(fit.need.keys_and_values)}, saved prompts up to "
-        f"{gigabytes(fit.need.saved_prompts)}), {gigabytes(room.memory)} there"
+        f"{gigabytes(fit.need.saved_prompts)}), {gigabytes(room.memory)} available"
     )
     if reason := model_fit.problem(config, model, room):
-        said, _, remedy = reason.rpartition(": ")
-        yield warning(said, remedy)
+        shortage, _, remedy = reason.rpartition(": ")
+        yield warning(shortage, remedy)
     elif fit.verdict == "tight":
-        yield note(text, "a smaller LLAMA_SERVER_CACHE_BYTES makes room")
+        yield note(text, "a smaller LLAMA_SERVER_CACHE_BYTES leaves more memory")
     else:
         yield ok(text)

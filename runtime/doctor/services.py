@@ -1,4 +1,4 @@
-"""What runs: supervisord, its programs, how they answer, and the ports they need."""
+"""Checks of the running programs: supervision, health and ports."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from runtime.supervisor.status import Part
 
 
 def programs(control: str) -> dict[str, int]:
-    """The process of each program, by name; empty where no supervisord answers at that socket."""
+    """The pid of each program, by name; empty if no supervisord answers at that socket."""
     supervisor = Supervisor(control)
     try:
         return {name: supervisor.program(name).pid for name in PROGRAMS}
@@ -21,37 +21,37 @@ def programs(control: str) -> dict[str, int]:
         return {}
 
 
-def processes(there: Installation) -> Iterator[Finding]:
-    """All that should be up is up, answers, and stays up."""
-    parts = status.parts(there.known, there.control)
-    if not there.programs and not any(part.state == "unsupervised" for part in parts):
-        yield note("the appliance does not run", "./console.sh start")
+def processes(checkout: Installation) -> Iterator[Finding]:
+    """Every program that should run is running, answers, and was not restarted."""
+    parts = status.parts(checkout.known, checkout.control)
+    if not checkout.programs and not any(part.state == "unsupervised" for part in parts):
+        yield note("the appliance is not running", "./console.sh start")
         return
     for part in parts:
         yield from _process(part)
 
 
 def _process(part: Part) -> Iterator[Finding]:
-    logs = f"./console.sh logs {part.name} shows why"
+    remedy = f"./console.sh logs {part.name} shows why"
     if part.state == "external":
         keys = {"postgres": "LLAMA_SERVER_DATABASE_URL, POSTGRES_AUTH_*"}
-        logs = f"check {keys.get(part.name, 'LLAMA_SERVER_BACKEND_URL')}, and that it runs"
+        remedy = f"check {keys.get(part.name, 'LLAMA_SERVER_BACKEND_URL')}, and that it is running"
     if part.is_well:
         process = f", process {part.pid}" if part.pid else ""
         yield ok(f"{part.name}: {part.state}{process}")
     elif part.state == "unsupervised":
-        yield problem(f"{part.name} runs and nothing looks after it", "./console.sh start")
+        yield problem(f"{part.name} is running without supervision", "./console.sh start")
     else:
-        yield problem(f"{part.name}: {part.state}: {part.health or 'does not run'}", logs)
+        yield problem(f"{part.name}: {part.state}: {part.health or 'not running'}", remedy)
     if part.restarts:
         times = "once" if part.restarts == 1 else f"{part.restarts} times"
-        yield warning(f"{part.name} came back {times} by itself since the start", logs)
+        yield warning(f"{part.name} ended and was restarted {times} since the start", remedy)
 
 
-def ready(there: Installation) -> Iterator[Finding]:
-    """The proxy has its database and its engine."""
-    config = there.known
-    if not config.switch("LLAMA_PROXY_ENABLED") or not there.programs.get("proxy"):
+def ready(checkout: Installation) -> Iterator[Finding]:
+    """The proxy reaches its database and its engine."""
+    config = checkout.known
+    if not config.switch("LLAMA_PROXY_ENABLED") or not checkout.programs.get("proxy"):
         return
     if why := readiness.check_url(config.proxy_url + "/readyz"):
         yield problem(f"the proxy is not ready: {why}", "./console.sh logs proxy")
@@ -59,25 +59,29 @@ def ready(there: Installation) -> Iterator[Finding]:
         yield ok("the proxy reaches its database and its engine (/readyz)")
 
 
-def addresses(there: Installation) -> Iterator[Finding]:
-    """The ports are ours, or free."""
-    config = there.known
+def addresses(checkout: Installation) -> Iterator[Finding]:
+    """The ports are free, or used by our own programs."""
+    config = checkout.known
     wanted = ["server"] if config.uses_local_server else []
     wanted += ["proxy"] if config.switch("LLAMA_PROXY_ENABLED") else []
     for name in wanted:
-        yield _port(config, name, ours=bool(there.programs.get(name)))
+        yield _port(config, name, ours=bool(checkout.programs.get(name)))
     numbers = [config.integer(f"LLAMA_{name.upper()}_PORT") for name in wanted]
     if len(set(numbers)) < len(numbers):
-        yield problem("server and proxy have the same port", "set LLAMA_SERVER_PORT or LLAMA_PROXY_PORT")
+        yield problem(
+            "the server and the proxy have the same port", "set LLAMA_SERVER_PORT or LLAMA_PROXY_PORT"
+        )
 
 
 def _port(config: Config, name: str, *, ours: bool) -> Finding:
     prefix = f"LLAMA_{name.upper()}"
     host, port = config.text(f"{prefix}_HOST"), config.integer(f"{prefix}_PORT")
     if ours:
-        return ok(f"port {port} is the {name}'s")
+        return ok(f"port {port} is used by the {name}")
     try:
         ports.claim(host, port).close()
     except ports.PortError as error:
-        return problem(f"the {name} has no port: {error}", f"end that, or set {prefix}_PORT to another")
+        return problem(
+            f"the {name} cannot listen: {error}", f"end that program, or set {prefix}_PORT to another"
+        )
     return ok(f"port {port} is free for the {name}")

@@ -1,6 +1,6 @@
 """Runs the model server: `python -m runtime.engine [--model FILE | --selected]`.
 
-Without arguments it serves the model that `python -m runtime.models.selection select` names. The port is
+Without arguments it serves the model that `python -m runtime.models select` names. The port is
 claimed first and answers 503 until the model is loaded (GET /health tells when). Exit status: 0 after
 SIGTERM; 1, with the reason as the last line, when the configuration, the model or the port is bad.
 """

@@ -1,56 +1,21 @@
 #!/usr/bin/env bash
-# Summary: Get llama-cpp-python into the environment: a wheel that fits the machine, else a build.
+# Summary: Install llama-cpp-python: a wheel that works on this machine, else a build from source.
 #
-# To be sourced by runtime/install.sh, after lib.sh. Owns what runs long during an installation: the
-# log, the progress that is shown, the last lines on failure.
+# To be sourced by runtime/install.sh, after lib.sh and python.sh. The room runtime/install/ holds the long
+# steps of an installation: this one, and in progress.sh their log and the progress that is shown. It leaves
+# the environment itself and the other packages to runtime/install.sh, which is its front door.
+
+# shellcheck source=runtime/install/progress.sh
+. "$ROOT/runtime/install/progress.sh"
 
 WHEEL_INDEX='https://abetlen.github.io/llama-cpp-python/whl'
 
-# fail_with_log MESSAGE [REMEDY]: end with the last lines of the installation's log.
-fail_with_log() {
-  tail -n 20 "$LOG_DIR/install.log" | sed 's/^/  | /' >&2
-  die "$@" "the whole log: $LOG_DIR/install.log"
-}
-
-# run_logged WHAT COMMAND…: run it with its output in the log, and show that it is at work: a line
-# that counts the time on a terminal, a line now and then elsewhere.
-run_logged() {
-  local what="$1" pid status=0 began="$SECONDS" last="$SECONDS"
-  shift
-  printf '\n== %s: %s\n' "$(date '+%Y-%m-%d %H:%M:%S')" "$what" >>"$LOG_DIR/install.log"
-  # A process group of its own (-m), so that an interrupted installation leaves no compiler at work.
-  set -m
-  "$@" >>"$LOG_DIR/install.log" 2>&1 </dev/null &
-  pid=$!
-  set +m
-  trap 'kill -- "-$pid" 2>/dev/null; exit 1' INT TERM
-  [ -t 2 ] || say "$what"
-  while kill -0 "$pid" 2>/dev/null; do
-    sleep 0.2
-    if [ -t 2 ]; then
-      printf '\r%s … %s' "$what" "$(elapsed "$began")" >&2
-    elif [ $((SECONDS - last)) -ge 20 ]; then
-      last="$SECONDS"
-      say "$what … $(elapsed "$began")"
-    fi
-  done
-  wait "$pid" || status=$?
-  trap - INT TERM
-  [ ! -t 2 ] || printf '\n' >&2
-  return "$status"
-}
-
-elapsed() {
-  local seconds=$((SECONDS - $1))
-  printf '%d:%02d' $((seconds / 60)) $((seconds % 60))
-}
-
-# The driver's CUDA version as `MAJOR MINOR`; nothing where there is no NVIDIA GPU.
+# Print the driver's CUDA version as `MAJOR MINOR`; nothing if there is no NVIDIA GPU.
 cuda_version() {
   nvidia-smi 2>/dev/null | sed -n 's/.*CUDA Version: \([0-9]*\)\.\([0-9]*\).*/\1 \2/p' || :
 }
 
-# The flavours of the wheel index that may fit this machine, best first.
+# Print the variants of the wheel index that may work on this machine, the best first.
 wheel_flavours() {
   local version minor
   version="$(cuda_version)"
@@ -58,19 +23,19 @@ wheel_flavours() {
     Darwin-arm64) printf 'metal\n' ;;
   esac
   if [ -n "$version" ]; then
-    # A driver runs what was built for an older minor version of the same CUDA.
+    # A driver runs programs that were built for an older minor version of the same CUDA.
     minor="${version#* }"
     while [ "$minor" -ge 0 ]; do
       printf 'cu%s%s\n' "${version% *}" "$minor"
       minor=$((minor - 1))
     done
   fi
-  # Where CUDA can be built, a wheel for the CPU alone would waste the GPU.
+  # If CUDA can be built here, a wheel for the CPU alone would waste the GPU.
   { [ -n "$version" ] && command -v nvcc >/dev/null 2>&1; } || printf 'cpu\n'
 }
 
-# probe FLAVOUR: 0 when the index has that page, 1 when not, 2 when it cannot be reached.
-# The alarm ends also a name server that does not answer, which no time-out of urllib covers.
+# probe FLAVOUR: 0 if the index has that page, 1 if not, 2 if the index cannot be reached.
+# The alarm also covers a name server that does not answer, which urllib's time-out does not.
 probe() {
   "$VENV_DIR/bin/python" - "$WHEEL_INDEX/$1/llama-cpp-python/" <<'END' 2>/dev/null
 import signal, sys, urllib.error, urllib.request
@@ -90,17 +55,15 @@ pip_engine() {
     --requirement "$ROOT/runtime/requirements-engine.txt"
 }
 
-# Whether llama.cpp reads a prompt with the starter model. A wheel may be built for another C library or
-# lack CUDA's; a wheel or a build may use instructions that this processor, or this virtual machine,
-# does not carry out: then the first prompt ends the process.
+# 0 if llama.cpp reads a prompt with the starter model. A wheel may be built for another C library or for a
+# missing CUDA. A wheel or a build may use instructions that this processor or virtual machine does not
+# execute: then the first prompt ends the process.
 engine_works() {
-  local code='
-import sys
-import llama_cpp
-model = llama_cpp.Llama(sys.argv[1], n_ctx=256, n_batch=64, verbose=False)
-model.eval(list(range(1, 41)))'
-  # In a shell of its own, which would report the signal.
-  ("$VENV_DIR/bin/python" -c "$code" "$ROOT/models/starter/llamaserve-starter.gguf" || exit 1) >/dev/null 2>&1
+  # A subshell, since bash reports the signal that ended a command.
+  (
+    "$VENV_DIR/bin/python" "$ROOT/runtime/install/engine_proof.py" \
+      "$ROOT/models/starter/llamaserve-starter.gguf" || exit 1
+  ) >/dev/null 2>&1
 }
 
 engine_is_installed() {
@@ -131,29 +94,31 @@ install_wheel() {
   return 1
 }
 
-# Without a compiler there is still what a mirror or pip's configuration may offer ready-made.
+# Without a compiler, a mirror or pip's own configuration may still provide a wheel.
 build_engine() {
   if ! "${CC:-cc}" --version >/dev/null 2>&1 || ! "${CXX:-c++}" --version >/dev/null 2>&1; then
-    if run_logged 'looking for a ready-made llama-cpp-python' pip_engine \
+    if run_logged 'looking for a llama-cpp-python wheel' pip_engine \
       --only-binary llama-cpp-python && engine_works; then
       return 0
     fi
     die 'llama-cpp-python must be built here, and there is no C/C++ compiler' "$(compiler_command)"
   fi
   avoid_amx
-  # pip would take a wheel it built and kept before, whatever CMAKE_ARGS it was built with.
+  # Otherwise pip would use a wheel that it built before, perhaps with other CMAKE_ARGS.
   set -- ${CMAKE_ARGS:+--no-cache-dir}
   run_logged 'building llama-cpp-python (this takes some minutes)' pip_engine "$@" ||
     fail_with_log 'llama-cpp-python could not be built'
   engine_works || fail_with_log 'llama-cpp-python was built, but it cannot read a prompt with the starter model'
 }
 
-# llama.cpp's AMX kernels, compiled by gcc, end the process with an illegal instruction: the compiler
-# drops the stores of the tile configuration (https://github.com/ggml-org/llama.cpp/pull/26954). They are
-# compiled in by -march=native where the processor has AMX, so that flag is given here without them.
+# avoid_amx [CPUINFO]: set CMAKE_ARGS to a build without llama.cpp's AMX kernels if the processor has AMX.
+#
+# Compiled by gcc they end the process with an illegal instruction: the compiler drops the stores of the
+# tile configuration (https://github.com/ggml-org/llama.cpp/pull/26954). -march=native compiles them in, so
+# the flag is given here without them. CMAKE_ARGS set by the user stay as they are.
 avoid_amx() {
   local flags='-march=native -mno-amx-tile -mno-amx-int8 -mno-amx-bf16'
-  [ -z "${CMAKE_ARGS:-}" ] && grep -qw amx_tile /proc/cpuinfo 2>/dev/null || return 0
+  [ -z "${CMAKE_ARGS:-}" ] && grep -qw amx_tile "${1:-/proc/cpuinfo}" 2>/dev/null || return 0
   export CMAKE_ARGS="-DGGML_NATIVE=OFF '-DCMAKE_C_FLAGS=$flags' '-DCMAKE_CXX_FLAGS=$flags'"
 }
 

@@ -1,6 +1,6 @@
-"""Which model `./console.sh pull` fetches when it is told none, and which of a repository's files.
+"""Chooses what `./console.sh pull` downloads: the default model, and the best file of a repository.
 
-Knows no network: `hub.py` tells what there is.
+Uses no network: `hub.py` lists a repository's files.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 
 from runtime.library.hub import RemoteFile
-from runtime.models.selection import SHARD
+from runtime.models.model_file import SHARD
 
 GIB = 2**30
 
@@ -19,17 +19,17 @@ QUANTISATION = re.compile(
 )
 UNQUANTISED = ("BF16", "F16", "F32", "FP16", "FP32")
 NOT_MODELS = ("mmproj", "imatrix")
-"""In the names of GGUF files that go with a model."""
+"""Parts of the names of GGUF files that belong to a model but are not one."""
 SHARE_OF_MEMORY = 0.5
-"""That the weights of what is proposed may take: context, saved prompts and others need the rest."""
+"""The share that the weights of a proposed model may take. The rest is for context and saved prompts."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Default:
-    """A small instruct model under a licence that lets anyone use it."""
+    """A small instruct model with a licence that allows any use."""
 
     memory_bytes: int
-    """For machines with at least so much for it."""
+    """The least memory of the machines that this model is for."""
     repo: str
     quantisation: str
     licence: str
@@ -55,18 +55,18 @@ DEFAULTS = (
         licence="Apache-2.0",
     ),
 )
-"""The largest first. Qwen2.5's 3B is not among them: its licence is for research only."""
+"""The largest first. The 3B variant of Qwen2.5 is not listed: its licence is for research only."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Variant:
-    """One model of a repository: a file, or all parts of a split one in order."""
+    """One model of a repository: a file, or all parts of a split model in order."""
 
     files: tuple[RemoteFile, ...]
 
     @property
     def name(self) -> str:
-        """Of the (first) file."""
+        """The name of the (first) file."""
         return self.files[0].name
 
     @property
@@ -75,23 +75,23 @@ class Variant:
 
     @property
     def quantisation(self) -> str:
-        """As the name has it; empty where it has none."""
+        """The quantisation in the file's name; empty if there is none."""
         found = QUANTISATION.findall(self.name.removesuffix(".gguf"))
         return found[-1].upper() if found else ""
 
-    def is_called(self, word: str) -> bool:
-        """Whether a user who says `word` means this one: a file, its name, or the quantisation."""
+    def is_named(self, text: str) -> bool:
+        """True if a user's text names this model: by a file, its name, or the quantisation."""
         paths = {one.path for one in self.files} | {one.name for one in self.files}
-        return word in paths or f"{word}.gguf" in paths or word.upper() == self.quantisation
+        return text in paths or f"{text}.gguf" in paths or text.upper() == self.quantisation
 
 
 def default_for(memory_bytes: int) -> Default:
-    """The model for a machine with so much memory to spare."""
+    """The default model for a machine with this much free memory."""
     return next(one for one in DEFAULTS if memory_bytes >= one.memory_bytes)
 
 
 def variants_of(files: list[RemoteFile]) -> list[Variant]:
-    """The models among these files, the smallest first; a split one only with all of its parts."""
+    """The models among these files, the smallest first. Incomplete split models are left out."""
     groups: dict[str, list[RemoteFile]] = {}
     for file in sorted(files, key=lambda one: one.path):
         shard = SHARD.fullmatch(file.path)
@@ -108,7 +108,7 @@ def _is_whole(group: list[RemoteFile]) -> bool:
 
 
 def proposed(variants: list[Variant], memory_bytes: int) -> Variant:
-    """The largest quantised one that leaves a machine enough room, else the smallest."""
+    """The largest quantised model that leaves the machine enough memory, else the smallest model."""
     room = memory_bytes * SHARE_OF_MEMORY
     fitting = [one for one in variants if one.size_bytes <= room and one.quantisation not in UNQUANTISED]
     return fitting[-1] if fitting else variants[0]

@@ -1,11 +1,11 @@
-"""The Hugging Face hub: which GGUF files a repository has, and a file of it, whole and verified.
+"""A client of the Hugging Face hub: lists a repository's GGUF files, downloads and verifies a file.
 
-The one module that imports huggingface_hub, so that nothing else waits for it. That library finds its
-settings in the environment (HF_ENDPOINT, HF_TOKEN, HF_HUB_OFFLINE) and beside it (a saved login).
+The only module that imports huggingface_hub, which takes long to import. That library reads its settings
+from the environment (HF_ENDPOINT, HF_TOKEN, HF_HUB_OFFLINE) and a saved login.
 
-Its `hf_hub_download` throws away what an interrupted process has fetched, and verifies no content. So
-its request, `http_get`, is used with a file of our own, which is named by its checksum and gone on with.
-Xet, the hub's other way of transfer, is not used: it goes on with nothing either.
+Its `hf_hub_download` discards what an interrupted process has downloaded, and does not verify the
+content. Therefore its `http_get` is used with our own file, which is named by its checksum and can be
+resumed. Xet, the hub's other way of transfer, is turned off: it cannot resume either.
 """
 
 from __future__ import annotations
@@ -39,12 +39,12 @@ from huggingface_hub.errors import (
 from huggingface_hub.file_download import http_get
 from huggingface_hub.utils._headers import build_hf_headers
 
-# What it says of attempts that failed: the last one's failure is told by us.
+# It logs each failed attempt. We report the failure of the last one.
 logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
 
 
 class HubError(Exception):
-    """The hub cannot or will not give what was asked for. The text says why and what to do."""
+    """The hub did not deliver the file. The text gives the reason and says what to do."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +53,7 @@ class RemoteFile:
 
     repo: str
     path: str
-    """Within the repository."""
+    """Path within the repository."""
     size_bytes: int
     sha256: str
     url: str
@@ -64,10 +64,10 @@ class RemoteFile:
 
 
 def gguf_files(repo: str) -> list[RemoteFile]:
-    """The GGUF files of a repository's newest commit, by path.
+    """The GGUF files of a repository's newest commit, sorted by path.
 
     Raises:
-        HubError: there is no such repository, no way to it, or no access.
+        HubError: the repository does not exist, cannot be reached, or needs a token.
     """
     with _explained(repo):
         info = HfApi().model_info(repo, files_metadata=True)
@@ -80,31 +80,31 @@ def gguf_files(repo: str) -> list[RemoteFile]:
             url=hf_hub_url(repo, one.rfilename, revision=info.sha),
         )
         for one in info.siblings or ()
-        # A file that git holds itself is no model, and has no SHA-256.
+        # A file that is stored in git itself is not a model, and has no SHA-256.
         if one.lfs is not None and one.rfilename.lower().endswith(".gguf")
     ]
     return sorted((one for one in files if one.path.isprintable()), key=lambda one: one.path)
 
 
 def part_of(file: RemoteFile, folder: Path) -> Path:
-    """Where `fetch` keeps what it has of a file."""
+    """The file in which `fetch` keeps an unfinished download."""
     return folder / f"{file.sha256}.part"
 
 
 def fetch(file: RemoteFile, folder: Path) -> Path:
-    """Fetch a file into a folder, from where an earlier attempt ended; verified, by its own name.
+    """Download a file into a folder and verify it. Resumes an earlier attempt.
 
     Raises:
-        HubError: it could not be fetched whole (what there is stays), or is not what the hub says it is
-            (it is removed).
-        OSError: it cannot be written.
+        HubError: the download was interrupted (the beginning is kept), or the content does not match the
+            checksum (it is removed).
+        OSError: the file cannot be written.
     """
     part = part_of(file, folder)
     with part.open("ab") as output:
         try:
             fcntl.flock(output, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise HubError(f"{file.name} is being fetched by another ./console.sh pull") from None
+            raise HubError(f"{file.name} is being downloaded by another ./console.sh pull") from None
         if output.tell() > file.size_bytes:
             output.truncate(0)
             output.seek(0)
@@ -131,36 +131,38 @@ def _verify(part: Path, file: RemoteFile) -> None:
     if found != file.sha256:
         part.unlink()
         raise HubError(
-            f"{file.name} came damaged: its SHA-256 is {found}, and the hub says {file.sha256}. It was "
-            "removed: pull it again"
+            f"{file.name} was damaged: its SHA-256 is {found}, but should be {file.sha256}. It was "
+            "removed: run the same command again"
         )
 
 
 @contextmanager
 def _explained(repo: str, path: str = "") -> Iterator[None]:
-    """Turn what the library and its HTTP client raise into a HubError."""
+    """Turn the exceptions of the library and its HTTP client into a HubError."""
     where = constants.ENDPOINT
     try:
         yield
     except OfflineModeIsEnabled as error:
-        raise HubError("HF_HUB_OFFLINE is set: unset it to pull") from error
+        raise HubError("HF_HUB_OFFLINE is set: unset it to download models") from error
     except HfHubHTTPError as error:
         raise HubError(_refusal(error, repo, path)) from error
     except HFValidationError as error:
-        raise HubError(f"'{repo}' is not a repository's name: it is OWNER/NAME") from error
+        raise HubError(f"'{repo}' is not the name of a repository: use OWNER/NAME") from error
     except (httpx2.ConnectError, httpx2.ConnectTimeout) as error:
-        raise HubError(f"{where} cannot be reached: is there a network? ({error})") from error
+        raise HubError(f"{where} cannot be reached: check the network ({error})") from error
     except httpx2.HTTPError as error:
-        raise HubError(f"{where} broke off ({error or type(error).__name__}). {_GO_ON}") from error
+        raise HubError(
+            f"the connection to {where} ended ({error or type(error).__name__}). {_RESUME}"
+        ) from error
     except OSError as error:
-        if error.errno is not None:  # the disk's
+        if error.errno is not None:  # an error of the disk
             raise
-        raise HubError(f"{path or repo} did not come whole. {_GO_ON}") from error
+        raise HubError(f"the download of {path or repo} is incomplete. {_RESUME}") from error
     except ValueError as error:
-        raise HubError(f"{where} answers with something else than the hub does: {error}") from error
+        raise HubError(f"{where} does not answer like the hub: {error}") from error
 
 
-_GO_ON = "The same command goes on from there"
+_RESUME = "Run the same command again to resume"
 
 
 def _refusal(error: HfHubHTTPError, repo: str, path: str) -> str:
@@ -168,17 +170,17 @@ def _refusal(error: HfHubHTTPError, repo: str, path: str) -> str:
     page = f"{constants.ENDPOINT}/{repo}"
     if isinstance(error, GatedRepoError):
         return (
-            f"{repo} is gated: accept its conditions at {page}, then set HF_TOKEN to a token of yours "
+            f"{repo} is gated: accept its conditions at {page}, then set HF_TOKEN to your token "
             f"({constants.ENDPOINT}/settings/tokens)"
         )
     if isinstance(error, RepositoryNotFoundError):
-        return f"there is no {repo} on the hub, or it is private and HF_TOKEN may not read it"
+        return f"there is no {repo} on the hub, or it is private and HF_TOKEN cannot read it"
     if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
-        return f"the hub refuses {repo} ({status}): set HF_TOKEN to a token that may read it"
+        return f"the hub refuses {repo} ({status}): set HF_TOKEN to a token that can read it"
     if status == HTTPStatus.NOT_FOUND:
         return f"{repo} has no {path}" if path else f"there is no {repo} on the hub"
     if status == HTTPStatus.TOO_MANY_REQUESTS:
         wait = error.response.headers.get("retry-after", "")
         after = f"in {wait} seconds" if wait.isdecimal() else "in some minutes"
-        return f"the hub takes no more requests for now: try again {after}, or with HF_TOKEN set"
+        return f"the hub limits the number of requests: try again {after}, or with HF_TOKEN set"
     return f"the hub answers {status}: try again later"

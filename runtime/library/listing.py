@@ -1,6 +1,6 @@
-"""`./console.sh models [--json]`: the models there are, what they are, and whether they fit here.
+"""`./console.sh models [--json]`: lists the models and shows whether they fit into memory.
 
-Reads headers only. Leaves to `selection.py` what a model is, and to `model_fit.py` whether it fits.
+Reads headers only. `runtime/models/` decides what a model is, `model_fit.py` whether it fits.
 """
 
 from __future__ import annotations
@@ -20,32 +20,32 @@ HEADINGS = ("", "model", "size", "architecture", "parameters", "quantisation", "
 
 
 def report(config: Config, server_pid: int) -> list[dict[str, object]]:
-    """All GGUF files in models/ and the model in use, as they stand in `--json`.
+    """All GGUF files in models/ and the model in use, in the form of `--json`.
 
-    `server_pid` is the running model server's; 0: none runs.
+    `server_pid` is the pid of the running model server, 0 if there is none.
     """
     folder = config.root / "models"
     found = list(selection.inspect(folder))
     current = _current(config, running=bool(server_pid))
     if current is not None and current not in [path for path, _ in found]:
         found.append((current, _read(current)))
-    there = room(config, freed_by=server_pid)
+    memory = room(config, freed_by=server_pid)
     return [
         {
             "name": str(path.relative_to(folder) if folder in path.parents else path),
             "state": ("in use" if server_pid else "next") if path == current else "",
             **(
-                _described(config, what, there)
-                if isinstance(what, Model)
-                else {"problem": str(what).removeprefix(f"{path}: ")}
+                _description(config, result, memory)
+                if isinstance(result, Model)
+                else {"problem": str(result).removeprefix(f"{path}: ")}
             ),
         }
-        for path, what in found
+        for path, result in found
     ]
 
 
 def _current(config: Config, *, running: bool) -> Path | None:
-    """What is served, or would be by the next start; None where that would ask."""
+    """The model that is served, or that the next start serves; None if the next start would ask."""
     try:
         return selection.select(config, last_used_first=running).path
     except ModelError:
@@ -59,8 +59,8 @@ def _read(path: Path) -> Model | ModelError:
         return error
 
 
-def _described(config: Config, model: Model, there: Room) -> dict[str, object]:
-    found = fit(config, model, there)
+def _description(config: Config, model: Model, memory: Room) -> dict[str, object]:
+    found = fit(config, model, memory)
     return {
         "path": str(model.path),
         "title": model.title,
@@ -101,35 +101,34 @@ def _row(entry: dict[str, object]) -> tuple[str, ...]:
     )
 
 
-def text(entries: list[dict[str, object]], there: Room) -> str:
-    """The report for people."""
+def text(entries: list[dict[str, object]], available: Room) -> str:
+    """The report as text."""
     rows = [HEADINGS, *(_row(entry) for entry in entries if "problem" not in entry)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows] if rows[1:] else []
     marks = {"in use": "* in use", "next": "+ the next start serves it"}
     lines += [mark for state, mark in marks.items() if any(one["state"] == state for one in entries)]
-    room_text = f"{gigabytes(there.memory)} of memory"
-    if there.gpu:
-        room_text += f", {gigabytes(there.gpu)} of the GPU's"
-    lines.append(f"a model can have {room_text}")
+    room_text = f"{gigabytes(available.memory)} of memory"
+    if available.gpu:
+        room_text += f" and {gigabytes(available.gpu)} of GPU memory"
+    lines.append(f"a model may use {room_text}")
     lines += [
         one_line(f"not usable: {one['name']}: {one['problem']}") for one in entries if "problem" in one
     ]
     if not rows[1:]:
-        lines += ["there is no model in models/.", HOW_TO_GET_ONE]
+        lines += ["There is no model in models/.", HOW_TO_GET_ONE]
     return "\n".join(lines)
 
 
 def main(arguments: list[str]) -> int:
-    """Print the report; 1 when the configuration is bad, 2 for wrong usage."""
+    """Print the report. Returns 0, 1 if the configuration is bad, 2 for wrong usage."""
     if arguments not in ([], ["--json"]):
         print("usage: ./console.sh models [--json]", file=sys.stderr)
         return 2
     try:
         config = load()
     except ConfigError as error:
-        for line in error.problems:
-            print(f"error: {line}", file=sys.stderr)
+        error.report()
         return 1
     pid = server_pid()
     entries = report(config, pid)

@@ -1,8 +1,9 @@
-"""Whether a model fits this machine with the configured context, and what memory it needs for that.
+"""Decides whether a model with the configured context fits into this machine's memory.
 
-    python -m runtime.library.model_fit FILE   1 and why, if it does not fit once the server has ended
+    python -m runtime.library.model_fit FILE   1, with the reason, if it does not fit after the server
+    has ended
 
-Puts together the estimate (`memory_need.py`), the configuration and what the machine has free.
+Combines the estimate (`memory_need.py`), the configuration and the machine's free memory.
 """
 
 from __future__ import annotations
@@ -25,32 +26,33 @@ from runtime.supervisor.client import server_pid
 
 @dataclass(frozen=True, kw_only=True)
 class Room:
-    """The memory that a model may take, in bytes; a part of what is free is held back."""
+    """The memory that a model may use, in bytes. A part of the free memory is kept back."""
 
     memory: int
     gpu: int
-    """0 where there is none, llama.cpp was built without it, or the configuration leaves it alone."""
+    """0 if there is no GPU, llama.cpp was built without GPU support, or the configuration turns it
+    off."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Fit:
-    """How a model would be served here."""
+    """The result for one model on this machine."""
 
     n_ctx: int
     need: Need
     verdict: str
-    """`gpu`: all of it in the GPU's memory; `yes`; `tight`: as long as few prompts are saved; `no`."""
+    """`gpu`: it fits completely into GPU memory; `yes`; `tight`: while few prompts are saved; `no`."""
 
 
 def room(config: Config, *, freed_by: int = 0) -> Room:
-    """What there is, and what ending the process `freed_by` (0: none) would free."""
+    """The free memory, including the memory of the process `freed_by` (0: none), which will end."""
     gpu = memory.gpu_bytes() if tuning.uses_gpu(config) else 0
-    free = memory.available_bytes() + _own_bytes(freed_by)
+    free = memory.available_bytes() + _private_bytes(freed_by)
     return Room(memory=memory.usable(free), gpu=memory.usable(gpu))
 
 
-def _own_bytes(pid: int) -> int:
-    """The memory that a process has for itself: a mapped model counts as free already."""
+def _private_bytes(pid: int) -> int:
+    """The memory that a process does not share with others. Its mapped model already counts as free."""
     try:
         used = psutil.Process(pid).memory_info() if pid else None
     except psutil.Error:
@@ -59,7 +61,7 @@ def _own_bytes(pid: int) -> int:
 
 
 def fit(config: Config, model: Model, there: Room) -> Fit:
-    """How the model fits with the settings that the engine would be started with."""
+    """How the model fits with the settings with which the engine would be started."""
     settings = EngineSettings.from_config(
         config, model, tuning.room_bytes(config, there.memory, there.gpu)
     )
@@ -84,7 +86,7 @@ def fit(config: Config, model: Model, there: Room) -> Fit:
 
 
 def problem(config: Config, model: Model, there: Room) -> str:
-    """Empty, or that the model does not fit, and what can be done."""
+    """Empty if the model fits, else the shortage and what can be done about it."""
     found = fit(config, model, there)
     if found.verdict != "no":
         return ""
@@ -102,7 +104,7 @@ def problem(config: Config, model: Model, there: Room) -> str:
 
 
 def gigabytes(size_bytes: int) -> str:
-    """For people; the units are powers of 1024, as the system's own tools have them."""
+    """A size for people. The units are powers of 1024, as in the tools of the system."""
     if size_bytes < 2**20:
         return f"{size_bytes / 2**10:.0f} KB"
     if size_bytes < 2**30:
@@ -111,7 +113,7 @@ def gigabytes(size_bytes: int) -> str:
 
 
 def main(arguments: list[str]) -> int:
-    """0, or 1 with the reason on stderr; 2 for wrong usage."""
+    """Returns 0, 1 with the reason on stderr, or 2 for wrong usage."""
     if len(arguments) != 1:
         print("usage: python -m runtime.library.model_fit FILE", file=sys.stderr)
         return 2

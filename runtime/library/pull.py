@@ -1,7 +1,8 @@
-"""`./console.sh pull [REPO [FILE]]`: a model from the hub into models/.
+"""`./console.sh pull [REPO [FILE]]`: downloads a model from the hub into models/.
 
-What is being fetched is kept in models/.pull/, where nothing looks for models, and moved to its place
-when it is whole, verified, and a model. Leaves the hub to `hub.py`, the choice to `catalogue.py`.
+Unfinished downloads are kept in models/.pull/, where nothing looks for models. A file is moved to
+models/ when it is complete, verified and a model. Leaves the hub to `hub.py` and the choice to
+`catalogue.py`.
 """
 
 from __future__ import annotations
@@ -19,12 +20,12 @@ from runtime.library.model_fit import gigabytes
 from runtime.models.selection import ModelError, read_model
 
 MARGIN_BYTES = 2**30
-"""Of disk space that must be left: for logs, records and everything else."""
+"""Disk space that must stay free for logs, records and everything else."""
 USAGE = "usage: ./console.sh pull [REPO [FILE]]"
 
 
 class PullError(Exception):
-    """Nothing was fetched; the text says why and what to do."""
+    """Nothing was downloaded. The text gives the reason and says what to do."""
 
 
 def _say(text: str) -> None:
@@ -39,20 +40,21 @@ def _ask(question: str) -> str:
     print(question, end=" ", file=sys.stderr, flush=True)
     answer = sys.stdin.readline()
     if not answer:
-        raise PullError("nothing was chosen")
+        raise PullError("no model was chosen")
     return answer.strip()
 
 
 def choose(variants: list[Variant], wanted: str, repo: str, memory_bytes: int) -> Variant:
-    """The one that `wanted` names; without a name the proposed one, or what a terminal answers.
+    """The model that `wanted` names. Without a name: the user's choice on a terminal, else the proposed
+    one.
 
     Raises:
-        PullError: there is none of that name, or none at all.
+        PullError: the repository has no such model, or none at all.
     """
     if not variants:
         raise PullError(f"{repo} has no GGUF model: look for a repository whose name ends in -GGUF")
     if wanted:
-        found = [one for one in variants if one.is_called(wanted)]
+        found = [one for one in variants if one.is_named(wanted)]
         if found:
             return found[-1]
         names = "".join(f"\n  {one.name}" for one in variants)
@@ -74,55 +76,59 @@ def choose(variants: list[Variant], wanted: str, repo: str, memory_bytes: int) -
 
 
 def check_disk(variant: Variant, staging: Path, models: Path) -> None:
-    """Raise PullError if the disk has no room for what is yet to come."""
+    """Check that the disk has room for the rest of the download.
+
+    Raises:
+        PullError: it has not.
+    """
     missing = variant.size_bytes
     for file in variant.files:
-        for have in (part_of(file, staging), staging / file.name):
-            missing -= have.stat().st_size if have.exists() else 0
+        for path in (part_of(file, staging), staging / file.name):
+            missing -= path.stat().st_size if path.exists() else 0
     free = shutil.disk_usage(models).free
     if missing + MARGIN_BYTES > free:
         raise PullError(
-            f"{variant.name} needs {gigabytes(missing)} more and {gigabytes(MARGIN_BYTES)} to spare; "
-            f"{models} has {gigabytes(free)} free: make room, or take a smaller one"
+            f"{variant.name} needs {gigabytes(missing)} and {gigabytes(MARGIN_BYTES)} must stay free, "
+            f"but {models} has {gigabytes(free)} free: free some disk space, or choose a smaller model"
         )
 
 
 def check_places(variant: Variant, models: Path) -> bool:
-    """Whether the model is there already, by the sizes of its files.
+    """True if all files of the model exist already, with the right sizes.
 
     Raises:
-        PullError: another file is where one of its own belongs.
+        PullError: a different file has the name of one of its files.
     """
-    there = [file for file in variant.files if (models / file.name).exists()]
-    for file in there:
+    existing = [file for file in variant.files if (models / file.name).exists()]
+    for file in existing:
         if (models / file.name).stat().st_size != file.size_bytes:
             raise PullError(
-                f"{models / file.name} is another file than {file.repo}'s: rename or remove it first"
+                f"{models / file.name} is not the same file as in {file.repo}: rename or remove it first"
             )
-    return len(there) == len(variant.files)
+    return len(existing) == len(variant.files)
 
 
 def pull(variant: Variant, models: Path) -> Path:
-    """Fetch a model into models/; the path of its (first) file.
+    """Download a model into models/. Returns the path of its (first) file.
 
     Raises:
-        PullError, HubError, OSError: it is not there; the text says why.
+        PullError, HubError, OSError: it was not downloaded; the text gives the reason.
     """
     first = models / variant.name
     if check_places(variant, models):
-        _say(f"{first} is there already")
+        _say(f"{first} already exists")
         return first
     staging = models / ".pull" / variant.files[0].repo.replace("/", "--")
     staging.mkdir(parents=True, exist_ok=True)
     check_disk(variant, staging, models)
     for file in variant.files:
         whole = staging / file.name
-        # It was verified before it got this name.
+        # A file gets this name only after it was verified.
         if not (whole.exists() and whole.stat().st_size == file.size_bytes):
-            have = part_of(file, staging)
-            begun_bytes = have.stat().st_size if have.exists() else 0
-            begun = f", {gigabytes(begun_bytes)} of it are there" if begun_bytes else ""
-            _say(f"fetching {file.name} ({gigabytes(file.size_bytes)}{begun})")
+            part = part_of(file, staging)
+            done_bytes = part.stat().st_size if part.exists() else 0
+            done = f", resuming after {gigabytes(done_bytes)}" if done_bytes else ""
+            _say(f"downloading {file.name} ({gigabytes(file.size_bytes)}{done})")
             fetch(file, staging)
     try:
         read_model(staging / variant.name)
@@ -130,8 +136,8 @@ def pull(variant: Variant, models: Path) -> Path:
         for file in variant.files:
             (staging / file.name).unlink()
         reason = str(error).removeprefix(f"{staging / variant.name}: ")
-        raise PullError(f"{variant.name} is not kept: it {reason}") from error
-    # The first part stands for the model: it comes last.
+        raise PullError(f"{variant.name} was not kept: it {reason}") from error
+    # The first part is moved last: it makes the model visible.
     for file in reversed(variant.files):
         os.replace(staging / file.name, models / file.name)
     for folder in (staging, staging.parent):
@@ -144,26 +150,26 @@ def _default(memory_bytes: int) -> tuple[str, str]:
     default = default_for(memory_bytes)
     kind = f"{default.quantisation}, {default.licence}"
     _say(f"{default.repo} ({kind}) suits {gigabytes(memory_bytes)} of memory")
-    if _is_terminal() and _ask("Fetch it? [Y/n]").lower() not in ("", "y", "yes"):
-        raise PullError("nothing was chosen: ./console.sh pull REPO fetches another")
+    if _is_terminal() and _ask("Download it? [Y/n]").lower() not in ("", "y", "yes"):
+        raise PullError("no model was chosen: ./console.sh pull REPO downloads another one")
     return default.repo, default.quantisation
 
 
 def run(config: Config, repo: str, wanted: str) -> Path:
-    """Do what the command line says."""
-    there = model_fit.room(config)
-    memory_bytes = max(there.memory, there.gpu)
+    """Choose a model and download it. Returns its path."""
+    available = model_fit.room(config)
+    memory_bytes = max(available.memory, available.gpu)
     if not repo:
         repo, wanted = _default(memory_bytes)
     variant = choose(variants_of(gguf_files(repo)), wanted, repo, memory_bytes)
     path = pull(variant, config.root / "models")
-    if problem := model_fit.problem(config, read_model(path), there):
+    if problem := model_fit.problem(config, read_model(path), available):
         _say(f"warning: {problem}")
     return path
 
 
 def main(arguments: list[str]) -> int:
-    """0; 1 with the reason on stderr; 2 for wrong usage; 130 when interrupted."""
+    """Returns 0; 1 with the reason on stderr; 2 for wrong usage; 130 if interrupted."""
     if len(arguments) > 2 or any(not one or one.startswith("-") for one in arguments):
         _say(USAGE)
         return 2
@@ -177,7 +183,7 @@ def main(arguments: list[str]) -> int:
         _say(f"error: {error.filename or 'models/'}: {error.strerror or error}")
         return 1
     except KeyboardInterrupt:
-        _say("\ninterrupted; the same command goes on from there")
+        _say("\ninterrupted; run the same command again to resume")
         return 130
     print(path)
     _say(f"./console.sh use {path.name} serves it")

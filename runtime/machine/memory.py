@@ -1,4 +1,4 @@
-"""How much memory this machine has free, for the processor and for a GPU."""
+"""Reads how much memory is free, of the machine and of its GPUs."""
 
 from __future__ import annotations
 
@@ -8,24 +8,25 @@ from pathlib import Path
 import psutil
 
 HEADROOM = 0.1
-"""The part of what is free that is left to everything else, and to what the estimate misses."""
+"""The share of free memory that is kept for everything else, and for errors of the estimate."""
 _GPU_QUERY = ("nvidia-smi", "--query-gpu=memory.free", "--format=csv,noheader,nounits")
 _NO_LIMIT = 2**60
-"""Control groups of version 1 write "no limit" as a number of about 2^63."""
+"""Control groups of version 1 express "no limit" as a number of about 2^63."""
 
 
 def usable(free_bytes: int) -> int:
-    """What of free memory may be planned with."""
+    """The part of free memory that a model may use."""
     return int(free_bytes * (1 - HEADROOM))
 
 
 def available_bytes(
     cgroups: Path = Path("/sys/fs/cgroup"), membership: Path = Path("/proc/self/cgroup")
 ) -> int:
-    """The memory that new work on this machine can have without swapping, in bytes.
+    """The memory that a new program can use without swapping, in bytes.
 
-    What the system calls available, and what the control groups that this process is in (versions 1
-    and 2, each with its parents) leave of their limits. Mapped files and caches count as free.
+    The least of the memory that the system calls available and what is left of the limits of this
+    process's control groups (versions 1 and 2, each with its parents). Mapped files and caches count as
+    free.
     """
     available = int(psutil.virtual_memory().available)
     try:
@@ -41,16 +42,16 @@ def available_bytes(
         else:
             continue
         group = top / path.lstrip("/")
-        # Inside a container the path may be the host's: then only the top is there.
+        # Inside a container the path may be that of the host: then only the top exists.
         for folder in [group, *group.parents]:
             if folder == top or top in folder.parents:
-                left = _left_of(folder, *names)
+                left = _remaining(folder, *names)
                 available = available if left is None else min(available, left)
     return max(0, available)
 
 
-def _left_of(folder: Path, limit_name: str, used_name: str) -> int | None:
-    """What a control group has left of its limit; None where it has none."""
+def _remaining(folder: Path, limit_name: str, used_name: str) -> int | None:
+    """What is left of a control group's limit; None if it has no limit."""
     try:
         limit_text = (folder / limit_name).read_text().strip()
         used = int((folder / used_name).read_text())
@@ -63,9 +64,9 @@ def _left_of(folder: Path, limit_name: str, used_name: str) -> int | None:
 
 
 def gpu_bytes(query: tuple[str, ...] = _GPU_QUERY) -> int:
-    """Free memory of all NVIDIA GPUs together; 0 where there is none, or no nvidia-smi."""
+    """Free memory of all NVIDIA GPUs together, in bytes; 0 without a GPU or nvidia-smi."""
     try:
-        answer = subprocess.run(query, capture_output=True, text=True, check=True, timeout=10).stdout
-        return sum(int(line) for line in answer.split()) * 2**20
+        output = subprocess.run(query, capture_output=True, text=True, check=True, timeout=10).stdout
+        return sum(int(line) for line in output.split()) * 2**20
     except (OSError, ValueError, subprocess.SubprocessError):
         return 0

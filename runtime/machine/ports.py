@@ -1,6 +1,6 @@
-"""Listening sockets: taken early, so that a port in use is found before the slow work begins.
+"""Opens listening sockets early, so that a port in use is found before the slow work begins.
 
-Owns the claim and the message that names who holds a port already. Leaves the serving to others.
+Owns the socket and the message that names the program that uses a port. Leaves serving to the callers.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ _BACKLOG = 2048
 
 
 class PortError(Exception):
-    """The port cannot be listened on. The text says why, fit to be shown as it is."""
+    """Listening on the port is not possible. The text gives the reason and is ready to be shown."""
 
 
 def claim(host: str, port: int) -> socket.socket:
-    """A socket that listens on the port; clients may connect from now on, and wait.
+    """A socket that listens on the port. Clients can connect from now on; they wait for an answer.
 
-    It listens at once because Linux lets two sockets with SO_REUSEADDR be bound to one port until one
-    of them listens. Where a name has several addresses, IPv4 is preferred.
+    It listens at once because Linux lets two sockets with SO_REUSEADDR bind one port until one of them
+    listens. If a name has several addresses, IPv4 is preferred.
 
     Raises:
-        PortError: the port is in use, may not be used, or the host is none of this machine's.
+        PortError: the port is in use or not allowed, or the host is not an address of this machine.
     """
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
@@ -43,11 +43,11 @@ def claim(host: str, port: int) -> socket.socket:
         listener.listen(_BACKLOG)
     except OSError as error:
         listener.close()
-        raise PortError(_why(error, host, port)) from error
+        raise PortError(_reason(error, host, port)) from error
     return listener
 
 
-def _why(error: OSError, host: str, port: int) -> str:
+def _reason(error: OSError, host: str, port: int) -> str:
     if error.errno == errno.EADDRINUSE:
         by = holder(port)
         return f"port {port} on {host} is already in use{f' by {by}' if by else ''}"
@@ -57,7 +57,7 @@ def _why(error: OSError, host: str, port: int) -> str:
 
 
 def holder(port: int) -> str:
-    """Who listens on a TCP port, as `NAME (pid PID)`; empty where the system does not tell."""
+    """The program that listens on a TCP port, as `NAME (pid PID)`; empty if it cannot be found out."""
     if Path("/proc/net/tcp").exists():
         return _holder_from_proc(port)
     return _holder_from_lsof(port)
@@ -86,7 +86,7 @@ def _holder_from_proc(port: int) -> str:
 
 
 def _entries(folder: Path) -> list[Path]:
-    """What is in a folder of /proc; nothing if the process ended or belongs to another user."""
+    """The entries of a folder in /proc; none if the process ended or belongs to another user."""
     try:
         return [folder / name for name in os.listdir(folder)]
     except OSError:
@@ -105,6 +105,6 @@ def _holder_from_lsof(port: int) -> str:
     if lsof is None:
         return ""
     command = [lsof, "-nP", f"-iTCP:{port}", "-sTCP:LISTEN", "-Fpc"]
-    answer = subprocess.run(command, capture_output=True, text=True, check=False, timeout=10)
-    fields = {line[:1]: line[1:] for line in reversed(answer.stdout.splitlines())}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=10)
+    fields = {line[:1]: line[1:] for line in reversed(done.stdout.splitlines())}
     return f"{fields['c']} (pid {fields['p']})" if {"c", "p"} <= fields.keys() else ""

@@ -1,6 +1,6 @@
-"""How many processors the model may keep busy: what the machine has, less what others have set apart.
+"""Counts the processor cores that the model may use.
 
-Knows physical cores, this process's affinity and the quotas of its control groups.
+Considers physical cores, this process's affinity and the quotas of its control groups.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ _MEMBERSHIP = Path("/proc/self/cgroup")
 
 
 def usable_cores() -> int:
-    """The physical cores that this process may run on, as many as its quota lets it use; 1 at least."""
+    """The physical cores on which this process may run, limited by its quota; at least 1."""
     allowance = quota()
     cores = physical_cores()
     return cores if allowance is None else max(1, min(cores, int(allowance)))
 
 
 def physical_cores() -> int:
-    """How many cores this process may run on, hyper-threads not counted.
+    """The number of cores on which this process may run, without hyper-threads.
 
-    On Linux from /proc/cpuinfo within the process's affinity, on macOS from sysctl; the number of
-    logical processors where neither tells.
+    From /proc/cpuinfo and the process's affinity on Linux, from sysctl on macOS. If these do not tell,
+    the number of logical processors.
     """
     if hasattr(os, "sched_getaffinity"):
         allowed = os.sched_getaffinity(0)
@@ -42,7 +42,8 @@ def physical_cores() -> int:
 
 
 def cores_in(cpuinfo: str, allowed: set[int]) -> int:
-    """Distinct cores of the allowed processors in the text of /proc/cpuinfo; 0 if it names none."""
+    """The number of distinct cores of the allowed processors in /proc/cpuinfo's text; 0 if it has
+    none."""
     cores = set()
     for block in cpuinfo.split("\n\n"):
         values = dict(re.findall(r"^([^\t\n:]+?)\s*:[ \t]*(.*)$", block, re.MULTILINE))
@@ -52,8 +53,10 @@ def cores_in(cpuinfo: str, allowed: set[int]) -> int:
 
 
 def quota(cgroups: Path = _CGROUPS, membership: Path = _MEMBERSHIP) -> float | None:
-    """The least processor time a second that a control group (versions 1 and 2) of this process's, or
-    one above it, lets it have; None where none does.
+    """The processor time, in seconds for each second, that this process's control groups allow.
+
+    The least of the limits of its groups (versions 1 and 2) and their parents; None if there is no
+    limit.
     """
     found = [share for folder in _groups(cgroups, membership) if (share := _share(folder)) is not None]
     return min(found, default=None)
@@ -70,7 +73,7 @@ def _groups(cgroups: Path, membership: Path) -> Iterator[Path]:
             continue
         top = cgroups / controllers
         group = top / path.lstrip("/")
-        # Inside a container the path may be the host's: then only the top is there.
+        # Inside a container the path may be that of the host: then only the top exists.
         yield from (folder for folder in (group, *group.parents) if folder.is_relative_to(top))
 
 

@@ -1,12 +1,12 @@
-"""Reads what a GGUF file says of itself: its metadata, and whether its tensors are all there.
+"""Reads the header of a GGUF file: its metadata, and whether the file contains all of its tensors.
 
-Owns the file format (https://github.com/ggml-org/ggml/blob/master/docs/gguf.md); leaves to
-`runtime/models/selection.py` which files are models to serve.
+Owns the file format (https://github.com/ggml-org/ggml/blob/master/docs/gguf.md). `model_file.py` decides
+which files are models.
 
-PyPI `gguf` (0.19) has a reader too. It makes array objects of every token and merge of the vocabulary:
-for 150,000 and 280,000 of them 9 seconds and 0.7 GB, and it believes the counts in a damaged header.
-This one reads the header alone, through a buffer, steps over what it does not need, and gives up at
-the first impossible number: 0.1 seconds for the same file, whatever its size.
+The package `gguf` (0.19) has a reader, too. It creates array objects for every token and merge of the
+vocabulary: with 150,000 and 280,000 of them that takes 9 seconds and 0.7 GB. It also trusts the counts
+in a damaged header. This reader reads the header alone, through a buffer, skips what is not needed, and
+stops at the first impossible number: 0.1 seconds for the same file.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ MAGIC = b"GGUF"
 VERSIONS = (2, 3)
 DEFAULT_ALIGNMENT = 32
 
-# More than these, and the header is damaged.
+# A header with larger numbers is damaged.
 MAX_FIELDS = 1 << 16
 MAX_TENSORS = 1 << 20
 MAX_DIMENSIONS = 4
@@ -29,7 +29,7 @@ MAX_NAME_BYTES = 1 << 16
 MAX_STRING_BYTES = 1 << 26
 MAX_STRINGS = 1 << 24
 MAX_KEPT_VALUES = 4096
-"""An array of so many numbers or fewer (one for each layer, say) is kept."""
+"""Longer arrays of numbers are skipped. Short ones may have a value for each layer."""
 
 _UINT32, _BOOL, _STRING, _ARRAY = 4, 7, 8, 9
 _SCALARS = {
@@ -46,8 +46,8 @@ _SCALARS = {
     12: "<d",
 }
 
-# Tensor type: (values in a block, bytes a block), as in ggml's type traits. A type that is not here
-# is left to the engine to judge.
+# Tensor type: (values in a block, bytes of a block), from ggml's type traits. The size of other types is
+# not checked; the engine decides whether it knows them.
 BLOCK_SIZES = {
     0: (1, 4),  # F32
     1: (1, 2),  # F16
@@ -85,7 +85,7 @@ BLOCK_SIZES = {
     41: (128, 18),  # Q1_0
 }
 
-# general.file_type: how most of the weights are quantised (llama.cpp's llama_ftype).
+# general.file_type: the quantisation of most weights (llama.cpp's llama_ftype).
 FILE_TYPES = {
     0: "F32",
     1: "F16",
@@ -128,29 +128,29 @@ Value = int | float | bool | str | tuple[int | float, ...]
 
 
 class GGUFError(Exception):
-    """The file is not a whole GGUF file. The text says why, without the file's name."""
+    """The file is not a complete GGUF file. The text is the reason, without the file's name."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Header:
-    """What the start of a GGUF file says. Of arrays, `fields` has short ones of numbers."""
+    """The header of a GGUF file. `fields` contains scalars, strings and short arrays of numbers."""
 
     fields: dict[str, Value]
     lengths: dict[str, int]
-    """Of every array."""
+    """Length of each array, by field name."""
     tensors: int
     parameters: int
     file_bytes: int
     whole_bytes: int
-    """How long the file has to be to hold all of its tensors."""
+    """The size that the file needs to contain all of its tensors."""
 
 
 def read_header(path: Path) -> Header:
-    """Read the header of one file; its tensors' data are not touched.
+    """Read the header of one file. The tensors' data are not read.
 
     Raises:
         GGUFError: the file is not a GGUF file, or ends within its header.
-        OSError: it cannot be read.
+        OSError: the file cannot be read.
     """
     with path.open("rb", buffering=1 << 18) as file:
         return _Reader(file).read()
@@ -223,13 +223,13 @@ class _Reader:
         return self._take(self._count(limit, "bytes in a string")).decode("utf-8", "replace")
 
     def _value(self, name: str, kind: int) -> Value | None:
-        """The field's value; None for an array that is stepped over."""
+        """The field's value; None for an array that is skipped."""
         if kind == _STRING:
             return self._text(MAX_STRING_BYTES)
         if kind == _ARRAY:
             return self._array(name)
         if kind not in _SCALARS:
-            raise GGUFError(f"is damaged: its header holds a value of unknown type {kind}")
+            raise GGUFError(f"is damaged: its header contains a value of unknown type {kind}")
         form = _SCALARS[kind]
         (value,) = struct.unpack(form, self._take(struct.calcsize(form)))
         assert isinstance(value, int | float)
@@ -248,11 +248,11 @@ class _Reader:
             self._lengths[name] = length = self._count(MAX_STRINGS, "strings in an array")
             self._skip_strings(length)
         else:
-            raise GGUFError(f"is damaged: its header holds an array of unknown type {kind}")
+            raise GGUFError(f"is damaged: its header contains an array of unknown type {kind}")
         return None
 
     def _skip_strings(self, count: int) -> None:
-        # Written out: a vocabulary has hundreds of thousands, and calls are what takes the time.
+        # Written without helper calls: a vocabulary has hundreds of thousands of strings.
         read = self._file.read
         for _ in range(count):
             head = read(8)
@@ -263,7 +263,7 @@ class _Reader:
                 raise GGUFError("is truncated: it ends within its header")
 
     def _tensor(self) -> tuple[int, int]:
-        """How many values the next tensor has, and where it ends within the data."""
+        """The number of values of the next tensor, and the offset of its end within the data."""
         self._text(MAX_NAME_BYTES)
         dimensions = self._number("<I")
         if dimensions > MAX_DIMENSIONS:

@@ -1,9 +1,9 @@
-"""How much memory serving a model takes, and which context fits.
+"""Estimates how much memory a model needs, and which context fits.
 
     need = memory_need(shape, n_ctx=8192, ...)          shape: shape_of(header)
     n_ctx = largest_context(shape, room_bytes=..., n_ctx_limit=...)
 
-Estimates from the header alone; the engine is not loaded. What is taken as what:
+The estimate uses the header alone; the engine is not loaded. Its parts:
 
 - weights: the tensors' bytes. A mapped file's pages may be dropped and read again, but a model that
   does not stay in memory is too slow to serve.
@@ -12,11 +12,11 @@ Estimates from the header alone; the engine is not loaded. What is taken as what
   model counts as attention unless its number of KV heads says 0; the states of recurrent layers are
   added.
 - compute buffers: the largest of the logits, the attention scores and the feed-forward layer of one
-  batch, with what is there beside them; the engine's graph allocator decides, so this is the roughest.
+  batch, and the buffers beside them. This is the roughest part: the engine's graph allocator decides.
 - process: Python, the server and llama.cpp without a model, as measured.
-- saved prompts: LLAMA_SERVER_CACHE_BYTES, which fill up while users take turns.
+- saved prompts: LLAMA_SERVER_CACHE_BYTES, which are filled while users take turns.
 
-All functions are pure. What the machine has is `runtime/machine/memory.py`'s to say.
+All functions are pure. `runtime/machine/memory.py` reads the free memory.
 """
 
 from __future__ import annotations
@@ -26,32 +26,32 @@ from dataclasses import dataclass
 from runtime.models.gguf_header import Header
 
 MICRO_BATCH_TOKENS = 512
-"""llama.cpp computes at most so many tokens of a prompt at a time (llama_cpp.Llama's n_ubatch)."""
+"""The most tokens of a prompt that llama.cpp computes at a time (n_ubatch of llama_cpp.Llama)."""
 CONTEXT_STEP = 256
-"""The engine makes a context a multiple of it."""
+"""The engine rounds a context up to a multiple of it."""
 PROCESS_BYTES = 150 * 2**20
 """The model server without a model."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Shape:
-    """What of a model decides on its memory."""
+    """The numbers of a model that determine its memory."""
 
     weights_bytes: int
     context_length: int
-    """Tokens, as it was trained; 0 where the file does not say."""
+    """Trained context in tokens; 0 if the file does not say."""
     vocabulary: int
     heads: int
     width: int
     feed_forward: int
     kv_bytes_per_token: int
     state_bytes: int
-    """Of recurrent layers, whatever the context."""
+    """States of recurrent layers, independent of the context."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Need:
-    """Bytes, by what they are for."""
+    """The memory that a model needs, by purpose, in bytes."""
 
     weights: int
     keys_and_values: int
@@ -65,17 +65,17 @@ class Need:
 
     @property
     def on_device_bytes(self) -> int:
-        """What goes to a GPU that has all of the layers. The rest stays in the machine's memory."""
+        """The part on the GPU if it has all layers. The rest stays in the machine's memory."""
         return self.weights + self.keys_and_values + self.compute
 
 
 def shape_of(*headers: Header) -> Shape:
-    """The shape of a model from its header, or its parts' headers, the first one first."""
+    """The shape of a model from its header, or from the headers of its parts in order."""
     fields = headers[0].fields
     architecture = str(fields.get("general.architecture", ""))
 
     def numbers(name: str, default: int = 0) -> list[int]:
-        """One for all layers, or one for each."""
+        """A field that has one value for all layers, or one for each."""
         value = fields.get(f"{architecture}.{name}", default)
         values = value if isinstance(value, tuple) else (value,)
         return [max(0, one) for one in values if isinstance(one, int)] or [default]
@@ -148,7 +148,7 @@ def largest_context(
 ) -> int:
     """The most tokens of context with which the model fits into `room_bytes`; 0 where none does.
 
-    At most the model's own context (where its file tells) and `n_ctx_limit`; else a multiple of
+    At most the model's own context (if its file says) and `n_ctx_limit`; else a multiple of
     CONTEXT_STEP. The other arguments are `memory_need`'s.
     """
     limit = min(n_ctx_limit, shape.context_length or n_ctx_limit)

@@ -1,14 +1,16 @@
 #!/usr/bin/env bash
-# Summary: What the embedded Postgres's cluster is made of and how it is checked; for runtime/postgres/control.sh.
+# Summary: Create and check the embedded PostgreSQL's data directory; for runtime/postgres/control.sh.
 #
-# To be sourced after runtime/postgres/place.sh, which settles CLUSTER, BIN, AS_DB and SOCKET_DIR.
+# To be sourced after runtime/postgres/place.sh, which sets CLUSTER, BIN, AS_DB and SOCKET_DIR.
 
-# What a small server on a shared machine needs; kept in postgresql.conf, where it can be changed.
-# Shared memory in files, since POSIX's is removed when the user logs out and is tiny in containers.
+# Settings for a small server on a shared machine. They are written to postgresql.conf, where users can
+# change them. Shared memory is kept in files: POSIX shared memory is removed when the user logs out, and is
+# tiny in containers.
 readonly SETTINGS='shared_buffers=32MB max_connections=50 max_wal_size=256MB io_method=sync
   dynamic_shared_memory_type=mmap timezone=UTC log_timezone=UTC'
 
-# Built aside and moved into place when it is whole, so that an interrupted one is begun anew.
+# Create the cluster in another directory and move it into place when it is complete: an interrupted
+# creation starts again from the beginning.
 create_cluster() {
   local new="$CLUSTER.new" password setting output
   local options=(--auth=reject --encoding=UTF8 --locale=C --locale-provider=builtin)
@@ -21,7 +23,7 @@ create_cluster() {
     "${options[@]}" 2>&1)" || die "the database could not be created" "$output"
   printf 'local all all scram-sha-256\n' >"$new/pg_hba.conf"
   password="$(new_password)"
-  # The superuser has no password and so no way in. CREATEDB: to restore a backup beside the original.
+  # The superuser has no password and cannot log in. CREATEDB allows restoring a backup beside the original.
   single_user "$new" "CREATE ROLE llamaserve LOGIN CREATEDB PASSWORD '$password'" \
     'CREATE DATABASE llamaserve OWNER llamaserve'
   write_url "$password"
@@ -30,20 +32,20 @@ create_cluster() {
 
 check_cluster() {
   local made installed password
-  "${AS_DB[@]}" test -O "$CLUSTER" || die "$CLUSTER is not $("${AS_DB[@]}" id -un)'s, or out of its reach" \
-    "start as the user who made it, or give it to this one with chown -R"
+  "${AS_DB[@]}" test -O "$CLUSTER" || die "$CLUSTER belongs to another user than $("${AS_DB[@]}" id -un), or cannot be reached" \
+    "start as the user who created it, or give it to this one with chown -R"
   made="$(cat "$CLUSTER/PG_VERSION" 2>/dev/null)" ||
-    die "$CLUSTER is not a database's directory" "move it away to begin with an empty database"
+    die "$CLUSTER is not a PostgreSQL data directory" "move it away to start with an empty database"
   installed="$("${AS_DB[@]}" "$BIN/postgres" --version | sed -e 's/[^0-9]*//' -e 's/[^0-9].*//')"
   [ "$made" = "$installed" ] ||
     die "the database in $CLUSTER was made by PostgreSQL $made, but PostgreSQL $installed is installed" \
-      "to keep what it holds: go back to the release that made it, start it, and save the data with" \
+      "to keep its data: go back to the release that created it, start it, and save the data with" \
       "  runtime/postgres/control.sh client pg_dump >backup.sql" \
       "then stop it, update, move $CLUSTER away, start, and load the data with" \
       "  runtime/postgres/control.sh client psql -q -f backup.sql"
   password="$(password_of_url)"
   if [ -z "$password" ]; then
-    [ -z "$(cluster_processes)" ] || die "$URL_FILE is missing and Postgres runs" "./console.sh restart"
+    [ -z "$(cluster_processes)" ] || die "$URL_FILE is missing while Postgres is running" "./console.sh restart creates it again"
     password="$(new_password)"
     single_user "$CLUSTER" "ALTER ROLE llamaserve PASSWORD '$password'"
   fi
@@ -52,7 +54,7 @@ check_cluster() {
 
 new_password() { od -An -N24 -tx1 /dev/urandom | tr -d ' \n'; }
 
-# single_user DIR STATEMENT...: as the superuser, without a server.
+# single_user DIR STATEMENT...: run SQL as the superuser, without a server.
 single_user() {
   local dir="$1" output
   shift

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Summary: The embedded Postgres: set it up, run it, wait for it, stop it.
+# Summary: The embedded PostgreSQL: create it, run it, wait for it, stop it.
 # Usage: runtime/postgres/control.sh init           create the database if there is none, else check it
 #   runtime/postgres/control.sh run            run the server in the foreground (SIGINT ends it)
 #   runtime/postgres/control.sh wait SECONDS   wait until it answers
@@ -7,8 +7,13 @@
 #   runtime/postgres/control.sh where          print the directory that holds the data
 #   runtime/postgres/control.sh client PROGRAM [ARGUMENT ...]
 #                                      run psql, pg_dump, ... on the database
-# Environment: LLAMA_DATA_DIR   where the data and postgres.url, with the password, are kept
-#   LLAMA_VENV_DIR   the environment that has Postgres's programs
+#
+# The room runtime/postgres/ owns the embedded database's directory, user and processes: cluster.sh creates
+# and checks the directory, place.sh decides where it is. It leaves supervision to runtime/supervisor/ and
+# the schema to proxy/database/. This script is its front door.
+#
+# Environment: LLAMA_DATA_DIR   the directory of the data and of postgres.url, which holds the password
+#   LLAMA_VENV_DIR   the Python environment that contains PostgreSQL's programs
 set -euo pipefail
 umask 077
 
@@ -19,12 +24,12 @@ source "$ROOT/runtime/postgres/place.sh"
 # shellcheck source=runtime/postgres/cluster.sh
 source "$ROOT/runtime/postgres/cluster.sh"
 
-readonly PORT=5432 # of the socket's name only: there is no TCP
+readonly PORT=5432 # only a part of the socket's name: PostgreSQL does not listen on TCP
 
 init() {
   find_wheel
   set_runner
-  own_dir "$DATA_DIR"
+  make_private_dir "$DATA_DIR"
   locate_cluster
   reach_binaries
   place_cluster
@@ -37,7 +42,7 @@ init() {
   fi
 }
 
-# Every process of this cluster, backends that outlived a killed postmaster included.
+# Print the pids of all processes of this cluster, including backends that outlived a killed postmaster.
 cluster_processes() {
   if [ -r /proc/self/cmdline ]; then
     grep -zlsE "^(postgres: $NAME: .*|cluster_name=$NAME)$" /proc/[0-9]*/cmdline | cut -d/ -f3 || :
@@ -46,21 +51,22 @@ cluster_processes() {
   fi
 }
 
-# The number in postmaster.pid may since have gone to another process: it must be one of ours.
+# Print the postmaster's pid; nothing if there is none. The pid in postmaster.pid may belong to another
+# process by now, so it must be one of the cluster's.
 postmaster() {
   local pid
   pid="$(sed -n 1p "$CLUSTER/postmaster.pid" 2>/dev/null)" || return 0
   ! cluster_processes | grep -qx "$pid" || printf '%s' "$pid"
 }
 
-# End every process of the cluster: a fast shutdown if there is a postmaster, then by force.
+# End all processes of the cluster: by a fast shutdown if there is a postmaster, then by force.
 end_processes() {
   local step pids='' deadline
   for step in 'INT 30' 'QUIT 5' 'KILL 5'; do
     pids="$(postmaster)"
     [ -n "$pids" ] || [ "${step% *}" != INT ] || continue
     [ -n "$pids" ] && [ "${step% *}" != KILL ] || pids="$(cluster_processes)"
-    # shellcheck disable=SC2086 # several numbers
+    # shellcheck disable=SC2086 # several pids
     [ -z "$pids" ] || kill "-${step% *}" $pids 2>/dev/null || :
     deadline=$((SECONDS + ${step#* }))
     while [ -n "$(cluster_processes)" ] && [ "$SECONDS" -lt "$deadline" ]; do sleep 0.1; done
@@ -80,18 +86,19 @@ run() {
   make_socket_dir
   cd /
   pid="$(postmaster)"
-  [ -z "$pid" ] || die "Postgres runs already, as process $pid"
+  [ -z "$pid" ] || die "Postgres is already running, as process $pid"
   end_processes
-  # A stale postmaster.pid whose number another process now has would keep Postgres from starting;
-  # under our own number, which exec keeps, it does not, and still guards the shared memory it names.
-  # shellcheck disable=SC2016 # the other shell expands it
+  # If another process now has the pid of a stale postmaster.pid, Postgres refuses to start. With our own
+  # pid, which exec keeps, it starts, and the file still protects the shared memory that it names.
+  # shellcheck disable=SC2016 # the inner shell expands it
   [ ! -f "$CLUSTER/postmaster.pid" ] || "${AS_DB[@]}" sh -c \
     'rest="$(sed 1d "$1")" && printf "%s\n" "$2" "$rest" >"$1"' sh "$CLUSTER/postmaster.pid" $$
   exec "${AS_DB[@]}" "$BIN/postgres" -D "$CLUSTER" -p "$PORT" -c "cluster_name=$NAME" \
     -c listen_addresses= -c unix_socket_permissions=0600 -c "unix_socket_directories=\"$SOCKET_DIR\""
 }
 
-# Run one of Postgres's programs with the way in through its environment, where `ps` does not show it.
+# client PROGRAM [ARGUMENT…]: run one of Postgres's programs. The password is passed in the environment,
+# where `ps` does not show it.
 client() {
   local host
   host="$(sed -n 's/.*[?]host=\([^&]*\).*/\1/p' "$URL_FILE")"
@@ -110,10 +117,11 @@ wait_ready() {
 
 main() {
   local command="${1-}"
+  handle_help "$@"
   [ $# -eq 0 ] || shift
   case "$command:$#" in
     init:0 | run:0 | stop:0 | where:0 | wait:1 | client:[1-9]*) ;;
-    *) usage_error "not understood: ${command:-no command given}" ;;
+    *) usage_error "unknown command or arguments: ${command:-no command given}" ;;
   esac
   [ "$command" != wait ] || [[ $1 =~ ^[0-9]{1,6}$ ]] || usage_error "SECONDS must be a whole number"
   load_paths

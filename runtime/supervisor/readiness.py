@@ -1,6 +1,4 @@
-"""Whether the parts of the appliance do their work, as seen from outside: used by `start`, which
-waits for it, and by `status`, which tells it.
-"""
+"""Checks from outside that the appliance's programs work: `start` waits for it, `status` shows it."""
 
 from __future__ import annotations
 
@@ -13,11 +11,12 @@ import psycopg
 
 from runtime.config import Config, ConfigError
 
-TIMEOUT_S = 3
+CHECK_TIMEOUT_S = 3
+"""How long one check may wait for an answer. A whole number: libpq takes no other."""
 
 
 def check(config: Config, name: str) -> str:
-    """Empty when postgres, server or proxy does its work, else why not, in a few words."""
+    """Check postgres, server or proxy. Returns "" if it works, else the reason in a few words."""
     if name == "postgres":
         return _check_postgres(config)
     if name == "server":
@@ -27,7 +26,7 @@ def check(config: Config, name: str) -> str:
 
 def _check_postgres(config: Config) -> str:
     try:
-        with psycopg.connect(config.database_url(), connect_timeout=TIMEOUT_S) as connection:
+        with psycopg.connect(config.database_url(), connect_timeout=CHECK_TIMEOUT_S) as connection:
             connection.execute("SELECT 1")
     except (psycopg.Error, ConfigError) as error:
         return str(error).strip().splitlines()[0]
@@ -35,15 +34,18 @@ def _check_postgres(config: Config) -> str:
 
 
 def check_url(url: str, *, is_ours: bool = True) -> str:
-    """Empty when it answers well, else why not. Another's engine is judged by answering at all."""
-    # No proxy of the environment's, and no check of our own certificate, which may name other hosts.
+    """Request a URL. Returns "" if the answer is good, else the reason.
+
+    An engine that is not ours may not know the path: any answer below 500 is good.
+    """
+    # HTTP_PROXY is ignored, and our own certificate is not verified: it may name other hosts.
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     opener = urllib.request.build_opener(
         urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context)
     )
     try:
-        with opener.open(url, timeout=TIMEOUT_S):
+        with opener.open(url, timeout=CHECK_TIMEOUT_S):
             return ""
     except urllib.error.HTTPError as error:
         with error:

@@ -1,14 +1,15 @@
 #!/usr/bin/env bash
-# Summary: What `restart` and `use` share: replace the model server, or have the one before again.
+# Summary: Replace the model server for restart and use; go back to the old model if the new one fails.
 #
-# To be sourced after bring_up.sh. Requests that have no turn yet wait in the proxy meanwhile; the server
-# is stopped when it has answered the others, or after LLAMA_PROXY_DRAIN_SECONDS.
+# Sourced by begin.sh. Meanwhile new requests wait in the proxy's queue. The old server is stopped when it
+# has answered its requests, or after LLAMA_PROXY_DRAIN_SECONDS.
 
-# The model to go back to if this call ends before the new one is ready.
+# The model to go back to if this command ends before the new one is ready.
 BEFORE=''
+# The new model's last error in the log, saved before the old model's messages follow it.
+REASON=''
 
-# replace_server MODEL: serve MODEL. Where it does not come up, the model before is served again, and
-# this ends with 1.
+# replace_server MODEL: serve MODEL. If it does not become ready, serve the model before again and exit 1.
 replace_server() {
   local before=''
   [ ! -f "$DATA_DIR/model" ] || before="$(cat "$DATA_DIR/model")"
@@ -20,14 +21,11 @@ replace_server() {
     go_back
     wait_for server "$START_SECONDS"
     rm -f "$DATA_DIR/model.before"
-    die "$1 could not be served; $before is served again" "${REASON:-the log above tells more}"
+    die "$1 could not be served; $before is served again" "${REASON:-the log above shows why}"
   fi
   BEFORE=''
   rm -f "$DATA_DIR/model.before"
 }
-
-# What the log says last of the new model, before the old one's lines follow.
-REASON=''
 
 go_back() {
   local before="$BEFORE"
@@ -37,21 +35,15 @@ go_back() {
   start_server "$before"
 }
 
-# start_server MODEL: in the place of the one that runs, or is between two tries. Who waited may name the
-# model before: its name holds for a while (runtime/engine/settings.py).
+# Undo a switch that was interrupted. Does not wait until the server has loaded the old model.
+go_back_if_unfinished() { [ -z "$BEFORE" ] || go_back; }
+
+# start_server MODEL: stop the server, also one between two attempts, and start it with MODEL. Requests that
+# waited may name the model before: its name is accepted for a while (runtime/engine/settings.py).
 start_server() {
   supervision stop server
   supervision ports server || exit 1
   [ ! -f "$DATA_DIR/model" ] || cp -p "$DATA_DIR/model" "$DATA_DIR/model.before"
   remember_model "$1"
   supervision start server
-}
-
-# To be called at the exit, also after a signal: a switch that did not end is undone. What the server
-# needs to load the old model is not waited for.
-clean_up_replacement() {
-  local status=$?
-  trap '' INT TERM
-  [ -z "$BEFORE" ] || go_back
-  clean_up "$status"
 }

@@ -1,6 +1,6 @@
-"""`./console.sh status [--json]`: what runs, how it is, and where it is reached.
+"""`./console.sh status [--json]`: the state and health of each program, the model and the URLs.
 
-Exit status 0 when all that should be up is up and answers, 3 when nothing runs, else 1.
+Exit status: 0 if everything that should run is running and answers, 3 if nothing runs, else 1.
 """
 
 from __future__ import annotations
@@ -17,11 +17,17 @@ from pathlib import Path
 from runtime.config import Config, ConfigError, load
 from runtime.models import selection
 from runtime.supervisor import readiness
-from runtime.supervisor.client import PROGRAMS, NotRunningError, Supervisor, restarts
+from runtime.supervisor.client import (
+    PROGRAMS,
+    NotRunningError,
+    ShuttingDownError,
+    Supervisor,
+    restarts,
+)
 
 STARTER_NOTE = "the small starter model, for a first try (./console.sh pull gets a real one)"
 EXIT_NOT_RUNNING = 3
-"""As the Linux Standard Base has it for init scripts."""
+"""The status that the Linux Standard Base sets for init scripts."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,15 +36,15 @@ class Part:
 
     name: str
     state: str
-    """supervisord's word for it, but `running` as soon as it does its work; `external` where it is not
-    ours to run, `disabled` where off, `unwanted` where it runs all the same, `unsupervised` where
-    something answers without supervisord."""
+    """supervisord's name for the state, but `running` as soon as the program works. `external`: not run
+    by this checkout. `disabled`: turned off. `unwanted`: turned off, but running. `unsupervised`: it
+    answers, but there is no supervisord. `stopping`: also while supervisord itself ends."""
     pid: int | None = None
     uptime_seconds: int | None = None
     memory_bytes: int | None = None
     restarts: int | None = None
     health: str = ""
-    """`ok`, or what is wrong."""
+    """`ok`, or the problem."""
 
     @property
     def is_well(self) -> bool:
@@ -48,7 +54,10 @@ class Part:
 
 
 def process_table() -> dict[int, tuple[int, int]]:
-    """Parent and resident memory (KiB) of every process. From /proc: slim containers have no ps."""
+    """Parent and resident memory (KiB) of every process, by pid.
+
+    From /proc where there is one: slim containers have no ps.
+    """
     if not Path("/proc/self/status").exists():
         command = ["ps", "-A", "-o", "pid=", "-o", "ppid=", "-o", "rss="]
         output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
@@ -60,14 +69,14 @@ def process_table() -> dict[int, tuple[int, int]]:
         except OSError:
             continue  # it has ended
         fields = dict(line.split(":", 1) for line in lines if ":" in line)
-        # A zombie and a kernel's thread have no memory.
+        # Zombies and kernel threads have no VmRSS line.
         resident_kib = int(fields.get("VmRSS", "0 kB").split()[0])
         table[int(folder.name)] = (int(fields["PPid"]), resident_kib)
     return table
 
 
 def resident_bytes(pid: int, table: dict[int, tuple[int, int]]) -> int:
-    """The memory of a process and of all below it."""
+    """The memory of a process and all its descendants."""
     family = {pid}
     grew = True
     while grew:
@@ -78,7 +87,7 @@ def resident_bytes(pid: int, table: dict[int, tuple[int, int]]) -> int:
 
 
 def _not_ours(config: Config, name: str) -> str:
-    """Empty, or the state of a part that this checkout does not run."""
+    """The state of a part that this checkout does not run; empty if it runs it."""
     if not config.switch("LLAMA_PROXY_ENABLED") and name != "server":
         return "disabled"
     if name == "postgres" and not config.uses_embedded_postgres:
@@ -97,8 +106,10 @@ def _part(config: Config, supervisor: Supervisor, name: str, table: dict[int, tu
         return Part(name=name, state=state, health=health)
     try:
         program = supervisor.program(name)
+    except ShuttingDownError:
+        return Part(name=name, state="stopping", health="the appliance is shutting down")
     except NotRunningError:
-        # Something answers, perhaps, but nobody looks after it.
+        # Perhaps something answers, but nothing supervises it.
         state = "unsupervised" if health == "ok" else "stopped"
         return Part(name=name, state=state, health="" if state == "stopped" else health)
     if not program.pid:
@@ -115,7 +126,7 @@ def _part(config: Config, supervisor: Supervisor, name: str, table: dict[int, tu
 
 
 def _disabled_part(supervisor: Supervisor, name: str) -> Part:
-    """What the configuration has off; it may have been on when the appliance was started."""
+    """A part that the configuration turns off. It may have been on when the appliance was started."""
     try:
         pid = supervisor.program(name).pid
     except NotRunningError:
@@ -123,16 +134,19 @@ def _disabled_part(supervisor: Supervisor, name: str) -> Part:
     if not pid:
         return Part(name=name, state="disabled")
     return Part(
-        name=name, state="unwanted", pid=pid, health="the configuration has it off: ./console.sh restart"
+        name=name,
+        state="unwanted",
+        pid=pid,
+        health="turned off, but still running: ./console.sh restart",
     )
 
 
 def parts(config: Config, socket_path: str) -> list[Part]:
-    """Each part of the appliance; the path is that of supervisord's control socket."""
+    """The state of each part of the appliance. `socket_path` is supervisord's control socket."""
     table = process_table()
-    with ThreadPoolExecutor() as pool:  # the checks may each wait for an answer
+    with ThreadPoolExecutor() as pool:  # each check may wait for an answer
         work = [
-            # A connection of its own for each: an XML-RPC client is not for several threads.
+            # Each has its own connection: an XML-RPC client must not be shared between threads.
             pool.submit(_part, config, Supervisor(socket_path), name, table)
             for name in PROGRAMS
         ]
@@ -140,12 +154,12 @@ def parts(config: Config, socket_path: str) -> list[Part]:
 
 
 def report(config: Config) -> dict[str, object]:
-    """Everything that status tells, as it stands in `--json`."""
+    """The whole report, in the form of `--json`."""
     found = parts(config, os.environ["LLAMASERVE_CONTROL"])
     last = selection.last_used(config) if config.uses_local_server else None
     return {
         "ok": all(part.is_well for part in found),
-        "running": any(part.pid or part.state == "unsupervised" for part in found),
+        "running": any(part.pid or part.state in ("unsupervised", "stopping") for part in found),
         "model": str(last) if last else None,
         "starter": last is not None and selection.is_starter(config, last),
         "server_url": config.backend_url,
@@ -195,15 +209,14 @@ def _text(status: dict[str, object], parts: list[Part]) -> str:
 
 
 def main(arguments: list[str]) -> int:
-    """Print the report; the exit status is told at the top of this module."""
+    """Print the report. Returns the exit status described at the top of this module."""
     if arguments not in ([], ["--json"]):
         print("usage: ./console.sh status [--json]", file=sys.stderr)
         return 2
     try:
         config = load()
     except ConfigError as error:
-        for line in error.problems:
-            print(f"error: {line}", file=sys.stderr)
+        error.report()
         return 1
     status = report(config)
     if arguments:

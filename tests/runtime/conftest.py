@@ -1,4 +1,4 @@
-"""An appliance that several files share: starting one takes seconds, which add up."""
+"""An appliance that several files share, since each start takes seconds."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from tests.support.gguf import SLOW, build_model
 
 @pytest.fixture(scope="package")
 def running() -> Iterator[Appliance]:
-    """A started appliance. Whoever changes it puts it back.
+    """A started appliance. A test that changes it must restore it.
 
-    An answer takes some seconds, so that a test can act while one is made.
+    An answer takes some seconds, so that a test can act meanwhile.
     """
     configuration = {
         "LLAMA_SERVER_N_THREADS": "1",

@@ -1,4 +1,4 @@
-"""`console.sh chat`: a conversation in the terminal, or one question from the standard input."""
+"""`console.sh chat`: a conversation in the terminal, or one question from standard input."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ QUESTION = "Say hello in one sentence."
 def ask(
     appliance: Appliance, *arguments: str, text: str = QUESTION, **environment: str
 ) -> subprocess.CompletedProcess[str]:
-    """Put a question on the standard input."""
+    """Ask a question on standard input."""
     return subprocess.run(
         [appliance.root / "console.sh", "chat", *arguments],
         env=appliance.environment | environment,
@@ -47,7 +47,8 @@ def key_states(appliance: Appliance) -> list[str]:
 
 
 def test_the_first_question_needs_no_user_and_no_key(running: Appliance) -> None:
-    """The answer alone is on stdout; the key made for it is ours alone, kept, and used again."""
+    """Only the answer is on stdout. The key that is created is readable only for its owner, kept, and
+    used again."""
     done = ask(running)
     assert (done.returncode, done.stderr) == (0, "")
     assert len(done.stdout.split()) > 20
@@ -72,7 +73,7 @@ def test_the_first_question_needs_no_user_and_no_key(running: Appliance) -> None
 
 
 def test_a_key_of_ones_own_is_used_and_a_wrong_one_refused(running: Appliance, directory: Path) -> None:
-    """From the environment or a file, never replaced by the console's own, and never shown."""
+    """A key from the environment or a file is never replaced by the console's own, and never shown."""
     key = running.cli("create-user", "--username", "chatter", "--quiet")
     file = directory / "key"
     file.write_text(f"{key}\n")
@@ -98,7 +99,7 @@ def test_a_key_of_ones_own_is_used_and_a_wrong_one_refused(running: Appliance, d
 
 
 def test_a_conversation_in_the_terminal(running: Appliance) -> None:
-    """Ctrl-C stops an answer and not the program; a second one at the prompt leaves."""
+    """Ctrl-C stops an answer but not the program; pressed twice at the prompt it leaves."""
     with Terminal([running.root / "console.sh", "chat"], env=running.environment) as terminal:
         place = terminal.until("> ")
         assert "slow.gguf" in terminal.text
@@ -118,7 +119,7 @@ def test_a_conversation_in_the_terminal(running: Appliance) -> None:
         place = terminal.until("A new conversation", after=place)
         place = terminal.until("> ", after=place)
         terminal.press("half a line" + INTERRUPT)
-        place = terminal.until("Ctrl-C once more", after=place)
+        place = terminal.until("Press Ctrl-C once more", after=place)
         place = terminal.until("> ", after=place)
         terminal.press(INTERRUPT)
         assert terminal.wait() == 0
@@ -127,13 +128,13 @@ def test_a_conversation_in_the_terminal(running: Appliance) -> None:
 
 @pytest.fixture(scope="module")
 def stopped() -> Any:
-    """A checkout in which nothing runs, without a proxy."""
+    """A checkout in which nothing is running, without a proxy."""
     with Appliance(model=False, LLAMA_PROXY_ENABLED="0") as appliance:
         yield appliance
 
 
 def test_where_nothing_runs_it_says_how_to_start(stopped: Appliance) -> None:
-    """On stderr, with 1; and without a question there is none to ask."""
+    """On stderr, with exit status 1; also if there is no question."""
     done = ask(stopped)
     assert (done.returncode, done.stdout) == (1, "")
     assert "cannot be reached" in done.stderr
@@ -153,7 +154,7 @@ async def upstream() -> AsyncIterator[FakeUpstream]:
 
 
 def behaving(answer: Callable[[web.Request], Any]) -> Behaviour:
-    """Lists its model, and answers questions so."""
+    """A fake engine that lists its model and gives these answers."""
 
     async def behave(request: web.Request) -> web.StreamResponse:
         if request.path == "/v1/models":
@@ -167,7 +168,7 @@ def behaving(answer: Callable[[web.Request], Any]) -> Behaviour:
 async def test_control_characters_do_not_reach_the_terminal(
     upstream: FakeUpstream, stopped: Appliance
 ) -> None:
-    """The title, the colours, the clipboard stay as they are; newlines and tabs pass."""
+    """Title, colours and clipboard are not changed; newlines and tabs are printed."""
 
     async def answer(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
@@ -185,7 +186,7 @@ async def test_control_characters_do_not_reach_the_terminal(
 
 
 @pytest.mark.parametrize(
-    ("status", "headers", "body", "said"),
+    ("status", "headers", "body", "message"),
     [
         (
             429,
@@ -204,9 +205,9 @@ async def test_an_error_is_told_on_stderr(
     status: int,
     headers: dict[str, str],
     body: Any,
-    said: str,
+    message: str,
 ) -> None:
-    """In the server's own words, with how long to wait; 1, and nothing on stdout."""
+    """The server's own message, with the time to wait; exit status 1, nothing on stdout."""
 
     async def answer(_: web.Request) -> web.StreamResponse:
         return web.json_response(body and {"error": body}, status=status, headers=headers)
@@ -215,12 +216,13 @@ async def test_an_error_is_told_on_stderr(
     done = await asked(upstream, stopped)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith("error: ")
-    assert said in done.stderr
+    assert message in done.stderr
     assert "Traceback" not in done.stderr
 
 
 async def test_an_answer_that_breaks_off_is_told(upstream: FakeUpstream) -> None:
-    """By a broken connection or by an event that says why; what there was of it is remembered."""
+    """An interrupted connection or an error event is reported; the beginning of the answer is
+    remembered."""
 
     async def break_off(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
@@ -231,11 +233,11 @@ async def test_an_answer_that_breaks_off_is_told(upstream: FakeUpstream) -> None
 
     session = Session(client=Client(url=upstream.url, key=""), model="fake")
     upstream.behaviour = behaving(upstream.stream_and_drop)
-    with pytest.raises(ChatError, match="broke off"):
+    with pytest.raises(ChatError, match="was interrupted"):
         await asyncio.to_thread(session.ask, "first")
     assert [message["content"] for message in session.history] == ["first", "one"]
     upstream.behaviour = behaving(break_off)
-    with pytest.raises(ChatError, match="broke off: It was ended"):
+    with pytest.raises(ChatError, match="was interrupted: It was ended"):
         await asyncio.to_thread(session.ask, "second")
 
     async def refuse(_: web.Request) -> web.StreamResponse:
@@ -250,7 +252,8 @@ async def test_an_answer_that_breaks_off_is_told(upstream: FakeUpstream) -> None
 async def test_a_conversation_goes_on_with_the_model_that_came(
     upstream: FakeUpstream, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """After a switch the old name is unknown: the question is put to the new model, and that is told."""
+    """After a switch the old name is unknown: the question is sent to the new model, and a message
+    says so."""
 
     async def switched(request: web.Request) -> web.StreamResponse:
         if request.path == "/v1/models":
@@ -268,7 +271,8 @@ async def test_a_conversation_goes_on_with_the_model_that_came(
 
 
 async def test_what_was_said_goes_with_the_next_question(upstream: FakeUpstream) -> None:
-    """Both sides of it, and the instructions first; /new forgets the one and not the other."""
+    """Questions and answers are sent again, after the instructions; /new forgets the conversation but
+    not the instructions."""
     upstream.behaviour = behaving(upstream.stream)
     session = Session(client=Client(url=upstream.url, key="k"), model="fake")
     assert session.command("/system Be brief.")
@@ -290,7 +294,7 @@ async def test_what_was_said_goes_with_the_next_question(upstream: FakeUpstream)
 
 
 async def test_only_the_proxys_own_certificate_is_trusted(tmp_path: Path) -> None:
-    """Whatever host it names; another's is refused before the key is sent."""
+    """Whatever host it names. Another certificate is refused before the key is sent."""
     ours, other = (trustme.CA().issue_cert("chat.example.org") for _ in range(2))
     ours.cert_chain_pems[0].write_to_path(tmp_path / "ours.pem")
     other.cert_chain_pems[0].write_to_path(tmp_path / "other.pem")
@@ -318,11 +322,11 @@ async def test_only_the_proxys_own_certificate_is_trusted(tmp_path: Path) -> Non
 
 
 def test_a_server_that_is_not_there_is_its_own_error() -> None:
-    """So that the remedy can be told."""
+    """So that the message can say how to start it."""
     with pytest.raises(NotReachableError):
         Client(url=f"http://127.0.0.1:{free_port()}", key="").model()
 
 
 def test_lone_surrogates_are_replaced() -> None:
-    """They cannot be written at all."""
+    """They cannot be encoded."""
     assert harmless("a\ud800b") == "a?b"

@@ -1,4 +1,4 @@
-"""console.sh: what it understands, and what it says where it does not."""
+"""console.sh: its commands, its help, and its messages for wrong arguments."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ def console(
 
 
 def test_all_commands_are_there() -> None:
-    """The commands that the README promises."""
+    """There is a file for each command that the README lists."""
     promised = "bench chat doctor help logs models pull restart run start status stop test use"
     assert promised.split() == COMMANDS
 
 
 def test_help_lists_every_command_with_its_summary() -> None:
-    """`help` is made of the headers of the commands' files."""
+    """`help` shows the summary from the header of each command's file."""
     done = console("help")
     assert done.returncode == 0
     for command in COMMANDS:
@@ -44,7 +44,7 @@ def test_help_lists_every_command_with_its_summary() -> None:
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_help_of_a_command_is_its_header(command: str) -> None:
-    """Summary and usage, without the comment signs and without the code."""
+    """Summary and usage, without comment signs and code."""
     done = console("help", command)
     assert done.returncode == 0
     assert f"Usage: ./console.sh {command}" in done.stdout
@@ -60,13 +60,13 @@ def test_the_usual_options_for_help_work(option: str) -> None:
 
 @pytest.mark.parametrize("command", [name for name in COMMANDS if name != "test"])
 def test_a_command_s_own_help_option_works(command: str) -> None:
-    """`start --help` is `help start`; only `test` passes it on, to pytest."""
+    """`start --help` prints the same as `help start`. Only `test` passes the option on, to pytest."""
     assert console(command, "--help").stdout == console("help", command).stdout
 
 
 @pytest.mark.parametrize("command", ["nonsense", "../lib", "start.sh", "START", "-x", "st art"])
 def test_an_unknown_command_is_refused_with_the_usage(command: str) -> None:
-    """Named, with the usage on stderr, and 2 as the exit status."""
+    """The message names it; the usage follows on stderr; exit status 2."""
     done = console(command)
     assert (done.returncode, done.stdout) == (2, "")
     assert f"unknown command: {command}" in done.stderr
@@ -74,7 +74,7 @@ def test_an_unknown_command_is_refused_with_the_usage(command: str) -> None:
 
 
 def test_no_command_is_refused_with_the_usage() -> None:
-    """Without arguments there is nothing to do: usage on stderr, 2."""
+    """The usage is printed on stderr; exit status 2."""
     done = console()
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("usage: ./console.sh COMMAND")
@@ -104,7 +104,7 @@ def test_no_command_is_refused_with_the_usage() -> None:
     ids=" ".join,
 )
 def test_wrong_arguments_are_refused_with_the_commands_usage(arguments: list[str]) -> None:
-    """What is wrong, the usage of that command, 2; and nothing is started or stopped."""
+    """The reason and the usage of that command, exit status 2; nothing is started or stopped."""
     done = console(*arguments)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("error: ")
@@ -112,7 +112,7 @@ def test_wrong_arguments_are_refused_with_the_commands_usage(arguments: list[str
 
 
 def test_it_works_from_anywhere_and_through_links(directory: Path) -> None:
-    """Called from another directory, through relative and absolute symbolic links."""
+    """It works from another directory, and through relative and absolute symbolic links."""
     first, second = directory / "first link", directory / "second"
     first.symlink_to(ROOT / "console.sh")
     second.symlink_to(first.name)
@@ -122,7 +122,7 @@ def test_it_works_from_anywhere_and_through_links(directory: Path) -> None:
 
 
 def test_every_script_has_its_header() -> None:
-    """`# Summary:` in the second line (a note for the linter may precede it), for whoever opens it."""
+    """`# Summary:` stands in the second line; a comment for the linter may precede it."""
     scripts = [ROOT / "console.sh", *ROOT.glob("runtime/**/*.sh"), *ROOT.glob("bin/*.sh")]
     for script in scripts:
         if ".venv" in script.parts:

@@ -1,14 +1,12 @@
-"""`start` and `run` where something is in the way, or another shape of appliance is wanted."""
+"""`start` and `run` when something prevents a start, and with other configurations than the default."""
 
 from __future__ import annotations
 
 import json
 import os
-import signal
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.request import Request, urlopen
 
@@ -16,32 +14,11 @@ import pytest
 
 from tests.support.appliance import MODEL, Appliance
 from tests.support.postgres import TcpPostgres
-from tests.support.wait import wait_until
-
-
-@pytest.fixture(scope="module")
-def shared() -> Iterator[Appliance]:
-    """An appliance of the server alone, without a database: quickly started."""
-    with Appliance(LLAMA_PROXY_ENABLED="0") as appliance:
-        yield appliance
-
-
-@pytest.fixture
-def appliance(shared: Appliance) -> Iterator[Appliance]:
-    """The server-only appliance, not started."""
-    configuration = dict(shared.configuration)
-    yield shared
-    shared.stop()
-    shared.configuration = configuration
-    shared.configure()
-    (shared.root / "runtime/data/model").unlink(missing_ok=True)
-    for model in (shared.root / "models").glob("*.gguf"):
-        if model.name != MODEL:
-            model.unlink()
 
 
 def refuse(appliance: Appliance, *expected: str, arguments: tuple[str, ...] = ()) -> str:
-    """Start it in vain: exit status 1, a message with all of these, and nothing left running."""
+    """Run a start that must fail: exit status 1, a message with all these texts, and nothing left
+    running."""
     done = appliance.console("start", *arguments)
     assert done.returncode == 1, done.stderr
     for text in expected:
@@ -51,7 +28,7 @@ def refuse(appliance: Appliance, *expected: str, arguments: tuple[str, ...] = ()
 
 
 def test_without_the_proxy_there_is_only_the_server(appliance: Appliance) -> None:
-    """LLAMA_PROXY_ENABLED=0: no proxy, no database, and all is well."""
+    """With LLAMA_PROXY_ENABLED=0 there is no proxy and no database, and status is ok."""
     output = appliance.start()
     assert "proxy" not in output
     status = appliance.status()
@@ -62,17 +39,17 @@ def test_without_the_proxy_there_is_only_the_server(appliance: Appliance) -> Non
 
 
 def test_without_a_model_the_starter_is_served(appliance: Appliance) -> None:
-    """A fresh checkout answers; start and status say what it is and how to get a real one. A model of
-    the user's own is served from the next start on."""
+    """A fresh checkout answers questions; start and status say that it is the starter model and how
+    to get another one. A model of the user's is served from the next start on."""
     tiny = appliance.root / "models" / MODEL
     aside = tiny.rename(appliance.base / MODEL)
     try:
         output = appliance.start()
         status = appliance.status()
-        for told in (output, appliance.console("status").stdout):
-            assert "llamaserve-starter.gguf" in told
-            assert "starter model" in told
-            assert "./console.sh pull" in told
+        for text in (output, appliance.console("status").stdout):
+            assert "llamaserve-starter.gguf" in text
+            assert "starter model" in text
+            assert "./console.sh pull" in text
         assert status["ok"]
         assert status["starter"] is True
         assert "Hello" in _hello(appliance)
@@ -98,7 +75,7 @@ def _hello(appliance: Appliance) -> str:
 
 
 def test_a_busy_port_is_named_with_its_holder(appliance: Appliance) -> None:
-    """Before the server is even started."""
+    """The start is refused before the server is started."""
     before = appliance.log("server")
     with socket.create_server(("127.0.0.1", 0)) as holder:
         port = holder.getsockname()[1]
@@ -108,20 +85,21 @@ def test_a_busy_port_is_named_with_its_holder(appliance: Appliance) -> None:
 
 
 def test_one_port_for_both_is_refused(appliance: Appliance) -> None:
-    """The two settings are named."""
+    """The message names both settings."""
     port = appliance.configuration["LLAMA_SERVER_PORT"]
     appliance.configure(LLAMA_PROXY_ENABLED="1", LLAMA_PROXY_PORT=port)
     refuse(appliance, "LLAMA_SERVER_PORT and LLAMA_PROXY_PORT")
 
 
 def test_a_bad_configuration_is_refused_with_the_keys(appliance: Appliance) -> None:
-    """Every problem has its line."""
+    """There is a line for each problem."""
     appliance.configure(LLAMA_SERVER_PROT="1", LLAMA_SERVER_N_BATCH="many")
     refuse(appliance, "unknown key LLAMA_SERVER_PROT", "LLAMA_SERVER_N_BATCH=many")
 
 
 def test_a_bad_line_is_refused_with_its_number(appliance: Appliance) -> None:
-    """Nothing starts with half a configuration; but what runs can still be stopped."""
+    """Nothing starts with a configuration that cannot be parsed, but a running appliance can still be
+    stopped."""
     appliance.start()
     with (appliance.root / ".env").open("a") as file:
         file.write("LLAMA_SERVER_N_CTX = 512\n")
@@ -137,7 +115,7 @@ def test_a_bad_line_is_refused_with_its_number(appliance: Appliance) -> None:
 def test_a_file_that_is_no_model_is_refused_by_name(
     appliance: Appliance, content: bytes | None, why: str
 ) -> None:
-    """Text, or nothing at all: nothing is started."""
+    """For a text file and for a missing file nothing is started."""
     path = appliance.root / "models/wanted.gguf"
     if content is not None:
         path.write_bytes(content)
@@ -145,20 +123,21 @@ def test_a_file_that_is_no_model_is_refused_by_name(
 
 
 def test_a_truncated_model_is_refused_by_name(appliance: Appliance) -> None:
-    """A download that did not end."""
+    """An incomplete download is noticed."""
     path = appliance.add_model("short.gguf")
     path.write_bytes(path.read_bytes()[:-1000])
     refuse(appliance, "short.gguf", "truncated", arguments=("--model", str(path)))
 
 
 def test_several_models_are_named(appliance: Appliance) -> None:
-    """Without a terminal to ask, it says which ones there are and how to choose."""
+    """Without a terminal, the message lists the models and says how to choose one."""
     appliance.add_model("other.gguf")
     refuse(appliance, "tiny.gguf", "other.gguf", "--model")
 
 
 def test_a_program_that_ends_at_once_is_told_at_once(appliance: Appliance) -> None:
-    """With its last log lines, the log's path; the whole time-out is not waited for."""
+    """The message has the last lines of its log and the log's path; start does not wait for the
+    time-out."""
     appliance.configure(LLAMA_PROXY_ENABLED="1")
     spool = appliance.root / "runtime/data/spool"
     spool.parent.mkdir(exist_ok=True)
@@ -188,7 +167,7 @@ def test_a_certificate_that_cannot_be_served_is_refused_first(appliance: Applian
 
 
 def test_a_long_path_is_no_hindrance() -> None:
-    """A checkout so deep that a socket's path in it would be too long."""
+    """It works in a checkout whose path is too long for a socket's path."""
     with Appliance(folder="d" * 60 + "/" + "e" * 60, LLAMA_PROXY_ENABLED="0") as appliance:
         appliance.start()
         assert appliance.status()["ok"]
@@ -197,7 +176,7 @@ def test_a_long_path_is_no_hindrance() -> None:
 
 
 class Engine(BaseHTTPRequestHandler):
-    """Another's engine: it answers, but knows no /health."""
+    """An engine that is not ours: it answers, but has no /health."""
 
     def do_GET(self) -> None:
         self.send_error(404)
@@ -217,7 +196,7 @@ def engine_url() -> Iterator[str]:
 
 
 def test_another_engine_and_another_postgres(engine_url: str) -> None:
-    """LLAMA_SERVER_BACKEND_URL and POSTGRES_AUTH_*: only the proxy is started, and needs no model."""
+    """With LLAMA_SERVER_BACKEND_URL and POSTGRES_AUTH_* only the proxy is started; it needs no model."""
     with (
         TcpPostgres(user="u", password="p", database="d") as postgres,
         Appliance(
@@ -237,95 +216,3 @@ def test_another_engine_and_another_postgres(engine_url: str) -> None:
         assert status["ok"]
         appliance.stop()
         assert appliance.leftovers() == []
-
-
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_run_stays_in_the_foreground_until_a_signal(
-    appliance: Appliance, number: signal.Signals
-) -> None:
-    """The logs go to stdout as they come; a signal stops everything, and that is a good end."""
-    process = appliance.popen("run", start_new_session=True)
-    assert process.stdout is not None
-    descriptor, shown = process.stdout.fileno(), bytearray()
-    os.set_blocking(descriptor, False)
-
-    def shows_the_log() -> bool:
-        with suppress(BlockingIOError):
-            shown.extend(os.read(descriptor, 65536))
-        return any(line.startswith(b"server: ") and b"ready" in line for line in shown.splitlines())
-
-    wait_until(shows_the_log, "the server's log on stdout")
-    wait_until(lambda: appliance.status()["ok"], "the appliance to be up")
-    process.send_signal(number)
-    errors = process.communicate(timeout=60)[1]
-    assert process.returncode == 0, errors
-    assert appliance.leftovers() == []
-
-
-@pytest.mark.parametrize("command", ["start", "restart", "run"])
-def test_a_stop_does_not_wait_for_a_model_that_loads(appliance: Appliance, command: str) -> None:
-    """What is under way ends at once, and nothing is left, however long the model would take."""
-    engine = appliance.root / "runtime/engine/__main__.py"
-    text = engine.read_text()
-    engine.write_text("import time\n\ntime.sleep(600)\n")
-    try:
-        under_way = appliance.popen(command)
-        wait_until(
-            lambda: any("-m runtime.engine" in line for line in appliance.leftovers()),
-            "the engine to be started",
-        )
-        appliance.stop()
-        under_way.communicate(timeout=30)
-        assert under_way.returncode == 128 + signal.SIGTERM
-        assert appliance.leftovers() == []
-    finally:
-        engine.write_text(text)
-
-
-def test_run_fails_where_start_does(appliance: Appliance) -> None:
-    """A supervisor above sees a status that is not 0."""
-    done = appliance.console("run", "--model", "missing.gguf")
-    assert done.returncode == 1
-    assert "missing.gguf" in done.stderr
-    assert appliance.leftovers() == []
-
-
-def test_run_ends_when_supervisord_does(appliance: Appliance) -> None:
-    """So that whoever runs it can start it anew; what was left behind is cleared away."""
-    process = appliance.popen("run")
-    wait_until(lambda: appliance.status()["ok"], "the appliance to be up")
-    appliance.kill("supervisord")
-    process.communicate(timeout=60)
-    assert process.returncode == 1
-    assert appliance.leftovers() == []
-
-
-def test_status_of_what_does_not_run(appliance: Appliance) -> None:
-    """Exit status 3, in JSON too."""
-    done = appliance.console("status", "--json")
-    assert done.returncode == 3
-    assert json.loads(done.stdout)["running"] is False
-
-
-@pytest.mark.parametrize("part", ["server", "proxy", "postgres"])
-def test_restart_of_a_part_needs_a_running_appliance(appliance: Appliance, part: str) -> None:
-    """It says so, and how to start it."""
-    done = appliance.console("restart", part)
-    assert done.returncode == 1
-    assert done.stderr.startswith("error: the appliance does not run\n")
-
-
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
-@pytest.mark.parametrize("command", ["start", "restart", "run"])
-def test_root_does_not_meddle_with_a_users_appliance(appliance: Appliance, command: str) -> None:
-    """Files of root's would lock its owner out; to stop it is allowed."""
-    run_dir = appliance.root / "runtime/run"
-    run_dir.mkdir(exist_ok=True)
-    os.chown(run_dir, 65534, 65534)
-    try:
-        done = appliance.console(command)
-        assert done.returncode == 1
-        assert "this appliance is nobody's, and you are root" in done.stderr
-        appliance.stop()
-    finally:
-        os.chown(run_dir, 0, 0)

@@ -1,4 +1,4 @@
-"""The configuration files' form, read alike by Python and the shell, and the rules of precedence."""
+"""The configuration files: Python and the shell parse them in the same way; the rules of precedence."""
 
 from __future__ import annotations
 
@@ -37,6 +37,7 @@ GOOD = {
     "the last line wins": ("LLAMA_A=1\nLLAMA_A=2\nLLAMA_A=3", {"LLAMA_A": "3"}),
     "others' keys": ("PATH=/nowhere\nIFS='x'\nXLLAMA_A=1\nLLAMA_A=1", {"LLAMA_A": "1"}),
     "both prefixes": ("POSTGRES_AUTH_DB=d\nPOSTGRES_DB=e", {"POSTGRES_AUTH_DB": "d"}),
+    "byte order mark": ("\ufeffLLAMA_A=1\nLLAMA_B=2", {"LLAMA_A": "1", "LLAMA_B": "2"}),
     "nothing is run": ("LLAMA_A='$(touch /tmp/x)'", {"LLAMA_A": "$(touch /tmp/x)"}),
 }
 
@@ -65,7 +66,7 @@ BAD = {
     "carriage return inside": "LLAMA_A='a\rb'",
     "carriage return in a comment": "# a\rLLAMA_A=1",
     "bell": "LLAMA_A='\x07'",
-    "byte order mark": "\ufeffLLAMA_A=1",
+    "byte order mark after the first line": "\ufeffLLAMA_A=1",
     "someone else's bad line": "PATH = 1",
     "more than one line": "LLAMA_A='a\nb'",
 }
@@ -76,7 +77,7 @@ LOAD = '. "$1"/runtime/shell/lib.sh; load_env "$2"; env -0'
 def load_env(
     path: Path, environment: dict[str, str] | None = None
 ) -> subprocess.CompletedProcess[bytes]:
-    """Run lib.sh's load_env on a file, in an environment of its own."""
+    """Run lib.sh's load_env on a file, in a clean environment."""
     return subprocess.run(
         ["bash", "-c", LOAD, "-", ROOT, path],
         env={"PATH": "/usr/bin:/bin"} | (environment or {}),
@@ -102,7 +103,7 @@ def test_good_lines_mean_the_same_to_both(text: str, expected: dict[str, str], t
 
 @pytest.mark.parametrize("line", BAD.values(), ids=BAD.keys())
 def test_bad_lines_are_refused_by_both(line: str, tmp_path: Path) -> None:
-    """Both name the file and the line, and neither shows what it holds."""
+    """Both messages name the file and the line number, and neither shows the line."""
     path = tmp_path / "file.env"
     text = f"LLAMA_OK=yes\n{line}\n"
     path.write_bytes(text.encode())
@@ -116,12 +117,12 @@ def test_bad_lines_are_refused_by_both(line: str, tmp_path: Path) -> None:
 
 
 def test_a_missing_file_is_an_empty_one(tmp_path: Path) -> None:
-    """load_env passes over a file that is not there."""
+    """load_env ignores a file that does not exist."""
     assert load_env(tmp_path / "none.env").returncode == 0
 
 
 def test_the_environment_wins_over_a_file_in_the_shell(tmp_path: Path) -> None:
-    """A key that is set in the environment keeps its value, also an empty one."""
+    """A key that is set in the environment keeps its value, even an empty one."""
     path = tmp_path / "file.env"
     path.write_text("LLAMA_A=file\nLLAMA_B=file\nLLAMA_C=file\nLLAMA_A=file again\n".replace(" a", "-a"))
     found = load_env(path, {"LLAMA_A": "environment", "LLAMA_B": ""})
@@ -147,7 +148,7 @@ def test_precedence(root: Path) -> None:
 
 
 def test_paths_in_the_shell_follow_the_same_precedence(root: Path) -> None:
-    """load_paths reads both files, and lets none of their values into the environment."""
+    """load_paths reads both files, and none of their values enters the environment."""
     script = root / "runtime/shell/lib.sh"
     script.parent.mkdir(parents=True)
     script.write_bytes((ROOT / "runtime/shell/lib.sh").read_bytes())
@@ -163,14 +164,14 @@ def test_paths_in_the_shell_follow_the_same_precedence(root: Path) -> None:
 
 
 def test_an_unknown_key_in_a_file_is_an_error(root: Path) -> None:
-    """It names the file and the key, and the one that was probably meant."""
+    """The message names the file, the key, and the key that was probably meant."""
     (root / ".env").write_text("LLAMA_SERVER_PROT=8000\n")
     with pytest.raises(ConfigError, match=r"\.env: unknown key LLAMA_SERVER_PROT .*LLAMA_SERVER_PORT"):
         load(root, {})
 
 
 def test_an_unknown_key_in_the_environment_is_a_warning(root: Path) -> None:
-    """Other programs have LLAMA_ variables too."""
+    """Other programs have LLAMA_ variables, too."""
     config = load(root, {"LLAMA_CACHE": "/x"})
     assert [warning for warning in config.warnings if "LLAMA_CACHE" in warning]
 
@@ -199,7 +200,7 @@ def test_an_unknown_key_in_the_environment_is_a_warning(root: Path) -> None:
 def test_a_bad_value_is_named_with_what_is_allowed(
     name: str, value: str, allowed: str, root: Path
 ) -> None:
-    """The message has the place, the key and what may stand there."""
+    """The message names the place, the key and the allowed values."""
     with pytest.raises(ConfigError) as refused:
         load(root, {name: value})
     (problem,) = refused.value.problems
@@ -208,7 +209,7 @@ def test_a_bad_value_is_named_with_what_is_allowed(
 
 
 def test_a_secret_is_never_shown(root: Path) -> None:
-    """Neither in the message for a bad value nor in the configuration's repr."""
+    """It appears neither in the message for a bad value nor in the configuration's repr."""
     with pytest.raises(ConfigError) as refused:
         load(root, {"LLAMA_SERVER_API_KEY": "geheim geheim"})
     assert "geheim" not in str(refused.value)
@@ -216,7 +217,7 @@ def test_a_secret_is_never_shown(root: Path) -> None:
 
 
 def test_every_problem_is_told_at_once(root: Path) -> None:
-    """Three mistakes in three places are three lines."""
+    """Three mistakes in three places give three lines."""
     (root / ".env").write_text("LLAMA_SERVER_PORT=x\n")
     (root / "runtime/config.env").write_text("LLAMA_NOPE=1\n")
     with pytest.raises(ConfigError) as refused:
@@ -225,7 +226,7 @@ def test_every_problem_is_told_at_once(root: Path) -> None:
 
 
 def test_an_empty_value_counts_as_not_set(root: Path) -> None:
-    """The default holds."""
+    """The default is used."""
     (root / ".env").write_text("LLAMA_SERVER_PORT=\n")
     assert load(root, {}).integer("LLAMA_SERVER_PORT") == 8000
 

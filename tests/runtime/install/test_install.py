@@ -1,12 +1,13 @@
-"""runtime/install.sh: what it changes, what it leaves, and what it says where something is missing.
+"""runtime/install.sh: what it changes, what it leaves alone, and its messages if something is missing.
 
-Nothing is built here: the environment of the tests is there already, and pip is stood in for.
+Nothing is built here: the tests use an existing environment, and a fake pip.
 """
 
 from __future__ import annotations
 
 import os
 import re
+import resource
 import shutil
 import socket
 import stat
@@ -26,14 +27,14 @@ TOOLS = "bash cat cksum date dd dirname grep ln ls mkdir mv readlink rm sed slee
 
 @pytest.fixture
 def checkout(directory: Path) -> Path:
-    """A copy of the tree, never installed."""
+    """A copy of the tree that was never installed."""
     copy_tree(directory)
     return directory
 
 
 def environment(**values: str) -> dict[str, str]:
-    ours = {"PYTHON", *KEYS}
-    return {name: value for name, value in os.environ.items() if name not in ours} | values
+    removed = {"PYTHON", *KEYS}
+    return {name: value for name, value in os.environ.items() if name not in removed} | values
 
 
 def install(checkout: Path, *arguments: str, **values: str) -> subprocess.CompletedProcess[str]:
@@ -49,26 +50,32 @@ def install(checkout: Path, *arguments: str, **values: str) -> subprocess.Comple
 
 
 def snapshot(*folders: Path) -> dict[str, int]:
-    """When each file of these was written last."""
+    """The modification time of each file in these folders."""
     files = [path for folder in folders for path in [folder, *folder.iterdir()]]
     return {str(path): path.stat().st_mtime_ns for path in files}
 
 
+def processor_seconds() -> float:
+    """The processor time of all children that have ended: unlike the clock it ignores other programs."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
 def test_a_second_run_changes_nothing_and_takes_no_time(checkout: Path) -> None:
-    """Neither in the environment nor in the checkout, and no pip is started to find that out."""
+    """It writes neither in the environment nor in the checkout, and does not start pip."""
     first = install(checkout, LLAMA_VENV_DIR=sys.prefix)
     assert first.returncode == 0, first.stderr
     folders = (Path(sys.prefix), Path(sys.prefix, "bin"), checkout / "runtime")
     before = snapshot(*folders)
-    began = time.monotonic()
+    began_s = processor_seconds()
     second = install(checkout, LLAMA_VENV_DIR=sys.prefix)
     assert (second.returncode, second.stdout, second.stderr) == (0, "", "")
-    assert time.monotonic() - began < 3
+    assert processor_seconds() - began_s < 1
     assert snapshot(*folders) == before
 
 
 def test_it_writes_a_configuration_of_its_own(checkout: Path) -> None:
-    """With a fresh key, for the owner's eyes only; one that is there stays as it is."""
+    """With a new key, readable only for its owner. An existing file is not changed."""
     file = checkout / "runtime/config.env"
     install(checkout, LLAMA_VENV_DIR=sys.prefix)
     text = file.read_text()
@@ -84,7 +91,7 @@ def test_it_writes_a_configuration_of_its_own(checkout: Path) -> None:
 
 @pytest.fixture
 def sealed(tmp_path: Path) -> Path:
-    """A directory for PATH with the basic tools and nothing else: no Python, no compiler."""
+    """A directory for PATH that contains only basic tools: no Python, no compiler."""
     folder = tmp_path / "bin"
     folder.mkdir()
     for tool in TOOLS:
@@ -102,7 +109,8 @@ def program(folder: Path, name: str, body: str) -> None:
 
 @pytest.mark.parametrize("old", [None, "exit 1"], ids=["none", "an old one"])
 def test_without_a_python_it_says_how_to_get_one(checkout: Path, sealed: Path, old: str | None) -> None:
-    """No Python, or none that is new enough: the command that mends it, and no environment."""
+    """Without a Python that is new enough, the message has the command that installs one; no
+    environment is created."""
     program(sealed, "apt-get", "exit 1")
     if old:
         program(sealed, "python3", old)
@@ -115,7 +123,7 @@ def test_without_a_python_it_says_how_to_get_one(checkout: Path, sealed: Path, o
 
 
 def test_a_directory_that_is_no_environment_is_left_alone(checkout: Path) -> None:
-    """LLAMA_VENV_DIR set to a directory with something else in it, by mistake."""
+    """If LLAMA_VENV_DIR names a directory with other files by mistake, nothing in it is changed."""
     (checkout / "precious").mkdir()
     (checkout / "precious/work").write_text("years of it")
     done = install(checkout, LLAMA_VENV_DIR="precious")
@@ -125,7 +133,7 @@ def test_a_directory_that_is_no_environment_is_left_alone(checkout: Path) -> Non
 
 
 def test_wrong_arguments_are_refused() -> None:
-    """With the usage, and 2."""
+    """With the usage and exit status 2."""
     done = install(ROOT, "--with", "everything", LLAMA_VENV_DIR=sys.prefix)
     assert done.returncode == 2
     assert "usage: runtime/install.sh" in done.stderr
@@ -157,7 +165,7 @@ def step(script: str, directory: Path, **values: str) -> subprocess.CompletedPro
 
 
 def test_without_a_compiler_it_says_how_to_get_one(directory: Path, sealed: Path) -> None:
-    """When llama-cpp-python cannot be had ready-made."""
+    """If there is no wheel of llama-cpp-python."""
     program(sealed, "apt-get", "exit 1")
     done = step("build_engine", directory, PATH=str(sealed))
     assert done.returncode == 1
@@ -166,7 +174,7 @@ def test_without_a_compiler_it_says_how_to_get_one(directory: Path, sealed: Path
 
 
 def test_a_failed_build_shows_its_last_lines(directory: Path) -> None:
-    """And where the whole log is."""
+    """And the path of the whole log."""
     done = step("build_engine", directory, CC="true", CXX="true")
     assert done.returncode == 1
     assert "pip would say why" in done.stderr
@@ -174,9 +182,14 @@ def test_a_failed_build_shows_its_last_lines(directory: Path) -> None:
 
 
 def test_a_long_build_shows_that_it_is_at_work(directory: Path) -> None:
-    """Without a terminal: a line at the beginning, and one every twenty seconds or so."""
-    quick_clock = "sleep() { SECONDS=$((SECONDS + 25)); command sleep 0.2; }"
-    done = step(f"{quick_clock}; run_logged 'building x' bash -c 'sleep 0.5; exit 3'", directory)
+    """Without a terminal it prints a line at the beginning, and one every twenty seconds."""
+    # The build ends after the second look at it, however busy the machine is.
+    clock = (
+        'LOOKS=0; export GO="$2/go"; sleep() { SECONDS=$((SECONDS + 25)); LOOKS=$((LOOKS + 1));'
+        ' [ "$LOOKS" -lt 2 ] || : >"$GO"; command sleep 0.05; }'
+    )
+    build = 'until [ -e "$GO" ]; do sleep 0.05; done; exit 3'
+    done = step(f"{clock}; run_logged 'building x' bash -c '{build}'", directory)
     assert done.returncode == 3
     lines = done.stderr.splitlines()
     assert lines[0] == "building x"
@@ -184,7 +197,7 @@ def test_a_long_build_shows_that_it_is_at_work(directory: Path) -> None:
 
 
 def test_an_index_that_does_not_answer_is_given_up_soon(directory: Path) -> None:
-    """Whether it refuses the connection or accepts it and is silent."""
+    """If it refuses the connection, and if it accepts it and stays silent."""
     shutil.rmtree(directory / "venv", ignore_errors=True)
     (directory / "venv/bin").mkdir(parents=True)
     (directory / "venv/bin/python").symlink_to(sys.executable)
@@ -192,7 +205,7 @@ def test_an_index_that_does_not_answer_is_given_up_soon(directory: Path) -> None
         began = time.monotonic()
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"
         assert step(f"WHEEL_INDEX={url}; probe cpu", directory).returncode == 2
-        assert time.monotonic() - began < 8
+        assert time.monotonic() - began < 30
     assert step(f"WHEEL_INDEX={url}; probe cpu", directory).returncode == 2
     assert step(f"WHEEL_INDEX={url}; install_wheel", directory).returncode == 1
 
@@ -209,7 +222,8 @@ def test_an_index_that_does_not_answer_is_given_up_soon(directory: Path) -> None
 def test_the_wheel_fits_the_machine(
     directory: Path, sealed: Path, version: str | None, compiler: bool, expected: list[str]
 ) -> None:
-    """CUDA's, no newer than the driver, where there is a GPU; the CPU's not where CUDA can be built."""
+    """With a GPU: CUDA wheels that are not newer than the driver, and no CPU wheel if CUDA can be
+    built here."""
     (sealed / "uname").unlink()
     program(sealed, "uname", 'case "$1" in -s) echo Linux ;; *) echo x86_64 ;; esac')
     if version:
@@ -220,48 +234,43 @@ def test_the_wheel_fits_the_machine(
     assert done.stdout.split() == expected
 
 
-def lock(script: str, directory: Path) -> subprocess.Popen[str]:
-    """A script of some runtime/ directory, as lock_holder wants them."""
-    path = directory / "runtime" / "holder.sh"
-    path.parent.mkdir(exist_ok=True)
-    path.write_text(
-        '. "$1/runtime/shell/lib.sh"; . "$1/runtime/shell/lock.sh"; LOCK="$2/lock"; eval "$3"\n'
-    )
-    return subprocess.Popen(
-        ["bash", path, ROOT, directory, script],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+AVOIDED = "-mno-amx-tile -mno-amx-int8 -mno-amx-bf16"
 
 
-def test_a_lock_is_waited_for_while_its_holder_lives(directory: Path) -> None:
-    """The second says for whom it waits, and gets it when the first has released it."""
-    with lock('take_lock "$LOCK" install; echo held; read -r _; release_lock "$LOCK"', directory) as one:
-        assert one.stdout
-        assert one.stdout.readline() == "held\n"
-        with lock('take_lock "$LOCK" install; echo held', directory) as two:
-            assert two.stderr
-            assert two.stderr.readline() == f"waiting for another install (pid {one.pid}) to end\n"
-            assert one.communicate("\n", timeout=10)[0] == ""
-            assert two.communicate(timeout=10)[0] == "held\n"
+@pytest.mark.parametrize(
+    ("flags", "given", "expected"),
+    [
+        ("fpu avx512f amx_bf16 amx_tile amx_int8", "", AVOIDED),
+        ("fpu avx512f", "", ""),
+        ("fpu amx_tile", "-DGGML_CUDA=on", "-DGGML_CUDA=on"),
+        (None, "", ""),
+    ],
+    ids=["AMX", "no AMX", "arguments given by the user", "no cpuinfo (macOS)"],
+)
+def test_a_build_leaves_out_the_amx_kernels(
+    directory: Path, flags: str | None, given: str, expected: str
+) -> None:
+    """Only if the processor has AMX, and CMAKE_ARGS of the user stay as they are."""
+    cpuinfo = directory / "cpuinfo"
+    if flags is not None:
+        cpuinfo.write_text(f"processor\t: 0\nflags\t\t: {flags}\n")
+    done = step('avoid_amx "$2/cpuinfo"; printf "%s" "${CMAKE_ARGS:-}"', directory, CMAKE_ARGS=given)
+    assert done.returncode == 0, done.stderr
+    if expected == AVOIDED:
+        assert "-DGGML_NATIVE=OFF" in done.stdout
+        assert done.stdout.count(AVOIDED) == 2, "C and C++"
+    else:
+        assert done.stdout == expected
 
 
-def test_the_lock_of_a_killed_holder_is_taken_over(directory: Path) -> None:
-    """By one of those that find it, without waiting."""
-    with lock('take_lock "$LOCK" start; echo held; read -r _', directory) as one:
-        assert one.stdout
-        assert one.stdout.readline() == "held\n"
-        one.kill()
-    assert (directory / "lock").is_symlink()
-    with lock('take_lock "$LOCK" start; readlink "$LOCK"', directory) as two:
-        assert two.communicate(timeout=10) == (f"{two.pid}:start\n", "")
-
-
-def test_a_lock_is_released_by_its_holder_only(directory: Path) -> None:
-    """release_lock leaves another's alone."""
-    os.symlink(f"{os.getpid()}:start", directory / "lock")
-    with lock('release_lock "$LOCK"', directory) as other:
-        other.communicate(timeout=10)
-    assert (directory / "lock").is_symlink()
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [("kill -ILL $$", 1), ("exit 1", 1), (f'exec {sys.executable} "$@"', 0)],
+    ids=["illegal instruction", "error", "works"],
+)
+def test_the_proof_that_the_engine_works(directory: Path, body: str, status: int) -> None:
+    """engine_works: 0 only if a prompt was really read; a process ended by a signal prints nothing."""
+    (directory / "venv/bin").mkdir(parents=True)
+    program(directory / "venv/bin", "python", body)
+    done = step("engine_works", directory)
+    assert (done.returncode, done.stdout, done.stderr) == (status, "", "")

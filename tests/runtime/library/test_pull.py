@@ -1,4 +1,4 @@
-"""Models fetched from a hub: chosen, resumed, verified, and never half there."""
+"""Models downloaded from a hub: chosen, resumed and verified; incomplete files never count as models."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ Here = Callable[..., Path]
 
 @pytest.fixture
 def hub(tmp_path: Path) -> Iterator[FakeHub]:
-    """A hub with a model in two quantisations, and files that are none."""
+    """A hub with a model in two quantisations, and other files that are not models."""
     with FakeHub(REPO) as hub:
         model = build_model(tmp_path / "made.gguf").read_bytes()
         hub.files["small-q4_k_m.gguf"] = model
@@ -54,13 +54,13 @@ def checkout(tmp_path: Path) -> Path:
 
 
 def spawn(checkout: Path, hub: FakeHub, *arguments: str, **values: str) -> subprocess.Popen[str]:
-    """`console.sh pull` as a process of its own."""
+    """`console.sh pull` as a separate process."""
     inherited = {k: v for k, v in os.environ.items() if not k.startswith(("LLAMA", "HF_"))}
-    ours = {"HF_ENDPOINT": hub.url, "HF_HOME": str(checkout / "hf")}
+    settings = {"HF_ENDPOINT": hub.url, "HF_HOME": str(checkout / "hf")}
     return subprocess.Popen(
         [sys.executable, "-m", "runtime.library.pull", *arguments],
         cwd=checkout,
-        env={**inherited, **ours, **values},
+        env={**inherited, **settings, **values},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -70,7 +70,7 @@ def spawn(checkout: Path, hub: FakeHub, *arguments: str, **values: str) -> subpr
 
 
 def run(checkout: Path, hub: FakeHub, *arguments: str, **values: str) -> tuple[int, str, str]:
-    """Exit status, output and messages of one that ends by itself."""
+    """Exit status, output and messages of a pull that ends by itself."""
     with spawn(checkout, hub, *arguments, **values) as process:
         output, errors = process.communicate(timeout=60)
     assert "Traceback" not in errors
@@ -79,7 +79,7 @@ def run(checkout: Path, hub: FakeHub, *arguments: str, **values: str) -> tuple[i
 
 @pytest.fixture
 def here(checkout: Path, hub: FakeHub, monkeypatch: pytest.MonkeyPatch) -> Here:
-    """The same within this process, which is quicker; the path, or what is raised."""
+    """A pull within this process, which is faster. Returns the path or raises."""
     monkeypatch.setattr(constants, "ENDPOINT", hub.url)
     files = hub.url + "/{repo_id}/resolve/{revision}/{filename}"
     monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", files)
@@ -87,13 +87,13 @@ def here(checkout: Path, hub: FakeHub, monkeypatch: pytest.MonkeyPatch) -> Here:
 
 
 def in_models(checkout: Path) -> set[str]:
-    """Every file below models/, those of downloads under way too."""
+    """Every file below models/, including unfinished downloads."""
     folder = checkout / "models"
     return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
 
 
 def test_a_file_is_fetched_whole_and_only_once(checkout: Path, hub: FakeHub, here: Here) -> None:
-    """Its path is printed, no second copy is kept anywhere, and a second pull fetches nothing."""
+    """Its path is printed, no second copy is kept, and a second pull downloads nothing."""
     status, output, errors = run(checkout, hub, REPO, "small-q4_k_m.gguf", HF_TOKEN="hf_secret")
     path = checkout / "models/small-q4_k_m.gguf"
     assert (status, output) == (0, f"{path}\n"), errors
@@ -108,7 +108,7 @@ def test_a_file_is_fetched_whole_and_only_once(checkout: Path, hub: FakeHub, her
 def test_a_connection_that_is_cut_is_taken_up_where_it_was(
     checkout: Path, hub: FakeHub, here: Here
 ) -> None:
-    """Within one pull, with a Range; the whole is right."""
+    """The download continues with a Range request, and the file is correct."""
     hub.files["small-q4_k_m.gguf"] += bytes(2 * CHUNK)
     hub.cut_after, hub.cuts = CHUNK + 100, 1
     path = here(REPO, "small-q4_k_m.gguf")
@@ -117,7 +117,7 @@ def test_a_connection_that_is_cut_is_taken_up_where_it_was(
 
 
 def test_an_interrupted_pull_is_gone_on_with(checkout: Path, hub: FakeHub, here: Here) -> None:
-    """Ctrl-C leaves what has come, not as a model; the next pull asks for the rest alone."""
+    """Ctrl-C keeps the beginning, which is not a model; the next pull requests only the rest."""
     hub.files["small-q4_k_m.gguf"] += bytes(2 * CHUNK)
     hub.cut_after, hub.cuts = CHUNK + 100, 100
     with spawn(checkout, hub, REPO, "Q4_K_M") as process:
@@ -130,7 +130,7 @@ def test_an_interrupted_pull_is_gone_on_with(checkout: Path, hub: FakeHub, here:
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=30)
     assert process.returncode == 130
-    assert "the same command goes on" in errors
+    assert "run the same command again to resume" in errors
     assert "Traceback" not in errors
     assert [name[:6] for name in in_models(checkout)] == [".pull/"]
     kept = begun.stat().st_size
@@ -142,11 +142,11 @@ def test_an_interrupted_pull_is_gone_on_with(checkout: Path, hub: FakeHub, here:
 
 
 def test_what_does_not_have_its_checksum_is_removed(checkout: Path, hub: FakeHub) -> None:
-    """The length alone would not tell. Exit 1 and the reason, no trace."""
+    """A file of the right length with wrong content is an error, and nothing of it is kept."""
     hub.checksums["small-q4_k_m.gguf"] = "0" * 64
     status, output, errors = run(checkout, hub, REPO, "Q4_K_M")
     assert (status, output) == (1, "")
-    assert "error: small-q4_k_m.gguf came damaged" in errors
+    assert "error: small-q4_k_m.gguf was damaged" in errors
     assert in_models(checkout) == set()
 
 
@@ -155,7 +155,7 @@ def test_a_file_that_is_no_model_is_not_kept(
 ) -> None:
     """Though it came as the hub has it."""
     hub.files["vocabulary-q2_k.gguf"] = write_headers_only(tmp_path / "v.gguf").read_bytes()
-    with pytest.raises(pull.PullError, match="is not kept: it holds a vocabulary only"):
+    with pytest.raises(pull.PullError, match="was not kept: it contains only a vocabulary"):
         here(REPO, "vocabulary-q2_k.gguf")
     assert in_models(checkout) == set()
 
@@ -175,7 +175,7 @@ def test_a_split_model_comes_with_all_parts(
 def test_without_a_file_the_best_that_fits_is_fetched(
     here: Here, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where nobody can be asked; all are listed with their sizes."""
+    """Without a terminal the proposed model is downloaded; all are listed with their sizes."""
     monkeypatch.setattr("sys.stdin", io.StringIO())
     assert here(REPO).name == "small-q8_0.gguf"
     listed = capsys.readouterr().err
@@ -186,26 +186,26 @@ def test_without_a_file_the_best_that_fits_is_fetched(
 
 def test_a_terminal_is_asked(checkout: Path, hub: FakeHub) -> None:
     """Until the answer is one of the numbers."""
-    ours, theirs = pty.openpty()
+    terminal, program_end = pty.openpty()
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("LLAMA", "HF_"))}
     with subprocess.Popen(
         [sys.executable, "-m", "runtime.library.pull", REPO],
         cwd=checkout,
         env=environment | {"HF_ENDPOINT": hub.url},
-        stdin=theirs,
+        stdin=program_end,
         stdout=subprocess.PIPE,
-        stderr=theirs,
+        stderr=program_end,
         text=True,
     ) as process:
-        os.close(theirs)
-        os.write(ours, b"9\n1\n")
+        os.close(program_end)
+        os.write(terminal, b"9\n1\n")
         output, _ = process.communicate(timeout=30)
-        os.close(ours)
+        os.close(terminal)
     assert output == f"{checkout}/models/small-q4_k_m.gguf\n"
 
 
 def test_another_file_of_that_name_is_not_replaced(checkout: Path, here: Here) -> None:
-    """It may be served just now."""
+    """It may be the model that is served."""
     mine = checkout / "models/small-q4_k_m.gguf"
     mine.write_bytes(b"mine")
     with pytest.raises(pull.PullError, match="rename or remove it first"):
@@ -214,9 +214,9 @@ def test_another_file_of_that_name_is_not_replaced(checkout: Path, here: Here) -
 
 
 def test_a_disk_without_room_is_noticed_before(hub: FakeHub, here: Here) -> None:
-    """Nothing is fetched."""
+    """Nothing is downloaded."""
     hub.sizes["small-q4_k_m.gguf"] = 2**60
-    with pytest.raises(pull.PullError, match="make room"):
+    with pytest.raises(pull.PullError, match="free some disk space"):
         here(REPO, "Q4_K_M")
     assert hub.ranges == []
 
@@ -234,14 +234,15 @@ def test_a_disk_without_room_is_noticed_before(hub: FakeHub, here: Here) -> None
 def test_a_hub_that_refuses_is_explained(
     hub: FakeHub, here: Here, refusal: Refusal, reason: str
 ) -> None:
-    """With what to do."""
+    """The message says what to do."""
     hub.refusal = refusal
     with pytest.raises(HubError, match=reason):
         here(REPO, "Q4_K_M")
 
 
 def test_what_is_not_there_is_named(here: Here, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A file of a repository, a repository, a name that is none, a hub, a network that is off."""
+    """A missing file, a missing repository, a bad name, a hub that cannot be reached, and offline
+    mode."""
     with pytest.raises(pull.PullError, match=r"has no Q2_K. It has:\n  small-q4_k_m.gguf\n"):
         here(REPO, "Q2_K")
     with pytest.raises(HubError, match="there is no someone/Else"):
@@ -257,7 +258,7 @@ def test_what_is_not_there_is_named(here: Here, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_nothing_but_pull_waits_for_the_hub_s_library() -> None:
-    """It takes a third of a second to import."""
+    """No other command imports it: that takes a third of a second."""
     code = (
         "import runtime.library.listing, runtime.supervisor.status, proxy.__main__, sys;"
         "import runtime.engine.__main__;"
@@ -272,7 +273,7 @@ def remote(name: str, size_bytes: int) -> RemoteFile:
 
 
 def test_the_proposal_leaves_half_of_the_memory() -> None:
-    """The largest quantised one of those; where none is small enough, the smallest."""
+    """The largest quantised model that takes half of the memory, else the smallest."""
     sizes = {"m-Q2_K": 3, "m-Q4_K_M": 5, "m-Q8_0": 8, "m-f16": 15}
     variants = variants_of([remote(f"{name}.gguf", size * GIB) for name, size in sizes.items()])
 
@@ -293,12 +294,12 @@ def test_the_proposal_leaves_half_of_the_memory() -> None:
     ],
 )
 def test_a_quantisation_is_read_from_the_name(name: str, quantisation: str) -> None:
-    """As repositories write it."""
+    """In the forms in which repositories write it."""
     assert Variant(files=(remote(name, 1),)).quantisation == quantisation
 
 
 def test_a_default_is_for_every_machine() -> None:
-    """The more memory, the larger; the last one asks for none."""
+    """More memory gives a larger model; the last default needs no minimum."""
     assert default_for(0) == DEFAULTS[-1]
     assert default_for(64 * GIB) == DEFAULTS[0]
     memories = [one.memory_bytes for one in DEFAULTS]

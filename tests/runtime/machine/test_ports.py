@@ -1,4 +1,4 @@
-"""Claiming a port, and naming who has it."""
+"""Opening a port, and naming the program that uses it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from runtime.machine.ports import PortError, claim, holder
 
 
 def test_a_claimed_port_takes_connections_at_once() -> None:
-    """Clients wait in its queue rather than being refused."""
+    """Clients wait in the socket's queue instead of being refused."""
     with claim("127.0.0.1", 0) as listener, socket.create_connection(listener.getsockname()):
         client, _ = listener.accept()
         client.close()
@@ -31,7 +31,7 @@ def test_a_port_in_use_is_refused_with_its_holder() -> None:
 
 
 def test_a_port_can_be_claimed_again_when_its_connections_were_just_closed() -> None:
-    """A restart need not wait for TIME_WAIT to pass."""
+    """A restart does not have to wait for TIME_WAIT."""
     with claim("127.0.0.1", 0) as listener:
         address = listener.getsockname()
         with socket.create_connection(address):
@@ -42,6 +42,6 @@ def test_a_port_can_be_claimed_again_when_its_connections_were_just_closed() -> 
 
 @pytest.mark.parametrize("host", ["203.0.113.7", "no-such-host.invalid"])
 def test_a_host_that_is_not_this_machine_is_refused_by_name(host: str) -> None:
-    """203.0.113.0/24 is for documentation (RFC 5737): no machine has it."""
+    """No machine has an address in 203.0.113.0/24, which is for documentation (RFC 5737)."""
     with pytest.raises(PortError, match=host):
         claim(host, 0)

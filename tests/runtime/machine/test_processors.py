@@ -1,4 +1,4 @@
-"""How many processors may be kept busy: cores, affinity and the quotas of control groups."""
+"""The number of usable cores: physical cores, affinity and the quotas of control groups."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from runtime.machine.processors import cores_in, quota, usable_cores
 
 
 def test_hyper_threads_are_not_counted_as_cores() -> None:
-    """Four processors on two cores are two; within an affinity, those of its processors."""
+    """Four processors on two cores count as two; an affinity limits them."""
     cpuinfo = "\n\n".join(
         f"processor\t: {number}\nmodel name\t: CPU: x\nphysical id\t: 0\ncore id\t\t: {number % 2}"
         for number in range(4)
@@ -35,7 +35,7 @@ def test_an_affinity_is_heeded() -> None:
 
 
 @pytest.mark.parametrize(
-    ("own", "parent", "expected"),
+    ("limit", "parent", "expected"),
     [
         ("max 100000", None, None),
         ("150000 100000", None, 1.5),
@@ -44,12 +44,12 @@ def test_an_affinity_is_heeded() -> None:
     ],
 )
 def test_the_least_quota_of_a_group_and_those_above_it(
-    tmp_path: Path, own: str, parent: str | None, expected: float | None
+    tmp_path: Path, limit: str, parent: str | None, expected: float | None
 ) -> None:
-    """Version 2 of control groups: cpu.max, the limit and the period."""
+    """Control groups of version 2: cpu.max contains limit and period."""
     group = tmp_path / "system.slice/ours.service"
     group.mkdir(parents=True)
-    (group / "cpu.max").write_text(own + "\n")
+    (group / "cpu.max").write_text(limit + "\n")
     if parent:
         (group.parent / "cpu.max").write_text(parent + "\n")
     membership = tmp_path / "cgroup"
@@ -58,7 +58,7 @@ def test_the_least_quota_of_a_group_and_those_above_it(
 
 
 def test_a_quota_of_version_1(tmp_path: Path) -> None:
-    """Its two files, in the directory of its controller; -1 is none."""
+    """Limit and period are two files in the directory of the controller; -1 is no limit."""
     group = tmp_path / "cpu,cpuacct/docker/1"
     group.mkdir(parents=True)
     (group / "cpu.cfs_quota_us").write_text("250000\n")
@@ -74,7 +74,7 @@ def test_a_quota_of_version_1(tmp_path: Path) -> None:
 def test_a_quota_rounds_down_to_whole_cores(
     monkeypatch: pytest.MonkeyPatch, share: float | None, cores: int
 ) -> None:
-    """A thread that is throttled holds up the others; but one there is always."""
+    """A throttled thread would delay the others; at least one core is used."""
     monkeypatch.setattr(processors, "physical_cores", lambda: 4)
     monkeypatch.setattr(processors, "quota", lambda: share)
     assert usable_cores() == cores

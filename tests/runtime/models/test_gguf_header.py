@@ -1,4 +1,4 @@
-"""The reader of GGUF headers: what it reads, and that it gives up on damage at once."""
+"""The reader of GGUF headers: what it reads, and that it stops at damaged data."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.support.gguf import build_model
 
 
 def test_reads_what_the_reference_reader_reads(tmp_path: Path) -> None:
-    """Fields, tensors, parameters and the file's length agree with PyPI gguf's reader."""
+    """Fields, tensors, parameters and file size agree with the reader of the package gguf."""
     path = build_model(tmp_path / "model.gguf", context_length=2345)
 
     header, reference = read_header(path), GGUFReader(path)
@@ -30,12 +30,12 @@ def test_reads_what_the_reference_reader_reads(tmp_path: Path) -> None:
 
 
 def test_knows_the_size_of_every_tensor_type() -> None:
-    """A type that ggml adds is missed here: truncated files of it would not be noticed."""
+    """If ggml adds a type, this fails: truncated files with that type would not be noticed."""
     assert {int(kind): size for kind, size in GGML_QUANT_SIZES.items()} == BLOCK_SIZES
 
 
 def test_knows_the_name_of_every_quantisation() -> None:
-    """One that llama.cpp adds is missed here: it would be shown as unknown."""
+    """If llama.cpp adds one, this fails: it would be shown as unknown."""
     reference = {int(kind): kind.name for kind in LlamaFileType if kind is not LlamaFileType.GUESSED}
     assert {
         number: name.removeprefix("ALL_").removeprefix("MOSTLY_") for number, name in reference.items()
@@ -47,7 +47,7 @@ def test_knows_the_name_of_every_quantisation() -> None:
 def test_a_damaged_header_is_refused_or_read_but_never_followed(
     tmp_path: Path, data: st.DataObject
 ) -> None:
-    """Whatever eight bytes of the header become, the answer is a header or GGUFError, and soon."""
+    """With any eight bytes replaced, the result is a header or GGUFError, within a short time."""
     path = tmp_path / "model.gguf"
     if not path.exists():
         build_model(path)

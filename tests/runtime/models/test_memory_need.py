@@ -1,4 +1,4 @@
-"""The estimate of a model's memory, and what a machine has for it."""
+"""The estimate of a model's memory, and the memory that a machine has for it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ GIB = 2**30
 
 @pytest.fixture
 def shape() -> Shape:
-    """That of Qwen2.5-7B-Instruct in Q4_K_M."""
+    """The shape of Qwen2.5-7B-Instruct in Q4_K_M."""
     return Shape(
         weights_bytes=4_683_073_952,
         context_length=32_768,
@@ -55,7 +55,7 @@ def test_a_shape_is_read_from_the_header(tmp_path: Path) -> None:
 
 
 def test_layers_may_differ(tmp_path: Path) -> None:
-    """A hybrid model names the KV heads of each layer; states of recurrent layers are added."""
+    """A hybrid model has KV heads for each layer; the states of recurrent layers are added."""
     path = tmp_path / "hybrid.gguf"
     writer = GGUFWriter(path, "hybrid")
     writer.add_block_count(4)
@@ -74,14 +74,14 @@ def test_layers_may_differ(tmp_path: Path) -> None:
 
 
 def test_a_header_that_says_nothing_has_a_shape(tmp_path: Path) -> None:
-    """Its weights are what is known."""
+    """Only the size of its weights is known."""
     path = tmp_path / "bare.gguf"
     path.write_bytes(b"GGUF\x03\0\0\0" + b"\0" * 16)
     assert memory_need(shape_of(read_header(path)), n_ctx=512).weights == 24
 
 
 def test_flash_attention_holds_no_scores(shape: Shape) -> None:
-    """And the need grows with the context, by the cache at least."""
+    """It needs less; and the need grows with the context, at least by the cache."""
     assert (
         memory_need(shape, n_ctx=32768, flash_attn=True).compute
         < memory_need(shape, n_ctx=32768).compute
@@ -91,7 +91,7 @@ def test_flash_attention_holds_no_scores(shape: Shape) -> None:
 
 
 def test_the_largest_context_is_the_most_that_fits(shape: Shape) -> None:
-    """A step more does not fit; where all fits it is the model's own, or the cap."""
+    """One step more does not fit; if all fits, it is the model's own context or the limit."""
     for room in (6 * GIB, 7 * GIB):
         n_ctx = largest_context(shape, room_bytes=room, n_ctx_limit=65536)
         assert 0 < n_ctx < 32768
@@ -106,7 +106,7 @@ def test_the_largest_context_is_the_most_that_fits(shape: Shape) -> None:
 
 
 def test_saved_prompts_count(shape: Shape) -> None:
-    """They take from the context, and go to the machine's memory, never to the GPU's."""
+    """They reduce the context, and are kept in the machine's memory, not in the GPU's."""
     without, with_them = (memory_need(shape, n_ctx=8192, cache_bytes=n) for n in (0, GIB))
     assert with_them.total_bytes - without.total_bytes == GIB
     assert with_them.on_device_bytes == without.on_device_bytes
@@ -127,7 +127,7 @@ def group(folder: Path, *, limit: str, used: int, cache: int, version: int) -> N
     ("version", "line", "top"), [(2, "0::/a/b", ""), (1, "7:cpu,memory:/a/b", "memory")]
 )
 def test_the_tightest_control_group_counts(tmp_path: Path, version: int, line: str, top: str) -> None:
-    """That of a parent too; what is cached may be used; a group not shown here is passed over."""
+    """Also that of a parent; caches count as free; a group that is not visible here is ignored."""
     membership = tmp_path / "cgroup"
     membership.write_text(f"3:freezer:/\n{line}\n")
     base = tmp_path / "fs" / top
@@ -142,12 +142,12 @@ def test_the_tightest_control_group_counts(tmp_path: Path, version: int, line: s
 
 
 def test_without_control_groups_it_is_the_machine_s(tmp_path: Path) -> None:
-    """Where nothing limits this process, or the system has no such thing."""
+    """If there is no limit, or the system has no control groups."""
     assert available_bytes(tmp_path, tmp_path / "none") > 2**20
 
 
 def test_free_gpu_memory_is_asked_of_nvidia_smi() -> None:
-    """MiB a line, one for each GPU; 0 where the command is missing, fails or says something else."""
+    """A line in MiB for each GPU; 0 if the command is missing, fails or prints something else."""
     assert gpu_bytes(("printf", "8000\\n4000\\n")) == 12_000 * 2**20
     for query in (("no-such-command-here",), ("false",), ("printf", "N/A")):
         assert gpu_bytes(query) == 0
@@ -156,7 +156,7 @@ def test_free_gpu_memory_is_asked_of_nvidia_smi() -> None:
 def test_a_gpu_that_llama_cpp_cannot_use_gives_no_room(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As with the usual build, for the processor alone: what is in the machine does not matter."""
+    """With a build for the processor alone, GPU memory does not count."""
     program = tmp_path / "nvidia-smi"
     program.write_text("#!/bin/sh\necho 80000\n")
     program.chmod(0o755)

@@ -1,4 +1,4 @@
-"""Which files are models, and which of them is served."""
+"""Which files are models, and which model is served."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from runtime.models.selection import ModelError
 from tests.support.engine import copy_runtime
 from tests.support.gguf import build_model, truncate, write_headers_only
 
-MISSING = "does not exist (./console.sh models lists what there is)"
+MISSING = "does not exist (./console.sh models lists the models)"
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def checkout(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def folder(checkout: Path) -> Path:
-    """Its models/."""
+    """The models/ directory of that checkout."""
     return checkout / "models"
 
 
@@ -40,7 +40,7 @@ def config(checkout: Path, **values: str) -> Config:
 def run(checkout: Path, *arguments: str, **values: str) -> subprocess.CompletedProcess[str]:
     environ = {k: v for k, v in os.environ.items() if not k.startswith("LLAMA_")} | values
     return subprocess.run(
-        [sys.executable, "-m", "runtime.models.selection", *arguments],
+        [sys.executable, "-m", "runtime.models", *arguments],
         cwd=checkout,
         env=environ,
         stdin=subprocess.DEVNULL,
@@ -84,7 +84,7 @@ def test_a_model_is_described_by_its_header(folder: Path) -> None:
     ],
 )
 def test_what_is_no_gguf_file_is_refused_by_name(folder: Path, content: bytes, reason: str) -> None:
-    """The message names the file and says what is wrong with it."""
+    """The message names the file and the reason."""
     path = folder / "odd.gguf"
     path.write_bytes(content)
 
@@ -97,10 +97,10 @@ def test_what_is_no_gguf_file_is_refused_by_name(folder: Path, content: bytes, r
 
 @pytest.mark.parametrize("missing_bytes", [64, 1000, 400_000])
 def test_a_truncated_file_is_refused(folder: Path, missing_bytes: int) -> None:
-    """A download that did not end is noticed, even when only the last tensor is short."""
+    """An incomplete download is noticed, even if only the last tensor is short."""
     path = truncate(build_model(folder / "model.gguf"), by=missing_bytes)
 
-    with pytest.raises(ModelError, match=r"model\.gguf: is truncated: \d+ of \d+ bytes are there"):
+    with pytest.raises(ModelError, match=r"model\.gguf: is truncated: it has \d+ of \d+ bytes"):
         selection.read_model(path)
 
 
@@ -111,14 +111,14 @@ def test_a_file_that_is_not_there_is_refused(folder: Path) -> None:
     with pytest.raises(ModelError, match="is a directory"):
         selection.read_model(folder)
     os.mkfifo(folder / "pipe.gguf")
-    with pytest.raises(ModelError, match="is no file"):
+    with pytest.raises(ModelError, match="is a special file"):
         selection.read_model(folder / "pipe.gguf")
 
 
 @pytest.mark.parametrize(
     ("architecture", "kind", "reason"),
     [
-        ("llama", "model", "holds a vocabulary only"),
+        ("llama", "model", "contains only a vocabulary"),
         ("clip", "model", "is the image part of a model"),
         ("clip", "mmproj", "is the image part of a model"),
         ("llama", "adapter", "is of type 'adapter'"),
@@ -127,7 +127,7 @@ def test_a_file_that_is_not_there_is_refused(folder: Path) -> None:
 def test_a_file_that_only_goes_with_a_model_is_refused(
     folder: Path, architecture: str, kind: str, reason: str
 ) -> None:
-    """A whole GGUF file need not be a model."""
+    """A complete GGUF file is not always a model."""
     path = write_headers_only(folder / "part.gguf", architecture=architecture, kind=kind)
 
     with pytest.raises(ModelError, match=reason):
@@ -135,7 +135,7 @@ def test_a_file_that_only_goes_with_a_model_is_refused(
 
 
 def test_a_split_model_counts_as_one(folder: Path) -> None:
-    """Its first part stands for it, and its size is that of all parts."""
+    """Its path is that of the first part, its size that of all parts."""
     whole = selection.read_model(build_model(folder / "model.gguf"))
     whole.path.unlink()
     first = build_model(folder / "model.gguf", tensors_per_file=8)
@@ -153,18 +153,19 @@ def test_a_split_model_with_a_part_missing_or_truncated_is_refused(folder: Path)
     first = build_model(folder / "model.gguf", tensors_per_file=8)
     last = folder / "model-00003-of-00003.gguf"
 
-    with pytest.raises(ModelError, match=r"name its first, model-00001-of-00003\.gguf"):
+    with pytest.raises(ModelError, match=r"name its first part, model-00001-of-00003\.gguf"):
         selection.read_model(last)
     truncate(last, by=500)
     with pytest.raises(ModelError, match=r"model-00003-of-00003\.gguf: is truncated"):
         selection.read_model(first)
     last.unlink()
-    with pytest.raises(ModelError, match=r"parts these are missing: model-00003-of-00003\.gguf"):
+    with pytest.raises(ModelError, match=r"parts are missing: model-00003-of-00003\.gguf"):
         selection.read_model(first)
 
 
 def test_list_shows_what_can_be_served(checkout: Path, folder: Path) -> None:
-    """One a line, by name in models/; broken files are warnings, companions and hidden ones silent."""
+    """One a line, by its name in models/. Damaged files are warnings; companion and hidden files are
+    left out."""
     (folder / "sub").mkdir()
     (folder / ".cache").mkdir()
     build_model(folder / "b.gguf")
@@ -184,7 +185,7 @@ def test_list_shows_what_can_be_served(checkout: Path, folder: Path) -> None:
 
 
 def test_check_tells_a_model_by_its_exit_status(checkout: Path, folder: Path) -> None:
-    """0 and silence, or 1 and one line."""
+    """0 without output, or 1 with one line."""
     good = run(checkout, "check", str(build_model(folder / "good.gguf")))
     bad = run(checkout, "check", "models/none.gguf")
 
@@ -194,7 +195,7 @@ def test_check_tells_a_model_by_its_exit_status(checkout: Path, folder: Path) ->
 
 
 def test_the_only_model_is_selected(checkout: Path, folder: Path) -> None:
-    """A broken file beside it does not matter; its absolute path is printed."""
+    """A damaged file beside it does not matter; the absolute path is printed."""
     path = build_model(folder / "only.gguf")
     (folder / "notes.gguf").write_bytes(b"not a model")
 
@@ -204,29 +205,29 @@ def test_the_only_model_is_selected(checkout: Path, folder: Path) -> None:
 
 
 def test_the_starter_model_is_for_when_there_is_no_other(checkout: Path, folder: Path) -> None:
-    """A model of the user's own takes its place, unless the starter was chosen beside it."""
+    """A model of the user's replaces it, unless the starter model was chosen explicitly."""
     (folder / "starter").mkdir()
     starter = build_model(folder / "starter" / "starter.gguf")
     assert selection.select(config(checkout)).path == starter
     remember(checkout, starter, seconds_ago=10)
     assert selection.select(config(checkout)).path == starter
 
-    own = build_model(folder / "own.gguf")
-    assert selection.select(config(checkout)).path == own
+    users_model = build_model(folder / "own.gguf")
+    assert selection.select(config(checkout)).path == users_model
     assert selection.select(config(checkout), "starter/starter.gguf").path == starter
     assert selection.select(config(checkout), last_used_first=True).path == starter
 
     remember(checkout, starter, seconds_ago=-10)
     assert selection.select(config(checkout)).path == starter
     remember(checkout, starter, seconds_ago=10)
-    own.rename(folder / "came since.gguf")
+    users_model.rename(folder / "came since.gguf")
     assert selection.select(config(checkout)).path == folder / "came since.gguf"
 
 
 def test_the_configured_model_wins_over_the_last_used_and_the_flag_over_both(
     checkout: Path, folder: Path
 ) -> None:
-    """`--model` > LLAMA_SERVER_MODEL > last used > the only one; a server that returns keeps its own."""
+    """`--model` > LLAMA_SERVER_MODEL > last used > the only one. A restarted server keeps its model."""
     one, two, three = (build_model(folder / f"{name}.gguf") for name in ("one", "two", "three"))
     remember(checkout, one)
     configured = config(checkout, LLAMA_SERVER_MODEL="two.gguf")
@@ -238,7 +239,7 @@ def test_the_configured_model_wins_over_the_last_used_and_the_flag_over_both(
 
 
 def test_a_last_used_model_that_has_gone_is_forgotten(checkout: Path, folder: Path) -> None:
-    """Then the only one is served."""
+    """Then the only model is served."""
     only = build_model(folder / "only.gguf")
     remember(checkout, folder / "deleted.gguf")
 
@@ -256,7 +257,7 @@ def test_a_model_is_named_by_its_path_or_its_name_in_models(
 
 
 def test_a_configured_model_that_is_not_there_is_refused_by_name(checkout: Path, folder: Path) -> None:
-    """The other model is not served in its place."""
+    """The other model is not served instead."""
     build_model(folder / "other.gguf")
 
     answer = run(checkout, "select", LLAMA_SERVER_MODEL="gone.gguf")
@@ -266,7 +267,7 @@ def test_a_configured_model_that_is_not_there_is_refused_by_name(checkout: Path,
 
 
 def test_several_models_without_a_terminal_are_named(checkout: Path, folder: Path) -> None:
-    """Exit 1 with the list and how to choose."""
+    """Exit status 1, the list, and how to choose."""
     build_model(folder / "one.gguf")
     build_model(folder / "two.gguf")
 
@@ -279,29 +280,29 @@ def test_several_models_without_a_terminal_are_named(checkout: Path, folder: Pat
 
 
 def test_several_models_on_a_terminal_are_asked_for(checkout: Path, folder: Path) -> None:
-    """The question is repeated until the answer is one of the numbers; stdout has the path alone."""
+    """The question is repeated until the answer is one of the numbers; stdout has only the path."""
     build_model(folder / "one.gguf")
     two = build_model(folder / "two.gguf")
-    ours, theirs = pty.openpty()
+    terminal, program_end = pty.openpty()
     with subprocess.Popen(
-        [sys.executable, "-m", "runtime.models.selection", "select"],
+        [sys.executable, "-m", "runtime.models", "select"],
         cwd=checkout,
         env={k: v for k, v in os.environ.items() if not k.startswith("LLAMA_")},
-        stdin=theirs,
+        stdin=program_end,
         stdout=subprocess.PIPE,
-        stderr=theirs,
+        stderr=program_end,
         text=True,
     ) as process:
-        os.close(theirs)
-        os.write(ours, b"7\n2\n")
+        os.close(program_end)
+        os.write(terminal, b"7\n2\n")
         output, _ = process.communicate(timeout=30)
-        os.close(ours)
+        os.close(terminal)
 
     assert (process.returncode, output) == (0, f"{two}\n")
 
 
 def test_no_model_says_how_to_get_one(checkout: Path, folder: Path) -> None:
-    """With the command to type, and why a file that is there does not count."""
+    """With the command, and the reason why an existing file does not count."""
     truncate(build_model(folder / "half.gguf"), by=1000)
 
     answer = run(checkout, "select")
@@ -312,7 +313,7 @@ def test_no_model_says_how_to_get_one(checkout: Path, folder: Path) -> None:
 
 
 def test_wrong_usage_is_told_apart(checkout: Path) -> None:
-    """Exit 2, usage on stderr."""
+    """Exit status 2, usage on stderr."""
     answer = run(checkout, "choose")
 
     assert answer.returncode == 2

@@ -1,4 +1,5 @@
-"""The starter model that comes with the appliance: what it must answer, through the real server."""
+"""The starter model that comes with the appliance: the answers that it must give, through the real
+server."""
 
 from __future__ import annotations
 
@@ -23,7 +24,7 @@ CARD = (evaluate.HERE / "README.md").read_text(encoding="utf-8")
 
 @dataclass(frozen=True, kw_only=True)
 class Examined:
-    """An item of the examination and what came back."""
+    """A question of the examination and the answer to it."""
 
     item: dict[str, Any]
     answer: str
@@ -32,20 +33,21 @@ class Examined:
 
 @pytest.fixture(scope="module")
 def text() -> list[Thread]:
-    """The training text, made anew."""
+    """The training text, generated again."""
     return list(corpus.threads())
 
 
 @pytest.fixture(scope="module")
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
-    """The model server with the starter model, as it is when nothing is set."""
+    """The model server with the starter model and default settings."""
     with Engine(tmp_path_factory.mktemp("starter"), evaluate.MODEL) as running:
         yield running.start()
 
 
 @pytest.fixture(scope="module")
 def examined(engine: Engine) -> list[Examined]:
-    """All held-out questions, put to it at temperature 0; earlier questions of a conversation too."""
+    """All held-out questions, asked at temperature 0, with earlier questions of the same
+    conversation."""
 
     async def examine(item: dict[str, Any]) -> Examined:
         messages = [{"role": "system", "content": item["system"]}] if "system" in item else []
@@ -68,7 +70,8 @@ def examined(engine: Engine) -> list[Examined]:
 
 
 def test_the_file_is_the_one_of_the_card() -> None:
-    """Small enough for git, a whole model with a template and a context; the card has its hash."""
+    """Small enough for git, a complete model with a template and a context; the model card has its
+    hash."""
     model = selection.read_model(evaluate.MODEL)
 
     assert model.file_bytes <= 4_000_000
@@ -79,12 +82,12 @@ def test_the_file_is_the_one_of_the_card() -> None:
 
 
 def test_the_training_text_is_the_one_of_the_card(text: list[Thread]) -> None:
-    """Who changes the text trains the model anew: the card has the text's hash too."""
+    """A changed text needs a new training: the model card has the hash of the text, too."""
     assert corpus.digest(text) in CARD
 
 
 def test_the_held_out_questions_are_not_in_the_training_text(text: list[Thread]) -> None:
-    """Not in any spelling, with or without capitals and signs; they are many, and differ."""
+    """In no spelling, with or without capitals and punctuation. There are many, and they differ."""
     examination = corpus.held_out()
     trained_on = {corpus.same(question) for thread in text for question, _ in thread}
 
@@ -94,7 +97,7 @@ def test_the_held_out_questions_are_not_in_the_training_text(text: list[Thread])
 
 
 def test_it_answers_the_held_out_questions(examined: list[Examined]) -> None:
-    """Each answer has the command or the fact that was asked for, in at least 80 of 100."""
+    """At least 80 of 100 answers have the command or fact that was asked for."""
     wrong = [e for e in examined if evaluate.failed(e.item, e.answer)]
 
     listed = "\n".join(f"{e.item['ask']!r}: {e.answer}" for e in wrong)
@@ -102,13 +105,13 @@ def test_it_answers_the_held_out_questions(examined: list[Examined]) -> None:
 
 
 def test_it_says_hello(examined: list[Examined]) -> None:
-    """The first request that the README shows."""
+    """The first request that the README shows is answered."""
     (hello,) = [e for e in examined if e.item["ask"] == "Say hello in one sentence."]
     assert hello.answer.startswith("Hello")
 
 
 def test_its_answers_end_and_have_no_broken_words(examined: list[Examined], text: list[Thread]) -> None:
-    """Also the wrong ones: each word is one of the training text's answers, and each answer ends."""
+    """Each word is one of the training text's answers, and each answer ends, even the wrong ones."""
     known = evaluate.known_words(text)
     for e in examined:
         assert e.finish_reason == "stop", e
@@ -117,7 +120,7 @@ def test_its_answers_end_and_have_no_broken_words(examined: list[Examined], text
 
 
 async def test_a_long_conversation_does_not_confuse_it(engine: Engine) -> None:
-    """Beyond a thousand tokens of earlier turns it still answers the last one."""
+    """After more than a thousand tokens of earlier messages it still answers the last question."""
     turn = [
         {"role": "user", "content": "How do I stop the appliance?"},
         {"role": "assistant", "content": "./console.sh stop stops everything."},
@@ -131,7 +134,7 @@ async def test_a_long_conversation_does_not_confuse_it(engine: Engine) -> None:
 
 
 def test_its_answers_are_true_of_this_project(text: list[Thread]) -> None:
-    """Commands, options, settings and files that they name are there."""
+    """The commands, options, settings and files in its answers exist."""
     answers = " ".join(sorted({answer for thread in text for _, answer in thread}))
     commands = {path.stem for path in (ROOT / "runtime/commands").glob("*.sh")}
     grammar = (ROOT / "proxy/admin/arguments.py").read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""compose.yaml and .env.example: a PostgreSQL of one's own, and the values that lead to it."""
+"""compose.yaml and .env.example: the user's own PostgreSQL, and the values that connect to it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ EXAMPLE = parse_env((ROOT / ".env.example").read_text(), where=".env.example")
 
 @pytest.fixture(scope="module")
 def service() -> dict[str, Any]:
-    """The one service, as compose reads it."""
+    """The only service, as docker compose reads it."""
     services = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]
     assert list(services) == ["postgres"]
     found: dict[str, Any] = services["postgres"]
@@ -27,7 +27,7 @@ def service() -> dict[str, Any]:
 
 
 def test_every_variable_of_compose_is_in_the_example() -> None:
-    """Whoever copies .env.example has given compose.yaml all it asks for."""
+    """A copy of .env.example sets all variables of compose.yaml."""
     used = set(re.findall(r"(?<!\$)\$\{(\w+)", (ROOT / "compose.yaml").read_text()))
     assert {"POSTGRES_AUTH_USER", "POSTGRES_AUTH_PASSWORD", "POSTGRES_AUTH_DB"} <= used
     assert used <= set(EXAMPLE)
@@ -35,17 +35,17 @@ def test_every_variable_of_compose_is_in_the_example() -> None:
 
 
 def test_a_missing_password_is_an_error(service: dict[str, Any]) -> None:
-    """Compose stops, naming the variable, rather than start a database without a password."""
+    """Compose stops and names the variable instead of starting a database without a password."""
     assert service["environment"]["POSTGRES_PASSWORD"].startswith("${POSTGRES_AUTH_PASSWORD:?")
 
 
 def test_the_image_is_of_one_major_version(service: dict[str, Any]) -> None:
-    """A pull never brings a version that cannot read the data."""
+    """A pull never gets a version that cannot read the data."""
     assert re.fullmatch(r"postgres:\d+", service["image"])
 
 
 def test_it_listens_on_this_machine_only(service: dict[str, Any]) -> None:
-    """The port is open to others only when somebody opens it."""
+    """The port is not open to the network by default."""
     assert [port.split(":")[0] for port in service["ports"]] == ["127.0.0.1"]
 
 
@@ -59,14 +59,15 @@ def test_the_data_outlive_the_container(service: dict[str, Any]) -> None:
 
 
 def test_health_is_asked_of_the_server_that_stays(service: dict[str, Any]) -> None:
-    """Over TCP: the image's temporary server, up while the database is created, has no TCP."""
+    """Over TCP: the image's temporary server, which runs while the database is created, has no TCP."""
     kind, command = service["healthcheck"]["test"]
     assert kind == "CMD-SHELL"
     assert command.startswith("pg_isready -h 127.0.0.1 ")
 
 
 def test_the_example_leads_to_a_real_server(tmp_path: Path) -> None:
-    """A PostgreSQL with the values of .env.example lets us in, and only with the password."""
+    """A PostgreSQL with the values of .env.example accepts a login with the password, and only with
+    it."""
     with TcpPostgres(
         user=EXAMPLE["POSTGRES_AUTH_USER"],
         password=EXAMPLE["POSTGRES_AUTH_PASSWORD"],
@@ -83,7 +84,7 @@ def test_the_example_leads_to_a_real_server(tmp_path: Path) -> None:
 
 
 def test_a_password_of_any_characters_survives_the_url(tmp_path: Path) -> None:
-    """Signs that mean something in a URL are part of the password and of nothing else."""
+    """Characters with a meaning in URLs are a part of the password only."""
     password = "p@ss:/?#[]%&+= $word"
     with TcpPostgres(user="some one", password=password, database="data/base") as server:
         (tmp_path / ".env").write_text(

@@ -1,4 +1,5 @@
-"""runtime/postgres/control.sh: the embedded Postgres running, crashed, stopped, and closed to others."""
+"""runtime/postgres/control.sh: the embedded PostgreSQL running, crashed, stopped, and protected from
+others."""
 
 from __future__ import annotations
 
@@ -19,7 +20,7 @@ from tests.support.wait import wait_until
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Postgres]:
-    """A running server, for tests that leave it as they found it."""
+    """A running server, for tests that do not change it."""
     with Postgres() as running:
         yield running
 
@@ -41,7 +42,7 @@ def processes(server: Postgres) -> list[str]:
 
 
 class TestAccess:
-    """Who can reach the data and the server: its owner alone."""
+    """Only the owner can reach the data and the server."""
 
     def test_everything_is_closed_to_others(self, server: Postgres) -> None:
         """Data, socket and the file with the password have no permission for group or others."""
@@ -50,7 +51,7 @@ class TestAccess:
         assert mode(server.cluster / ".s.PGSQL.5432") == 0o600
 
     def test_there_is_no_tcp(self, server: Postgres) -> None:
-        """It cannot be reached over a network, whatever the firewall says."""
+        """The server cannot be reached over the network, whatever the firewall allows."""
         with psycopg.connect(server.url) as connection:
             assert connection.execute("SHOW listen_addresses").fetchone() == ("",)
 
@@ -58,13 +59,13 @@ class TestAccess:
         ("user", "password"), [("llamaserve", "wrong"), ("postgres", ""), ("postgres", "postgres")]
     )
     def test_only_the_password_opens(self, server: Postgres, user: str, password: str) -> None:
-        """A process of the owner's is refused too without it, and the superuser has none."""
+        """Without the password even the owner's processes are refused, and the superuser has none."""
         with pytest.raises(psycopg.OperationalError, match="password"):
             psycopg.connect(server.url, user=user, password=password)
 
     @as_root
     def test_another_user_is_shut_out(self, server: Postgres) -> None:
-        """One that knows the URL, password included, still cannot reach the socket."""
+        """A user who knows the URL with the password still cannot reach the socket."""
         url_file = str(server.directory / "postgres.url")
         assert "Permission denied" in run_as_nobody("ls", str(server.cluster)).stderr
         assert "Permission denied" in run_as_nobody("cat", url_file).stderr
@@ -77,10 +78,10 @@ class TestAccess:
 
 
 class TestClient:
-    """The database as the appliance finds it, and Postgres's own programs on it."""
+    """The database that the appliance uses, and PostgreSQL's own programs on it."""
 
     def test_the_settings_are_in_force(self, server: Postgres) -> None:
-        """UTF-8, UTC, scram, checksums, a small memory."""
+        """UTF-8, UTC, scram, checksums, little memory."""
         expected = {
             "server_encoding": "UTF8",
             "TimeZone": "UTC",
@@ -97,7 +98,7 @@ class TestClient:
         assert found == {name: (value,) for name, value in expected.items()}
 
     def test_a_backup_can_be_restored_beside_the_original(self, server: Postgres) -> None:
-        """`client pg_dump` and `client psql` are all that a backup takes."""
+        """A backup needs only `client pg_dump` and `client psql`."""
         keep_a_row(server)
         backup = server.directory / "backup.sql"
         server.ask("client", "pg_dump", "-f", str(backup))
@@ -114,25 +115,25 @@ class TestClient:
         assert server.url == url
 
     def test_a_second_server_is_refused(self, server: Postgres) -> None:
-        """`run` names the process that is there already, and leaves it alone."""
+        """`run` names the running process and leaves it alone."""
         done = server.script("run")
         assert done.returncode == 1
         assert server.process
-        assert f"runs already, as process {server.process.pid}" in done.stderr
+        assert f"is already running, as process {server.process.pid}" in done.stderr
 
     @pytest.mark.parametrize("words", [[], ["begin"], ["wait"], ["wait", "soon"], ["init", "now"]])
     def test_what_is_not_understood_is_a_usage_error(self, server: Postgres, words: list[str]) -> None:
-        """Status 2 with the usage on stderr."""
+        """Exit status 2, with the usage on stderr."""
         done = server.script(*words)
         assert (done.returncode, done.stdout) == (2, "")
         assert "usage: runtime/postgres/control.sh init" in done.stderr
 
 
 class TestCrash:
-    """What a kill -9 leaves behind does not keep the next start from working."""
+    """After a kill -9 the next start works."""
 
     def test_rows_survive_with_a_backend_still_busy(self, own_server: Postgres) -> None:
-        """A backend that computes does not notice its postmaster's death: the next start ends it."""
+        """A busy backend does not notice that its postmaster was killed: the next start ends it."""
         own_server.start()
         keep_a_row(own_server)
         busy = psycopg.connect(own_server.url, autocommit=True)
@@ -156,7 +157,8 @@ class TestCrash:
         connection.close()
 
     def test_a_stale_pid_that_another_process_has_now(self, own_server: Postgres) -> None:
-        """After a reboot the number in postmaster.pid may be anybody's, the same user's included."""
+        """After a reboot the pid in postmaster.pid may belong to any process, also to one of the same
+        user."""
         own_server.start()
         keep_a_row(own_server)
         own_server.kill()
@@ -176,7 +178,7 @@ class TestCrash:
             stranger.wait()
 
     def test_an_interrupted_init_is_begun_anew(self, own_server: Postgres) -> None:
-        """Killed while it creates the database, it leaves nothing that passes for one."""
+        """If it is killed while it creates the database, nothing is left that could be taken for one."""
         place = own_server.directory / "postgres"
         command = [str(ROOT / "runtime/postgres/control.sh"), "init"]
         places = {"LLAMA_DATA_DIR": str(own_server.directory), "LLAMA_VENV_DIR": str(VENV)}
@@ -193,7 +195,8 @@ class TestCrash:
         assert kept_rows(own_server) == [1]
 
     def test_stop_ends_what_it_did_not_start(self, own_server: Postgres) -> None:
-        """Orphans of a killed supervisor go too; a second stop, and one without data, are content."""
+        """Also processes that a killed supervisor left behind. A second stop, and one without data,
+        are not errors."""
         own_server.ask("stop")
         own_server.start()
         own_server.ask("stop")

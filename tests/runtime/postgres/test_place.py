@@ -1,4 +1,4 @@
-"""runtime/postgres/control.sh: where the data are, wherever the checkout is, and existing data."""
+"""runtime/postgres/control.sh: where the data are kept, and what happens with existing data."""
 
 from __future__ import annotations
 
@@ -26,15 +26,16 @@ def own_server() -> Iterator[Postgres]:
 
 
 def socket_dir(server: Postgres) -> Path:
-    """Where clients are sent."""
+    """The directory of the socket to which clients connect."""
     return Path(parse_qs(urlsplit(server.url).query)["host"][0])
 
 
 class TestExistingData:
-    """An existing cluster is used as it is, or not at all."""
+    """An existing cluster is used unchanged, or not at all."""
 
     def test_another_major_version_is_named(self, own_server: Postgres) -> None:
-        """Both versions and the way out, before anything starts or changes."""
+        """The message has both versions and the steps to keep the data; nothing is started or
+        changed."""
         own_server.ask("init")
         (own_server.cluster / "PG_VERSION").write_text("16\n")
         done = own_server.script("init")
@@ -44,19 +45,19 @@ class TestExistingData:
         assert (own_server.cluster / "PG_VERSION").read_text() == "16\n"
 
     def test_a_lost_password_is_replaced(self, own_server: Postgres) -> None:
-        """Without postgres.url, `init` makes a new one: the rows are worth more than the password."""
+        """Without postgres.url, `init` makes a new password, so that the data are not lost."""
         own_server.start()
         keep_a_row(own_server)
         old = own_server.url
         (own_server.directory / "postgres.url").unlink()
-        assert "is missing and Postgres runs" in own_server.script("init").stderr
+        assert "is missing while Postgres is running" in own_server.script("init").stderr
         own_server.stop()
         own_server.start()
         assert own_server.url != old
         assert kept_rows(own_server) == [1]
 
     def test_a_directory_that_is_no_cluster_is_left_alone(self, own_server: Postgres) -> None:
-        """Somebody's files under the name `postgres` are not overwritten."""
+        """Other files in a directory called `postgres` are not overwritten."""
         note = own_server.directory / "postgres" / "note"
         note.parent.mkdir()
         shutil.chown(note.parent, "nobody" if os.geteuid() == 0 else os.geteuid())
@@ -67,7 +68,7 @@ class TestExistingData:
         assert note.read_text() == "mine"
 
     def test_run_before_init_says_so(self, own_server: Postgres) -> None:
-        """`run`, `wait` and `client` name what is missing."""
+        """`run`, `wait` and `client` say that the database is not set up."""
         for words in (["run"], ["wait", "5"], ["client", "psql"]):
             done = own_server.script(*words)
             assert done.returncode == 1
@@ -79,7 +80,8 @@ class TestPlace:
 
     @pytest.mark.parametrize("name", ["two words", "däta, with 'quotes' " + "x" * 120])
     def test_any_path_will_do(self, name: str) -> None:
-        """Spaces, signs that libpq reads as its own, and more than a socket's path can hold."""
+        """Paths with blanks, with characters that are special for libpq, and longer than a socket's
+        path may be."""
         with tempfile.TemporaryDirectory(prefix="llamaserve-") as parent:
             if os.geteuid() == 0:
                 Path(parent).chmod(0o711)
@@ -94,7 +96,7 @@ class TestPlace:
 
     @as_root
     def test_a_socket_directory_of_another_user_is_refused(self) -> None:
-        """Whoever makes the directory below /tmp first gets no say in the server."""
+        """A user who creates the directory below /tmp first cannot influence the server."""
         with tempfile.TemporaryDirectory(prefix="llamaserve-") as parent:
             Path(parent).chmod(0o711)
             server = Postgres(Path(parent) / ("x" * 120))
@@ -105,12 +107,14 @@ class TestPlace:
             done = server.script("run")
             place.rmdir()
             assert done.returncode == 1
-            assert f"{place}, meant for Postgres's socket, belongs to another user" in done.stderr
+            assert (
+                f"the directory for Postgres's socket, {place}, belongs to another user" in done.stderr
+            )
             server.close()
 
     @as_root
     def test_roots_data_go_where_its_postgres_can_reach_them(self, tmp_path: Path) -> None:
-        """Below a closed directory, data and programs move to /var/lib, and no permission changes."""
+        """Below a closed directory, data and programs are put in /var/lib; no permission is changed."""
         closed = tmp_path / "closed"
         closed.mkdir(mode=0o700)
         venv = environment_at(closed / "venv", version="0.0.0+test")
@@ -136,7 +140,7 @@ class TestPlace:
 
     @as_root
     def test_an_ordinary_user_needs_no_other(self) -> None:
-        """It runs as whoever starts it, all of its files theirs."""
+        """The server runs as the user who starts it, who owns all files."""
         python = "/usr/bin/python3"
         if run_as_nobody(python, "-c", "import venv").returncode:
             pytest.skip(f"no {python} that an ordinary user can run")
@@ -153,7 +157,7 @@ class TestPlace:
 
 
 def environment_at(place: Path, *, version: str, python: str = sys.executable) -> Path:
-    """A virtual environment that holds only the wheel of Postgres, under another version."""
+    """A virtual environment that contains only PostgreSQL's wheel, under another version."""
     subprocess.run([python, "-m", "venv", "--without-pip", place], check=True)
     (packages,) = place.glob("lib/python*/site-packages")
     ignored = shutil.ignore_patterns("include", "*.a", "pginstall", "__pycache__")

@@ -1,0 +1,29 @@
+#!/usr/bin/env bash
+# shellcheck disable=SC2153 # PROXY and the like are set by read_config in supervise.sh
+# Summary: What start, restart and use print at their end: the model, the URLs and the next commands.
+#
+# Sourced by begin.sh.
+
+print_model() {
+  local model
+  model="$(cat "$DATA_DIR/model")"
+  printf 'model   %s\n' "$model"
+  case "$model" in
+    "$ROOT"/models/starter/*)
+      printf '        the small starter model, for a first try (./console.sh pull gets a real one)\n'
+      ;;
+  esac
+}
+
+print_summary() {
+  local proxy="http://$PROXY_HOST:$PROXY_PORT"
+  [ "$LOCAL_SERVER" = 0 ] || print_model
+  printf 'server  %s/v1   (its key: LLAMA_SERVER_API_KEY in runtime/config.env)\n' "$BACKEND_URL"
+  if [ "$PROXY" = 1 ]; then
+    proxy="$(py -m runtime.config get proxy_url)"
+    printf 'proxy   %s/v1   (each user has a key)\n' "$proxy"
+    printf 'try it  ./console.sh chat\n'
+    printf 'users   ./bin/user_management_cli.sh create-user --username alice\n'
+  fi
+  printf 'logs    %s (./console.sh logs -f)\n' "$LOG_DIR"
+}

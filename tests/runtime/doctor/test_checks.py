@@ -1,0 +1,220 @@
+"""The single checks of doctor, on situations that a whole appliance would be slow to get into."""
+
+from __future__ import annotations
+
+import resource
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+import trustme
+
+from runtime.config import ROOT, load, tls
+from runtime.doctor import configuration, database, installation, machine, model, services
+from runtime.doctor.findings import Finding, Installation
+from runtime.supervisor import status
+from runtime.supervisor.status import Part
+from tests.support.gguf import build_model
+from tests.support.postgres import Postgres
+
+SECRET = "very-secret-indeed"
+
+
+def installation_in(root: Path, **values: str) -> Installation:
+    """A checkout with this configuration, for a single check."""
+    return Installation(root=root, config=load(root, values), venv=Path(sys.prefix))
+
+
+@pytest.mark.parametrize(
+    ("script", "reason"),
+    [
+        ("import os, signal; os.kill(os.getpid(), signal.SIGILL)", "ended it with SIGILL"),
+        ("raise OSError('libcuda.so is missing')", "OSError: libcuda.so is missing"),
+    ],
+    ids=["illegal instruction", "missing library"],
+)
+def test_an_engine_that_cannot_read_a_prompt_is_a_problem(
+    tmp_path: Path, script: str, reason: str
+) -> None:
+    """With the reason, and the command that builds it again without the machine's special kernels."""
+    (tmp_path / "runtime/install").mkdir(parents=True)
+    (tmp_path / "runtime/install/engine_proof.py").write_text(script)
+    pin = (ROOT / "runtime/requirements-engine.txt").read_text()
+    (tmp_path / "runtime/requirements-engine.txt").write_text(pin)
+    found = list(installation.engine(installation_in(tmp_path)))
+    assert found[0].level == "problem"
+    assert found[0].text.endswith(reason)
+    assert "rm -f " in found[0].remedy
+    assert "CMAKE_ARGS=" in found[0].remedy
+    assert found[0].remedy.endswith(" runtime/install.sh")
+
+
+def test_the_engine_of_this_environment_reads_a_prompt() -> None:
+    """With the starter model, as the installation proves it."""
+    assert installation.prove_engine(ROOT) == ""
+
+
+@pytest.mark.parametrize(
+    ("limit", "level"),
+    [(256, "problem"), (2048, "warning"), (4352, "ok"), (resource.RLIM_INFINITY, "ok")],
+)
+def test_too_few_open_files_are_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: int, level: str
+) -> None:
+    """The limit, the number that LLAMA_PROXY_MAX_CONNECTIONS needs, and the command that raises it."""
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (64, limit))
+    (found,) = machine.open_files(installation_in(tmp_path))
+    assert found.level == level
+    if level != "ok":
+        assert f"may open {limit} files; 4352 are needed" in found.text
+        assert "ulimit -n 4352" in found.remedy
+
+
+@contextmanager
+def full_disk(place: Path) -> Iterator[None]:
+    """A file system of one megabyte at a new directory."""
+    place.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=1m", "none", place], capture_output=True, check=False
+    )
+    if mounted.returncode != 0:
+        pytest.skip("only root, with the right to mount, has a small disk")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", place], check=True)
+
+
+def test_a_full_disk_is_a_problem(tmp_path: Path) -> None:
+    """The disk of the data directory is examined, wherever it is."""
+    with full_disk(tmp_path / "small"):
+        found = list(
+            machine.disk(installation_in(tmp_path, LLAMA_DATA_DIR=str(tmp_path / "small/data")))
+        )
+    assert [one.level for one in found] == ["ok", "problem"]
+    assert str(tmp_path / "small/data") in found[1].text
+
+
+def test_records_that_do_not_go_to_the_database_are_told(tmp_path: Path) -> None:
+    """Waiting records are a warning, and so are rejected ones, with the path of their file."""
+    installation = installation_in(tmp_path, LLAMA_DATA_DIR=str(tmp_path))
+    assert list(machine.spool(installation)) == []
+    spool = tmp_path / "spool"
+    spool.mkdir()
+    (spool / "a.spool").write_bytes(bytes(2**20))
+    assert [one.level for one in machine.spool(installation)] == ["ok"]
+    with (spool / "a.spool").open("r+b") as file:
+        file.truncate(2**25)
+    (spool / "rejected.lines").write_text("E\tnonsense\n")
+    waiting, rejected = machine.spool(installation)
+    assert (waiting.level, rejected.level) == ("warning", "warning")
+    assert waiting.text.startswith("32.0 MB ")
+    assert str(spool / "rejected.lines") in rejected.text
+
+
+def test_a_clock_before_the_release_is_a_problem(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A test cannot set the clock, so the release is moved into the future instead."""
+    monkeypatch.setattr(machine, "_RELEASED", datetime(2999, 1, 1, tzinfo=UTC))
+    (found,) = machine.clock(installation_in(tmp_path))
+    assert found.level == "problem"
+
+
+def certificate(folder: Path, *, expires: datetime | None = None) -> dict[str, str]:
+    """A certificate and its key, as configuration values."""
+    made = trustme.CA().issue_cert("chat.example.org", not_after=expires)
+    made.cert_chain_pems[0].write_to_path(folder / "cert.pem")
+    made.private_key_pem.write_to_path(folder / "key.pem")
+    (folder / "key.pem").chmod(0o600)
+    return {
+        "LLAMA_PROXY_TLS_CERT": str(folder / "cert.pem"),
+        "LLAMA_PROXY_TLS_KEY": str(folder / "key.pem"),
+    }
+
+
+def checked_certificate(root: Path, values: dict[str, str]) -> list[Finding]:
+    return list(configuration.certificate(installation_in(root, **values)))
+
+
+def test_a_good_certificate_is_told_with_its_days(tmp_path: Path) -> None:
+    """One that expires soon is a warning, and a key that others can read is a problem."""
+    (found,) = checked_certificate(tmp_path, certificate(tmp_path))
+    assert found.level == "ok"
+    soon = certificate(tmp_path, expires=datetime.now(UTC) + timedelta(days=2, hours=6))
+    (tmp_path / "key.pem").chmod(0o640)
+    ending, readable = checked_certificate(tmp_path, soon)
+    assert (ending.level, ending.text) == ("warning", "the certificate is valid for 2 more days")
+    assert (readable.level, "chmod 600" in readable.remedy) == ("problem", True)
+
+
+def test_a_certificate_that_cannot_be_used_is_told_why(tmp_path: Path) -> None:
+    """Expired, with the wrong key, missing, or not a certificate."""
+    expired = certificate(tmp_path, expires=datetime(2021, 1, 1, tzinfo=UTC))
+    assert "expired" in checked_certificate(tmp_path, expired)[0].text
+    values = certificate(tmp_path)
+    key = (tmp_path / "key.pem").read_bytes()
+    certificate(tmp_path)
+    (tmp_path / "key.pem").write_bytes(key)
+    assert "the key does not belong to the certificate" in checked_certificate(tmp_path, values)[0].text
+    (tmp_path / "key.pem").write_text("nothing")
+    assert "not PEM" in checked_certificate(tmp_path, values)[0].text
+    (tmp_path / "cert.pem").unlink()
+    assert "No such file" in checked_certificate(tmp_path, values)[0].text
+    with pytest.raises(tls.TLSError, match="LLAMA_PROXY_TLS_CERT"):
+        tls.valid_until(tmp_path / "cert.pem", tmp_path / "key.pem")
+
+
+def test_a_database_of_ones_own_without_the_schema(postgres: Postgres, empty_database_url: str) -> None:
+    """It is reached, and the remedy is the command that creates the schema."""
+    place = installation_in(Path("/nowhere"), LLAMA_SERVER_DATABASE_URL=empty_database_url)
+    found = list(database.state(place))
+    assert [one.level for one in found] == ["ok", "problem", "ok"]
+    assert found[1].remedy.endswith("init-db")
+
+
+def test_a_database_that_does_not_answer(tmp_path: Path) -> None:
+    """The message names its address, without the password."""
+    url = f"postgresql://u:{SECRET}@127.0.0.1:1/d"
+    (found,) = database.state(installation_in(tmp_path, LLAMA_SERVER_DATABASE_URL=url))
+    assert found.level == "problem"
+    assert "127.0.0.1, port 1" in found.text
+    assert SECRET not in found.text + found.remedy
+
+
+def test_several_models_and_none_chosen(tmp_path: Path) -> None:
+    """The problem lists their names; the remedy says how to choose one."""
+    (tmp_path / "models").mkdir()
+    for name in ("a.gguf", "b.gguf"):
+        build_model(tmp_path / "models" / name)
+    (found,) = model.chosen(installation_in(tmp_path))
+    assert found.text == "there are several models: a.gguf b.gguf"
+    assert found.remedy.startswith("Choose with --model FILE")
+
+
+@pytest.mark.parametrize(
+    ("name", "key"),
+    [("postgres", "LLAMA_SERVER_DATABASE_URL"), ("server", "LLAMA_SERVER_BACKEND_URL")],
+)
+def test_a_part_that_runs_elsewhere_has_no_log_here(
+    name: str, key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The remedy names the configuration key with its address, not a log."""
+    part = Part(name=name, state="external", health="Connection refused")
+    monkeypatch.setattr(status, "parts", lambda *_: [part])
+    place = replace(installation_in(Path("/nowhere")), programs={"proxy": 1})
+    (found,) = services.processes(place)
+    assert "Connection refused" in found.text
+    assert key in found.remedy
+    assert "logs" not in found.remedy
+
+
+def test_what_is_open_to_the_network_is_told(tmp_path: Path) -> None:
+    """A server that is reachable without a key, and a proxy without TLS."""
+    place = installation_in(tmp_path, LLAMA_SERVER_HOST="0.0.0.0", LLAMA_PROXY_HOST="0.0.0.0")  # noqa: S104
+    assert [one.level for one in configuration.addresses(place)] == ["warning", "warning", "note"]
