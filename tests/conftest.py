@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
@@ -11,18 +12,42 @@ from proxy.database import schema
 from proxy.database.pool import connect
 from tests.support.appliance import Appliance
 from tests.support.postgres import Postgres
+from tests.support.skips import read_expected, refuse_unexpected
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let a run refuse skips that nobody expects; continuous integration always does."""
+    parser.addoption(
+        "--no-unexpected-skips",
+        action="store_true",
+        default=bool(os.environ.get("CI")),
+        help="fail tests that are skipped and not listed in tests/expected_skips.txt",
+    )
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item,
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """A failed test shows the logs of the appliance it used."""
+    """A failed test shows the logs of the appliance it used; an unexpected skip is a failure."""
     report = yield
+    if item.config.getoption("no_unexpected_skips"):
+        refuse_unexpected(report, read_expected())
     if report.failed:
         for fixture in getattr(item, "funcargs", {}).values():
             if isinstance(fixture, Appliance) and fixture.root.exists():
                 report.sections.append(("logs of the appliance", fixture.logs()))
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(
+    collector: pytest.Collector,
+) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """A file that is skipped as a whole is treated like its tests."""
+    report = yield
+    if collector.config.getoption("no_unexpected_skips"):
+        refuse_unexpected(report, read_expected())
     return report
 
 
