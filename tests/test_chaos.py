@@ -45,7 +45,7 @@ def users(appliance: Appliance) -> list[User]:
     return make_users(appliance)
 
 
-# The storm lasts as long as STORM_S says; starting before and settling after take minutes on a busy machine.
+# STORM_S, and on a busy machine minutes to start before it and to settle after it.
 @pytest.mark.timeout(480)
 async def test_after_the_storm_every_account_adds_up(appliance: Appliance, users: list[User]) -> None:
     """Each answer seen whole has one row with its user, status and bytes; no window was exceeded; and

@@ -2,7 +2,7 @@
 # Summary: Measure what the proxy costs a request, beside other gateways; and more
 # Usage: ./console.sh bench [SCENARIO …] [--peers nginx,router,litellm,portkey] [--peers-dir DIR]
 #                           [--rounds N] [--seconds N] [--load wrk|loop] [--json FILE] [--svg FILE]
-#        ./console.sh bench engine|fairness|records|threads|guesses|attacks|chaos [ARGUMENT …]
+#        ./console.sh bench engine|fairness|records|threads|guesses|attacks|chaos|hostile [ARGUMENT …]
 #
 # The first form puts our proxy, with its database and records, and each peer that is installed in front
 # of a mock that answers at once, and asks them in turn with wrk, or with a loop of its own where there

@@ -28,13 +28,13 @@ STATE_DIR = Path("/var/lib/llamaserve")
 """Where runtime/postgres/control.sh keeps root's databases that its own user cannot reach elsewhere."""
 
 
-def copy_tree(target: Path) -> None:
-    """What git has or would take of this checkout, the tests left out."""
+def copy_tree(target: Path, *, tests: bool = False) -> None:
+    """Copy what git has or would take of this checkout, with its tests or without them."""
     command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     names = subprocess.run(command, cwd=ROOT, capture_output=True, check=True).stdout
     for name in map(os.fsdecode, filter(None, names.split(b"\0"))):
         source = ROOT / name
-        if name.startswith("tests/") or not source.is_file():
+        if (name.startswith("tests/") and not tests) or not source.is_file():
             continue
         (target / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(source, target / name)
