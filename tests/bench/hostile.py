@@ -117,7 +117,7 @@ def _certificate(stack: ExitStack) -> dict[str, str]:
 
 def users_table(trial: Trial) -> Table:
     """What the ordinary users saw, alone and beside the attack."""
-    alone, beside = "alone", "beside the attack"
+    alone, beside = "alone", "beside attack"
     table = Table(
         title=f"{len(USERS)} ordinary users", columns=[alone, beside], ratios=[(beside, alone)]
     )

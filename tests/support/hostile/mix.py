@@ -40,7 +40,7 @@ SHARES: dict[str, dict[Step, int]] = {
         without_key.silent_connection: 20,
     },
 }
-"""Who attacks how, and with how many connections at a time."""
+"""Who attacks how, and with how many connections at a time. Handshakes only where there is TLS."""
 
 
 @dataclass(kw_only=True)
@@ -89,6 +89,8 @@ async def _all_attacks(port: int, keys: tuple[str, str], tls: bool, over: Event)
         for share, key in zip(SHARES.values(), (*keys, ""), strict=True):
             target = Target(port=port, key=key, tls=tls)
             for step, count in share.items():
+                if step is without_key.half_open_handshake and not tls:
+                    continue
                 tally = tallies.setdefault(step.__name__.replace("_", " "), Counter())
                 tasks += [group.create_task(_repeat(step, target, tally)) for _ in range(count)]
         await asyncio.to_thread(over.wait)

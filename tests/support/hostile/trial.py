@@ -112,7 +112,8 @@ async def run_trial(
         psutil.NoSuchProcess: the proxy's process has ended.
         RuntimeError: an attacker failed by itself.
     """
-    users = OrdinaryUsers(url=appliance.proxy_url, keys=create_users(appliance, USERS))
+    url = appliance.proxy_url.replace("http:", "https:") if tls else appliance.proxy_url
+    users = OrdinaryUsers(url=url, keys=create_users(appliance, USERS))
     keys = create_users(appliance, ATTACKERS)
     watch = _Watch(process=psutil.Process(appliance.pid("proxy")))
     over = asyncio.Event()

@@ -21,13 +21,14 @@ async def junk_key(target: Target, tally: Tally) -> None:
 
 
 async def pipelined_heads(target: Target, tally: Tally) -> None:
-    """Send many heads of a kilobyte at once without a key, and read none of the responses."""
+    """Send heads of a kilobyte for as long as the server takes them, and read none of the responses."""
     filler = "X-Filler: " + "x" * 1000
     head = request_head(target, "GET /v1/models HTTP/1.1", filler)
     async with connected(target) as connection:
-        await connection.send(head * _PIPELINED_HEADS)
-        tally["sent"] += 1
-        await asyncio.sleep(_PATIENCE_S)
+        async with asyncio.timeout(_PATIENCE_S):
+            while True:
+                await connection.send(head * _PIPELINED_HEADS)
+                tally[f"{_PIPELINED_HEADS} sent"] += 1
 
 
 async def half_open_head(target: Target, tally: Tally) -> None:
@@ -41,7 +42,7 @@ async def half_open_head(target: Target, tally: Tally) -> None:
 
 
 async def half_open_handshake(target: Target, tally: Tally) -> None:
-    """Send the first bytes of a TLS handshake and no more, whether the target speaks TLS or not."""
+    """Send the first bytes of a TLS handshake and no more."""
     async with connected(target, handshake=False) as connection:
         await connection.send(bytes.fromhex("160301020001"))
         tally["begun"] += 1
