@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import cache
 
 _RECEIVE_BYTES = 4096
 """The kernel's buffer and asyncio's: a server feels after a few kilobytes that nobody reads."""
@@ -86,9 +87,10 @@ async def connected(target: Target, *, handshake: bool = True) -> AsyncIterator[
         writer.transport.abort()
 
 
+@cache
 def _trusting() -> ssl.SSLContext:
     """A client's context that takes any certificate: the attacker does not care whose it is."""
-    context = ssl.create_default_context()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     return context
@@ -107,3 +109,10 @@ def post(target: Target, path: str, body: dict[str, object]) -> bytes:
     data = json.dumps(body).encode()
     headers = ("Content-Type: application/json", f"Content-Length: {len(data)}")
     return request_head(target, f"POST {path} HTTP/1.1", *headers) + data
+
+
+async def ask(connection: Connection, request: bytes, tally: Tally) -> None:
+    """Send a request and read the head of the response; count both."""
+    await connection.send(request)
+    tally["sent"] += 1
+    tally[await connection.status()] += 1

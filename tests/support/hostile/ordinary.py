@@ -1,4 +1,7 @@
-"""Ordinary users beside an attack: one short streamed chat after the other, and what each saw of it."""
+"""Ordinary users beside an attack: one short streamed chat after the other, and what each saw of it.
+
+Each chat comes on a connection of its own, since whoever crowds out new connections does harm too.
+"""
 
 from __future__ import annotations
 
@@ -48,7 +51,7 @@ class OrdinaryUsers:
     async def use(self, over: asyncio.Event) -> None:
         """Let each chat until `over` is set; a chat that has begun then is still waited for."""
         timeout = aiohttp.ClientTimeout(total=PATIENCE_S)
-        connector = aiohttp.TCPConnector(limit=0, ssl=False)
+        connector = aiohttp.TCPConnector(limit=0, ssl=False, force_close=True)
         async with (
             aiohttp.ClientSession(self.url, timeout=timeout, connector=connector) as client,
             asyncio.TaskGroup() as group,

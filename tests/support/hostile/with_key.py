@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from tests.support.hostile.connection import Tally, Target, connected, post, request_head
+from tests.support.hostile.connection import Tally, Target, ask, connected, post, request_head
 
 SLOW_BYTES_PER_S = 1024
 CHAT = "/v1/chat/completions"
@@ -25,8 +25,7 @@ async def slow_reader_of_whole_answer(target: Target, tally: Tally) -> None:
         "top_logprobs": 20,
     }
     async with connected(target) as connection:
-        await connection.send(post(target, CHAT, body))
-        tally[await connection.status()] += 1
+        await ask(connection, post(target, CHAT, body), tally)
         await connection.read_slowly(SLOW_BYTES_PER_S)
 
 
@@ -34,8 +33,7 @@ async def slow_reader_of_stream(target: Target, tally: Tally) -> None:
     """Ask for a long stream and read a kilobyte a second."""
     body = {"messages": _messages("Tell me everything, slowly"), "max_tokens": 300, "stream": True}
     async with connected(target) as connection:
-        await connection.send(post(target, CHAT, body))
-        tally[await connection.status()] += 1
+        await ask(connection, post(target, CHAT, body), tally)
         await connection.read_slowly(SLOW_BYTES_PER_S)
 
 
@@ -43,8 +41,7 @@ async def reader_who_takes_nothing(target: Target, tally: Tally) -> None:
     """Ask for a long stream and read its head only, until the server closes the connection."""
     body = {"messages": _messages("Tell me, I do not listen"), "max_tokens": 300, "stream": True}
     async with connected(target) as connection:
-        await connection.send(post(target, CHAT, body))
-        tally[await connection.status()] += 1
+        await ask(connection, post(target, CHAT, body), tally)
         await asyncio.sleep(60)
 
 
@@ -64,16 +61,14 @@ async def tokenizer(target: Target, tally: Tally) -> None:
     """Have a large text tokenized, as often as it is answered."""
     body: dict[str, object] = {"input": "a llama " * (_TOKENIZED_BYTES // 8)}
     async with connected(target) as connection:
-        await connection.send(post(target, "/extras/tokenize/count", body))
-        tally[await connection.status()] += 1
+        await ask(connection, post(target, "/extras/tokenize/count", body), tally)
 
 
 async def slow_reader_of_detokenized(target: Target, tally: Tally) -> None:
     """Have tokens made text and read the response slowly."""
     body: dict[str, object] = {"tokens": [300] * _DETOKENIZED_TOKENS}
     async with connected(target) as connection:
-        await connection.send(post(target, "/extras/detokenize", body))
-        tally[await connection.status()] += 1
+        await ask(connection, post(target, "/extras/detokenize", body), tally)
         await connection.read_slowly(SLOW_BYTES_PER_S)
 
 

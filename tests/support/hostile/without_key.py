@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from proxy.identity.keys import create_key
-from tests.support.hostile.connection import Tally, Target, connected, request_head
+from tests.support.hostile.connection import Tally, Target, ask, connected, request_head
 
 _PIPELINED_HEADS = 60
 _PATIENCE_S = 15.0
@@ -16,8 +16,7 @@ async def junk_key(target: Target, tally: Tally) -> None:
     """Send a key that nobody has. Its checksum is good, so the proxy must look it up."""
     stranger = Target(port=target.port, key=create_key().key, tls=target.tls)
     async with connected(target) as connection:
-        await connection.send(request_head(stranger, "GET /v1/models HTTP/1.1"))
-        tally[await connection.status()] += 1
+        await ask(connection, request_head(stranger, "GET /v1/models HTTP/1.1"), tally)
 
 
 async def pipelined_heads(target: Target, tally: Tally) -> None:
