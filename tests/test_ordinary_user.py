@@ -19,7 +19,9 @@ from tests.support.appliance import copy_tree
 from tests.support.local_user import LocalUser, as_root, copy_environment, made_user, python_for
 
 FILES = ("tests/runtime/commands/test_appliance.py", "tests/test_main_job.py")
-TIMEOUT_S = 400.0
+ELSEWHERE = ("another_model", "two_starts_at_once", "loses_no_request", "limit_is_exact")
+"""Long tests of what does not depend on who runs it."""
+TIMEOUT_S = 600.0
 
 
 @pytest.fixture
@@ -47,10 +49,9 @@ def test_an_ordinary_user_runs_the_appliance_and_its_tests(user: LocalUser) -> N
     environment = {"LLAMA_VENV_DIR": str(venv), "CI": "true"}
     git = user.run("git", "init", "--quiet", str(checkout), environment={}, timeout_s=60)
     assert git.returncode == 0, git.stdout
-    done = user.run(
-        str(checkout / "console.sh"), "test", "-q", *FILES, environment=environment, timeout_s=TIMEOUT_S
-    )
+    test = [str(checkout / "console.sh"), "test", "-q", "-k", f"not ({' or '.join(ELSEWHERE)})", *FILES]
+    done = user.run(*test, environment=environment, timeout_s=TIMEOUT_S)
     assert done.returncode == 0, done.stdout
     passed = re.search(r"^(?:=+ )?([0-9]+) passed", done.stdout, re.MULTILINE)
     assert passed, done.stdout
-    assert int(passed[1]) > 30, done.stdout
+    assert int(passed[1]) > 25, done.stdout
