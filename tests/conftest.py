@@ -52,7 +52,7 @@ def pytest_make_collect_report(
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The tests of the whole take longest: begun first, they leave no worker alone at the end."""
+    """Run the tests of the whole appliance first: they take longest."""
     here = Path(__file__).parent
     items.sort(key=lambda item: item.path.parent != here)
 
@@ -80,7 +80,7 @@ def database_url(empty_database_url: str) -> str:
 
 @pytest.fixture
 def directory(tmp_path: Path) -> Path:
-    """A directory of the test's own, with a space in its name."""
+    """A directory for one test, with a space in its name."""
     path = tmp_path / "with space"
     path.mkdir()
     return path

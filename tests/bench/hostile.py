@@ -1,4 +1,4 @@
-"""Ordinary users beside a hostile mix: what they notice, and what it costs the proxy.
+"""Ordinary users beside a hostile mix: how it delays them, and what it costs the proxy.
 
     ./console.sh bench hostile [--minutes 10] [--model FILE] [--tls] [--set NAME=VALUE …] [--json FILE]
 
@@ -116,7 +116,7 @@ def _certificate(stack: ExitStack) -> dict[str, str]:
 
 
 def users_table(trial: Trial) -> Table:
-    """What the ordinary users saw, alone and beside the attack."""
+    """The ordinary users' figures, alone and beside the attack."""
     alone, beside = "alone", "beside attack"
     table = Table(
         title=f"{len(USERS)} ordinary users", columns=[alone, beside], ratios=[(beside, alone)]
@@ -134,7 +134,7 @@ def users_table(trial: Trial) -> Table:
 
 
 def proxy_table(trial: Trial) -> Table:
-    """What the proxy's process took."""
+    """Memory and descriptors of the proxy's process."""
     table = Table(title="The proxy's process", columns=["before", "peak", "after"])
     for column, use in (("before", trial.before), ("peak", trial.peak), ("after", trial.after)):
         table.add("memory, MB", column, use.memory_bytes / MB)
@@ -154,7 +154,7 @@ def attacks_text(trial: Trial) -> str:
 
 
 def what_is_wrong(trial: Trial) -> list[str]:
-    """Everything that must not be, a line each."""
+    """Every failure and descriptor left open, one line each."""
     wrong = [_failure_line(chat) for chat in failures([*trial.calm, *trial.attacked])]
     served = trial.served()
     wrong += [f"{user} was not served beside the attack" for user in USERS if not served[user]]

@@ -1,4 +1,4 @@
-"""Ordinary users beside an attack: one short streamed chat after the other, and what each saw of it.
+"""Ordinary users beside an attack: each streams one short chat after the other and notes the result.
 
 Each chat comes on a connection of its own, since whoever crowds out new connections does harm too.
 """

@@ -28,7 +28,7 @@ _SAMPLE_S = 0.25
 
 @dataclass(frozen=True, kw_only=True)
 class Use:
-    """What the proxy's process has at a moment."""
+    """Memory and descriptors of the proxy's process at one moment."""
 
     memory_bytes: int
     descriptors: int
@@ -36,7 +36,7 @@ class Use:
 
 @dataclass(kw_only=True)
 class Trial:
-    """What came of it. Durations are seconds."""
+    """The result of a trial. Durations are seconds."""
 
     calm: list[Chat]
     calm_s: float
