@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
@@ -11,14 +12,27 @@ from proxy.database import schema
 from proxy.database.pool import connect
 from tests.support.appliance import Appliance
 from tests.support.postgres import Postgres
+from tests.support.skips import read_expected, refuse_unexpected
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let a run refuse skips that nobody expects; continuous integration always does."""
+    parser.addoption(
+        "--no-unexpected-skips",
+        action="store_true",
+        default=bool(os.environ.get("CI")),
+        help="fail tests that are skipped and not listed in tests/expected_skips.txt",
+    )
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item,
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """A failed test shows the logs of the appliance it used."""
+    """A failed test shows the logs of the appliance it used; an unexpected skip is a failure."""
     report = yield
+    if item.config.getoption("no_unexpected_skips"):
+        refuse_unexpected(report, read_expected())
     if report.failed:
         for fixture in getattr(item, "funcargs", {}).values():
             if isinstance(fixture, Appliance) and fixture.root.exists():
@@ -26,8 +40,19 @@ def pytest_runtest_makereport(
     return report
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(
+    collector: pytest.Collector,
+) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """A file that is skipped as a whole is treated like its tests."""
+    report = yield
+    if collector.config.getoption("no_unexpected_skips"):
+        refuse_unexpected(report, read_expected())
+    return report
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The tests of the whole take longest: begun first, they leave no worker alone at the end."""
+    """Run the tests of the whole appliance first: they take longest."""
     here = Path(__file__).parent
     items.sort(key=lambda item: item.path.parent != here)
 
@@ -55,7 +80,7 @@ def database_url(empty_database_url: str) -> str:
 
 @pytest.fixture
 def directory(tmp_path: Path) -> Path:
-    """A directory of the test's own, with a space in its name."""
+    """A directory for one test, with a space in its name."""
     path = tmp_path / "with space"
     path.mkdir()
     return path

@@ -1,4 +1,4 @@
-"""The benchmark measures the real proxy, and says what it could not measure. Never how fast."""
+"""The benchmark measures the real proxy and names what it could not measure. No speed is asserted."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ QUICK = ["--rounds", "1", "--seconds", "0.2", "--load", "loop"]
 def test_chat_is_measured(
     postgres: Postgres, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The table has a line for the mock and one for ours; JSON every sample, SVG a bar for each."""
+    """The table has a line for the mock and one for our proxy, JSON every sample, SVG a bar for each."""
     json_file, svg_file = tmp_path / "bench.json", tmp_path / "bench.svg"
     files = ["--json", str(json_file), "--svg", str(svg_file)]
     absent = ["--peers", "router,portkey", "--peers-dir", str(tmp_path)]
@@ -59,10 +59,10 @@ def test_chat_is_measured(
         (["--svg", "/"], "/ is a directory; name a file"),
     ],
 )
-def test_a_slip_of_the_pen_is_told_before_anything_starts(
+def test_a_wrong_argument_is_refused_before_anything_starts(
     arguments: list[str], complaint: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """2, and what there is instead."""
+    """The exit status is 2, and the message names the valid choices."""
     with pytest.raises(SystemExit) as ended:
         command.main(arguments)
     assert ended.value.code == 2
@@ -72,7 +72,7 @@ def test_a_slip_of_the_pen_is_told_before_anything_starts(
 def test_a_peer_that_does_not_come_up_is_named(
     postgres: Postgres, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """1, with its log and what to do."""
+    """The exit status is 1; the peer's log and a remedy are printed."""
     launch = Launch(command=[sys.executable, "-c", "raise SystemExit('no room')"], version="1")
     monkeypatch.setitem(PEERS, "poor", Peer(name="poor", installation="", launch=lambda _: launch))
     assert command.main(["chat", *QUICK, "--peers", "poor"], postgres=postgres) == 1
@@ -92,14 +92,14 @@ def test_the_other_measurements_are_reachable(capsys: pytest.CaptureFixture[str]
 
 
 def test_the_help_of_the_command_names_all_scenarios_and_peers() -> None:
-    """What `./console.sh help bench` prints is this header."""
+    """The header of the script, which `./console.sh help bench` prints, names them."""
     lines = (ROOT / "runtime/commands/bench.sh").read_text().partition("\nset -")[0]
     words = set(re.findall("[a-z-]+", lines))
     assert set(SCENARIOS) | set(PEERS) | set(bench.OTHERS) <= words
 
 
 def test_ratios_are_of_rounds_and_left_out_where_there_is_nothing_to_compare() -> None:
-    """The median of each round's own ratio; a turned table has a line for each column and ratio."""
+    """A ratio is the median over rounds; a turned table has a line for each column and ratio."""
     table = Table(title="t", columns=["a", "b"], ratios=[("a", "b")], turned=True)
     table.add("both", "a", 1, 10, 100)
     table.add("both", "b", 2, 10, 1000)

@@ -23,7 +23,7 @@ Attack = tuple[str, dict[str, Any]]
 
 
 def attacks() -> dict[str, Attack]:
-    """All that is known to end, block or confuse the stock server: path and body by name."""
+    """Requests known to end, block or confuse the stock server: path and body by name."""
 
     def chat(**body: Any) -> Attack:
         return CHAT, {"messages": HELLO, "max_tokens": 24, **body}
@@ -57,7 +57,7 @@ def attacks() -> dict[str, Attack]:
 
 @pytest.fixture(scope="module")
 def appliance() -> Iterator[Appliance]:
-    """A running appliance that lets a user send many requests at once."""
+    """A running appliance that takes many requests of a user at once."""
     settings = {
         "LLAMA_SERVER_N_THREADS": "1",
         "LLAMA_PROXY_RATE_LIMIT": "1000",
@@ -71,7 +71,7 @@ def appliance() -> Iterator[Appliance]:
 
 
 async def stream_on(client: openai.AsyncOpenAI, begun: asyncio.Event, over: asyncio.Event) -> list[Any]:
-    """One stream after the other until told that it is over: the chunks of each."""
+    """Send one stream after the other until `over` is set; the chunks of each."""
     streams = []
     while not over.is_set():
         chunks = []
@@ -90,7 +90,7 @@ async def stream_on(client: openai.AsyncOpenAI, begun: asyncio.Event, over: asyn
 
 
 async def test_nothing_a_user_sends_reaches_another_s_stream(appliance: Appliance) -> None:
-    """Nor the process: every attack gets an answer or a refusal, none of them a 5xx."""
+    """B's streams are complete, the process lives on, and no attack gets a 5xx."""
     keys = {name: appliance.cli("create-user", "--username", name, "--quiet") for name in ("a", "b")}
     pid = appliance.pid("server")
     attacker = Client(appliance.proxy_url, keys["a"])

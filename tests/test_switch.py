@@ -50,7 +50,7 @@ def served(appliance: Appliance) -> str:
 def switch_under_load(
     appliance: Appliance, keys: dict[str, str], name: str, *, status: int, model: str
 ) -> tuple[Restart, str]:
-    """What came of requests that name `model`, 16 at a time, while `use NAME` ran, and what it said."""
+    """Run `use NAME` beside 16 requests at a time that name `model`; their results and its messages."""
     said = []
 
     def use() -> None:
@@ -62,7 +62,7 @@ def switch_under_load(
 
 
 def test_a_switch_under_load_fails_no_request(appliance: Appliance, keys: dict[str, str]) -> None:
-    """Of those that name the old model some are answered by it and the others by the new one."""
+    """Requests that name the old model are answered by it before the switch, then by the new one."""
     seen, _ = switch_under_load(appliance, keys, "two.gguf", status=0, model="one.gguf")
     assert seen.lost() == []
     for name in ("one.gguf", "two.gguf"):
@@ -88,7 +88,7 @@ def test_a_switch_that_fails_under_load_fails_no_request(
 def test_a_name_of_the_model_before_is_unknown_to_a_later_start(
     appliance: Appliance, keys: dict[str, str]
 ) -> None:
-    """It holds for those who waited over the switch, not for ever."""
+    """The old name is good for requests that waited during the switch, not for ever."""
     other = "one.gguf" if served(appliance) == "two.gguf" else "two.gguf"
     old = appliance.kill("server")
     wait_until(lambda: appliance.pid("server") not in (0, old), "the server to come back")
@@ -98,7 +98,7 @@ def test_a_name_of_the_model_before_is_unknown_to_a_later_start(
 
 
 def test_a_server_that_has_just_died_can_be_stopped(appliance: Appliance) -> None:
-    """In the moment before it is started anew: the stop is for that one too."""
+    """A stop before supervisord starts it again keeps it stopped."""
     appliance.kill("server")
     appliance.supervision("stop", "server")
     assert appliance.pid("server") == 0
@@ -107,7 +107,7 @@ def test_a_server_that_has_just_died_can_be_stopped(appliance: Appliance) -> Non
 
 
 def test_what_does_not_fit_is_refused_unless_forced(appliance: Appliance) -> None:
-    """Before anything is stopped; a file that is none too, and what is served already stays as it is."""
+    """The refusal comes before anything is stopped; a missing file and the served one change nothing."""
     server, name = appliance.pid("server"), served(appliance)
     huge = appliance.root / "models/huge.gguf"
     with build_model(huge).open("r+b") as file:
@@ -123,7 +123,7 @@ def test_what_does_not_fit_is_refused_unless_forced(appliance: Appliance) -> Non
 
 
 def test_models_shows_which_is_in_use(appliance: Appliance) -> None:
-    """With what its header tells and whether it fits; a broken file has its reason."""
+    """Each entry has the header's facts and whether the model fits; a broken file has its reason."""
     (appliance.root / "models/broken.gguf").write_bytes(b"no model at all")
     entries = {one["name"]: one for one in json.loads(appliance.console("models", "--json").stdout)}
     name = served(appliance)
@@ -142,7 +142,7 @@ def test_models_shows_which_is_in_use(appliance: Appliance) -> None:
 
 
 def test_use_of_a_stopped_appliance_is_for_its_next_start(appliance: Appliance) -> None:
-    """It is noted; that LLAMA_SERVER_MODEL would win is told."""
+    """The choice is remembered, with a warning where LLAMA_SERVER_MODEL overrides it."""
     other = "one.gguf" if served(appliance) == "two.gguf" else "two.gguf"
     appliance.stop()
     done = appliance.console("use", other)

@@ -2,7 +2,7 @@
 # Summary: Measure what the proxy costs a request, compared with other gateways, and more
 # Usage: ./console.sh bench [SCENARIO …] [--peers nginx,router,litellm,portkey] [--peers-dir DIR]
 #                           [--rounds N] [--seconds N] [--load wrk|loop] [--json FILE] [--svg FILE]
-#        ./console.sh bench engine|fairness|records|threads|guesses|attacks|chaos [ARGUMENT …]
+#        ./console.sh bench engine|fairness|records|threads|guesses|attacks|chaos|hostile [ARGUMENT …]
 #
 # The first form puts our proxy, with its database and records, and each installed peer in front of a mock
 # engine that answers at once, and sends requests to each in turn with wrk, or with a loop of its own if

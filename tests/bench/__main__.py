@@ -14,7 +14,7 @@ import sys
 
 from tests.bench.gateway import command
 
-OTHERS = ("attacks", "chaos", "engine", "fairness", "guesses", "records", "threads")
+OTHERS = ("attacks", "chaos", "engine", "fairness", "guesses", "hostile", "records", "threads")
 """Modules beside this one; each is also `python -m tests.bench.NAME`."""
 
 

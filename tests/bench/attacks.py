@@ -1,4 +1,4 @@
-"""What becomes of each attack on the proxy's face, as a table in Markdown.
+"""How the proxy answers each attack on its HTTP parser, as a table in Markdown.
 
     runtime/.venv/bin/python -m tests.bench.attacks [fuzz SECONDS [SEED]]
 
@@ -43,7 +43,7 @@ def _reached(requests: list[Reached]) -> str:
 
 
 async def show_table(attacked: Attacked) -> None:
-    """A line for each attack."""
+    """Print a line for each attack."""
     print("| attack | answer | connection | reaches the engine |\n|---|---|---|---|")
     for attack in ATTACKS:
         outcome, reached = await attacked.by(attack)
@@ -53,7 +53,7 @@ async def show_table(attacked: Attacked) -> None:
 
 
 async def show_fuzz(attacked: Attacked, seconds: float, seed: int) -> None:
-    """The counts, each minute and at the end."""
+    """Fuzz for this long and print the counts after each batch."""
     fuzz = Fuzz(attacked, seed)
     ends = time.monotonic() + seconds
     while time.monotonic() < ends:
@@ -62,7 +62,7 @@ async def show_fuzz(attacked: Attacked, seconds: float, seed: int) -> None:
 
 
 async def main(arguments: list[str]) -> int:
-    """2 for wrong usage."""
+    """Print the table or fuzz; returns 2 for wrong usage."""
     logging.basicConfig(level=logging.ERROR)
     with Postgres(fsync=False) as postgres:
         async with attacked_proxy(postgres) as attacked:

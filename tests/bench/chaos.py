@@ -1,4 +1,4 @@
-"""Proxy, server and Postgres killed at random under users at random, for as long as you like.
+"""Proxy, server and Postgres are killed at random during random requests, for as long as you like.
 
     runtime/.venv/bin/python -m tests.bench.chaos [--minutes 10] [--kill proxy,server,postgres]
                                                  [--every 4] [--outage 0] [--seed N]
@@ -20,13 +20,13 @@ from tests.support.chaos import REST_S, Storm, accounts, leaks, make_users, outa
 
 SETTINGS = {
     "LLAMA_SERVER_N_THREADS": "1",
-    # All come from one address, some with wrong keys: they are not to shut a new user out.
+    # All users have one address, and some send wrong keys: that must not lock out a new user.
     "LLAMA_PROXY_AUTH_FAILURES_PER_MINUTE": "0",
 }
 
 
 def main() -> int:
-    """Run the storm; 1 where the accounts do not add up."""
+    """Run the storm; returns 1 if the records contradict what clients saw."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--kill", default=",".join(REST_S), help="what is killed")
@@ -48,12 +48,12 @@ def main() -> int:
         report(storm, rows, memory)
     for line in wrong[:50]:
         print(f"WRONG {line}")
-    print(f"{len(wrong)} things do not add up")
+    print(f"{len(wrong)} contradictions")
     return 1 if wrong else 0
 
 
 async def everything(storm: Storm, options: argparse.Namespace) -> None:
-    """The storm, and the outage in its midst."""
+    """Run the storm, with a database outage in the middle."""
     seconds = options.minutes * 60
     async with asyncio.TaskGroup() as group:
         group.create_task(storm.run(seconds, kill_every_s=options.every if storm.victims else 0))
@@ -68,7 +68,7 @@ def proxy_mb(appliance: Appliance) -> float:
 
 
 def report(storm: Storm, rows: list[dict[str, object]], memory: list[float]) -> None:
-    """What happened, in numbers."""
+    """Print counts of requests, kills and rows."""
     whole = [seen for seen in storm.seen if seen.whole]
     print(f"sent {len(storm.seen)}, seen whole {len(whole)}, killed {dict(storm.kills)}")
     print("users unknown to the proxy, without a database:", dict(storm.strangers))

@@ -1,4 +1,4 @@
-"""What fair turns and exact windows give, and what they cost a request.
+"""What fair turns and exact windows bring the users, and what they cost each request.
 
     runtime/.venv/bin/python -m tests.bench.fairness [turns] [restart] [restart-proxy] [cost]
 
@@ -51,7 +51,7 @@ LIMIT = 10**9
 
 @contextmanager
 def running_appliance() -> Iterator[tuple[Appliance, dict[str, str]]]:
-    """The whole appliance with a slow model, and two users' keys."""
+    """An appliance with a slow model, and the keys of two users."""
     settings = {"LLAMA_SERVER_N_THREADS": "1", "LLAMA_PROXY_RATE_LIMIT": "10000"}
     with Appliance(model=False, **settings) as appliance:
         build_model(appliance.root / "models" / "slow.gguf", shape=SLOW)
@@ -64,7 +64,7 @@ def running_appliance() -> Iterator[tuple[Appliance, dict[str, str]]]:
 
 
 async def show_turns(appliance: Appliance, keys: dict[str, str]) -> None:
-    """The light user's wait, in requests of the heavy one that were answered before it."""
+    """Measure how many of the heavy user's requests go before the light user's."""
     fair = await heavy_and_light(appliance.proxy_url, keys["heavy"], keys["light"])
     engine_key = appliance.server_key
     bare = await heavy_and_light(appliance.server_url, engine_key, engine_key)
@@ -82,7 +82,7 @@ def _wait_text(seen: HeavyAndLight) -> str:
 
 
 async def show_restart(appliance: Appliance, keys: dict[str, str]) -> None:
-    """What a restart of the model server costs those who wait."""
+    """Measure how a restart of the model server delays waiting requests."""
     seen = await restart_under_load(appliance, keys)
     print("24 at a time of two users, half of them streams; `console.sh restart server` meanwhile.")
     took_s = seen.done_at - seen.begun_at
@@ -92,7 +92,7 @@ async def show_restart(appliance: Appliance, keys: dict[str, str]) -> None:
 
 
 async def show_restart_of_the_proxy(appliance: Appliance, keys: dict[str, str]) -> None:
-    """What comes of new connections and of streams meanwhile."""
+    """Measure what a restart of the proxy does to new connections and streams."""
     seen = await restart_proxy_under_load(appliance, keys["heavy"], restarts=6)
     print("4 streams and 4 new connections at a time; 6 × `console.sh restart proxy` meanwhile.")
     for name, sent in (("streams", seen.streams), ("new connections", seen.fresh)):
@@ -104,7 +104,7 @@ async def show_restart_of_the_proxy(appliance: Appliance, keys: dict[str, str]) 
 
 
 def microseconds(work: Callable[[int], object], count: int) -> float:
-    """The best of several rounds, for one of `count` calls in a row."""
+    """The time of one call, from the best of several rounds of `count` calls."""
     rounds = []
     for number in range(ROUNDS):
         begun = time.perf_counter()
@@ -115,7 +115,7 @@ def microseconds(work: Callable[[int], object], count: int) -> float:
 
 
 async def microseconds_async(work: Callable[[], Awaitable[object]], count: int) -> float:
-    """The same for what is awaited: one after the other."""
+    """The time of one awaited call, from the best of several rounds."""
     rounds = []
     for _ in range(ROUNDS):
         begun = time.perf_counter()
@@ -126,7 +126,7 @@ async def microseconds_async(work: Callable[[], Awaitable[object]], count: int) 
 
 
 def principal(user_id: int, *, token_limit: int | None = None) -> Principal:
-    """A user with so high a limit that nothing is refused."""
+    """A user with a limit too high to be hit."""
     return Principal(
         public_id="p",
         key_id=1,
@@ -142,7 +142,7 @@ def principal(user_id: int, *, token_limit: int | None = None) -> Principal:
 
 
 def show_gate() -> None:
-    """With a free slot, and with others waiting."""
+    """Measure taking a turn with a free slot, and with others waiting."""
     gate = FairQueue(limit=1, queue_size=256, user_queue_size=64, clock=time.monotonic)
     free = microseconds(lambda user: gate.leave(gate.enter(user % 50)), 50_000)
     held = gate.enter(-1)
@@ -161,7 +161,7 @@ def show_gate() -> None:
 
 
 async def show_windows(url: str) -> None:
-    """In memory and in the database."""
+    """Measure admission in memory and in the database."""
     with tempfile.TemporaryDirectory() as directory:
         settings = settings_for(database_url=url, backend_url="", directory=Path(directory))
         async with AsyncConnectionPool(url, min_size=4, kwargs={"autocommit": True}) as pool:
@@ -181,7 +181,7 @@ async def show_windows(url: str) -> None:
 
 
 async def show_shared(shared: SharedAdmission) -> None:
-    """One request after the other, and a crowd; the CPU is this process's alone."""
+    """Measure requests one by one and many at once; CPU time is of this process only."""
     for name, user in (
         ("alone", principal(2)),
         ("alone, tokens too", principal(3, token_limit=LIMIT)),
@@ -206,7 +206,7 @@ async def show_shared(shared: SharedAdmission) -> None:
 
 
 def show_cost() -> None:
-    """All costs a request."""
+    """Measure all costs of a request."""
     print("Cost of one request, on one core:")
     show_gate()
     with Postgres() as postgres:
@@ -218,7 +218,7 @@ def show_cost() -> None:
 
 
 def main(arguments: list[str]) -> int:
-    """Run what is named, or all."""
+    """Run the named measurements, or all."""
     known = ("turns", "restart", "restart-proxy", "cost")
     if not set(arguments) <= set(known):
         print(__doc__, file=sys.stderr)

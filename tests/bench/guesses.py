@@ -1,4 +1,4 @@
-"""What a known user notices of a flood of wrong keys.
+"""How a flood of wrong keys delays a known user.
 
     runtime/.venv/bin/python -m tests.bench.guesses [--rounds 5]
 
@@ -50,7 +50,7 @@ def main() -> int:
         ratios=(("flood", "alone"), ("flood, no limit", "alone")),
     )
     flood = Table(title="The flood", columns=COLUMNS[1:])
-    # The stand-in answers from a process of its own.
+    # The fake engine runs in a process of its own.
     receiver, sender = Context.Pipe(duplex=False)
     engine = Context.Process(target=_serve_engine, args=(sender,), daemon=True)
     engine.start()
@@ -103,7 +103,7 @@ def _add(table: Table, column: str, latencies_ms: list[float]) -> None:
 
 
 async def _ask(client: aiohttp.ClientSession, url: str, key: str, seconds: float) -> list[float]:
-    """One request after the other, for so long; the latency of each in milliseconds."""
+    """Send one request after the other for this long; the latency of each in milliseconds."""
     body = {"model": "bench-chat", "messages": [{"role": "user", "content": "Hello"}]}
     headers = {"Authorization": f"Bearer {key}"}
     latencies = []

@@ -1,4 +1,4 @@
-"""Servers that are measured, as processes: started, found, ended, and what they have used.
+"""Processes of measured servers: start and end them, and read what they have used.
 
 All figures are of a process and everything it has started, since some gateways are several.
 """
@@ -22,7 +22,7 @@ END_S = 10.0
 
 
 class Tree:
-    """A process and what it has started.
+    """A process and its descendants.
 
     Args:
         pid: of the one above all.
@@ -38,20 +38,20 @@ class Tree:
         return [self._process, *self._process.children(recursive=True)]
 
     def cpu_s(self) -> float:
-        """User and system time so far, with that of children that have ended."""
+        """User and system time so far in seconds, ended children included."""
         seconds = 0.0
         for process in self._all():
-            with suppress(psutil.NoSuchProcess):  # what it used is its parent's now
+            with suppress(psutil.NoSuchProcess):  # the kernel has added its time to its parent's
                 times = process.cpu_times()
                 seconds += times.user + times.system + times.children_user + times.children_system
         return seconds
 
     def resident_bytes(self) -> int:
-        """What is in memory now. Pages that several of them share count for each."""
+        """Resident memory now. Pages that several processes share count for each."""
         return sum(process.memory_info().rss for process in self._all())
 
     def peak_bytes(self) -> int | None:
-        """The most that was ever; None where Linux's /proc is not."""
+        """Peak resident memory; None without Linux's /proc."""
         return _sum_of(_peak_of(pid) for pid in self.pids())
 
 
@@ -78,9 +78,9 @@ def running(
     environment: Mapping[str, str] | None = None,
     stdin: int = subprocess.DEVNULL,
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """A server for as long as the context lasts; it works in this folder.
+    """Run a server in this folder for as long as the context lasts.
 
-    Nothing of our configuration is in its environment, nor where our modules are.
+    Its environment has neither our configuration nor PYTHONPATH.
     """
     kept = {name: value for name, value in os.environ.items() if name not in {*KEYS, "PYTHONPATH"}}
     with log.open("ab") as output:
@@ -128,13 +128,13 @@ class Instructions:
         return done.returncode == 0 and _counted(done.stderr) is not None
 
     @contextmanager
-    def of(self, pids: Sequence[int], file: Path) -> Iterator[None]:
-        """Count what these do within the context, into the file."""
+    def counting(self, pids: Sequence[int], file: Path) -> Iterator[None]:
+        """Count the instructions of these processes within the context, into the file."""
         if not self.available:
             yield
             return
-        of_all = ",".join(map(str, pids))
-        command = ["perf", "stat", "-x", ",", "-e", "instructions", "-o", str(file), "-p", of_all]
+        listed = ",".join(map(str, pids))
+        command = ["perf", "stat", "-x", ",", "-e", "instructions", "-o", str(file), "-p", listed]
         with subprocess.Popen(command, stdin=subprocess.DEVNULL) as perf:
             wait_until(file.exists, "perf to begin")
             try:
@@ -144,7 +144,7 @@ class Instructions:
 
     @staticmethod
     def counted(file: Path) -> float | None:
-        """What `of` has written there."""
+        """The count that `counting` has written to the file."""
         return _counted(file.read_text()) if file.exists() else None
 
 

@@ -1,4 +1,4 @@
-"""What the statements on `llama_requests` take when it is large: usage, windows, loading, removing.
+"""How long statements on a large `llama_requests` take: usage, windows, loading, removing.
 
     runtime/.venv/bin/python -m tests.bench.records [--rows 10000000]
 
@@ -38,7 +38,7 @@ DAY_S = 86_400
 LOADED = 20_000
 BATCHES = ((10, 200), (1000, 20))
 """Rows of a batch, and how many batches."""
-# What percentiles cost that come from the records themselves.
+# Percentiles computed from the records themselves, for comparison.
 _FROM_RECORDS: LiteralString = """
     SELECT username, sum(count), sum(prompt_tokens), sum(completion_tokens), sum(response_bytes),
            percentile_cont(ARRAY[0.5, 0.95]) WITHIN GROUP (ORDER BY latency_ms) FILTER (WHERE admitted)
@@ -67,7 +67,7 @@ _WITHOUT: dict[str, LiteralString] = {
 
 
 def show(what: str, work: Callable[[], object], rounds: int = 3) -> None:
-    """One line: the best time of several."""
+    """Print a line with the best time of several runs."""
     times = []
     for _ in range(rounds):
         begun = time.perf_counter()
@@ -100,7 +100,7 @@ def show_usage(connection: psycopg.Connection) -> None:
 
 
 def show_history(connection: psycopg.Connection) -> None:
-    """What a proxy asks when it first sees the user with the most records."""
+    """Measure the query of a proxy that first sees the user with the most records."""
     for days in (1, 30, DAYS):
         for kind in ("requests", "tokens"):
             parameters = [kind, days * DAY_S]
@@ -148,7 +148,7 @@ def _insert(connection: psycopg.Connection, change: LiteralString) -> list[tuple
 
 
 def _wal(connection: psycopg.Connection) -> float:
-    """All that was written to the log, in bytes."""
+    """The bytes of write-ahead log written so far."""
     row = connection.execute("SELECT pg_current_wal_insert_lsn() - '0/0'").fetchone()
     return float(row[0]) if row else 0.0
 
@@ -177,7 +177,7 @@ async def show_loading(url: str) -> None:
 
 
 async def show_retention(url: str) -> None:
-    """All but the last two days' are removed, while records come and usage is asked for."""
+    """Remove all but two days of records, while records are loaded and usage is queried."""
     await _show_waits(url, "meanwhile nothing", asyncio.sleep(5))
     with tempfile.TemporaryDirectory() as directory:
         settings = settings_for(

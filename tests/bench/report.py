@@ -1,4 +1,4 @@
-"""What was measured, as text and as JSON: tables of samples, and the machine they were taken on."""
+"""Results as text and as JSON: tables of samples, and the machine they were taken on."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Table:
         self.rows.setdefault(row, {}).setdefault(column, []).extend(samples)
 
     def text(self) -> str:
-        """In plain text: of each cell the median and, in brackets, the least and the greatest."""
+        """Plain text: each cell is the median, with the least and greatest sample in brackets."""
         heads = ["", *self.columns, *(f"{a} / {b}" for a, b in self.ratios)]
         lines = [heads, *([label, *self._texts(cells)] for label, cells in self.rows.items())]
         if self.turned:
@@ -65,7 +65,7 @@ class Table:
         return [_ratio(cells.get(a, ()), cells.get(b, ())) for a, b in self.ratios]
 
     def data(self) -> dict[str, Any]:
-        """For JSON: every sample."""
+        """A dictionary for JSON, with every sample."""
         rows = [
             {
                 "label": label,
@@ -83,7 +83,7 @@ class Table:
 
 
 def _ratio(a: Samples, b: Samples) -> float | None:
-    """The median of the rounds' ratios: a machine that is slow for a round is so for both.
+    """The median of the rounds' ratios: in a slow round both sides are slow.
 
     None where one of them lacks a round, or where there is nothing to divide by.
     """
@@ -93,7 +93,7 @@ def _ratio(a: Samples, b: Samples) -> float | None:
 
 
 def machine(packages: Sequence[str] = _PACKAGES) -> dict[str, str]:
-    """What it ran on, and when; with the versions of these packages."""
+    """The machine, the time, and the versions of these packages."""
     return {
         "date": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
         "machine": f"{os.cpu_count()} cores, {_processor()}, {platform.system()} {platform.machine()}",
@@ -106,7 +106,7 @@ def machine(packages: Sequence[str] = _PACKAGES) -> dict[str, str]:
 
 
 class Neighbours:
-    """How much of the machine other processes than ours take, from when this is made."""
+    """The share of the machine that other processes take, measured from the construction on."""
 
     def __init__(self) -> None:
         self._began = time.monotonic()
@@ -156,7 +156,7 @@ def _spread(samples: Samples) -> str:
 
 
 def short(value: float) -> str:
-    """Three digits that count."""
+    """Format with three significant digits."""
     if value == 0 or abs(value) >= 100:
         return f"{value:,.0f}"
     return f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}" if abs(value) >= 1 else f"{value:.3f}"

@@ -37,7 +37,7 @@ MEDIUM = Shape(layers=12, width=512, heads=8, feed_forward=1536)
 
 @dataclass(frozen=True, kw_only=True)
 class Server:
-    """One that runs."""
+    """A running server."""
 
     name: str
     client: Client
@@ -153,7 +153,7 @@ class Fleet:
 
 
 def in_turn(servers: Sequence[T], number: int) -> list[T]:
-    """The servers, another first each round."""
+    """The servers, rotated so that another one is first in each round."""
     start = number % len(servers)
     return [*servers[start:], *servers[:start]]
 

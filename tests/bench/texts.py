@@ -1,4 +1,4 @@
-"""What the models read and know: prompts that no server has seen before, and large vocabularies."""
+"""Prompts that no server has seen before, and large vocabularies for models."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ _FRAGMENTS = (
 
 
 def drawer(seed: object) -> random.Random:
-    """Chance that is the same in each run."""
+    """A random generator that gives the same values in each run."""
     return random.Random(str(seed))  # noqa: S311 - nothing here is a secret
 
 
 def text(draw: random.Random, characters: int) -> str:
-    """New words each time. A token a character, with our models."""
+    """Text of new random words. Our models take a token for each character."""
     words: list[str] = []
     while sum(map(len, words)) + len(words) < characters:
         words.append("".join(draw.choices(ascii_lowercase, k=draw.randint(2, 9))))
@@ -26,14 +26,14 @@ def text(draw: random.Random, characters: int) -> str:
 
 
 def vocabulary(size: int) -> list[str]:
-    """What a model's vocabulary lacks to be as large as real ones: pieces of words, and of JSON."""
+    """Tokens that make a model's vocabulary as large as real ones: pieces of words and of JSON."""
     draw = drawer(0)
-    own = token_ids()
-    tokens = dict.fromkeys(token for token in _FRAGMENTS.split(" ") if token not in own)
-    while len(own) + len(tokens) < size:
+    known = token_ids()
+    tokens = dict.fromkeys(token for token in _FRAGMENTS.split(" ") if token not in known)
+    while len(known) + len(tokens) < size:
         begin = draw.choice(("▁", "▁", "", ""))
         letters = "".join(draw.choices(ascii_lowercase, k=draw.randint(2, 9)))
         token = begin + (letters.capitalize() if draw.random() < 0.2 else letters)
-        if token not in own:
+        if token not in known:
             tokens[token] = None
     return list(tokens)

@@ -28,13 +28,13 @@ STATE_DIR = Path("/var/lib/llamaserve")
 """Where runtime/postgres/control.sh keeps root's databases that its own user cannot reach elsewhere."""
 
 
-def copy_tree(target: Path) -> None:
-    """What git has or would take of this checkout, the tests left out."""
+def copy_tree(target: Path, *, tests: bool = False) -> None:
+    """Copy what git has or would take of this checkout, with its tests or without them."""
     command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     names = subprocess.run(command, cwd=ROOT, capture_output=True, check=True).stdout
     for name in map(os.fsdecode, filter(None, names.split(b"\0"))):
         source = ROOT / name
-        if name.startswith("tests/") or not source.is_file():
+        if (name.startswith("tests/") and not tests) or not source.is_file():
             continue
         (target / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(source, target / name)
@@ -64,7 +64,7 @@ def _working_directory(pid: str) -> str:
 
 
 class Appliance:
-    """Owns a checkout and whatever runs from it; `close`, or leaving the context, ends all of it.
+    """Owns a checkout and its processes; `close`, or leaving the context, ends and removes them.
 
     `configuration` goes to the copy's .env, beside two free ports. `model` False leaves models/
     empty. `folder` is the name of the checkout's directory.
@@ -132,13 +132,13 @@ class Appliance:
         return process
 
     def console(self, *arguments: str, timeout_s: float = 120) -> subprocess.CompletedProcess[str]:
-        """Run console.sh, whatever comes of it."""
+        """Run console.sh and return its result, also a failure."""
         process = self.popen(*arguments)
         output, errors = process.communicate(timeout=timeout_s)
         return subprocess.CompletedProcess(process.args, process.returncode, output, errors)
 
     def start(self, *arguments: str) -> str:
-        """Start it and return what it prints; an AssertionError with all its messages if it fails."""
+        """Start the appliance and return the output; AssertionError with all messages if it fails."""
         return self._succeed("start", *arguments)
 
     def stop(self) -> None:
@@ -153,7 +153,7 @@ class Appliance:
         return done.stdout
 
     def status(self) -> dict[str, Any]:
-        """What `status --json` tells, with the processes by name."""
+        """The output of `status --json`, with the processes by name."""
         done = self.console("status", "--json")
         assert done.stdout, done.stderr
         status: dict[str, Any] = json.loads(done.stdout)
@@ -161,7 +161,7 @@ class Appliance:
         return status
 
     def supervision(self, *arguments: str) -> None:
-        """Start or stop one part, as the console's own commands do."""
+        """Start or stop one part through supervisord, as the console's commands do."""
         script = (
             ". runtime/shell/lib.sh; . runtime/supervisor/supervise.sh; "
             'init_supervision; supervision "$@"'
@@ -179,14 +179,14 @@ class Appliance:
         return self.status()["processes"][name]["pid"] or 0
 
     def kill(self, name: str) -> int:
-        """End a process as a crash does; its pid."""
+        """Kill a process, as a crash does, and return its pid."""
         pid = self.pid(name)
         assert pid, f"{name} does not run"
         os.kill(pid, signal.SIGKILL)
         return pid
 
     def until_well(self, *, deadline_s: float = 30) -> dict[str, Any]:
-        """The status, once all that should be up is up."""
+        """Wait until every enabled part is up, and return the status."""
         status: dict[str, Any] = {}
 
         def is_well() -> bool:
@@ -197,7 +197,7 @@ class Appliance:
         return status
 
     def cli(self, *arguments: str) -> str:
-        """Run bin/user_management_cli.sh; what it prints."""
+        """Run bin/user_management_cli.sh and return its output."""
         done = subprocess.run(
             [self.root / "bin/user_management_cli.sh", *arguments],
             env=self.environment,
@@ -216,12 +216,12 @@ class Appliance:
         return path.read_text(errors="replace") if path.exists() else ""
 
     def logs(self) -> str:
-        """The ends of all logs, to be shown where a test has failed."""
+        """The ends of all logs, shown when a test fails."""
         names = ("install", "supervisord", "postgres", "server", "proxy")
         return "\n".join(f"== {name}.log\n{self.log(name)[-3000:]}" for name in names)
 
     def leftovers(self) -> list[str]:
-        """Every process that belongs to this checkout, by its command line or where it works."""
+        """The processes of this checkout, found by command line or working directory."""
         sum_and_length = subprocess.run(
             ["cksum"], input=os.fsencode(self.root.resolve()), capture_output=True, check=True
         ).stdout.split()

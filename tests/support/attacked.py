@@ -21,14 +21,14 @@ from tests.support.strict_engine import Reached, StrictEngine, strict_engine
 
 @dataclass(frozen=True, kw_only=True)
 class Attacked:
-    """The proxy, the engine behind it, and a good key."""
+    """A proxy, the engine behind it, and a valid key."""
 
     proxy: RunningProxy
     engine: StrictEngine
     key: str
 
     async def by(self, attack: Attack) -> tuple[Outcome, list[Reached]]:
-        """What came back, and what reached the engine."""
+        """Make an attack; return what came back and which requests reached the engine."""
         self.engine.reached.clear()
         sent = [part.replace(KEY, self.key.encode()) for part in attack.sent]
         if attack.piecemeal:
@@ -41,7 +41,7 @@ class Attacked:
 
 @asynccontextmanager
 async def attacked_proxy(postgres: Postgres) -> AsyncIterator[Attacked]:
-    """One for as long as the context lasts."""
+    """Run such a proxy for as long as the context lasts."""
     url = postgres.fresh_database()
     with connect(url, application="tests") as connection:
         schema.migrate(connection)

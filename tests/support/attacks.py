@@ -1,4 +1,4 @@
-"""Attacks on the proxy's face, as bytes, and what must become of each."""
+"""Attacks on the proxy's HTTP parser, as bytes, and what the proxy must do with each."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from dataclasses import dataclass
 MODELS = "/v1/models"
 COMPLETIONS = "/v1/completions"
 KEY = b"{KEY}"
-"""Stands for a good key."""
+"""Placeholder for a valid key."""
 
 
 def head(line: str, *headers: str, host: str | None = "h", key: bool = True) -> bytes:
-    """A head with a good key, and a Host unless it is None."""
+    """Build a request head, with a valid key if `key` is set and a Host header unless `host` is None."""
     lines = [line, *([] if host is None else [f"Host: {host}"]), *headers]
     lines += ["Authorization: Bearer {KEY}"] if key else []
     return "".join(f"{text}\r\n" for text in lines).encode("latin-1") + b"\r\n"
@@ -40,20 +40,20 @@ HIDDEN = head("GET /v1/models/smuggled HTTP/1.1", key=False)
 
 @dataclass(frozen=True, kw_only=True)
 class Attack:
-    """What is sent, and what must come of it."""
+    """The bytes that are sent, and the responses and effects that must follow."""
 
     name: str
     sent: tuple[bytes, ...]
     answers: tuple[int, ...]
     closes: bool = True
-    """Whether the connection is closed then; else the next request on it must be answered."""
+    """The server must close the connection; if False, it must answer the next request on it."""
     reaches: tuple[tuple[str, bytes], ...] = ()
-    """Target and body of what the engine gets."""
+    """Target and body of each request that the engine receives."""
     to_head: bool = False
     piecemeal: bool = False
-    """Each byte in a segment of its own."""
+    """Send each byte in a TCP segment of its own."""
     without: tuple[str, ...] = ()
-    """What must not stand in anything that reaches the engine."""
+    """Text that no request to the engine may contain."""
 
 
 def _framing() -> list[Attack]:

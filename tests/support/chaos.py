@@ -1,7 +1,7 @@
-"""Users at random, while the proxy, the server and Postgres are killed at random; then the accounts.
+"""Random requests while proxy, server and Postgres are killed at random, and a check of the records.
 
-`Storm` drives it and notes what each client saw. `accounts` holds that against the database: each
-answer that was seen whole has its row, and no window was exceeded.
+`Storm` sends the requests and remembers what each client saw. `accounts` compares that with the
+database: each complete response has its row, and no rate window was exceeded.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ from psycopg.rows import dict_row
 from tests.support.appliance import Appliance
 
 REST_S = {"proxy": 4.0, "server": 11.0, "postgres": 4.0}
-"""What may be killed. A part that is killed again sooner counts as failing: it is started later."""
+"""Seconds between two kills of a part. supervisord delays the start of one that fails more often."""
 REFUSALS = (404, 429)
-"""By the proxy itself: above 10 a second and user they share rows."""
+"""Statuses of refusals by the proxy. Above 10 a second and user, refusals share rows."""
 NOBODY_S = ("invalid_api_key", "too_many_auth_failures", "auth_unavailable")
-"""Codes of answers to requests of which it was not known whose they are: they have no row."""
+"""Error codes of requests whose user is unknown: they have no row."""
 WORDS = "Tell me about llamas and how they are kept in the high mountains".split()
 
 
 @dataclass(frozen=True, kw_only=True)
 class User:
-    """One user, and a limit that is meant to be hit or not."""
+    """One user with a rate limit; some limits are low, so that they are hit."""
 
     name: str
     key: str = field(repr=False)
@@ -47,7 +47,7 @@ class User:
 
 @dataclass(kw_only=True)
 class Seen:
-    """One request as its client saw it. `whole`: the answer came to its end."""
+    """One request as its client saw it. `whole`: the response was complete."""
 
     user: str
     whole: bool
@@ -58,7 +58,7 @@ class Seen:
 
     @property
     def code(self) -> str | None:
-        """The error's code, of an answer or of an event at the end of a stream."""
+        """The error code in the response, or in the last event of a stream."""
         last = self.body.strip().rsplit(b"\n\n", 1)[-1].removeprefix(b"data: ")
         try:
             error = json.loads(last)["error"]
@@ -69,7 +69,7 @@ class Seen:
 
 @dataclass
 class Storm:
-    """What happened. `run` for a while, then `settle`, then look at `accounts`."""
+    """Sends requests, kills programs and records both. `run`, then `settled`, then check `accounts`."""
 
     appliance: Appliance
     users: list[User]
@@ -78,10 +78,10 @@ class Storm:
     seen: list[Seen] = field(default_factory=list)
     kills: Counter[str] = field(default_factory=Counter)
     strangers: Counter[tuple[int, str]] = field(default_factory=Counter)
-    """What users got whom the proxy did not know yet, while there was no database."""
+    """Status and code of requests by a user not yet cached, while the database was down."""
 
     async def run(self, seconds: float, *, kill_every_s: float) -> None:
-        """Let all loose for so long; no request lasts longer than a minute more."""
+        """Send requests and kill programs for this long. The last requests take up to a minute more."""
         chance = random.Random(self.seed)  # noqa: S311 - no secret
         over = time.monotonic() + seconds
         connector = aiohttp.TCPConnector(limit=0)
@@ -92,8 +92,8 @@ class Storm:
         ):
             for user in self.users:
                 for _ in range(user.at_once):
-                    own = random.Random(chance.random())  # noqa: S311
-                    group.create_task(self._use(client, user, own, over))
+                    its_chance = random.Random(chance.random())  # noqa: S311
+                    group.create_task(self._use(client, user, its_chance, over))
             if kill_every_s:
                 group.create_task(self._kill(chance, over, kill_every_s))
 
@@ -118,7 +118,7 @@ class Storm:
         while time.monotonic() < over:
             seen = await self._send(client, user, chance)
             self.seen.append(seen)
-            # Nothing to be had just now: not a busy loop.
+            # Pause after a refusal, so that this is no busy loop.
             if seen.status not in (200, 429):
                 await asyncio.sleep(0.1)
             elif seen.status == 429:
@@ -148,7 +148,7 @@ class Storm:
 
 
 def _some_request(chance: random.Random) -> tuple[str, str, bytes, bool]:
-    """Method, path, body, and whether the client leaves in the midst of the answer."""
+    """Method, path, body, and True if the client is to leave during the response."""
     kind = chance.choices(
         ["stream", "whole", "leave", "models", "tokens", "invalid", "nowhere", "no json"],
         [6, 5, 2, 2, 2, 2, 1, 1],
@@ -179,14 +179,14 @@ def _id_of(response: aiohttp.ClientResponse) -> UUID | None:
 
 
 def rows_of(url: str) -> list[dict[str, Any]]:
-    """All records, by id."""
+    """All request records, ordered by id."""
     with psycopg.connect(url) as connection:
         cursor = connection.cursor(row_factory=dict_row)
         return cursor.execute("SELECT * FROM llama_requests ORDER BY id").fetchall()
 
 
 def accounts(storm: Storm, rows: list[dict[str, Any]]) -> list[str]:
-    """What does not add up, a line each; nothing where all is right."""
+    """Compare what clients saw with the records; one line for each contradiction."""
     by_id = {row["id"]: row for row in rows}
     wrong = []
     unrecorded: Counter[tuple[str, int]] = Counter()
@@ -206,9 +206,9 @@ def accounts(storm: Storm, rows: list[dict[str, Any]]) -> list[str]:
     for row in rows:
         folded[row["username"], row["status_code"]] += row["count"] - 1
     wrong += [
-        f"{of}: {count} refusals have no row, and {folded[of]} were folded"
-        for of, count in unrecorded.items()
-        if folded[of] < count
+        f"{key}: {count} refusals have no row, and {folded[key]} were folded"
+        for key, count in unrecorded.items()
+        if folded[key] < count
     ]
     # Every row stands for requests that were sent.
     sent = Counter(seen.user for seen in storm.seen)
@@ -241,7 +241,7 @@ def _differences(seen: Seen, row: dict[str, Any]) -> list[str]:
 
 
 def _exceeded(users: list[User], rows: list[dict[str, Any]]) -> list[str]:
-    """The windows in which more was admitted than may be, by each row's own time."""
+    """Rate windows in which more requests were admitted than the limit, by the rows' times."""
     admitted: defaultdict[str, list[float]] = defaultdict(list)
     for row in rows:
         if row["admitted"]:
@@ -251,14 +251,14 @@ def _exceeded(users: list[User], rows: list[dict[str, Any]]) -> list[str]:
     for user in users:
         times = sorted(admitted[user.name])
         for first, last in zip(times, times[user.limit :], strict=False):
-            # Of two clock readings, a millisecond apart at most: the window's and the record's.
+            # The window and the record read the clock separately, at most a millisecond apart.
             if last - first < user.window_s - 0.005:
                 wrong.append(f"{user.name}: {user.limit + 1} admitted within {last - first:.3f} s")
     return wrong
 
 
 def make_users(appliance: Appliance) -> list[User]:
-    """Two who use it freely, one who meets a limit now and then, one who runs against it."""
+    """Create two users without a limit, one who hits it sometimes, and one who hits it always."""
     limits = {"ann": (10**6, 60.0, 3), "bob": (10**6, 60.0, 3), "lil": (20, 5.0, 2), "max": (5, 2.0, 2)}
     made = []
     for name, (limit, window_s, at_once) in limits.items():
@@ -269,12 +269,12 @@ def make_users(appliance: Appliance) -> list[User]:
 
 
 def database_url_of(appliance: Appliance) -> str:
-    """Of the appliance's own database."""
+    """The URL of the appliance's embedded database."""
     return (appliance.root / "runtime/data/postgres.url").read_text().strip()
 
 
 async def outage(storm: Storm, seconds: float) -> None:
-    """Stop Postgres as an operator would, for so long; meanwhile try a user that the proxy never saw."""
+    """Stop Postgres for this long; meanwhile send requests of a user that is not cached."""
     appliance = storm.appliance
     name = f"new{len(storm.users)}"
     stranger = appliance.cli("create-user", "--username", name, "--quiet")
@@ -303,7 +303,7 @@ async def settled(storm: Storm, *, deadline_s: float) -> list[dict[str, Any]]:
 
 
 def secrets_of(appliance: Appliance, users: list[User]) -> dict[str, bytes]:
-    """What nobody may find in a file: each secret by its name."""
+    """The secrets that no file may contain, by name."""
     found = {f"{user.name}'s key": user.key.encode() for user in users}
     found["the server's key"] = appliance.server_key.encode()
     url = urlsplit(database_url_of(appliance))
@@ -313,7 +313,7 @@ def secrets_of(appliance: Appliance, users: list[User]) -> dict[str, bytes]:
 
 
 def leaks(appliance: Appliance, users: list[User]) -> list[str]:
-    """Files of the checkout, and of the database's own place, that hold a secret and may not."""
+    """Files of the checkout and of the database directory that contain a secret they must not."""
     allowed = {
         "the server's key": {"runtime/config.env"},
         "the database's password": {"runtime/data/postgres.url"},
@@ -336,7 +336,7 @@ def leaks(appliance: Appliance, users: list[User]) -> list[str]:
 
 
 def command_line_leaks(appliance: Appliance, users: list[User]) -> list[str]:
-    """Processes of the checkout that show a secret to whoever lists them."""
+    """Names of the secrets that a process of the checkout shows in its command line."""
     lines = appliance.leftovers()
     return [
         what

@@ -20,7 +20,7 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 @dataclass
 class Refusal:
-    """An answer that is no file: what the hub sends when it will not."""
+    """A response without a file: how the hub refuses."""
 
     status: int
     headers: dict[str, str] = field(default_factory=dict)
@@ -33,14 +33,14 @@ class FakeHub:
         self.repo = repo
         self.files: dict[str, bytes] = {}
         self.sizes: dict[str, int] = {}
-        """Told instead of a file's own."""
+        """Sent instead of the file's real value."""
         self.checksums: dict[str, str] = {}
-        """Told instead of a file's own."""
+        """Sent instead of the file's real value."""
         self.refusal: Refusal | None = None
         self.cut_after: int | None = None
-        """So many bytes of a file are sent in an answer, then the connection breaks."""
+        """The connection breaks after this many bytes of a file."""
         self.cuts = 0
-        """How many answers more are cut."""
+        """The number of further responses to cut off."""
         self.ranges: list[str | None] = []
         """The Range header of each request for a file."""
         self.tokens: set[str | None] = set()
@@ -55,7 +55,7 @@ class FakeHub:
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
 
     def description(self) -> dict[str, Any]:
-        """As /api/models/REPO?blobs=true answers."""
+        """The JSON that the hub returns for /api/models/REPO?blobs=true."""
         return {
             "id": self.repo,
             "sha": COMMIT,
@@ -94,7 +94,7 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def log_message(self, format: str, *args: object) -> None:
-        """Say nothing."""
+        """Write no access log."""
 
     def do_GET(self) -> None:
         hub = self.served

@@ -1,4 +1,4 @@
-"""Loads on a running appliance, for tests and measurements: users who wait for each other, a restart."""
+"""Loads for a running appliance: users who wait for each other, and restarts under load."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PROMPT = [{"role": "user", "content": "Say hello in one sentence."}]
 
 @dataclass(kw_only=True)
 class Sent:
-    """One request and its answer. Times are monotonic seconds."""
+    """One request and its response. Times are monotonic seconds."""
 
     sent_at: float
     ended_at: float
@@ -40,7 +40,7 @@ async def send(
     stream: bool = False,
     model: str | None = None,
 ) -> Sent:
-    """A chat completion, read to its end; status 0 where the connection broke."""
+    """Send a chat completion and read the response to its end; status 0 if the connection broke."""
     sent_at = time.monotonic()
     named = {} if model is None else {"model": model}
     try:
@@ -57,17 +57,17 @@ async def send(
 
 @dataclass(kw_only=True)
 class HeavyAndLight:
-    """What came of a light user's one request beside a heavy user's many."""
+    """The results of a light user's one request beside a heavy user's many."""
 
     heavy: list[Sent]
     light: Sent
 
     def overtaken_by(self) -> int:
-        """How many of the heavy user's requests were answered while the light one's waited."""
+        """How many of the heavy user's requests were answered while the light user's waited."""
         return sum(self.light.sent_at < one.ended_at <= self.light.ended_at for one in self.heavy)
 
     def service_s(self) -> float:
-        """The mean time that the engine takes for one: they are all alike."""
+        """The engine's mean time for one request; all are alike."""
         ends = sorted(one.ended_at for one in [*self.heavy, self.light])
         return (ends[-1] - ends[0]) / (len(ends) - 1)
 
@@ -75,7 +75,7 @@ class HeavyAndLight:
 async def heavy_and_light(
     url: str, heavy_key: str, light_key: str, *, count: int = 33, max_tokens: int = 8
 ) -> HeavyAndLight:
-    """`count` requests of one user at once; as soon as the first is answered, one of another."""
+    """Send `count` requests of one user at once and, once the first is answered, one of another user."""
     connector = aiohttp.TCPConnector(limit=0)
     async with aiohttp.ClientSession(connector=connector) as client:
         heavy = [
@@ -89,21 +89,21 @@ async def heavy_and_light(
 
 @dataclass(kw_only=True)
 class Restart:
-    """What came of requests while the model server was restarted under them."""
+    """The results of requests that were sent while the model server was restarted."""
 
     sent: list[Sent]
     queue_ms: list[float]
-    """From the records."""
+    """Time in the queue of each request, from the records."""
     begun_at: float
-    """Of the restart, monotonic seconds, and the time it was done."""
+    """When the restart began and was done, in monotonic seconds."""
     done_at: float
 
     def answered_after(self) -> int:
-        """How many were sent before the restart and answered by the server it brought."""
+        """How many were answered by the restarted server."""
         return sum(one.status == 200 and one.ended_at > self.done_at for one in self.sent)
 
     def lost(self) -> list[Sent]:
-        """Those that got no whole answer."""
+        """The requests that got no complete response."""
         return [one for one in self.sent if one.status != 200 or b'"error"' in one.body]
 
 
@@ -116,10 +116,10 @@ async def restart_under_load(
     model: str | None = None,
     restart: Callable[[], object] | None = None,
 ) -> Restart:
-    """Every user has so many under way, half of them streams; at the first answer: `restart`.
+    """Keep `each` requests of every user under way, half of them streams; restart at the first response.
 
-    Until that is done each is followed by another. `model` is what the requests name; `restart` is
-    `restart server` where it is not given.
+    Each request is followed by another until the restart is done. `model` is the name that the requests
+    give; `restart` restarts the server unless another function is given.
     """
     sent: list[Sent] = []
     answered, done = asyncio.Event(), asyncio.Event()
@@ -149,7 +149,7 @@ async def restart_under_load(
 
 
 def records(appliance: Appliance, usernames: list[str], count: int) -> list[dict[str, float]]:
-    """The users' rows, once there are `count`."""
+    """Wait until the users have `count` rows, and return those."""
     url = (appliance.root / "runtime/data/postgres.url").read_text()
     query = "SELECT queue_ms, status_code FROM llama_requests WHERE username = ANY(%s)"
     with psycopg.connect(url, autocommit=True, row_factory=dict_row) as connection:
@@ -163,15 +163,15 @@ def records(appliance: Appliance, usernames: list[str], count: int) -> list[dict
 
 @dataclass(kw_only=True)
 class ProxyRestarts:
-    """What came of requests while the proxy was restarted under them."""
+    """The results of requests that were sent while the proxy was restarted."""
 
     fresh: list[Sent]
-    """Each on a connection of its own."""
+    """Requests that each opened a connection."""
     streams: list[Sent]
     restarts: int
 
     def lost(self) -> list[Sent]:
-        """Those that got no whole answer."""
+        """The requests that got no complete response."""
         whole = [one for one in self.streams if one.body.rstrip().endswith(b"data: [DONE]")]
         answered = [one for one in self.fresh if one.status == 200]
         return [one for one in [*self.streams, *self.fresh] if one not in [*whole, *answered]]
@@ -180,7 +180,7 @@ class ProxyRestarts:
 async def restart_proxy_under_load(
     appliance: Appliance, key: str, *, restarts: int = 1, users: int = 4, max_tokens: int = 40
 ) -> ProxyRestarts:
-    """Streams, and askers for the models with a new connection each time, while the proxy restarts.
+    """Send streams, and requests for the models on a new connection each time, while the proxy restarts.
 
     Each of the `users` sends its next request when the one before has ended.
     """

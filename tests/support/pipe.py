@@ -1,4 +1,4 @@
-"""A way to PostgreSQL that can fall silent, as a network does that drops packets, or break off."""
+"""A forwarder to PostgreSQL that can fall silent, as a network that drops packets, or break off."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ SOCKET = ".s.PGSQL.5432"
 
 
 class Pipe:
-    """An async context: `url` leads to the same database, by way of it."""
+    """An async context: `url` is the same database through this forwarder."""
 
     def __init__(self, database_url: str) -> None:
         parts = urlsplit(database_url)
@@ -22,20 +22,20 @@ class Pipe:
         self._tasks: list[asyncio.Task[None]] = []
         self._writers: list[asyncio.StreamWriter] = []
         self.cut_after: bytes | None = None
-        """The next time the client says this, it is passed on and the connection breaks."""
+        """When the client sends this, it is passed on and the connection is closed."""
         self.cut = asyncio.Event()
-        """Set when that has happened."""
+        """Set when the connection was closed for that reason."""
 
     async def __aenter__(self) -> Pipe:
         self._server = await asyncio.start_unix_server(self._connected, self._directory / SOCKET)
         return self
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        there, back = await asyncio.open_unix_connection(self._target)
-        self._writers += [writer, back]
+        server_reader, server_writer = await asyncio.open_unix_connection(self._target)
+        self._writers += [writer, server_writer]
         self._tasks += [
-            asyncio.create_task(self._pump(reader, back, writer)),
-            asyncio.create_task(self._pump(there, writer)),
+            asyncio.create_task(self._pump(reader, server_writer, writer)),
+            asyncio.create_task(self._pump(server_reader, writer)),
         ]
 
     async def _pump(
@@ -44,7 +44,7 @@ class Pipe:
         writer: asyncio.StreamWriter,
         client: asyncio.StreamWriter | None = None,
     ) -> None:
-        """Pass all on; `client` is given where it is the client that speaks."""
+        """Forward bytes until the end; `client` is its writer when these are the client's bytes."""
         while data := await reader.read(65_536):
             writer.write(data)
             await writer.drain()
@@ -56,7 +56,7 @@ class Pipe:
         writer.close()
 
     async def fall_silent(self) -> None:
-        """Pass nothing more on over the connections there are; new ones work."""
+        """Forward nothing more on the present connections; new ones work."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

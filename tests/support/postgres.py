@@ -57,7 +57,7 @@ class _Server:
 
     @property
     def log(self) -> str:
-        """All that the server has said, over its restarts."""
+        """The server's log, over its restarts."""
         return self.log_file.read_text() if self.log_file.exists() else ""
 
     def _command(self) -> list[str]:
@@ -86,7 +86,7 @@ class _Server:
             self.process = None
 
     def stop(self) -> None:
-        """A fast shutdown; nothing if it does not run."""
+        """Stop the server (fast shutdown) if it runs."""
         self._end(signal.SIGINT)
 
     def kill(self) -> None:
@@ -148,7 +148,7 @@ class Postgres(_Server):
         return [str(ROOT / "runtime/postgres/control.sh"), "run"]
 
     def script(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run runtime/postgres/control.sh on this server, whatever comes of it."""
+        """Run runtime/postgres/control.sh on this server and return its result, also a failure."""
         return subprocess.run(
             [ROOT / "runtime/postgres/control.sh", *arguments],
             env=self._environment(),
@@ -163,14 +163,14 @@ class Postgres(_Server):
         )
 
     def ask(self, *arguments: str) -> str:
-        """What control.sh prints; an AssertionError with all its messages if it fails."""
+        """Run control.sh and return its output; AssertionError with all messages if it fails."""
         done = self.script(*arguments)
         assert done.returncode == 0, f"postgres.sh {arguments}: {done.stderr}\n{self.log}"
         return done.stdout.strip()
 
     @property
     def cluster(self) -> Path:
-        """Where the data really are."""
+        """The real path of the data directory."""
         return Path(self.ask("where"))
 
     @property
@@ -178,7 +178,7 @@ class Postgres(_Server):
         return (self.directory / "postgres.url").read_text().strip()
 
     def start(self) -> None:
-        """Set it up if need be, run it, and wait until it answers."""
+        """Create the cluster if it is missing, run the server, and wait until it answers."""
         self.ask("init")
         if not self._fsync:
             with (self.cluster / "postgresql.auto.conf").open("a") as file:
@@ -203,13 +203,13 @@ class Postgres(_Server):
 
 
 def kept_rows(server: Postgres) -> list[int]:
-    """What `keep_a_row` has kept."""
+    """The rows that `keep_a_row` has written."""
     with psycopg.connect(server.url) as connection:
         return [row[0] for row in connection.execute("SELECT n FROM kept ORDER BY n")]
 
 
 def keep_a_row(server: Postgres) -> None:
-    """Write a row that must outlive whatever comes: 1, 2, 3 …"""
+    """Write the next row (1, 2, 3 …), which must survive what the test does."""
     with psycopg.connect(server.url) as connection:
         connection.execute("CREATE TABLE IF NOT EXISTS kept (n int GENERATED ALWAYS AS IDENTITY)")
         connection.execute("INSERT INTO kept DEFAULT VALUES")

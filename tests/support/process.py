@@ -1,4 +1,4 @@
-"""`python -m proxy` as a process of its own, for what ends, begins or kills one."""
+"""`python -m proxy` as a process of its own, for tests that start, stop or kill a proxy."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def free_port() -> int:
 
 
 class ProxyProcess:
-    """An async context: serves within it, is killed at its end if it still runs."""
+    """An async context: the proxy serves within it and is killed at its end if it still runs."""
 
     def __init__(self, directory: Path, *, python: str = sys.executable, **configuration: str) -> None:
         self._python = python
@@ -60,7 +60,7 @@ class ProxyProcess:
         return self
 
     def answers(self) -> bool:
-        """Whether it serves."""
+        """True if the proxy answers /healthz."""
         assert self.process is None or self.process.poll() is None, self.log.read_text()
         try:
             with urllib.request.urlopen(self.url + "/healthz", timeout=5):
@@ -91,5 +91,5 @@ class ProxyProcess:
 
 
 def heed_interrupts() -> None:
-    """For a child, before its program starts: SIGINT is ignored in the background."""
+    """Restore SIGINT in a child before its program starts: shells ignore it in the background."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)

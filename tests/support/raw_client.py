@@ -1,4 +1,4 @@
-"""A client that sends bytes and reads answers as strictly as can be."""
+"""A client that sends given bytes and parses the responses strictly."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 DEADLINE_S = 20.0
 PROBE = b"GET /healthz HTTP/1.1\r\nHost: probe\r\nConnection: close\r\n\r\n"
-"""Sent on a connection that is still open: its answer must be the next."""
+"""Sent on a connection that is still open: the next response must be its own."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +30,7 @@ class RawAnswer:
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What came back on a connection. `closed`: the server closed it after the answers."""
+    """The responses on a connection. `closed`: the server closed it after them."""
 
     answers: list[RawAnswer]
     closed: bool
@@ -48,17 +48,17 @@ class RawClient:
         self.writer = writer
 
     async def send(self, *parts: bytes) -> None:
-        """Each part in a segment of its own, as far as TCP lets one say so."""
+        """Send each part in a TCP segment of its own, as far as TCP allows that."""
         try:
             for part in parts:
                 self.writer.write(part)
                 await self.writer.drain()
                 await asyncio.sleep(0)
         except ConnectionError:
-            pass  # it has been refused already; what was answered is still to be read
+            pass  # it was refused already; the response is still to be read
 
     async def answer(self, *, to_head: bool = False) -> RawAnswer | None:
-        """The next answer, None at the connection's end."""
+        """Read the next response; None at the end of the connection."""
         async with asyncio.timeout(DEADLINE_S):
             try:
                 head = await self.reader.readuntil(b"\r\n\r\n")
@@ -95,7 +95,7 @@ class RawClient:
         return body
 
     async def ended(self) -> bool:
-        """Whether the server closes the connection, by a reset too; AssertionError if more comes."""
+        """Wait until the server closes or resets the connection; AssertionError if more data comes."""
         try:
             async with asyncio.timeout(DEADLINE_S):
                 more = await self.reader.read(1)
@@ -105,7 +105,7 @@ class RawClient:
         return True
 
     async def outcome(self, count: int, *, closes: bool, to_head: bool = False) -> Outcome:
-        """So many answers, and then the connection's end, or proof that it is in step."""
+        """Read `count` responses; then expect the end, or the response to a probe as the next."""
         answers: list[RawAnswer] = []
         for _ in range(count):
             answer = await self.answer(to_head=to_head)
@@ -124,7 +124,7 @@ class RawClient:
 
 @asynccontextmanager
 async def raw_client(url: str) -> AsyncIterator[RawClient]:
-    """A connection to a server, for as long as the context lasts."""
+    """Open a connection to a server for as long as the context lasts."""
     reader, writer = await asyncio.open_connection("127.0.0.1", int(url.rsplit(":", 1)[1]), limit=2**24)
     try:
         yield RawClient(reader, writer)
@@ -135,7 +135,7 @@ async def raw_client(url: str) -> AsyncIterator[RawClient]:
 async def converse(
     url: str, parts: Sequence[bytes], count: int, *, closes: bool, to_head: bool = False
 ) -> Outcome:
-    """Send these on a connection, and what comes back: see `RawClient.outcome`."""
+    """Send these parts on a new connection and return the outcome: see `RawClient.outcome`."""
     async with raw_client(url) as client:
         sending = asyncio.ensure_future(client.send(*parts))
         try:

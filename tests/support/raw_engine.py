@@ -1,4 +1,4 @@
-"""An engine that answers with whatever bytes it is told to, valid HTTP or not."""
+"""A fake engine that sends the bytes it is given as responses, valid HTTP or not."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from dataclasses import dataclass, field
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
 HANG = b"\0hang"
-"""As the last piece of an answer: nothing more comes, and the connection stays open."""
+"""Last piece of a response: send nothing more and keep the connection open."""
 KEEP = b"\0keep"
-"""As the last piece: the connection is good for another request."""
+"""Last piece of a response: take another request on this connection."""
 
 
 @dataclass
 class RawEngine:
-    """Answers each request with the next of `answers`, a list of pieces, and closes; then with OK."""
+    """Sends the next of `answers`, a list of pieces, and closes; OK when none is left."""
 
     url: str = ""
     answers: list[list[bytes]] = field(default_factory=list)
     requests: list[bytes] = field(default_factory=list)
-    """Heads and bodies as they came, but those of health checks."""
+    """Heads and bodies as received, without health checks."""
     refuse_at_head: bytes | None = None
-    """What the next request gets once its head is there; its body is not read, the connection closed."""
+    """Sent to the next request after its head; its body is not read and the connection is closed."""
     connections: int = 0
-    """Made so far, those of health checks included."""
+    """Connections accepted so far, health checks included."""
     left: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when the proxy has closed a connection."""
 
@@ -41,7 +41,7 @@ class RawEngine:
             writer.close()
 
     async def _exchange(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
-        """Answer one request; whether another may follow."""
+        """Answer one request; True if another may follow on the connection."""
         head = await reader.readuntil(b"\r\n\r\n")
         if self.refuse_at_head is not None:
             writer.write(self.refuse_at_head)
@@ -70,7 +70,7 @@ class RawEngine:
 
 @asynccontextmanager
 async def raw_engine() -> AsyncIterator[RawEngine]:
-    """One on a free port."""
+    """Run such an engine on a free port."""
     engine = RawEngine()
     tasks: set[asyncio.Task[None]] = set()
 

@@ -8,7 +8,7 @@ from proxy.records.record import RequestRecord
 
 
 def record(**fields: object) -> RequestRecord:
-    """Of a chat that has been answered, with these fields."""
+    """The record of a chat that was answered, with these fields changed."""
     made = RequestRecord(
         created_at=time.time(),
         username="alice",

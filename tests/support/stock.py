@@ -80,12 +80,12 @@ class StockServer(Client):
 
     @property
     def log(self) -> str:
-        """What it has said so far, on stdout and stderr."""
+        """Its output so far, stdout and stderr."""
         return self.log_path.read_text(errors="replace") if self.log_path.exists() else ""
 
     @property
     def alive(self) -> bool:
-        """Whether its process runs."""
+        """True while its process runs."""
         return self.process is not None and self.process.poll() is None
 
     @property
@@ -131,7 +131,7 @@ class StockServer(Client):
         self.process.terminate()
 
     def stop(self) -> None:
-        """End the process the hard way: a generation under way would hold SIGTERM up."""
+        """Kill the process: a generation under way would delay SIGTERM."""
         if self.process is not None and self.process.poll() is None:
             self.process.kill()
             self.process.wait()

@@ -1,4 +1,4 @@
-"""An engine that reads HTTP as strictly as can be, keeps every byte, and answers with given ones.
+"""A fake engine that parses HTTP strictly, keeps every byte, and sends given bytes as responses.
 
 For what reaches the engine, and for what an engine may answer: both at the level of bytes, which a
 library's server would hide.
@@ -45,7 +45,7 @@ class StrictEngine:
     closes: bool = False
     reached: list[Reached] = field(default_factory=list)
     malformed: list[bytes] = field(default_factory=list)
-    """What was no request in the strictest form."""
+    """The bytes that were not a request in the strictest form."""
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One connection."""
@@ -88,7 +88,7 @@ class StrictEngine:
 
 @asynccontextmanager
 async def strict_engine() -> AsyncIterator[StrictEngine]:
-    """Such an engine on a free port, for as long as the context lasts."""
+    """Run such an engine on a free port for as long as the context lasts."""
     engine = StrictEngine()
     server = await asyncio.start_server(engine.serve, "127.0.0.1", 0, limit=2**20)
     engine.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"

@@ -1,4 +1,4 @@
-"""A program on a terminal of its own, as a user has it: typed to, interrupted, read."""
+"""A program on a pseudo-terminal: tests type, interrupt it and read what it shows."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ INTERRUPT, END = "\x03", "\x04"
 
 
 class Terminal:
-    """A context: runs the program within it, and ends it after it if it still runs."""
+    """A context: runs the program within it and kills it at the end if it still runs."""
 
     def __init__(self, command: Sequence[str | Path], *, env: Mapping[str, str]) -> None:
         self._command, self._env = command, env
         self.text = ""
-        """All that it has shown so far, what was typed included."""
+        """Everything on the terminal so far, typed text included."""
 
     def __enter__(self) -> Self:
         self._end, other = pty.openpty()
@@ -44,16 +44,16 @@ class Terminal:
         return self
 
     def press(self, text: str) -> None:
-        """Press the keys of this text."""
+        """Type this text."""
         os.write(self._end, text.encode())
 
     def until(self, shown: str, *, after: int = 0) -> int:
-        """Wait until it shows this, after that place of `text`; the place behind it."""
+        """Wait until `text` contains this after an index; return the index behind it."""
         wait_until(lambda: shown in self._read()[after:], f"{shown!r} on the terminal")
         return self.text.index(shown, after) + len(shown)
 
     def _read(self) -> str:
-        """All that it has shown by now."""
+        """Read what is there and return everything shown so far."""
         while select.select([self._end], [], [], 0)[0]:
             try:
                 self.text += os.read(self._end, 65536).decode("utf-8", "replace").replace("\r", "")
@@ -63,7 +63,7 @@ class Terminal:
 
     def wait(self) -> int:
         """Its exit status."""
-        # Read all the while: who writes more than the terminal holds waits for that.
+        # Keep reading: a program that writes more than the terminal buffers waits for a reader.
         wait_until(
             lambda: [self._read()] and self._process.poll() is not None,
             "the program to end",

@@ -1,4 +1,4 @@
-"""A fake engine, for what a real one does not do on command: stall, drop, answer at once.
+"""A fake engine, for what a real one does not do on command: stall, drop, answer instantly.
 
 Whatever a real llama_cpp.server can show is tested with a real one.
 """
@@ -28,7 +28,7 @@ CHAT = {
 
 
 def events(*contents: str) -> list[bytes]:
-    """A chat stream as llama_cpp.server writes it, an event for each content, and [DONE]."""
+    """A chat stream as llama_cpp.server writes it: one event for each piece of text, then [DONE]."""
     deltas: list[tuple[dict[str, str], str | None]] = [({"role": "assistant"}, None)]
     deltas += [({"content": content}, None) for content in contents]
     deltas += [({}, "stop")]
@@ -47,7 +47,7 @@ def events(*contents: str) -> list[bytes]:
 
 @dataclass(kw_only=True)
 class Received:
-    """A request as the engine saw it."""
+    """A request as the engine received it."""
 
     method: str
     path: str
@@ -63,15 +63,15 @@ class FakeUpstream:
     behaviour: Behaviour | None = None
     received: list[Received] = field(default_factory=list)
     left: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set when the proxy has broken off a request."""
+    """Set when the proxy has closed a connection during a request."""
     ready: bool = True
-    """What /health says."""
+    """The status of /health."""
     checked_in_vain: int = 0
     go_on: asyncio.Event = field(default_factory=asyncio.Event)
-    """What `hold` waits for."""
+    """Set it to let `hold` answer."""
     running: int = 0
     most: int = 0
-    """The most requests there have been at a time."""
+    """The largest number of requests at a time."""
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         if request.path == "/health":
@@ -108,7 +108,7 @@ class FakeUpstream:
         return web.json_response(CHAT)
 
     async def as_asked(self, request: web.Request) -> web.StreamResponse:
-        """A stream for who asks for one, else a whole answer."""
+        """Send a stream if the request asks for one, else a whole response."""
         if b'"stream": true' in self.received[-1].body:
             return await self.stream(request)
         return web.json_response(CHAT)
@@ -128,7 +128,7 @@ class FakeUpstream:
         return response
 
     async def stream_and_drop(self, request: web.Request) -> web.StreamResponse:
-        """Break the connection in the midst of a stream."""
+        """Close the connection in the middle of a stream."""
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream; charset=utf-8"})
         await response.prepare(request)
         await response.write(events("one")[1])
@@ -136,7 +136,7 @@ class FakeUpstream:
         return response
 
     async def stream(self, request: web.Request) -> web.StreamResponse:
-        """A whole stream, an event at a time."""
+        """Send a complete stream, one event at a time."""
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream; charset=utf-8"})
         await response.prepare(request)
         for event in events("one", "two"):
@@ -146,7 +146,7 @@ class FakeUpstream:
 
 
 async def drop(request: web.Request) -> None:
-    """Break the connection off."""
+    """Close the connection without a response."""
     assert request.transport is not None
     await asyncio.sleep(0)
     request.transport.abort()
@@ -154,7 +154,7 @@ async def drop(request: web.Request) -> None:
 
 @asynccontextmanager
 async def fake_upstream(port: int = 0) -> AsyncIterator[FakeUpstream]:
-    """A fake engine, on a free port if none is given, for as long as the context lasts."""
+    """Run a fake engine for as long as the context lasts, on a free port unless one is given."""
     upstream = FakeUpstream()
     app = web.Application(client_max_size=2**28)
     app.router.add_route("*", "/{path:.*}", upstream.handle)

@@ -31,7 +31,7 @@ async def until(probe: Callable[[], Any], what: str, *, deadline_s: float = DEAD
 
 
 def wait_until(probe: Callable[[], T | None], what: str, *, deadline_s: float = DEADLINE_S) -> T:
-    """The same where there is no event loop."""
+    """Like `until`, without an event loop; `probe` is not awaited."""
     end = time.monotonic() + deadline_s
     while not (value := probe()):
         assert time.monotonic() < end, f"waited {deadline_s:g} s in vain for: {what}"

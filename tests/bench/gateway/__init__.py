@@ -1,1 +1,1 @@
-"""What a gateway costs a request: ours beside others, on one machine in one run. See scenarios.py."""
+"""The cost of a request through a gateway: ours beside others, in one run. See scenarios.py."""

@@ -27,7 +27,7 @@ _SPARE_S = 180.0
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """What came of a run.
+    """The result of a run.
 
     Args:
         requests: whole answers, refusals among them.
@@ -62,7 +62,7 @@ class Load:
 
     @property
     def description(self) -> str:
-        """For the report."""
+        """A name for the report."""
         if self._wrk is None:
             return "bundled asyncio loop (with wrk on the PATH, Debian package wrk, it disturbs less)"
         done = subprocess.run([self._wrk, "-v"], capture_output=True, text=True, check=False)

@@ -23,15 +23,15 @@ import httptools
 import uvloop
 
 BROKEN = "broken"
-"""In place of a status: the connection ended first."""
+"""Used instead of a status when the connection ended before the response."""
 RETRY_S = 0.01
 PATIENCE_S = 120.0
-"""For the last answers."""
+"""Seconds to wait for the last responses."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """What is to be sent, and for how long.
+    """The requests to send, and for how long.
 
     Args:
         port: on 127.0.0.1.
@@ -52,7 +52,7 @@ class Job:
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What came of it. Times are medians in milliseconds, from the sending of a request.
+    """The result. Times are medians in milliseconds, from the sending of a request.
 
     Args:
         statuses: how many answers had which; BROKEN for those that did not come whole.

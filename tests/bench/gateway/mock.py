@@ -24,7 +24,7 @@ MODEL = "bench-chat"
 CHUNKS = 20
 """Events of a stream, before `[DONE]`."""
 EDGE_BYTES = 512
-"""Of a long body, as much of its beginning and end is looked at."""
+"""Bytes at the beginning and at the end of a long body that are searched."""
 _WISH = re.compile(rb"mock:(pace|size)=([0-9]+);")
 _STREAM = re.compile(rb'"stream": ?true')
 

@@ -15,7 +15,7 @@ from tests.bench.gateway.targets import OURS
 from tests.bench.report import Table, short
 
 WIDTH, LEFT, RIGHT = 760, 150, 170
-"""Of the whole, of the names, of the numbers; in pixels, like all here."""
+"""Widths of the picture, of the names and of the numbers, in pixels."""
 BAR, STEP, HEAD, FOOT = 16, 22, 52, 24
 OURS_COLOUR, OTHER_COLOUR, INK, PAPER = "#1f6f8b", "#a9b8bf", "#1c1c1c", "#ffffff"
 

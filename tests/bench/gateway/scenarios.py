@@ -1,4 +1,4 @@
-"""What is measured: a function for each scenario, which returns a table. SCENARIOS names them.
+"""The scenarios: one function each, which returns a table. SCENARIOS names them.
 
 Most ask all gateways the same and compare within a round (`_ask_all`); what only ours can do compares
 ours with ours. A new scenario is a function here and a line in SCENARIOS.
@@ -71,7 +71,7 @@ class Bench:
             job = target.job(body, connections=connections, seconds=self.seconds)
             before = target.tree.cpu_s()
             database_before = target.database.cpu_s() if target.database else 0.0
-            with self.instructions.of(target.tree.pids(), counted):
+            with self.instructions.counting(target.tree.pids(), counted):
                 result = self.load.run(job)
             each = 1 / max(1, result.requests)
             used = {
@@ -124,7 +124,7 @@ def _ask_all(bench: Bench, title: str, body: str, gateways: Sequence[Target] | N
 
 
 def _complaint(result: Result) -> str:
-    """What is wrong with what came; nothing, where all is well."""
+    """Describe what is wrong with the results; empty if nothing is."""
     if wrong := result.refused + result.broken:
         return f"{wrong} of {result.requests + result.broken} answers failed"
     return "" if result.requests else f"no answer in {result.seconds:.1f} s; give it more --seconds"
@@ -142,7 +142,7 @@ def chat(bench: Bench) -> Table:
 
 
 def stream(bench: Bench) -> Table:
-    """The same as a stream whose chunks come all at once."""
+    """A chat as a stream whose chunks come all at once."""
     return _ask_all(bench, f"stream, {CHUNKS} chunks at once", chat_body("Hello", stream=True))
 
 
@@ -213,7 +213,7 @@ def idle_streams(bench: Bench) -> Table:
 
 
 def users(bench: Bench) -> Table:
-    """What a request costs among few users and among many."""
+    """The cost of a request among few users and among many."""
     few = bench.targets.ours(f"{FEW_USERS} users", users=FEW_USERS, keys=FEW_USERS)
     many = bench.targets.ours(f"{MANY_USERS:,} users", users=MANY_USERS, keys=THEIR_KEYS)
     for target in (few, many):
@@ -227,7 +227,7 @@ def users(bench: Bench) -> Table:
 
 
 def shared(bench: Bench) -> Table:
-    """What windows in the database cost (LLAMA_PROXY_SHARED=1)."""
+    """The cost of windows in the database (LLAMA_PROXY_SHARED=1)."""
     together = bench.targets.ours("ours, shared", LLAMA_PROXY_SHARED="1")
     alone = bench.targets.ours()
     table = _ask_all(bench, "chat, windows in the database", chat_body("Hello"), [alone, together])

@@ -1,4 +1,4 @@
-"""What requests are sent to: the mock itself, our proxy, the peers that are installed.
+"""The servers that requests are sent to: the mock itself, our proxy, and installed peers.
 
 Those of a scenario live at the same time in front of one mock, on free ports of 127.0.0.1, and are asked
 in turn; who is not asked does next to nothing. Leaves how peers are found to `peers.py`, what is sent to
@@ -80,7 +80,7 @@ class Target:
         )
 
     def answers(self) -> bool:
-        """Whether it answers a chat request as it should."""
+        """True if it answers a chat request correctly."""
         key = {"Authorization": f"Bearer {self.keys[0]}"} if self.keys else {}
         with closing(HTTPConnection("127.0.0.1", self.port, timeout=10)) as connection:
             try:
