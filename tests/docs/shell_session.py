@@ -50,7 +50,7 @@ class ShellSession:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._directory = directory
-        self._env = {**env, "TERM": "dumb", "PS1": PROMPT, "PS2": "> "}
+        self._env = {**env, "TERM": "dumb", "PS1": PROMPT, "PS2": "> ", "HISTFILE": ""}
         self._columns = columns
         self._clock = clock
         self.pieces: list[Piece] = []
