@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from xml.sax.saxutils import escape
+from xml.sax.saxutils import escape, quoteattr
 
 from tests.docs.shell_session import Piece
 
@@ -93,7 +93,7 @@ def draw(lines: Sequence[Line], *, columns: int, caption: str) -> str:
     height = BAR_PX + len(lines) * LINE_PX + MARGIN_PX
     head = (
         f'<svg xmlns="http://www.w3.org/2000/svg" xml:space="preserve" width="{width}" '
-        f'height="{height}" viewBox="0 0 {width} {height}" role="img" aria-label="{escape(caption)}">'
+        f'height="{height}" viewBox="0 0 {width} {height}" role="img" aria-label={quoteattr(caption)}>'
     )
     dots = "".join(
         f'<circle cx="{MARGIN_PX + 6 + 20 * number}" cy="17" r="6" fill="{colour}"/>'
