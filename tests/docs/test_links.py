@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -25,6 +27,23 @@ def test_every_link_leads_to_a_file_and_a_heading(document: Path) -> None:
         if not file.exists() or (fragment and fragment not in anchors(file)):
             broken.append(link)
     assert not broken
+
+
+PATH = re.compile(r"`((?:\.ci|bin|docs|models|proxy|runtime|tests)/[\w./*-]+)`")
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_path_in_code_exists(document: Path) -> None:
+    """A path of the checkout that a document names is there, or is one that git ignores."""
+    paths = set(PATH.findall(document.read_text()))
+    missing = {path for path in paths if "NAME" not in path and not list(ROOT.glob(path.rstrip("/")))}
+    assert {path for path in missing if not is_ignored(path)} == set()
+
+
+def is_ignored(path: str) -> bool:
+    """Whether git ignores a file or a directory of this name."""
+    command = ["git", "check-ignore", path, path.rstrip("/") + "/"]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, check=False).returncode == 0
 
 
 def test_the_check_of_links_sees_a_broken_one(tmp_path: Path) -> None:
