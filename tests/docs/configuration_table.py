@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterable
 
 from runtime.config import KEYS, ROOT, Key
 
@@ -28,15 +27,24 @@ def area_of(name: str) -> str:
     return next(area for area, prefixes in AREAS.items() if name.startswith(prefixes))
 
 
-def table(area: str, keys: Iterable[Key] = KEYS.values()) -> str:
-    """The Markdown table of one area's keys."""
+def table(area: str, page: str) -> str:
+    """The Markdown table of one area's keys; a key without a meaning keeps what the page has."""
     rows = [
         f"| `{key.name}` | {f'`{key.default}`' if key.default else 'not set'} "
-        f"| {getattr(key, 'meaning', '').replace('|', chr(92) + '|')} |"
-        for key in keys
+        f"| {_meaning(key) or _meaning_on(page, key.name)} |"
+        for key in KEYS.values()
         if area_of(key.name) == area
     ]
     return "\n".join(["| key | default | meaning |", "|---|---|---|", *rows])
+
+
+def _meaning(key: Key) -> str:
+    return str(getattr(key, "meaning", "")).replace("|", "\\|")
+
+
+def _meaning_on(page: str, name: str) -> str:
+    found = re.search(rf"^\| `{name}` \| [^|]* \| (.*) \|$", page, re.MULTILINE)
+    return found.group(1) if found else ""
 
 
 def with_tables(page: str) -> str:
@@ -46,7 +54,7 @@ def with_tables(page: str) -> str:
     """
     return re.sub(
         r"(<!-- table: ([\w ]+) -->\n).*?(<!-- end of table -->)",
-        lambda found: f"{found[1]}{table(found[2])}\n{found[3]}",
+        lambda found: f"{found[1]}{table(found[2], page)}\n{found[3]}",
         page,
         flags=re.DOTALL,
     )

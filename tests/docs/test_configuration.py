@@ -27,6 +27,7 @@ def test_every_key_has_a_row() -> None:
     assert {area for area in AREAS if f"<!-- table: {area} -->" in page} >= set(map(area_of, KEYS))
     rows = re.findall(r"^\| `([A-Z_]+)` \|", page, re.MULTILINE)
     assert sorted(rows) == sorted(KEYS)
+    assert not re.findall(r"^\| `[A-Z_]+` \|.*\| *\|$", page, re.MULTILINE), "a key has no meaning"
 
 
 def test_the_documents_name_no_key_that_is_none() -> None:
