@@ -1,0 +1,72 @@
+"""Make docs/terminal.svg from a real session: start, create-user, curl, chat, usage.
+
+    python -m tests.docs.record_terminal [FILE]
+
+Runs a copy of the checkout with the starter model on the default ports, which must be free, and types
+the commands of `SESSION` into a real shell. Nothing is drawn that the terminal did not show; only long
+pauses are shortened.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from runtime.config import KEYS, ROOT
+from tests.docs.shell_session import PROMPT, ShellSession
+from tests.docs.terminal_svg import draw, lines_of, shorten_pauses
+from tests.support.appliance import Appliance
+
+PICTURE = ROOT / "docs" / "terminal.svg"
+COLUMNS = 100
+CAPTION = "Llamaserve: from a checkout to a user's first answer (pauses shortened)"
+ENTER, END_OF_INPUT = "\n", "\x04"
+
+START = "./console.sh start"
+CREATE_USER = "KEY=$(./bin/user_management_cli.sh create-user --username alice --quiet)"
+CURL = (
+    'curl -s http://127.0.0.1:8001/v1/chat/completions -H "Authorization: Bearer $KEY" \\',
+    '  -H "Content-Type: application/json" \\',
+    '  -d \'{"messages": [{"role": "user", "content": "Say hello."}]}\'; echo',
+)
+CHAT = "./console.sh chat"
+QUESTIONS = ("How do I create a user?", "What is the capital of France?")
+USAGE = "./bin/user_management_cli.sh usage"
+
+
+def play(session: ShellSession) -> None:
+    """Type the whole session."""
+    for command in (START, CREATE_USER):
+        session.type_text(command)
+        session.press(ENTER)
+    for line in CURL:
+        session.type_text(line)
+        session.press(ENTER, then=PROMPT if line is CURL[-1] else "> ")
+    session.type_text(CHAT)
+    session.press(ENTER, then="> ")
+    for question in QUESTIONS:
+        session.type_text(question)
+        session.press(ENTER, then="> ")
+    session.press(END_OF_INPUT)
+    session.type_text(USAGE)
+    session.press(ENTER)
+
+
+def main(arguments: list[str]) -> int:
+    """Record, draw, write."""
+    picture = Path(arguments[0]) if arguments else PICTURE
+    ports = {name: KEYS[name].default for name in ("LLAMA_SERVER_PORT", "LLAMA_PROXY_PORT")}
+    with (
+        Appliance(model=False, folder="llamaserve", **ports) as appliance,
+        ShellSession(appliance.root, env=appliance.environment, columns=COLUMNS) as session,
+    ):
+        play(session)
+    lines = lines_of(shorten_pauses(session.pieces), columns=COLUMNS)
+    while lines and "".join(span.text for span in lines[-1]).strip() in ("", PROMPT.strip()):
+        lines.pop()
+    picture.write_text(draw(lines, columns=COLUMNS, caption=CAPTION))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
