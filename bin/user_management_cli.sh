@@ -18,7 +18,7 @@ main() {
       exec "$python" "$ROOT/bin/user_management_cli.py" "$@"
     fi
   done
-  die 'there is no Python environment yet' './bin/bootstrap_user_cli.sh makes one'
+  die 'there is no Python environment yet' './bin/bootstrap_user_cli.sh creates one'
 }
 
 main "$@"

@@ -30,6 +30,8 @@ __all__ = [
     "renew_key",
 ]
 
+NOTIFICATION_TIMEOUT_S = 2.0
+
 
 class AccessError(Exception):
     """The database did not do what was asked; the text, one line, says why."""
@@ -46,6 +48,8 @@ class DatabaseState:
     schema_problem: str
     clock_skew_s: float
     """How far the database's clock is from this machine's, in either direction."""
+    notifications_arrive: bool
+    """False behind a connection pooler in transaction mode, where LISTEN has no effect."""
 
 
 def is_key(text: str) -> bool:
@@ -110,4 +114,13 @@ def database_state(config: Config) -> DatabaseState:
             schema_version=version,
             schema_problem=problem,
             clock_skew_s=max(before - row[0], row[0] - time(), 0.0),
+            notifications_arrive=_notifications_arrive(config, connection),
         )
+
+
+def _notifications_arrive(config: Config, listener: Connection) -> bool:
+    """Whether this connection hears of a notification that another one sends."""
+    listener.execute("LISTEN llama_doctor")
+    with database.connect(config) as sender:
+        sender.execute("NOTIFY llama_doctor")
+    return any(True for _ in listener.notifies(timeout=NOTIFICATION_TIMEOUT_S, stop_after=1))

@@ -36,6 +36,12 @@ def state(checkout: Installation) -> Iterator[Finding]:
         yield problem(text, remedy)
     else:
         yield ok(f"its schema is up to date (version {found.schema_version})")
+    if not found.notifications_arrive:
+        yield warning(
+            "its notifications do not arrive, as behind a connection pooler in transaction mode: "
+            "changes of users and keys take up to 2 s, and all known keys are read every second",
+            "give LLAMA_SERVER_DATABASE_URL a direct connection, or a pooler in session mode",
+        )
     if found.clock_skew_s > _SKEW_S:
         yield warning(
             f"its clock and this machine's differ by {found.clock_skew_s:.0f} s",

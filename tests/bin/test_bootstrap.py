@@ -38,11 +38,11 @@ def test_the_light_environment_is_made_once_and_works(checkout: Path, database_u
         (checkout / "bin/user_management_cli.sh",),
     )
     assert cli.error("list-users") == (
-        "error: there is no Python environment yet\n  ./bin/bootstrap_user_cli.sh makes one\n"
+        "error: there is no Python environment yet\n  ./bin/bootstrap_user_cli.sh creates one\n"
     )
     first = bootstrap(checkout)
     assert first.returncode == 0, first
-    assert first.stderr.startswith("Making a Python environment (Python 3.")
+    assert first.stderr.startswith("creating a Python environment (Python 3.")
     assert first.stderr.endswith(NEXT)
     made = (checkout / "bin/.venv/pyvenv.cfg").stat().st_mtime_ns
     second = bootstrap(checkout, PIP_NO_INDEX="1")
@@ -61,7 +61,7 @@ def test_an_interrupted_run_is_done_over(checkout: Path) -> None:
     (checkout / "bin/.venv/bin/python").symlink_to(sys.executable)
     done = bootstrap(checkout, PIP_NO_INDEX="1")
     assert done.returncode == 1
-    assert done.stderr.startswith("Making a Python environment")
+    assert done.stderr.startswith("creating a Python environment")
     assert "error: the packages could not be installed\n" in done.stderr
     assert not (checkout / "bin/.venv/requirements.txt").exists()
 
@@ -69,7 +69,10 @@ def test_an_interrupted_run_is_done_over(checkout: Path) -> None:
 def test_the_appliance_s_environment_is_used_where_there_is_one(checkout: Path) -> None:
     """None is made then."""
     done = bootstrap(checkout, LLAMA_VENV_DIR=sys.prefix)
-    assert (done.returncode, done.stderr) == (0, "The appliance's own environment will do.\n" + NEXT)
+    assert (done.returncode, done.stderr) == (
+        0,
+        "The appliance's environment has all that is needed.\n" + NEXT,
+    )
     assert not (checkout / "bin/.venv").exists()
 
 
@@ -90,4 +93,4 @@ def test_a_call_that_cannot_be_understood(checkout: Path) -> None:
     """Usage, exit code 2."""
     done = bootstrap(checkout, "--help-me")
     assert done.returncode == 2
-    assert done.stderr == "error: cannot be understood: --help-me\nusage: bin/bootstrap_user_cli.sh\n"
+    assert done.stderr == "error: unknown arguments: --help-me\nusage: bin/bootstrap_user_cli.sh\n"

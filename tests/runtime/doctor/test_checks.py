@@ -20,6 +20,7 @@ from runtime.doctor.findings import Finding, Installation
 from runtime.supervisor import status
 from runtime.supervisor.status import Part
 from tests.support.gguf import build_model
+from tests.support.pooler import PROGRAM, Pooler
 from tests.support.postgres import Postgres
 
 SECRET = "very-secret-indeed"
@@ -218,3 +219,12 @@ def test_what_is_open_to_the_network_is_told(tmp_path: Path) -> None:
     """A server that is reachable without a key, and a proxy without TLS."""
     place = installation_in(tmp_path, LLAMA_SERVER_HOST="0.0.0.0", LLAMA_PROXY_HOST="0.0.0.0")  # noqa: S104
     assert [one.level for one in configuration.addresses(place)] == ["warning", "warning", "note"]
+
+
+@pytest.mark.skipif(PROGRAM is None, reason="pgbouncer is not installed")
+def test_a_pooler_that_swallows_notifications_is_a_warning(database_url: str, tmp_path: Path) -> None:
+    """Behind one in transaction mode; a direct connection has no such finding."""
+    with Pooler(database_url) as pooler:
+        for url, warned in ((pooler.url, True), (database_url, False)):
+            found = list(database.state(installation_in(tmp_path, LLAMA_SERVER_DATABASE_URL=url)))
+            assert any("notifications do not arrive" in finding.text for finding in found) is warned
