@@ -1,4 +1,4 @@
-"""What is forwarded: the paths of the API and their method, nothing else that an engine may serve."""
+"""Which paths are forwarded: those of the API, and nothing else that an engine may serve."""
 
 from __future__ import annotations
 
@@ -10,19 +10,21 @@ from proxy import errors
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Route:
-    """What is known of a path."""
+    """How requests to a path are treated."""
 
     method: str
     generates: bool = False
-    """Whether it keeps the model busy; what does not waits for no generation."""
+    """Whether it keeps the model busy; other requests do not wait for generations."""
+    lists_models: bool = False
+    """Whether it asks which models there are; it waits for nothing else than its like."""
     streams: bool = False
     """Whether `"stream": true` in its body asks for server-sent events."""
 
 
-_GET = Route(method="GET")
+_MODELS = Route(method="GET", lists_models=True)
 _POST = Route(method="POST")
 _ROUTES = {
-    "/v1/models": _GET,
+    "/v1/models": _MODELS,
     "/v1/completions": Route(method="POST", generates=True, streams=True),
     "/v1/chat/completions": Route(method="POST", generates=True, streams=True),
     "/v1/embeddings": Route(method="POST", generates=True),
@@ -36,15 +38,15 @@ _MODEL_PATH = re.compile(r"/v1/models/[A-Za-z0-9][A-Za-z0-9._~:@+/-]*")
 
 
 def route_of(method: str, path: str) -> Route:
-    """What a request is for.
+    """The route of a request.
 
     Raises:
-        ApiError: 404 or 405 for what is no path of the API. Paths are compared as they came: an
+        ApiError: 404 or 405 where it is no path of the API. Paths are compared as they came: an
             encoded or doubled slash or a dot segment matches nothing.
     """
     route = _ROUTES.get(path)
     if route is None and _MODEL_PATH.fullmatch(path) and "/." not in path and "//" not in path:
-        route = _GET
+        route = _MODELS
     if route is None:
         raise errors.unknown_url(method, path)
     if method != route.method:

@@ -63,7 +63,7 @@ class GateMachine(RuleBasedStateMachine):
             refused = error
         if refused is not None:
             assert len(waiting) >= QUEUE_SIZE or len(own) >= USER_QUEUE_SIZE
-            assert refused.own == (len(own) >= USER_QUEUE_SIZE)
+            assert refused.of_user == (len(own) >= USER_QUEUE_SIZE)
             assert refused.retry_after_s > 0
             return None
         assert len(waiting) < QUEUE_SIZE + self.limit
@@ -122,7 +122,7 @@ class GateMachine(RuleBasedStateMachine):
     def note_turns(self) -> None:
         """Who has got a turn since the last step, and whom that passed by."""
         got = [place for place in self.held if place.running and place not in self.had_turn]
-        for place in sorted(got, key=lambda place: place.round):
+        for place in sorted(got, key=lambda place: place.start_tag):
             self.had_turn.add(place)
             own = [p for p in self.held if self.held[p] == self.held[place] and p.waiting]
             assert all(place.number < other.number for other in own), "not first come, first served"
@@ -223,17 +223,17 @@ def test_many_users_leave_nothing_behind() -> None:
     door = gate()
     for user in range(10_000):
         door.leave(door.enter(user))
-    assert len(door._lines) <= 200
+    assert len(door._users) <= 200
     held = door.enter(-1)
     for user in range(10_000):
         place = door.enter(user)
         door.leave(held)
         held = place
-    assert len(door._lines) <= 10_000 + 200
+    assert len(door._users) <= 10_000 + 200
     door.leave(held)
     for user in range(20_000, 40_000):
         door.leave(door.enter(user))
-    assert len(door._lines) <= 20_000
+    assert len(door._users) <= 20_000
 
 
 def test_the_wait_it_tells_is_that_of_recent_requests() -> None:

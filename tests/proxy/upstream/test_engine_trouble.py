@@ -249,7 +249,7 @@ async def test_a_request_s_bytes_reach_the_engine_as_they_came(
         b"Authorization: Bearer engine-key",
         b"Content-Length: 2",
         b"Host: " + engine.url.removeprefix("http://").encode(),
-        b"X-Llamaserve-Usage: comment",
+        b"X-Llamaserve-Usage: 1",
         b"x-MixedCase: \xe9 \xc3\xa9\t;",
     ]
 
