@@ -164,16 +164,13 @@ class Handler:
             self._charge(exchange, exchange.record)
         # The engine is free: whoever reads slowly from here on holds up nobody.
         entry.queue.leave(entry)
-        await self._finish(exchange)
-
-    async def _finish(self, exchange: Exchange) -> None:
-        """Let the client take the rest of the response."""
         response = exchange.response
-        if exchange.record is not None:
+        if exchange.record is not None:  # the client is slow: it has not been sent the end
             await response.drained()
             self._end(exchange)
         response.end()
-        await response.drained()
+        if request.client.writing_paused:
+            await response.drained()
 
     async def _take_turns(self, exchange: Exchange, entry: QueueEntry) -> None:
         """Wait for a turn and relay; again, if there was no engine."""
@@ -224,7 +221,7 @@ class Handler:
                     self._end(exchange)
                 if piece:
                     response.write(piece)
-                    if client.writing_paused and not ended:
+                    if not ended and client.writing_paused:
                         await self._slow_clients.wait_for_room(response)
 
     async def _begin(self, exchange: Exchange, upstream: UpstreamResponse) -> None:

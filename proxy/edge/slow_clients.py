@@ -66,7 +66,8 @@ class SlowClients:
     def release(self, response: Response) -> None:
         """Watch the response no longer, and count its memory as free; calling it again does nothing."""
         self._watched.discard(response)
-        self._set_held(response, 0)
+        if response.held_bytes:
+            self._set_held(response, 0)
 
     async def wait_for_room(self, response: Response) -> None:
         """Return when more of the response may be written. The caller holds a turn meanwhile.

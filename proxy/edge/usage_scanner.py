@@ -12,7 +12,6 @@ request that was broken off (`Relay.usage_of`).
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
 
 import orjson
 
@@ -29,11 +28,9 @@ _FIRST_COMMENT = re.compile(rb"^: usage" + _OBJECT, re.MULTILINE)
 _FIRST_EVENT = re.compile(rb"^data:", re.MULTILINE)
 
 
-class Usage(NamedTuple):
-    """Tokens; None where the response does not say."""
-
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
+Usage = tuple[int | None, int | None]
+"""Prompt and completion tokens; None where the response does not say."""
+_UNKNOWN: Usage = (None, None)
 
 
 class UsageScanner:
@@ -91,23 +88,24 @@ class UsageScanner:
             return final
         at, usage = self._first_comment()
         if at < 0:
-            return Usage()
-        return Usage(usage.prompt_tokens, max(0, self._events - 1))
+            return _UNKNOWN
+        return usage[0], max(0, self._events - 1)
 
     def final_usage(self) -> Usage | None:
         """What the request used in all, None as long as it is not known."""
         if self.settled is not None:
             return self.settled
         if self.header:
-            return _usage(self.header)
+            return parse_usage(self.header)
         tail = self._tail
         at = tail.rfind(b"usage")
         while at >= 0:
             match = _USAGE.match(tail, at - 1) or _USAGE.match(tail, at - 2)
-            usage = _usage(match[1]) if match is not None else None
+            usage = parse_usage(match[1]) if match is not None else None
             if match is not None and usage is not None:
                 position = self._size - len(tail) + match.start()
-                return None if position == self._first_comment()[0] else usage
+                is_first = match[0].startswith(b":") and position == self._first_comment()[0]
+                return None if is_first else usage
             at = tail.rfind(b"usage", 0, at)
         return None
 
@@ -115,28 +113,23 @@ class UsageScanner:
         """Where the comment before the first event begins, and what it tells; -1 if there is none."""
         comment = _FIRST_COMMENT.search(self._head)
         if comment is None:
-            return -1, Usage()
+            return -1, _UNKNOWN
         event = _FIRST_EVENT.search(self._head)
-        usage = _usage(comment[1])
+        usage = parse_usage(comment[1])
         if usage is None or (event is not None and event.start() < comment.start()):
-            return -1, Usage()
+            return -1, _UNKNOWN
         return comment.start(), usage
 
 
-def _usage(text: bytes) -> Usage | None:
-    """Parse a JSON object with the fields of OpenAI's `usage`; None if it is none."""
+def parse_usage(text: bytes) -> Usage | None:
+    """The tokens in a JSON object with the fields of OpenAI's `usage`; None if it is no JSON object."""
     try:
         fields = orjson.loads(text)
     except ValueError:
         return None
     if not isinstance(fields, dict):
         return None
-    return usage_of(fields)
-
-
-def usage_of(fields: dict[str, object]) -> Usage:
-    """The tokens in an object that has the fields of OpenAI's `usage`."""
-    return Usage(_count(fields, "prompt_tokens"), _count(fields, "completion_tokens"))
+    return _count(fields, "prompt_tokens"), _count(fields, "completion_tokens")
 
 
 def _count(usage: dict[str, object], name: str) -> int | None:

@@ -55,8 +55,8 @@ class QueueEntry:
 
     @property
     def waited_s(self) -> float:
-        """How long it has waited, once it no longer waits."""
-        return self.ready_at - self.joined_at
+        """How long it has waited."""
+        return (self.queue.now() if self.waiting else self.ready_at) - self.joined_at
 
 
 class _UserQueue:
@@ -86,7 +86,8 @@ class FairQueue:
         self.paused = False
         self._queue_size = queue_size
         self._user_queue_size = user_queue_size
-        self._clock = clock
+        self.now = clock
+        """Gives monotonic seconds."""
         self._users: dict[int, _UserQueue] = {}
         self._sweep_at = 64
         self._turns: list[tuple[float, int, _UserQueue]] = []
@@ -114,7 +115,7 @@ class FairQueue:
         user.weight = weight
         user.limit = max_concurrent or inf
         self._number = number = self._number + 1
-        entry = QueueEntry(self, user, self._clock(), number)
+        entry = QueueEntry(self, user, self.now(), number)
         # While a slot is free no request waits that may have it, unless the user's limit has just grown.
         free = self.running < self.limit and user.running < user.limit and not self.paused
         if free and not user.waiting:
@@ -164,7 +165,7 @@ class FairQueue:
             entry.running = False
             self.running -= 1
             user.running -= 1
-            self._service_s += SMOOTHING * (self._clock() - entry.ready_at - self._service_s)
+            self._service_s += SMOOTHING * (self.now() - entry.ready_at - self._service_s)
             if self.waiting:
                 self._schedule(user)
                 self._give_turns()
@@ -173,7 +174,7 @@ class FairQueue:
                 self._virtual_time = self._last_start
         elif entry.waiting:
             entry.waiting = False
-            entry.ready_at = self._clock()
+            entry.ready_at = self.now()
             user.waiting.remove(entry)
             self.waiting -= 1
 
@@ -243,7 +244,7 @@ class FairQueue:
             entry = user.waiting.popleft()
             self.waiting -= 1
             entry.waiting = False
-            entry.ready_at = self._clock()
+            entry.ready_at = self.now()
             self._grant(entry, max(self._virtual_time, start))
             assert entry.turn is not None
             entry.turn.set()

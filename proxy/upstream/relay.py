@@ -17,7 +17,7 @@ import orjson
 
 from proxy import errors
 from proxy.edge.request import Request
-from proxy.edge.usage_scanner import Usage, usage_of
+from proxy.edge.usage_scanner import Usage, parse_usage
 from proxy.edge.write_batching import WriteBatcher
 from proxy.settings import ProxySettings
 from proxy.upstream.connection import ConnectError, SilentError, UpstreamConnection, UpstreamError
@@ -60,20 +60,20 @@ class Relay:
         """`on_broken` is called when the engine breaks off, before the handler hears of it."""
         self._settings = settings
         self._on_broken = on_broken
-        self._upstream = UpstreamPool(
+        self.upstream = UpstreamPool(
             settings.backend_url,
             writes=writes,
             connect_timeout_s=settings.connect_timeout_s,
             idle_timeout_s=settings.idle_timeout_s,
         )
-        self._base_path = self._upstream.base_path
-        self._headers = RequestHeaders(self._upstream.host_header, settings.backend_key)
+        self._base_path = self.upstream.base_path
+        self._headers = RequestHeaders(self.upstream.host_header, settings.backend_key)
 
     async def __aenter__(self) -> Relay:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._upstream.close()
+        await self.upstream.close()
 
     def send(
         self, request: Request, body: bytes, *, request_id: str, user_id: int, weight: float
@@ -98,43 +98,17 @@ class Relay:
         )  # fmt: skip
         try:
             async with asyncio.timeout(USAGE_TIMEOUT_S):
-                connection = await self._upstream.send(head, b"")
+                connection = await self.upstream.send(head, b"")
                 try:
                     text = await connection.read_all(MAX_ERROR_BYTES)
                 finally:
-                    self._upstream.release(connection)
-            fields = orjson.loads(text)
-        except (UpstreamError, TimeoutError, ValueError) as error:
+                    self.upstream.release(connection)
+        except (UpstreamError, TimeoutError) as error:
             logger.info("the engine does not tell what a request used: %s", error)
             return None
-        if connection.parser.status != HTTPStatus.OK or not isinstance(fields, dict):
-            return None
-        return usage_of(fields)
+        return parse_usage(text) if connection.parser.status == HTTPStatus.OK else None
 
     # UpstreamResponse calls the methods below.
-
-    async def open(self, head: bytes, body: bytes, *, bodiless: bool) -> UpstreamConnection:
-        """Send a request; the connection has the head of a response that is meant for the client.
-
-        Raises:
-            EngineAwayError: there is no engine that could have seen the request.
-            ApiError: the engine failed before it responded: 502 or 504.
-        """
-        try:
-            connection = await self._upstream.send(head, body, bodiless=bodiless)
-        except UpstreamError as error:
-            raise self._unanswered(error) from error
-        if connection.parser.status in _NOT_FOR_CLIENTS:
-            try:
-                await self._check(connection.parser.status)
-            except BaseException:
-                self.release(connection)
-                raise
-        return connection
-
-    def release(self, connection: UpstreamConnection) -> None:
-        """Give the connection back; it is closed unless the response has come to its end."""
-        self._upstream.release(connection)
 
     def broke_off(self, error: UpstreamError, paused_s: float) -> UpstreamFailedError:
         """What to tell the client when the response did not come to its end.
@@ -148,8 +122,13 @@ class Relay:
             self._on_broken()
         return UpstreamFailedError(errors.upstream_broke())
 
-    async def _check(self, status: int) -> None:
-        """Handle the statuses that are not meant for the client."""
+    async def refuse(self, status: int) -> None:
+        """Raise what a status that is not meant for the client comes to, if it comes to anything.
+
+        Raises:
+            EngineAwayError: the engine is loading.
+            ApiError: 502, the engine refuses our key.
+        """
         if status == HTTPStatus.UNAUTHORIZED:
             # The operator's mistake: the user would look for it in a key that is good.
             logger.error("the engine refuses LLAMA_SERVER_API_KEY: set it to the engine's own key")
@@ -157,7 +136,7 @@ class Relay:
         if not (await engine_status(self._settings.backend_url)).ready:
             raise EngineAwayError
 
-    def _unanswered(self, error: UpstreamError) -> Exception:
+    def unanswered(self, error: UpstreamError) -> Exception:
         """What to raise for a request to which no response came."""
         if isinstance(error, ConnectError):
             logger.info("cannot connect to the engine: %s", error)
@@ -195,9 +174,13 @@ class Relay:
 class UpstreamResponse:
     """The engine's response to one request. A context manager: open while the body is read.
 
-    Entering it sends the request, and raises what `Relay.open` does. Leaving it before the body's end
-    closes the connection, from which the engine learns that nobody wants the rest. An UpstreamError
-    that leaves the context (from `read`) becomes an UpstreamFailedError.
+    Entering it sends the request and waits for the head of the response. Leaving it before the end of
+    the body closes the connection, from which the engine learns that nobody wants the rest. An
+    UpstreamError that leaves the context (from `read`) becomes an UpstreamFailedError.
+
+    Raises:
+        EngineAwayError: on entry, there is no engine that could have seen the request.
+        ApiError: on entry, the engine failed before it responded: 502 or 504.
     """
 
     parser: ResponseParser
@@ -217,14 +200,25 @@ class UpstreamResponse:
 
     async def __aenter__(self) -> Self:
         head, body, bodiless = self._request
-        self._connection = connection = await self._relay.open(head, body, bodiless=bodiless)
+        relay = self._relay
+        try:
+            connection = await relay.upstream.send(head, body, bodiless=bodiless)
+        except UpstreamError as error:
+            raise relay.unanswered(error) from error
+        self._connection = connection
+        if connection.parser.status in _NOT_FOR_CLIENTS:
+            try:
+                await relay.refuse(connection.parser.status)
+            except BaseException:
+                relay.upstream.release(connection)
+                raise
         self.parser, self.take, self.read = connection.parser, connection.take, connection.read
         return self
 
     async def __aexit__(
         self, _: type[BaseException] | None, error: BaseException | None, __: TracebackType | None
     ) -> None:
-        self._relay.release(self._connection)
+        self._relay.upstream.release(self._connection)
         if isinstance(error, UpstreamError):
             raise self._relay.broke_off(error, self._connection.paused_s) from error
 

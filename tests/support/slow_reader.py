@@ -31,6 +31,7 @@ class SlowReader:
         loop = asyncio.get_running_loop()
         if not bytes_per_s:
             await asyncio.Event().wait()
+        begun = loop.time()
         while not self.closed:
             try:
                 piece = await loop.sock_recv(self.connection, max(1, int(bytes_per_s * STEP_S)))
@@ -38,7 +39,9 @@ class SlowReader:
                 piece = b""
             self.received += piece
             self.closed = not piece
-            await asyncio.sleep(STEP_S)
+            # No credit for a time in which nothing came.
+            begun = max(begun, loop.time() - len(self.received) / bytes_per_s - STEP_S)
+            await asyncio.sleep(max(0, begun + len(self.received) / bytes_per_s - loop.time()))
 
 
 @asynccontextmanager

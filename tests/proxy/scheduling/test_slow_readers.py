@@ -21,7 +21,7 @@ from tests.support.wait import until
 SEND_BUFFER_BYTES = 4096
 WAIT_S = 10.0
 """A turn that hung on the slow client would come minutes later."""
-LOGPROBS = json.dumps(CHAT | {"logprobs": "x" * 560_000}).encode()
+LOGPROBS = json.dumps({"logprobs": "x" * 560_000} | CHAT).encode()
 """As large as 500 tokens with `top_logprobs: 20`."""
 MIB = 2**20
 
