@@ -20,9 +20,8 @@ FORGED = {
 
 async def ask(proxy: RunningProxy, upstream: FakeUpstream, key: str) -> dict[str, str]:
     """The headers that the engine got of a chat request."""
-    body = {"messages": []}
     async with proxy.request(
-        "POST", "/v1/chat/completions", key=key, json=body, headers=FORGED
+        "POST", "/v1/chat/completions", key=key, json={}, headers=FORGED
     ) as response:
         assert response.status == 200
     return upstream.received[-1].headers
