@@ -54,9 +54,11 @@ class UsageScanner:
         head = self._head
         if len(head) < HEAD_BYTES:
             self._head = (head + piece)[:HEAD_BYTES]
+        self._events += piece.count(b"\n\n")
+        if piece.startswith(b"\n") and self._tail.endswith(b"\n"):
+            self._events += 1  # the blank line that ends an event came in two pieces
         self._tail = (self._tail + piece if size < TAIL_BYTES else piece)[-TAIL_BYTES:]
         self._size += size
-        self._events += piece.count(b"\n\n")
 
     def saw_done(self) -> bool:
         """Whether a stream has come to its `data: [DONE]`, the blank line after it included."""

@@ -5,7 +5,8 @@
 The real proxy with one slot, in front of a fake engine that has its responses ready at once, so that all
 of the wait is the slow client's doing. For each kind of response and each rate: the longest and the
 median wait of another user's chat request, the longest of a GET /v1/models, and what the proxy holds in
-memory for the slow clients. Starts a PostgreSQL of its own and leaves nothing behind; takes about a minute.
+memory for the slow clients. It takes about a minute, starts a PostgreSQL of its own and leaves nothing
+behind.
 """
 
 from __future__ import annotations

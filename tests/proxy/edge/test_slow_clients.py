@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.edge.response import Response
-from proxy.edge.slow_clients import LEAST_BYTES_PER_S, SlowClients
+from proxy.edge.slow_clients import LEAST_BYTES_PER_S, TURN_GRACE_S, SlowClients
 
 LIMIT, USER_LIMIT, STALL_S = 1000, 400, 60.0
 
@@ -50,16 +50,21 @@ class FakeRequest:
 
 
 class World:
-    """Responses under way, and a clock that stands still unless it is moved."""
+    """Responses under way, and a clock that goes on by `tick_s` whenever it is read."""
 
     def __init__(self) -> None:
         self.now = 0.0
+        self.tick_s = 0.0
         self.slow_clients = SlowClients(
             limit_bytes=LIMIT,
             user_limit_bytes=USER_LIMIT,
             stall_timeout_s=STALL_S,
-            clock=lambda: self.now,
+            clock=self._clock,
         )
+
+    def _clock(self) -> float:
+        self.now += self.tick_s
+        return self.now
 
     def response(self, user_id: int, size: int = 0) -> Response:
         """A response of which `size` bytes have been written and not taken."""
@@ -128,11 +133,12 @@ async def test_over_the_bound_a_client_that_takes_nothing_in_its_turn_is_cut_off
 ) -> None:
     """After the grace, so that the turn is free for others."""
     monkeypatch.setattr("proxy.edge.slow_clients.CHECK_S", 0)
-    monkeypatch.setattr("proxy.edge.slow_clients.TURN_GRACE_S", 0)
     response = world.response(1, USER_LIMIT + 1)
+    world.tick_s = 1.0
     with pytest.raises(ConnectionError):
         await world.slow_clients.wait_for_room(response)
     assert response.stalled
+    assert TURN_GRACE_S <= world.now <= TURN_GRACE_S + 2
 
 
 def test_a_client_that_takes_nothing_is_cut_off_after_the_stall_timeout(world: World) -> None:

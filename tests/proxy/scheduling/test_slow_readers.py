@@ -15,7 +15,7 @@ from aiohttp import web
 from proxy.settings import ProxySettings
 from tests.support.proxy import RunningProxy, running_proxy
 from tests.support.slow_reader import slow_reader
-from tests.support.upstream import CHAT, FakeUpstream, drop, events
+from tests.support.upstream import CHAT, FakeUpstream, events
 from tests.support.wait import until
 
 SEND_BUFFER_BYTES = 4096
@@ -197,37 +197,3 @@ async def test_one_user_s_slow_readers_use_up_that_user_s_memory_only(
         await ask(proxy, next_user)
         held = proxy.app.slow_clients.held_bytes
         assert 500_000 < held < 2 * MIB + 5 * 2**17
-
-
-async def test_an_engine_that_gives_up_on_a_slow_reader_is_not_taken_for_broken(
-    settings: ProxySettings,
-    upstream: FakeUpstream,
-    create_user: Callable[..., str],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """It was kept waiting: other users go on, although its /health would have to be waited for."""
-    monkeypatch.setattr("proxy.edge.slow_clients.TURN_GRACE_S", 60)
-    monkeypatch.setattr("proxy.upstream.relay.LONG_PAUSE_S", 0.3)
-    slow, next_user = create_user("slow"), create_user("next")
-
-    async def give_up(request: web.Request) -> web.StreamResponse:
-        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
-        await response.prepare(request)
-        try:
-            while True:
-                async with asyncio.timeout(1):
-                    await response.write(events("x" * 10_000)[1])
-        except TimeoutError:
-            upstream.ready = False
-            await drop(request)
-        return response
-
-    upstream.behaviour = give_up
-    settings = replace(settings, user_response_memory_bytes=100_000)
-    async with (
-        running_proxy(settings, send_buffer=SEND_BUFFER_BYTES) as proxy,
-        slow_reader(port_of(proxy), slow, bytes_per_s=1024),
-    ):
-        await until(lambda: not upstream.ready, "the engine to give up")
-        upstream.behaviour = None
-        await ask(proxy, next_user)

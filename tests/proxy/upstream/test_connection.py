@@ -253,7 +253,7 @@ async def test_an_engine_that_takes_nothing_of_the_body_is_given_up() -> None:
 
 
 async def test_a_reader_that_takes_its_time_is_no_silence_of_the_engine() -> None:
-    """The time-out counts from when the engine is waited for."""
+    """The time-out counts from when the engine is waited for; how long it had to wait is known."""
     more = asyncio.Event()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -269,6 +269,7 @@ async def test_a_reader_that_takes_its_time_is_no_silence_of_the_engine() -> Non
         await asyncio.sleep(0.5)
         more.set()
         assert await read_all(connection) == b"x" * 200_000 + b"y"
+        assert connection.paused_s >= 0.5
         upstream.release(connection)
 
 
