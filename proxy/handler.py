@@ -116,7 +116,8 @@ class Handler:
             self._fail(exchange, errors.internal())
         finally:
             self._running.leave(active)
-            self._slow_clients.release(exchange.response)
+            if exchange.response.watched:
+                self._slow_clients.release(exchange.response)
             entry = exchange.queue_entry
             if entry is not None and not exchange.settling:
                 entry.queue.leave(entry)
@@ -151,7 +152,6 @@ class Handler:
         try:
             await body.read(request, settings.max_body_bytes)
             record.request_bytes = len(body.content)
-            self._slow_clients.watch(exchange.response, principal.user_id)
             exchange.queue_entry = entry = self._turns.enter(route, principal)
             # Not earlier: refusals of bodies and for want of room, of which there may be many, are
             # folded into one row only if they have no admission of their own in the log.
@@ -166,10 +166,12 @@ class Handler:
         entry.queue.leave(entry)
         response = exchange.response
         if exchange.record is not None:  # the client is slow: it has not been sent the end
+            self._slow_clients.watch(response, principal.user_id)
             await response.drained()
             self._end(exchange)
         response.end()
         if request.client.writing_paused:
+            self._slow_clients.watch(response, principal.user_id)
             await response.drained()
 
     async def _take_turns(self, exchange: Exchange, entry: QueueEntry) -> None:
@@ -197,7 +199,7 @@ class Handler:
             ConnectionError: the client has gone.
         """
         request, response, principal = exchange.request, exchange.response, exchange.principal
-        client = request.client
+        client, scanner = request.client, response.scanner
         async with self._relay.send(
             request,
             exchange.body.content,
@@ -212,9 +214,12 @@ class Handler:
                 piece = upstream.take() if parser.pieces else await upstream.read()
                 ended = parser.complete and not parser.pieces
                 if piece:
-                    response.received(piece)
+                    if response.first_byte_at is None:
+                        response.first_byte_at = time.monotonic()
+                    response.response_bytes += len(piece)
+                    scanner.feed(piece)
                 # A client that has [DONE] has all: it may leave without waiting for the engine's end.
-                if ended or (response.stream and response.scanner.saw_done()):
+                if ended or (response.stream and scanner.saw_done()):
                     if client.writing_paused or response.held_back:
                         response.write_but_the_end(piece)
                         continue
@@ -222,7 +227,7 @@ class Handler:
                 if piece:
                     response.write(piece)
                     if not ended and client.writing_paused:
-                        await self._slow_clients.wait_for_room(response)
+                        await self._slow_clients.wait_for_room(response, principal.user_id)
 
     async def _begin(self, exchange: Exchange, upstream: UpstreamResponse) -> None:
         """Begin the response to the client with the head of the engine's."""

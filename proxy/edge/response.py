@@ -49,8 +49,10 @@ class Response:
     has_body = True
     stalled = False
     """Whether the client was cut off for being too slow."""
+    watched = False
+    """Whether `slow_clients.py` watches it, which keeps what follows."""
     user_id = 0
-    """Whose memory it is charged to. This and what follows is kept by `slow_clients.py`."""
+    """Whose memory it is charged to."""
     held_bytes = 0
     """What of it is charged to its user."""
     behind_since: float | None = None
@@ -115,13 +117,6 @@ class Response:
         self.begin(status, HTTPStatus(status).phrase.encode(), headers, length=len(body))
         self.write(body)
         self.end()
-
-    def received(self, piece: bytes) -> None:
-        """Count a piece of the body that has come from the engine."""
-        if self.first_byte_at is None:
-            self.first_byte_at = time.monotonic()
-        self.response_bytes += len(piece)
-        self.scanner.feed(piece)
 
     def write(self, piece: bytes) -> None:
         """Send a piece of the body; an empty one sends the head alone. Does not wait: see `drained`.

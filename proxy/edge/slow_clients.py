@@ -59,7 +59,8 @@ class SlowClients:
         """What all responses hold, as last seen."""
 
     def watch(self, response: Response, user_id: int) -> None:
-        """Watch a response from before its first byte on, until `release`."""
+        """Watch a response whose client has fallen behind, until `release`; may be called again."""
+        response.watched = True
         response.user_id = user_id
         self._watched.add(response)
 
@@ -69,12 +70,15 @@ class SlowClients:
         if response.held_bytes:
             self._set_held(response, 0)
 
-    async def wait_for_room(self, response: Response) -> None:
+    async def wait_for_room(self, response: Response, user_id: int) -> None:
         """Return when more of the response may be written. The caller holds a turn meanwhile.
+
+        Watches the response from now on, until `release`.
 
         Raises:
             ConnectionError: the client has gone, or was cut off for being too slow.
         """
+        self.watch(response, user_id)
         while not self._has_room(response):
             self._check_turn_rate(response)
             await asyncio.sleep(CHECK_S)  # several may wait for room, which others' clients make

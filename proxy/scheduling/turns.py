@@ -15,16 +15,15 @@ from proxy.identity.principal import Principal
 from proxy.scheduling.engine_watch import EngineWatch
 from proxy.scheduling.fair_queue import FairQueue, QueueEntry, QueueFullError
 from proxy.settings import ProxySettings
-from proxy.upstream.routes import Route
+from proxy.upstream.routes import Route, Work
 
 CHEAP_AT_A_TIME = 16
 """Requests at the engine that generate nothing, such as tokenizing."""
-CHEAP_PER_USER = 4
-"""How many of them may be one user's."""
 MODELS_AT_A_TIME = 16
-MODELS_PER_USER = 4
 """For lists of models. They have a queue of their own, rather than a cached copy: a copy would have to
 be dropped at each change of model, and the engine answers them from memory anyway."""
+PER_USER: dict[Work, int | None] = {"generate": None, "cheap": 4, "list models": 4}
+"""How many of them may be one user's; users may have a lower limit of their own."""
 SLOTS_UNKNOWN = 1
 """Requests at a time for an engine that does not tell, where LLAMA_PROXY_MAX_CONCURRENT is not set."""
 COMMENT_EVERY_S = 10.0
@@ -42,9 +41,11 @@ class Turns:
         self._settings = settings
         self._clock = clock
         self._generating = self._queue(settings.max_concurrent or SLOTS_UNKNOWN)
-        self._cheap = self._queue(CHEAP_AT_A_TIME)
-        self._models = self._queue(MODELS_AT_A_TIME)
-        self._queues = (self._generating, self._cheap, self._models)
+        self._queues: dict[Work, FairQueue] = {
+            "generate": self._generating,
+            "cheap": self._queue(CHEAP_AT_A_TIME),
+            "list models": self._queue(MODELS_AT_A_TIME),
+        }
         self._watch = EngineWatch(
             settings.backend_url,
             on_change=self._engine_changed,
@@ -60,15 +61,6 @@ class Turns:
             clock=self._clock,
         )
 
-    def _queue_for(self, route: Route, principal: Principal) -> tuple[FairQueue, int | None]:
-        """The queue for a request, and how many of it the user may have at the engine at a time."""
-        if route.generates:
-            return self._generating, principal.max_concurrent
-        queue, share = self._cheap, CHEAP_PER_USER
-        if route.lists_models:
-            queue, share = self._models, MODELS_PER_USER
-        return queue, min(share, principal.max_concurrent or share)
-
     @property
     def engine_is_ours(self) -> bool:
         """Whether the engine is our own, which tells what requests used."""
@@ -81,11 +73,11 @@ class Turns:
 
     def waiting(self) -> int:
         """How many requests wait."""
-        return sum(queue.waiting for queue in self._queues)
+        return sum(queue.waiting for queue in self._queues.values())
 
     def running(self) -> int:
         """How many requests have a turn."""
-        return sum(queue.running for queue in self._queues)
+        return sum(queue.running for queue in self._queues.values())
 
     def check_room(self, route: Route, principal: Principal) -> None:
         """Refuse a request early that would find no room.
@@ -94,7 +86,7 @@ class Turns:
             ApiError: 503.
         """
         try:
-            self._queue_for(route, principal)[0].check_room(principal.user_id)
+            self._queues[route.work].check_room(principal.user_id)
         except QueueFullError as full:
             raise self._overloaded(full) from full
 
@@ -104,9 +96,13 @@ class Turns:
         Raises:
             ApiError: 503, there is no room.
         """
-        queue, share = self._queue_for(route, principal)
+        share, most = principal.max_concurrent, PER_USER[route.work]
+        if most is not None:
+            share = most if share is None else min(share, most)
         try:
-            return queue.enter(principal.user_id, weight=principal.weight, max_concurrent=share)
+            return self._queues[route.work].enter(
+                principal.user_id, weight=principal.weight, max_concurrent=share
+            )
         except QueueFullError as full:
             raise self._overloaded(full) from full
 
@@ -153,7 +149,7 @@ class Turns:
         await self._watch.run()
 
     def _engine_changed(self, there: bool) -> None:
-        for queue in self._queues:
+        for queue in self._queues.values():
             if there:
                 queue.resume()
             else:

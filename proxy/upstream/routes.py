@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Literal
 
 from proxy import errors
+
+Work = Literal["generate", "cheap", "list models"]
+"""What a request has the engine do. No request waits for requests of another kind. (An enumeration's
+member would be looked up in a dictionary by a Python function.)"""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -13,23 +18,25 @@ class Route:
     """How requests to a path are treated."""
 
     method: str
-    generates: bool = False
-    """Whether it keeps the model busy; other requests do not wait for generations."""
-    lists_models: bool = False
-    """Whether it asks which models there are; it waits for nothing else than its like."""
+    work: Work
+    generates: bool = field(init=False)
+    """Whether it keeps the model busy."""
     streams: bool = False
     """Whether `"stream": true` in its body asks for server-sent events."""
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "generates", self.work == "generate")
 
-_MODELS = Route(method="GET", lists_models=True)
-_POST = Route(method="POST")
+
+_MODELS = Route(method="GET", work="list models")
+_POST = Route(method="POST", work="cheap")
 _ROUTES = {
     "/v1/models": _MODELS,
-    "/v1/completions": Route(method="POST", generates=True, streams=True),
-    "/v1/chat/completions": Route(method="POST", generates=True, streams=True),
-    "/v1/embeddings": Route(method="POST", generates=True),
-    "/v1/responses": Route(method="POST", generates=True, streams=True),
-    "/v1/rerank": Route(method="POST", generates=True),
+    "/v1/completions": Route(method="POST", work="generate", streams=True),
+    "/v1/chat/completions": Route(method="POST", work="generate", streams=True),
+    "/v1/embeddings": Route(method="POST", work="generate"),
+    "/v1/responses": Route(method="POST", work="generate", streams=True),
+    "/v1/rerank": Route(method="POST", work="generate"),
     "/extras/tokenize": _POST,
     "/extras/tokenize/count": _POST,
     "/extras/detokenize": _POST,

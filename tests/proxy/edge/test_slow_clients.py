@@ -113,7 +113,7 @@ def test_what_is_held_is_the_sum_of_what_waits(steps: list[tuple[int, int, int]]
 async def test_a_user_with_room_does_not_wait(world: World) -> None:
     """Up to the user's own bound, whatever other users hold of theirs."""
     world.response(1, USER_LIMIT)
-    await world.slow_clients.wait_for_room(world.response(2, USER_LIMIT))
+    await world.slow_clients.wait_for_room(world.response(2, USER_LIMIT), 2)
 
 
 async def test_when_all_memory_is_used_up_whoever_holds_most_gives_way(world: World) -> None:
@@ -123,7 +123,7 @@ async def test_when_all_memory_is_used_up_whoever_holds_most_gives_way(world: Wo
     world.slow_clients.look()
     assert world.slow_clients.held_bytes == LIMIT
     newcomer = world.response(4, 50)
-    await world.slow_clients.wait_for_room(newcomer)
+    await world.slow_clients.wait_for_room(newcomer, 4)
     assert [response.stalled for response in heavy] == [False, True, False]
     assert not any(response.stalled for response in [*others, newcomer])
 
@@ -136,7 +136,7 @@ async def test_over_the_bound_a_client_that_takes_nothing_in_its_turn_is_cut_off
     response = world.response(1, USER_LIMIT + 1)
     world.tick_s = 1.0
     with pytest.raises(ConnectionError):
-        await world.slow_clients.wait_for_room(response)
+        await world.slow_clients.wait_for_room(response, 1)
     assert response.stalled
     assert TURN_GRACE_S <= world.now <= TURN_GRACE_S + 2
 
