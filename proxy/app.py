@@ -1,4 +1,4 @@
-"""The application: its parts, opened in order and closed in reverse, and who answers what."""
+"""The application: makes the parts, opens them in order and closes them in reverse."""
 
 from __future__ import annotations
 
@@ -35,25 +35,26 @@ from proxy.records.retention import Retention
 from proxy.records.spool import Spool
 from proxy.scheduling.turns import Turns
 from proxy.settings import ProxySettings
+from proxy.settlement import Settlements
 from proxy.upstream.relay import Relay
 
 logger = logging.getLogger(__name__)
 
 POOL_SIZE = 4
 SHARED_POOL_SIZE = 8
-"""Where each admission is a question to the database."""
+"""With LLAMA_PROXY_SHARED, when each admission is a query."""
 POOL_TIMEOUT_S = 3.0
 CONNECT_TIMEOUT_S = 3
-CHECK_TIMEOUT_S = 1.0
-# Whoever needs a connection tries again anyway; the pool's own back-off would double up to minutes.
+CONNECTION_CHECK_TIMEOUT_S = 1.0
+# Requests try again anyway; the pool's own back-off would double up to minutes.
 RECONNECT_TIMEOUT_S = 1.0
 LIVENESS, READINESS = HEALTH_PATHS = ("/healthz", "/readyz")
 
 
 class App:
-    """The proxy's parts, and who answers a request. An async context: they are open within it.
+    """The proxy's parts. An async context: they are open within it. Calling it answers a request.
 
-    It starts without a database too, and takes up its work when one comes.
+    It starts without a database too, and uses one as soon as there is one.
 
     Raises:
         OSError: on entry, the spool cannot be written.
@@ -63,6 +64,12 @@ class App:
         self._settings = settings
         self.running = ActiveRequests()
         self.turns = Turns(settings, clock=time.monotonic)
+        self.slow_clients = SlowClients(
+            limit_bytes=settings.response_memory_bytes,
+            user_limit_bytes=settings.user_response_memory_bytes,
+            stall_timeout_s=settings.stall_timeout_s,
+            clock=time.monotonic,
+        )
         self.writes = WriteBatcher()
         self._stack = AsyncExitStack()
         self._handler: Handler
@@ -81,7 +88,7 @@ class App:
         """Answer a request.
 
         Raises:
-            ConnectionError: its client has gone.
+            ConnectionError: the client has gone.
         """
         if request.target.startswith(HEALTH_PATHS) and request.path in HEALTH_PATHS:
             return self._answer_health(request)
@@ -122,11 +129,12 @@ class App:
         await stack.enter_async_context(_background(authenticator.run()))
         admitter = await stack.enter_async_context(_admitter(settings, pool, log))
         await stack.enter_async_context(_background(turns.run()))
-        stalls = SlowClients(settings.stall_timeout_s, clock=time.monotonic)
-        await stack.enter_async_context(_background(stalls.run()))
+        await stack.enter_async_context(_background(self.slow_clients.run()))
         relay = await stack.enter_async_context(
             Relay(settings, self.writes, on_broken=turns.engine_broke)
         )
+        settlements = Settlements(relay)
+        stack.push_async_callback(settlements.close)
         self._readiness = Readiness(pool, backend_url=settings.backend_url)
         self._handler = Handler(
             settings=settings,
@@ -137,7 +145,8 @@ class App:
             request_log=log,
             access_log=access_log,
             running=running,
-            stalls=stalls,
+            settlements=settlements,
+            slow_clients=self.slow_clients,
             body_memory=BodyMemory(
                 settings.body_memory_bytes,
                 body_limit_bytes=settings.max_body_bytes,
@@ -147,7 +156,7 @@ class App:
 
 
 async def _prune(settings: ProxySettings, log: RequestLog) -> None:
-    """Remove old records; not before what an earlier process left is loaded, or it would count again."""
+    """Remove old records, once those of an earlier process have been loaded: they would count again."""
     await log.recovered.wait()
     await Retention(settings).run()
 
@@ -159,7 +168,7 @@ def _pool(settings: ProxySettings) -> AsyncConnectionPool:
         max_size=SHARED_POOL_SIZE if settings.shared else POOL_SIZE,
         timeout=POOL_TIMEOUT_S,
         reconnect_timeout=RECONNECT_TIMEOUT_S,
-        # A restarted database leaves dead connections here: nobody should be given one.
+        # A restarted database leaves dead connections in the pool.
         check=_check,
         open=False,
         kwargs={
@@ -185,13 +194,13 @@ async def _admitter(
 
 
 async def _check(connection: AsyncConnection) -> None:
-    with deadline(connection, CHECK_TIMEOUT_S):
+    with deadline(connection, CONNECTION_CHECK_TIMEOUT_S):
         await AsyncConnectionPool.check_connection(connection)
 
 
 @asynccontextmanager
 async def _background(work: Coroutine[None, None, None]) -> AsyncIterator[None]:
-    """Run a task for as long as the context lasts; its death, which has no business to be, is loud."""
+    """Run a task for as long as the context lasts. It must not end by itself."""
     task = asyncio.create_task(work)
     task.add_done_callback(_report)
     try:

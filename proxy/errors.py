@@ -1,8 +1,8 @@
-"""Every error a client can get, in OpenAI's envelope.
+"""Every error that a client can get, in OpenAI's envelope.
 
-The one place that knows statuses, types and codes
-(https://platform.openai.com/docs/guides/error-codes). Code below raises `ApiError`, made by one of
-the functions here; the handler puts it on the wire.
+This is the one place that knows statuses, types and codes
+(https://platform.openai.com/docs/guides/error-codes). The rooms raise `ApiError`, made by one of the
+functions here; the handler sends it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from functools import lru_cache
 
 
 class ApiError(Exception):
-    """An answer other than success. `error` is the short name that the request's record gets."""
+    """A response other than success. `error` is the short name in the request's record."""
 
     def __init__(
         self,
@@ -52,7 +52,7 @@ class ApiError(Exception):
         ).encode()
 
     def event(self) -> bytes:
-        """The error as an event of a stream that has begun: the openai client raises APIError."""
+        """The error as an event of a stream that has begun; the openai client raises APIError for it."""
         return b"data: " + self.body() + b"\n\n"
 
 
@@ -276,8 +276,8 @@ def rate_limited(*, kind: str, limit: int, window_s: float, retry_after_s: float
     )
 
 
-def overloaded(*, waiting: int, own: bool, retry_after_s: float) -> ApiError:
-    whose = "of yours " if own else ""
+def overloaded(*, waiting: int, of_user: bool, retry_after_s: float) -> ApiError:
+    whose = "of yours " if of_user else ""
     return ApiError(
         503,
         f"The server is overloaded: {waiting} requests {whose}wait already, as many as may. Please "
@@ -312,14 +312,14 @@ def engine_starting() -> ApiError:
 def upstream_broke() -> ApiError:
     return ApiError(
         502,
-        "The model server broke off its answer. Please try again.",
+        "The model server broke off its response. Please try again.",
         type_="server_error",
         code="upstream_error",
     )
 
 
 def upstream_refused(status: int, error: Mapping[str, object]) -> ApiError:
-    """The engine's own error, in its own words."""
+    """The engine's error, with its message."""
     code, param = error.get("code"), error.get("param")
     return ApiError(
         status,
@@ -342,8 +342,8 @@ def upstream_timeout(idle_s: float) -> ApiError:
 def internal() -> ApiError:
     return ApiError(
         500,
-        "The proxy failed to handle this request. Its log has the cause under the request id of "
-        "this answer's x-request-id header.",
+        "The proxy failed to handle this request. Its log has the cause under the request id in "
+        "this response's x-request-id header.",
         type_="server_error",
     )
 
@@ -358,7 +358,7 @@ def retry_headers(seconds: float) -> dict[str, str]:
 
 @lru_cache(maxsize=256)  # an admitted request's window is always free again after all of it
 def duration(seconds: float) -> str:
-    """A time as OpenAI's headers give it, in Go's form, rounded up: 12ms, 1s, 1.5s, 6m0s, 1h0m0s."""
+    """A time as in OpenAI's headers (Go's form), rounded up: 12ms, 1s, 1.5s, 6m0s, 1h0m0s."""
     ms = max(0, math.ceil(seconds * 1000 - 1e-6))
     if ms < 1000:
         return f"{ms}ms"

@@ -1,4 +1,4 @@
-"""One request and what becomes of it: the state that its steps share, and its answer's own headers."""
+"""One request and what becomes of it: the state that the steps share, and our own response headers."""
 
 from __future__ import annotations
 
@@ -19,36 +19,43 @@ from proxy.upstream.routes import Route
 
 
 class Exchange:
-    """One request and what becomes of it. Times without a unit in their name are monotonic."""
+    """One request and what becomes of it. `arrived` is in monotonic seconds."""
 
     principal: Principal
-    """Whose request it is, known from `begin_record` on."""
+    """Whose request it is; set by `begin_record`."""
     route: Route
-    """What it is for, known once the path has been looked at."""
+    """Set once the path has been looked at."""
     body: Body
     # Defaults of the class: what does not happen to a request costs it nothing.
     admission: Admission | None = None
-    """What its user's windows said; with an entry as long as it holds a place in them."""
+    """The rate-limit decision. Its `entry` is set while the request counts against the limit."""
+    admission_noted = False
+    """Whether the request log has the admission."""
     sent = False
-    """Whether the engine may have seen it: from then on it counts, whatever becomes of it."""
+    """Whether the engine may have seen the request: from then on it counts, whatever becomes of it."""
+    charged = False
+    """Whether the tokens have been charged."""
+    settling = False
+    """Whether the engine is being asked what the request used; then that ends the turn."""
     record: RequestRecord | None = None
-    place: QueueEntry | None = None
-    """At the gate, once it has come there."""
+    """None before it has begun and after it has been handed to the request log."""
+    queue_entry: QueueEntry | None = None
+    """Set once the request has joined a queue for the engine."""
     wants_events: bool | None = None
     """Whether the client asks for a stream; None as long as nobody had to know."""
 
     def __init__(self, request: Request, client: str) -> None:
         self.request = request
         self.client = client
-        """Its address."""
+        """The client's address."""
         self.id = new_request_id()
         self.arrived = time.monotonic()
         self.arrived_at = time.time()
         self.path = request.path
-        self.answer = Response(request)
+        self.response = Response(request)
 
     def begin_record(self, principal: Principal) -> RequestRecord:
-        """Begin the record, now that it is known whose request this is."""
+        """Begin the record, once it is known whose request this is."""
         self.principal = principal
         self.record = record = RequestRecord(
             id=self.id,
@@ -62,21 +69,25 @@ class Exchange:
         return record
 
     def complete(self, record: RequestRecord, status: int | None, error: str | None) -> None:
-        """Put into the record what became of the request."""
-        answer, arrived, place = self.answer, self.arrived, self.place
+        """Put into the record what has become of the request. May be called again later."""
+        response, arrived, entry = self.response, self.arrived, self.queue_entry
         record.status_code = status
         record.error = error
         record.latency_ms = (time.monotonic() - arrived) * 1000
-        if answer.first_byte_at is not None:
-            record.ttft_ms = (answer.first_byte_at - arrived) * 1000
-        if place is not None:
-            record.queue_ms = place.waited_s * 1000
-        record.response_bytes = answer.response_bytes
-        record.stream = answer.stream
-        record.answer = answer.scanner
+        if response.first_byte_at is not None:
+            record.ttft_ms = (response.first_byte_at - arrived) * 1000
+        if entry is not None:
+            record.queue_ms = entry.waited_s * 1000
+        record.response_bytes = response.response_bytes
+        record.stream = response.stream
+        record.answer = response.scanner
 
     def headers(self) -> bytes:
-        """The headers of our own that go on every answer, as lines."""
+        """Our own headers of every response, as lines.
+
+        `openai-processing-ms` is the time from the request's arrival to its response's head, which the
+        client can measure as well: it tells nothing more of what other users do.
+        """
         lines = (
             f"Server: llamaserve\r\nx-request-id: req_{self.id}\r\n"
             f"openai-processing-ms: {round((time.monotonic() - self.arrived) * 1000)}\r\n"
@@ -89,13 +100,13 @@ class Exchange:
         return lines.encode()
 
     def refuse(self, error: ApiError) -> None:
-        """Answer with an error, where nothing has been answered yet.
+        """Send an error as the response, where none has begun.
 
         Raises:
             ConnectionError: the client has gone.
         """
-        own = "".join(f"{name}: {value}\r\n" for name, value in error.headers.items())
-        self.answer.whole(error.status, own.encode() + self.headers(), error.body())
+        lines = "".join(f"{name}: {value}\r\n" for name, value in error.headers.items())
+        self.response.whole(error.status, lines.encode() + self.headers(), error.body())
 
 
 def _limits(kind: str, decision: Decision) -> str:

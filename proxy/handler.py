@@ -1,7 +1,10 @@
 """The way of a request: authenticate, admit, take a turn, relay, record.
 
-Each step is a module of its own; this one puts them in order, and sees to it that whatever happens
-the client gets an answer it can read, the request gets its row, and its turn is given back.
+Each step is a module of its own; this one puts them in order. Whatever happens, the client gets a
+response that it can read, the request gets its row, and the turn is given back.
+
+A turn begins when the request is sent to the engine and ends with the engine's last byte. What the
+client has not taken by then waits in memory (`edge/slow_clients.py`).
 """
 
 from __future__ import annotations
@@ -30,7 +33,8 @@ from proxy.records.request_log import RequestLog
 from proxy.scheduling.fair_queue import QueueEntry
 from proxy.scheduling.turns import Turns
 from proxy.settings import ProxySettings
-from proxy.upstream.relay import EngineAwayError, Relay, UpstreamFailedError
+from proxy.settlement import Settlements
+from proxy.upstream.relay import EngineAwayError, Relay, UpstreamFailedError, UpstreamResponse
 from proxy.upstream.routes import route_of
 
 logger = logging.getLogger("proxy.requests")
@@ -41,11 +45,11 @@ NOBODY = Principal(
     public_id="", key_id=0, user_id=0, username="", is_active=False, revoked=True, expires_at=None,
     rate_limit=None, rate_window_s=None,
 )  # fmt: skip
-"""Who sends a wrong key, for the log's line."""
+"""Placeholder principal for logging failed authentication."""
 
 
 class Handler:
-    """Answers everything but the health routes."""
+    """Answers all requests but those for the health routes."""
 
     def __init__(
         self,
@@ -55,10 +59,11 @@ class Handler:
         admitter: Admitter,
         turns: Turns,
         relay: Relay,
+        settlements: Settlements,
         request_log: RequestLog,
         access_log: AccessLog,
         running: ActiveRequests,
-        stalls: SlowClients,
+        slow_clients: SlowClients,
         body_memory: BodyMemory,
     ) -> None:
         self._settings = settings
@@ -66,23 +71,24 @@ class Handler:
         self._admitter = admitter
         self._turns = turns
         self._relay = relay
+        self._settlements = settlements
         self._log = request_log
         self._access_log = access_log
         self._running = running
-        self._stalls = stalls
+        self._slow_clients = slow_clients
         self._body_memory = body_memory
 
     async def __call__(self, request: Request) -> None:
         """Answer one request.
 
         Raises:
-            ConnectionError: its client has gone.
+            ConnectionError: the client has gone.
         """
         client = request.client.remote
         if self._settings.trusted_proxies:
             client = client_address(client, request.headers, self._settings.trusted_proxies)
         exchange = Exchange(request, client)
-        # Several are no key at all: which one counts would have to be guessed.
+        # Several headers are treated as none: which one counts would have to be guessed.
         sent = request.headers.getall("Authorization", ())
         header = sent[0] if len(sent) == 1 else None
         principal = self._authenticator.known(header)
@@ -91,16 +97,16 @@ class Handler:
             if principal is None:
                 return
         record = exchange.begin_record(principal)
-        ticket = self._running.enter(request.task, principal)
+        active = self._running.enter(request.task, principal)
         try:
             await self._serve(exchange, record)
         except (ConnectionError, asyncio.CancelledError) as end:
-            if ticket.error is None or isinstance(end, ConnectionError):
-                reason = "client_stalled" if exchange.answer.stalled else "client_left"
+            if active.error is None or isinstance(end, ConnectionError):
+                reason = "client_stalled" if exchange.response.stalled else "client_left"
                 self._end(exchange, CLIENT_LEFT, reason)
                 raise
-            ticket.task.uncancel()
-            self._fail(exchange, ticket.error)
+            active.task.uncancel()
+            self._fail(exchange, active.error)
         except ApiError as error:
             self._fail(exchange, error)
         except UpstreamFailedError as failure:
@@ -109,15 +115,19 @@ class Handler:
             logger.exception("request %s failed", public_form(exchange.id))
             self._fail(exchange, errors.internal())
         finally:
-            self._running.leave(ticket)
-            self._stalls.watched.discard(exchange.answer)
+            self._running.leave(active)
+            if exchange.response.watched:
+                self._slow_clients.release(exchange.response)
+            entry = exchange.queue_entry
+            if entry is not None and not exchange.settling:
+                entry.queue.leave(entry)
 
     async def _identify(self, exchange: Exchange, header: str | None) -> Principal | None:
-        """Whose request it is; None where it has been refused."""
+        """Whose request it is; None if it has been refused."""
         try:
             return await self._authenticator.authenticate(header, exchange.client)
         except ApiError as error:
-            # A flood of guesses is to cost next to nothing; the authenticator tells of it.
+            # A flood of guesses has to cost next to nothing; the authenticator logs it.
             if error.status != HTTPStatus.TOO_MANY_REQUESTS:
                 record = exchange.begin_record(NOBODY)
                 exchange.complete(record, error.status, error.error)
@@ -138,57 +148,113 @@ class Handler:
             raise limit_error(admission, effective_limits(principal, settings))
         record.admitted = True
         record.admitted_at = time.time()
-        self._log.admitted(record)
         exchange.body = body = Body(self._body_memory, principal.user_id)
         try:
             await body.read(request, settings.max_body_bytes)
             record.request_bytes = len(body.content)
-            self._stalls.watched.add(exchange.answer)
-            exchange.place = place = self._turns.enter(route, principal)
-            try:
-                await self._take_turns(exchange, place)
-            finally:
-                # The engine is free by now: who reads slowly from here on holds up nobody.
-                place.gate.leave(place)
-            exchange.answer.end()
+            exchange.queue_entry = entry = self._turns.enter(route, principal)
+            # Not earlier: refusals of bodies and for want of room, of which there may be many, are
+            # folded into one row only if they have no admission of their own in the log.
+            exchange.admission_noted = True
+            self._log.admitted(record)
+            await self._take_turns(exchange, entry)
         finally:
             body.leave()
+        if exchange.record is not None:
+            self._charge(exchange, exchange.record)
+        # The engine is free: whoever reads slowly from here on holds up nobody.
+        entry.queue.leave(entry)
+        response = exchange.response
+        if exchange.record is not None:  # the client is slow: it has not been sent the end
+            self._slow_clients.watch(response, principal.user_id)
+            await response.drained()
+            self._end(exchange)
+        response.end()
+        if request.client.writing_paused:
+            self._slow_clients.watch(response, principal.user_id)
+            await response.drained()
 
-    async def _take_turns(self, exchange: Exchange, place: QueueEntry) -> None:
-        """Wait for a turn and relay; again, where there was no engine."""
+    async def _take_turns(self, exchange: Exchange, entry: QueueEntry) -> None:
+        """Wait for a turn and relay; again, if there was no engine."""
         while True:
-            if not place.running:
-                await self._turns.wait(place, lambda ahead: self._tell(exchange, place, ahead))
+            if not entry.running:
+                await self._turns.wait(entry, partial(self._on_wait, exchange, entry))
                 await self._check_tokens(exchange)
             exchange.sent = True
             try:
-                await self._relay.forward(
-                    exchange.request,
-                    exchange.body.content,
-                    request_id=exchange.id,
-                    headers=exchange.headers,
-                    answer=exchange.answer,
-                    before_end=partial(self._end, exchange),
-                )
+                await self._relay_once(exchange)
             except EngineAwayError:
                 exchange.sent = False
-                self._turns.engine_lost(place)
+                self._turns.engine_lost(entry)
             else:
                 return
 
-    async def _tell(self, exchange: Exchange, place: QueueEntry, ahead: int) -> None:
-        """Let a client that waits for a stream know that it is not forgotten."""
-        answer = exchange.answer
+    async def _relay_once(self, exchange: Exchange) -> None:
+        """Send the request to the engine and pass its response on, all but the end of it.
+
+        Raises:
+            EngineAwayError: there is no engine that could have seen the request.
+            ApiError: the engine failed before it responded: 502 or 504.
+            UpstreamFailedError: it failed, or refused, when the response had begun.
+            ConnectionError: the client has gone.
+        """
+        request, response, principal = exchange.request, exchange.response, exchange.principal
+        client, scanner = request.client, response.scanner
+        async with self._relay.send(
+            request,
+            exchange.body.content,
+            request_id=exchange.id,
+            user_id=principal.user_id,
+            weight=principal.weight,
+        ) as upstream:
+            parser = upstream.parser
+            await self._begin(exchange, upstream)
+            ended = False
+            while not ended:
+                piece = upstream.take() if parser.pieces else await upstream.read()
+                ended = parser.complete and not parser.pieces
+                if piece:
+                    if response.first_byte_at is None:
+                        response.first_byte_at = time.monotonic()
+                    response.response_bytes += len(piece)
+                    scanner.feed(piece)
+                # A client that has [DONE] has all: it may leave without waiting for the engine's end.
+                if ended or (response.stream and scanner.saw_done()):
+                    if client.writing_paused or response.held_back:
+                        response.write_but_the_end(piece)
+                        continue
+                    self._end(exchange)
+                if piece:
+                    response.write(piece)
+                    if not ended and client.writing_paused:
+                        await self._slow_clients.wait_for_room(response, principal.user_id)
+
+    async def _begin(self, exchange: Exchange, upstream: UpstreamResponse) -> None:
+        """Begin the response to the client with the head of the engine's."""
+        response, parser = exchange.response, upstream.parser
+        response.status_code = parser.status
+        response.scanner.header = parser.usage
+        if exchange.request.begun:
+            await upstream.check_is_stream()
+            return
+        response.stream = parser.event_stream
+        lines = upstream.header_lines(exchange.headers())
+        response.begin(parser.status, parser.reason, lines, length=parser.length)
+        if not parser.pieces and not parser.complete:
+            response.write(b"")  # the head alone: what follows may take long
+
+    async def _on_wait(self, exchange: Exchange, entry: QueueEntry, ahead: int) -> None:
+        """Send a comment to a client that waits for a stream, so that its connection stays alive."""
+        response = exchange.response
         if exchange.wants_events is None:
             exchange.wants_events = exchange.route.streams and await wants_stream(exchange.body.content)
-        # It may have got its turn meanwhile: then the answer's head is the engine's to give.
-        if exchange.wants_events and place.waiting:
+        # The turn may have come meanwhile: then the head of the response is the engine's.
+        if exchange.wants_events and entry.waiting:
             if not exchange.request.begun:
-                answer.begin_events(exchange.headers())
-            word = f": queued, {ahead} ahead\n\n".encode()
-            answer.response_bytes += len(word)
-            answer.write(word)
-            await answer.drained()
+                response.begin_events(exchange.headers())
+            comment = f": queued, {ahead} ahead\n\n".encode()
+            response.response_bytes += len(comment)
+            response.write(comment)
 
     async def _check_tokens(self, exchange: Exchange) -> None:
         """After a wait: what ran before this request may have used up its user's tokens."""
@@ -200,30 +266,31 @@ class Handler:
                 raise tokens_refused(tokens, effective_limits(exchange.principal, self._settings))
 
     def _fail(self, exchange: Exchange, error: ApiError) -> None:
-        """Answer with an error in the way that is still open."""
+        """Tell the client of an error in the way that is still open."""
         if not exchange.sent:
             self._give_back(exchange)
-        answer = exchange.answer
+        response = exchange.response
         if not exchange.request.begun:
             if exchange.request.method != "HEAD":
-                answer.response_bytes = len(error.body())
+                response.response_bytes = len(error.body())
             self._end(exchange, error.status, error.error)
             exchange.refuse(error)
-        elif exchange.record is None and not answer.ended:
-            answer.end()  # what failed came after the last of the answer
-        elif answer.stream and not answer.ended:
-            event = answer.scanner.rest_of_event() + error.event()
-            answer.response_bytes += len(event)
+        elif exchange.record is None and not response.ended:
+            response.end()  # what failed came after the last of the response
+        elif response.stream and not response.ended:
+            event = response.scanner.rest_of_event() + error.event()
+            response.response_bytes += len(event)
             self._end(exchange, error.status, error.error)
-            answer.write(event)
-            answer.end()
+            response.write(response.held_back + event)
+            response.held_back = b""
+            response.end()
         else:
             # Part of a plain body is out: only a broken connection says that it is not whole.
             self._end(exchange, error.status, error.error)
-            answer.break_off()
+            response.break_off()
 
     def _give_back(self, exchange: Exchange) -> None:
-        """A request that we refuse before the engine saw it uses up nothing."""
+        """Free the rate limit of a request that is refused before the engine saw it."""
         record, admission = exchange.record, exchange.admission
         if record is None or admission is None or admission.entry is None:
             return
@@ -234,16 +301,53 @@ class Handler:
         record.admitted_at = None
 
     def _end(self, exchange: Exchange, status: int | None = None, error: str | None = None) -> None:
-        """Record the end of a request, with the engine's status if none is given; once is enough."""
+        """Record and charge a request that has ended; only the first call counts.
+
+        `status`: the engine's if none is given. If it is not known what the engine did for the request,
+        the engine is asked first, and the turn lasts until it has answered.
+        """
         record, exchange.record = exchange.record, None
         if record is None:
             return
-        exchange.complete(record, exchange.answer.status_code if status is None else status, error)
+        exchange.complete(record, exchange.response.status_code if status is None else status, error)
+        if error is not None and self._has_to_settle(exchange):
+            exchange.settling = True
+            self._settlements.start(exchange, partial(self._settled, exchange, record))
+        else:
+            self._record(exchange, record)
+
+    def _has_to_settle(self, exchange: Exchange) -> bool:
+        return (
+            exchange.sent
+            and exchange.route.generates
+            and self._turns.engine_is_ours
+            and exchange.response.scanner.final_usage() is None
+        )
+
+    def _settled(self, exchange: Exchange, record: RequestRecord) -> None:
+        """Go on where `_end` left off."""
+        try:
+            self._record(exchange, record)
+        finally:
+            if exchange.queue_entry is not None:
+                exchange.queue_entry.queue.leave(exchange.queue_entry)
+
+    def _record(self, exchange: Exchange, record: RequestRecord) -> None:
+        if record.admitted and not exchange.admission_noted:
+            self._log.admitted(record)  # it counts against the limit: it needs a row of its own
         self._log.ended(record)
-        if record.admitted:
-            self._admitter.charge(exchange.principal, record.tokens_charged)
+        self._charge(exchange, record)
         self._note(exchange, record)
 
+    def _charge(self, exchange: Exchange, record: RequestRecord) -> None:
+        """Charge the tokens that a request used; only the first call counts."""
+        if exchange.charged or not record.admitted:
+            return
+        exchange.charged = True
+        if not exchange.settling and exchange.record is record:  # the turn is over, the record is not
+            exchange.complete(record, exchange.response.status_code, None)
+        self._admitter.charge(exchange.principal, record.tokens_charged)
+
     def _note(self, exchange: Exchange, record: RequestRecord) -> None:
-        """Put a line into the log."""
+        """Write a line to the access log."""
         self._access_log.note(record, exchange.client, exchange.request.headers.get("X-Request-ID"))

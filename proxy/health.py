@@ -1,4 +1,4 @@
-"""`/healthz`: this process is alive. `/readyz`: the database and the engine are there too."""
+"""`/healthz`: this process is alive. `/readyz`: the database and the engine are there as well."""
 
 from __future__ import annotations
 
@@ -11,20 +11,19 @@ from psycopg_pool import AsyncConnectionPool
 
 from proxy.database.schema import DATABASE_ERRORS
 from proxy.exchange import Exchange
-from proxy.upstream.readiness import engine_ready
+from proxy.upstream.readiness import CHECK_TIMEOUT_S, engine_status
 
-CHECK_TIMEOUT_S = 2.0
 KEEP_S = 1.0
 """How long a result is kept: these routes need no key and must cost nothing to be flooded."""
 
 
 def healthz(exchange: Exchange) -> None:
-    """200 as long as the process answers at all."""
+    """200 as long as the process responds at all."""
     _answer(exchange, {"status": "ok"})
 
 
 class Readiness:
-    """Checks what the proxy stands on, at most once a second, however many ask."""
+    """Checks what the proxy depends on, at most once a second, however many clients ask."""
 
     def __init__(self, pool: AsyncConnectionPool, *, backend_url: str) -> None:
         self._pool = pool
@@ -34,11 +33,11 @@ class Readiness:
         self._state = {"database": False, "engine": False}
 
     async def __call__(self, exchange: Exchange) -> None:
-        """200 with both there, else 503; the body says which is missing."""
+        """200 if the database and the engine are there, else 503; the body says which is missing."""
         async with self._lock:
             if time.monotonic() - self._checked_at > KEEP_S:
-                database, engine = await asyncio.gather(self._database(), engine_ready(self._url))
-                self._state = {"database": database, "engine": engine}
+                database, engine = await asyncio.gather(self._database(), engine_status(self._url))
+                self._state = {"database": database, "engine": engine.ready}
                 self._checked_at = time.monotonic()
         ready = all(self._state.values())
         _answer(exchange, {"status": "ok" if ready else "unavailable", **self._state}, ready=ready)
@@ -57,4 +56,4 @@ class Readiness:
 
 def _answer(exchange: Exchange, state: dict[str, object], *, ready: bool = True) -> None:
     status = HTTPStatus.OK if ready else HTTPStatus.SERVICE_UNAVAILABLE
-    exchange.answer.whole(status, exchange.headers(), orjson.dumps(state))
+    exchange.response.whole(status, exchange.headers(), orjson.dumps(state))

@@ -32,7 +32,8 @@ class ProxySettings:
     """For prompts and answers together, in the same window; None: no limit."""
     shared: bool
     """Windows are in the database, for several proxies."""
-    max_concurrent: int
+    max_concurrent: int | None
+    """Requests that the engine gets at a time; None: as many as it tells."""
     queue_size: int
     user_queue_size: int
     queue_timeout_s: float
@@ -44,6 +45,10 @@ class ProxySettings:
     idle_timeout_s: float
     stall_timeout_s: float
     drain_s: float
+    response_memory_bytes: int = 2**27
+    """For all responses that clients have not taken yet."""
+    user_response_memory_bytes: int = 2**23
+    """For those of one user."""
     tls_cert: Path | None = None
     tls_key: Path | None = field(default=None, repr=False)
     log_level: str = "info"
@@ -76,7 +81,7 @@ class ProxySettings:
             rate_window_s=config.number("LLAMA_PROXY_RATE_WINDOW_SECONDS"),
             token_limit=config.optional_integer("LLAMA_PROXY_TOKEN_LIMIT"),
             shared=config.switch("LLAMA_PROXY_SHARED"),
-            max_concurrent=config.integer("LLAMA_PROXY_MAX_CONCURRENT"),
+            max_concurrent=config.optional_integer("LLAMA_PROXY_MAX_CONCURRENT"),
             queue_size=config.integer("LLAMA_PROXY_QUEUE_SIZE"),
             user_queue_size=config.integer("LLAMA_PROXY_QUEUE_SIZE_PER_USER"),
             queue_timeout_s=config.number("LLAMA_PROXY_QUEUE_TIMEOUT_SECONDS"),
@@ -88,6 +93,8 @@ class ProxySettings:
             idle_timeout_s=config.number("LLAMA_PROXY_IDLE_SECONDS"),
             stall_timeout_s=config.number("LLAMA_PROXY_STALL_SECONDS"),
             drain_s=config.number("LLAMA_PROXY_DRAIN_SECONDS"),
+            response_memory_bytes=config.integer("LLAMA_PROXY_RESPONSE_MEMORY_BYTES"),
+            user_response_memory_bytes=config.integer("LLAMA_PROXY_RESPONSE_MEMORY_BYTES_PER_USER"),
             tls_cert=config.path("LLAMA_PROXY_TLS_CERT", "") if tls else None,
             tls_key=config.path("LLAMA_PROXY_TLS_KEY", "") if tls else None,
             log_level=config.text("LLAMA_PROXY_LOG_LEVEL"),

@@ -1,8 +1,8 @@
-"""The answer on its way to the client: how far it has come, and the writing of it.
+"""The response on its way to the client: how far it has come, and the writing of it.
 
 HTTP/1.1's framing (RFC 9112, section 6) is here, since a head made once and written with the body's
-first piece costs a fraction of what aiohttp's response objects do. Leaves what is written to the relay
-and the handler, and clients that take nothing to `slow_clients.py`.
+first piece costs a fraction of what aiohttp's response objects do. Leaves what is written to the
+handler, and clients that take it slowly to `slow_clients.py`.
 """
 
 from __future__ import annotations
@@ -25,29 +25,50 @@ _EVENT_STREAM = (
 )
 # Looked up once: a member of an enumeration costs a call of Python each time (3.11).
 _NO_CONTENT = HTTPStatus.NO_CONTENT
-_BODILESS = (_NO_CONTENT, HTTPStatus.NOT_MODIFIED)
+BODILESS = (_NO_CONTENT, HTTPStatus.NOT_MODIFIED)
+"""Statuses of responses that have no body (RFC 9112, section 6.3)."""
+HELD_BACK_BYTES = 1024
+"""The end of a response that a slow client gets only once it has taken most of what comes before."""
 _DATE = (0, b"")
-"""A second of Unix time, and how the header has it."""
+"""A second of Unix time, and its text in the Date header."""
 
 
 class Response:
-    """How far an answer has come. Times are monotonic seconds."""
+    """How far a response has come. Times are monotonic seconds."""
 
-    # Defaults of the class: what does not happen to an answer costs it nothing.
+    # Defaults of the class: what does not happen to a response costs it nothing.
     status_code: int | None = None
-    """The engine's."""
+    """The engine's status; None until its head has come."""
     first_byte_at: float | None = None
-    """The engine's first byte; what a waiting stream is told does not count."""
+    """When the engine's first byte came; comments to a stream that waits for its turn do not count."""
     response_bytes = 0
+    """Length of the body so far, without transfer coding."""
     stream = False
     ended = False
-    """Whether what says that it is whole has been sent, or is being sent: nothing may follow."""
+    """Whether the end of the response has been sent, or is being sent: nothing may follow."""
     has_body = True
     stalled = False
-    """Whether the client was cut off since it took nothing."""
-    seen = (0, 0)
+    """Whether the client was cut off for being too slow."""
+    watched = False
+    """Whether `slow_clients.py` watches it, which keeps what follows."""
+    user_id = 0
+    """Whose memory it is charged to."""
+    held_bytes = 0
+    """What of it is charged to its user."""
+    behind_since: float | None = None
+    """Since when something has been waiting for the client; None while nothing is."""
+    taken_then = 0
+    """How many bytes the client had taken at `behind_since`."""
     moved_at = 0.0
-    """Both are for `slow_clients.py`: how things stood when it was last seen to move, and when."""
+    """When the client last took something while it was behind."""
+    moved_to = 0
+    """How many bytes it had taken then."""
+    turn_held_since: float | None = None
+    """Since when the engine has been waiting for the client; None while it is not."""
+    taken_in_turn = 0
+    """How many bytes the client had taken at `turn_held_since`."""
+    held_back = b""
+    """The last bytes of the body, where they wait for a slow client."""
     _head = b""
     """What has to go out before anything else."""
     _chunked = False
@@ -57,17 +78,17 @@ class Response:
         self.scanner = UsageScanner()
 
     def begin(self, status: int, reason: bytes, headers: bytes, *, length: int | None = None) -> None:
-        """Begin the answer; its head goes out with what is written next.
+        """Begin the response; its head goes out with what is written next.
 
         `headers` are whole lines; those that are about framing and the connection come from here.
-        `length`: of the body, where it is known.
+        `length`: the body's length in bytes, where it is known.
         """
         request = self.request
         request.begun = True
         request.is_last = last = request.client.closes_after(request, status)
         http_1_1 = request.version == HttpVersion11
         framing = b""
-        if request.method == "HEAD" or status in _BODILESS:
+        if request.method == "HEAD" or status in BODILESS:
             self.has_body = False
         elif length is None and http_1_1:
             self._chunked = True
@@ -91,26 +112,43 @@ class Response:
         self.begin(HTTPStatus.OK, b"OK", _EVENT_STREAM + headers)
 
     def whole(self, status: int, headers: bytes, body: bytes) -> None:
-        """Give a whole answer of our own, in JSON."""
+        """Send a whole response of our own, in JSON."""
         headers = b"Content-Type: application/json\r\n" + headers
         self.begin(status, HTTPStatus(status).phrase.encode(), headers, length=len(body))
         self.write(body)
         self.end()
 
-    def write(self, chunk: bytes) -> None:
-        """Send a piece of the body, or with none what has to go before it. Does not wait: see `drained`.
+    def write(self, piece: bytes) -> None:
+        """Send a piece of the body; an empty one sends the head alone. Does not wait: see `drained`.
 
         Raises:
             ConnectionError: the client has gone.
         """
-        if not self.has_body or not chunk:
+        if not self.has_body or not piece:
             data = self._head
         elif self._chunked:
-            data = b"%b%x\r\n%b\r\n" % (self._head, len(chunk), chunk)
+            data = b"%b%x\r\n%b\r\n" % (self._head, len(piece), piece)
         else:
-            data = self._head + chunk if self._head else chunk
+            data = self._head + piece if self._head else piece
         self._head = b""
         self.request.client.write(data)
+
+    def write_but_the_end(self, piece: bytes) -> None:
+        """Send the last piece, or one of the last, but for its end, which `end` sends.
+
+        So the client of a response that is still waiting to be taken does not have all of it.
+        """
+        last = self.held_back + piece
+        if len(last) > HELD_BACK_BYTES:
+            self.write(last[:-HELD_BACK_BYTES])
+        self.held_back = last[-HELD_BACK_BYTES:]
+
+    def unsent_bytes(self) -> int | None:
+        """How many bytes wait in memory for the client to take them; None if it has gone."""
+        transport = self.request.client.transport
+        if transport is None or transport.is_closing():
+            return None
+        return transport.get_write_buffer_size() + len(self.held_back)
 
     async def drained(self) -> None:
         """Wait for a client that is slow to take what was written.
@@ -123,26 +161,33 @@ class Response:
             await client.drained()
 
     def end(self) -> None:
-        """Send what says that the answer is whole.
+        """Send the end of the response.
 
         Raises:
             ConnectionError: the client has gone.
         """
         self.ended = True
-        if self._head:
-            self.write(b"")
+        if self._head or self.held_back:
+            self.write(self.held_back)
+            self.held_back = b""
         if self._chunked:
             self.request.client.write(b"0\r\n\r\n")
 
+    def cut_off(self) -> None:
+        """Close the connection of a client that is too slow."""
+        self.stalled = True
+        if self.request.client.transport is not None:
+            self.request.client.transport.abort()
+
     def break_off(self) -> None:
-        """Break the client's connection, so that it cannot take what it has for a whole answer."""
+        """Reset the client's connection, so that it cannot take what it has for a whole response."""
         self.request.client.flush()
         transport = self.request.client.transport
         if transport is None:
             return
         connection = transport.get_extra_info("socket")
         if connection is not None:
-            # A reset: for a client of HTTP/1.0 the connection's usual end would be the body's.
+            # For a client of HTTP/1.0 an orderly close would be the end of the body.
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         transport.abort()
 

@@ -1,8 +1,12 @@
-"""What an answer says of itself: the model's name and the tokens used, without parsing the whole.
+"""What a response says of itself: the model's name and the tokens used, without parsing the whole.
 
-The relay passes bytes on; this looks at copies of their beginning and end. Both fields can be told
-from text: within a JSON string every quote is escaped, so `"usage":` cannot come from what a model
-said.
+The handler passes bytes on; this looks at copies of their beginning and end. Both fields can be found
+in the text: within a JSON string every quote is escaped, so `"usage":` cannot come from what a model
+said; nor can an SSE comment, which begins a line.
+
+Our own engine tells the usage in three ways: in a header of whole responses, in a comment of streams
+once the prompt has been evaluated, and in another at the stream's end. It can be asked too, for a
+request that was broken off (`Relay.usage_of`).
 """
 
 from __future__ import annotations
@@ -14,28 +18,47 @@ import orjson
 HEAD_BYTES = 1024
 TAIL_BYTES = 4096
 MAX_TOKENS = 2**53
-"""More is no count."""
+"""Larger values are treated as invalid."""
 
 _MODEL = re.compile(rb'"model"\s*:\s*("(?:[^"\\]|\\.){1,300}")')
+_OBJECT = rb"\s*(\{[^{}]*(?:\{[^{}]*\}[^{}]*)*\})"
 # In a JSON body or an SSE chunk `"usage": {…}`; from our engine, when asked, the comment `: usage {…}`.
-_USAGE = re.compile(rb'(?:"usage"\s*:|^: usage)\s*(\{[^{}]*(?:\{[^{}]*\}[^{}]*)*\})', re.MULTILINE)
+_USAGE = re.compile(rb'(?:"usage"\s*:|^: usage)' + _OBJECT, re.MULTILINE)
+_FIRST_COMMENT = re.compile(rb"^: usage" + _OBJECT, re.MULTILINE)
+_FIRST_EVENT = re.compile(rb"^data:", re.MULTILINE)
+
+
+Usage = tuple[int | None, int | None]
+"""Prompt and completion tokens; None where the response does not say."""
+_UNKNOWN: Usage = (None, None)
 
 
 class UsageScanner:
-    """Sees the chunks of one answer pass by."""
+    """Sees the pieces of one response pass by."""
 
-    __slots__ = ("_head", "_tail")
+    __slots__ = ("_events", "_head", "_size", "_tail", "header", "settled")
 
     def __init__(self) -> None:
         self._head = b""
         self._tail = b""
+        self._size = 0
+        self._events = 0
+        self.header = b""
+        """The value of the engine's header X-Llamaserve-Usage, if it sent one."""
+        self.settled: Usage | None = None
+        """What the engine told when it was asked; it wins over everything else."""
 
-    def feed(self, chunk: bytes) -> None:
-        """Look at a chunk; keeps a bounded copy of the answer's beginning and end."""
+    def feed(self, piece: bytes) -> None:
+        """Look at a piece; keeps a bounded copy of the response's beginning and end."""
+        size = len(piece)
         head = self._head
         if len(head) < HEAD_BYTES:
-            self._head = (head + chunk)[:HEAD_BYTES]
-        self._tail = (self._tail + chunk if len(chunk) < TAIL_BYTES else chunk)[-TAIL_BYTES:]
+            self._head = (head + piece)[:HEAD_BYTES]
+        self._events += piece.count(b"\n\n")
+        if piece.startswith(b"\n") and self._tail.endswith(b"\n"):
+            self._events += 1  # the blank line that ends an event came in two pieces
+        self._tail = (self._tail + piece if size < TAIL_BYTES else piece)[-TAIL_BYTES:]
+        self._size += size
 
     def saw_done(self) -> bool:
         """Whether a stream has come to its `data: [DONE]`, the blank line after it included."""
@@ -46,7 +69,7 @@ class UsageScanner:
         return b"" if not self._tail or self._tail.endswith((b"\n\n", b"\r\n\r\n")) else b"\n\n"
 
     def model(self) -> str | None:
-        """The model that answered, None where the answer does not say."""
+        """The model that answered, None where the response does not say."""
         at = self._head.find(b'"model"')
         match = _MODEL.search(self._head, at) if at >= 0 else None
         if match is None:
@@ -56,20 +79,59 @@ class UsageScanner:
         except ValueError:
             return None
 
-    def usage(self) -> tuple[int | None, int | None]:
-        """Prompt and completion tokens, None where the answer does not say."""
+    def usage(self) -> Usage:
+        """Prompt and completion tokens.
+
+        Of a stream that broke off after its prompt was evaluated: the prompt's tokens as the engine told
+        them, and one token for each event that came.
+        """
+        final = self.final_usage()
+        if final is not None:
+            return final
+        at, usage = self._first_comment()
+        if at < 0:
+            return _UNKNOWN
+        return usage[0], max(0, self._events - 1)
+
+    def final_usage(self) -> Usage | None:
+        """What the request used in all, None as long as it is not known."""
+        if self.settled is not None:
+            return self.settled
+        if self.header:
+            return parse_usage(self.header)
         tail = self._tail
         at = tail.rfind(b"usage")
         while at >= 0:
             match = _USAGE.match(tail, at - 1) or _USAGE.match(tail, at - 2)
-            try:
-                usage = orjson.loads(match[1]) if match else None
-            except ValueError:
-                usage = None
-            if usage is not None:
-                return _count(usage, "prompt_tokens"), _count(usage, "completion_tokens")
+            usage = parse_usage(match[1]) if match is not None else None
+            if match is not None and usage is not None:
+                position = self._size - len(tail) + match.start()
+                is_first = match[0].startswith(b":") and position == self._first_comment()[0]
+                return None if is_first else usage
             at = tail.rfind(b"usage", 0, at)
-        return None, None
+        return None
+
+    def _first_comment(self) -> tuple[int, Usage]:
+        """Where the comment before the first event begins, and what it tells; -1 if there is none."""
+        comment = _FIRST_COMMENT.search(self._head)
+        if comment is None:
+            return -1, _UNKNOWN
+        event = _FIRST_EVENT.search(self._head)
+        usage = parse_usage(comment[1])
+        if usage is None or (event is not None and event.start() < comment.start()):
+            return -1, _UNKNOWN
+        return comment.start(), usage
+
+
+def parse_usage(text: bytes) -> Usage | None:
+    """The tokens in a JSON object with the fields of OpenAI's `usage`; None if it is no JSON object."""
+    try:
+        fields = orjson.loads(text)
+    except ValueError:
+        return None
+    if not isinstance(fields, dict):
+        return None
+    return _count(fields, "prompt_tokens"), _count(fields, "completion_tokens")
 
 
 def _count(usage: dict[str, object], name: str) -> int | None:

@@ -1,14 +1,14 @@
-"""The gate: the engine takes so many requests at a time, the others wait their turn.
+"""Fair queue: the engine takes a number of requests at a time, the others wait for their turn.
 
 Turns are fair between users: first come, first served within a user, round robin between users. It is
-start-time fair queueing (Goyal, Vin and Cheng, SIGCOMM 1996): a request's turn has a number, its round;
-a user's next turn comes 1/weight rounds after the last one, never before the round being served; the
-lowest round goes first, and of equal ones the one that has stood there longest. So a user whose next
-request stands first in their line sees at most floor(w/own) + 1 turns of each other user of weight w
-before it: one turn of each where all weigh the same.
+start-time fair queueing (Goyal, Vin and Cheng, SIGCOMM 1996): each turn has a start tag; a user's next
+one is 1/weight after the last one, never before the virtual time, which is the start tag being served.
+The lowest start tag goes first, and of equal ones the one that has waited longest. So a user whose next
+request is first among that user's sees at most floor(w / v) + 1 turns of each other user of weight w
+before it, where v is the user's own weight: one turn of each where all have the same weight.
 
-One place is made for each request and left once, whatever became of it: that is all it takes for no
-slot to leak. Nothing here waits or reads a clock of its own: `turns.py` does the waiting.
+One entry is made for each request and leaves once, whatever became of the request, so no slot can leak.
+Nothing here waits: `turns.py` does the waiting.
 """
 
 from __future__ import annotations
@@ -20,62 +20,62 @@ from heapq import heappop, heappush
 from math import inf
 
 FIRST_GUESS_S = 1.0
-"""Of how long a request takes, before any has ended."""
+"""How long a request is taken to run before any has ended."""
 SMOOTHING = 0.2
-"""How much the latest request counts in the mean of recent service times."""
+"""The weight of the latest request in the moving average of service times."""
 
 
 class QueueFullError(Exception):
-    """No place is left; `retry_after_s` is when half of those in front should have been served."""
+    """No room is left; `retry_after_s` is when half of those ahead should have been served."""
 
-    def __init__(self, *, waiting: int, own: bool, retry_after_s: float) -> None:
+    def __init__(self, *, waiting: int, of_user: bool, retry_after_s: float) -> None:
         super().__init__()
         self.waiting = waiting
-        self.own = own
-        """Whether it is the user's own share that is full."""
+        self.of_user = of_user
+        """Whether the user's share is full, not the queue."""
         self.retry_after_s = retry_after_s
 
 
 class QueueEntry:
-    """One request's place: it waits, then runs, then has left."""
+    """One request: it waits, then runs, then has left."""
 
     running = False
     waiting = False
     turn: asyncio.Event | None = None
     """Set when it gets its turn; None as long as it has not had to wait."""
-    round = 0.0
+    start_tag = 0.0
 
-    def __init__(self, gate: FairQueue, line: _Line, joined_at: float, number: int) -> None:
-        self.gate = gate
-        self.line = line
+    def __init__(self, queue: FairQueue, user: _UserQueue, joined_at: float, number: int) -> None:
+        self.queue = queue
+        self.user = user
         self.number = number
         self.joined_at = joined_at
         self.ready_at = joined_at
-        """When it got its turn, or left without one; until then, when it came."""
+        """When it got its turn, or left without one; until then, when it joined."""
 
     @property
     def waited_s(self) -> float:
-        """How long it stood in line, once it no longer does."""
-        return self.ready_at - self.joined_at
+        """How long it has waited."""
+        return (self.queue.now() if self.waiting else self.ready_at) - self.joined_at
 
 
-class _Line:
-    """One user's requests at the gate."""
+class _UserQueue:
+    """One user's requests."""
 
-    __slots__ = ("limit", "next_round", "offered", "running", "waiting", "weight")
+    __slots__ = ("limit", "next_start", "running", "scheduled", "waiting", "weight")
 
     def __init__(self) -> None:
         self.waiting: deque[QueueEntry] = deque()
         self.running = 0
         self.weight = 1.0
         self.limit: float = inf
-        self.next_round = 0.0
-        self.offered = False
-        """Whether it stands among those that get turns."""
+        self.next_start = 0.0
+        self.scheduled = False
+        """Whether the user is in the heap of those that get turns."""
 
 
 class FairQueue:
-    """Gives out `limit` slots. `clock` gives monotonic seconds."""
+    """Gives out `limit` slots, at least 1. `clock` gives monotonic seconds."""
 
     def __init__(
         self, *, limit: int, queue_size: int, user_queue_size: int, clock: Callable[[], float]
@@ -86,107 +86,117 @@ class FairQueue:
         self.paused = False
         self._queue_size = queue_size
         self._user_queue_size = user_queue_size
-        self._clock = clock
-        self._lines: dict[int, _Line] = {}
+        self.now = clock
+        """Gives monotonic seconds."""
+        self._users: dict[int, _UserQueue] = {}
         self._sweep_at = 64
-        self._turns: list[tuple[float, int, _Line]] = []
-        """A heap of (round, order, line), one for each line that waits and may run."""
-        self._round = 0.0
-        """The round being served."""
-        self._last_round = 0.0
-        """The highest that anybody's next turn has had."""
+        self._turns: list[tuple[float, int, _UserQueue]] = []
+        """A heap of (start tag, order, user), one for each user that waits and may run."""
+        self._virtual_time = 0.0
+        """The start tag being served."""
+        self._last_start = 0.0
+        """The highest start tag that has been set for a next turn."""
         self._number = 0
         self._service_s = FIRST_GUESS_S
 
     def enter(
         self, user_id: int, *, weight: float = 1.0, max_concurrent: int | None = None
     ) -> QueueEntry:
-        """A place for a request: `running` if a slot is free for it, else it waits for its `turn`.
+        """An entry for a request: `running` if there is a slot for it, else it waits for its `turn`.
 
-        The caller must `leave` the place, however the request ends.
+        The caller must call `leave` with it, however the request ends.
 
         Raises:
             QueueFullError: it would have to wait, and there is no room.
         """
-        line = self._lines.get(user_id)
-        if line is None:
-            line = self._new_line(user_id)
-        line.weight = weight
-        line.limit = max_concurrent or inf
+        user = self._users.get(user_id)
+        if user is None:
+            user = self._new_user(user_id)
+        user.weight = weight
+        user.limit = max_concurrent or inf
         self._number = number = self._number + 1
-        place = QueueEntry(self, line, self._clock(), number)
-        # While a slot is free nobody waits who may have it, unless this user's limit has just grown.
-        free = self.running < self.limit and line.running < line.limit and not self.paused
-        if free and not line.waiting:
-            self._grant(place, self._round if self._round > line.next_round else line.next_round)
-            return place
+        entry = QueueEntry(self, user, self.now(), number)
+        # While a slot is free no request waits that may have it, unless the user's limit has just grown.
+        free = self.running < self.limit and user.running < user.limit and not self.paused
+        if free and not user.waiting:
+            self._grant(
+                entry, self._virtual_time if self._virtual_time > user.next_start else user.next_start
+            )
+            return entry
         self.check_room(user_id)
-        place.turn = asyncio.Event()
-        place.waiting = True
-        line.waiting.append(place)
+        entry.turn = asyncio.Event()
+        entry.waiting = True
+        user.waiting.append(entry)
         self.waiting += 1
-        self._offer(line)
+        self._schedule(user)
         self._give_turns()
-        return place
+        return entry
 
     def check_room(self, user_id: int) -> None:
-        """Raise QueueFullError if a request of this user's could neither run nor wait now."""
-        line = self._lines.get(user_id)
-        if self.running < self.limit and not self.paused and (line is None or line.running < line.limit):
+        """Raise QueueFullError if a request of this user could neither run nor wait now."""
+        user = self._users.get(user_id)
+        if self.running < self.limit and not self.paused and (user is None or user.running < user.limit):
             return
-        own = len(line.waiting) if line is not None else 0
-        if own < self._user_queue_size and self.waiting < self._queue_size:
+        of_user = len(user.waiting) if user is not None else 0
+        if of_user < self._user_queue_size and self.waiting < self._queue_size:
             return
-        full = own >= self._user_queue_size
+        full = of_user >= self._user_queue_size
         raise QueueFullError(
-            waiting=own if full else self.waiting, own=full, retry_after_s=self.wait_s(user_id) / 2
+            waiting=of_user if full else self.waiting,
+            of_user=full,
+            retry_after_s=self.wait_s(user_id) / 2,
         )
 
     def wait_s(self, user_id: int) -> float:
-        """How long a request of this user's that came now would wait, from recent service times."""
-        line = self._lines.get(user_id)
-        own = len(line.waiting) if line is not None else 0
-        ahead = self._ahead(own, line.weight if line is not None else 1.0, line)
+        """How long a new request of this user would wait, from recent service times."""
+        user = self._users.get(user_id)
+        of_user = len(user.waiting) if user is not None else 0
+        ahead = self._ahead(of_user, user.weight if user is not None else 1.0, user)
         return (ahead + 1) * self._service_s / self.limit
 
-    def wait_s_of(self, place: QueueEntry) -> float:
+    def wait_s_of(self, entry: QueueEntry) -> float:
         """How long a request that waits should go on waiting."""
-        return (self.ahead(place) + 1) * self._service_s / self.limit
+        return (self.ahead(entry) + 1) * self._service_s / self.limit
 
-    def leave(self, place: QueueEntry) -> None:
-        """Give back whatever the place holds; the second call does nothing."""
-        line = place.line
-        if place.running:
-            place.running = False
+    def leave(self, entry: QueueEntry) -> None:
+        """End a request's wait or its turn; the second call does nothing."""
+        user = entry.user
+        if entry.running:
+            entry.running = False
             self.running -= 1
-            line.running -= 1
-            self._service_s += SMOOTHING * (self._clock() - place.ready_at - self._service_s)
+            user.running -= 1
+            self._service_s += SMOOTHING * (self.now() - entry.ready_at - self._service_s)
             if self.waiting:
-                self._offer(line)
+                self._schedule(user)
                 self._give_turns()
             elif not self.running:
-                # Nobody is there to be fair to: all begin anew, in a round that is nobody's next.
-                self._round = self._last_round
-        elif place.waiting:
-            place.waiting = False
-            place.ready_at = self._clock()
-            line.waiting.remove(place)
+                # Nobody is there to be fair to: all begin anew, at a time that is nobody's next.
+                self._virtual_time = self._last_start
+        elif entry.waiting:
+            entry.waiting = False
+            entry.ready_at = self.now()
+            user.waiting.remove(entry)
             self.waiting -= 1
 
-    def give_up_turn(self, place: QueueEntry) -> None:
-        """Wait again, in front of those who came later: the turn was of no use."""
-        if not place.running:
+    def give_up_turn(self, entry: QueueEntry) -> None:
+        """Wait again, ahead of those who came later: the turn was of no use."""
+        if not entry.running:
             return
-        line = place.line
-        place.running = False
-        place.waiting = True
-        place.turn = asyncio.Event()
-        line.next_round = min(line.next_round, place.round)
-        line.waiting = deque(sorted((place, *line.waiting), key=lambda waiting: waiting.number))
+        user = entry.user
+        entry.running = False
+        entry.waiting = True
+        entry.turn = asyncio.Event()
+        user.next_start = min(user.next_start, entry.start_tag)
+        user.waiting = deque(sorted((entry, *user.waiting), key=lambda waiting: waiting.number))
         self.waiting += 1
         self.running -= 1
-        line.running -= 1
-        self._offer(line)
+        user.running -= 1
+        self._schedule(user)
+        self._give_turns()
+
+    def resize(self, limit: int) -> None:
+        """Give out `limit` slots, at least 1, from now on. Turns that have begun go on."""
+        self.limit = limit
         self._give_turns()
 
     def pause(self) -> None:
@@ -198,57 +208,60 @@ class FairQueue:
         self.paused = False
         self._give_turns()
 
-    def ahead(self, place: QueueEntry) -> int:
-        """How many of those that wait should get their turn before this one."""
-        line = place.line
-        return self._ahead(line.waiting.index(place), line.weight, line) if place.waiting else 0
+    def ahead(self, entry: QueueEntry) -> int:
+        """How many of those that wait should get their turn before this one; 0 for one that does not."""
+        user = entry.user
+        return self._ahead(user.waiting.index(entry), user.weight, user) if entry.waiting else 0
 
-    def _ahead(self, index: int, weight: float, own: _Line | None) -> int:
-        rounds = (index + 1) / weight
-        others = (line for line in self._lines.values() if line is not own and line.waiting)
-        return index + sum(min(len(line.waiting), int(rounds * line.weight)) for line in others)
+    def _ahead(self, index: int, weight: float, of_user: _UserQueue | None) -> int:
+        span = (index + 1) / weight
+        others = (user for user in self._users.values() if user is not of_user and user.waiting)
+        return index + sum(min(len(user.waiting), int(span * user.weight)) for user in others)
 
-    def _grant(self, place: QueueEntry, round_: float) -> None:
-        line = place.line
+    def _grant(self, entry: QueueEntry, start: float) -> None:
+        user = entry.user
         self.running += 1
-        line.running += 1
-        self._round = round_
-        line.next_round = next_round = round_ + 1 / line.weight
-        self._last_round = max(self._last_round, next_round)
-        place.round = round_
-        place.running = True
+        user.running += 1
+        self._virtual_time = start
+        user.next_start = next_start = start + 1 / user.weight
+        self._last_start = max(self._last_start, next_start)
+        entry.start_tag = start
+        entry.running = True
 
-    def _offer(self, line: _Line) -> None:
-        if line.waiting and not line.offered and line.running < line.limit:
-            line.offered = True
+    def _schedule(self, user: _UserQueue) -> None:
+        if user.waiting and not user.scheduled and user.running < user.limit:
+            user.scheduled = True
             self._number += 1
-            heappush(self._turns, (max(self._round, line.next_round), self._number, line))
+            heappush(self._turns, (max(self._virtual_time, user.next_start), self._number, user))
 
     def _give_turns(self) -> None:
         while self._turns and self.running < self.limit and not self.paused:
-            round_, _, line = heappop(self._turns)
-            line.offered = False
-            # It may have stopped waiting, or its limit been lowered, since it was put there.
-            if not line.waiting or line.running >= line.limit:
+            start, _, user = heappop(self._turns)
+            user.scheduled = False
+            # The user may have stopped waiting, or the limit been lowered, since then.
+            if not user.waiting or user.running >= user.limit:
                 continue
-            place = line.waiting.popleft()
+            entry = user.waiting.popleft()
             self.waiting -= 1
-            place.waiting = False
-            place.ready_at = self._clock()
-            self._grant(place, max(self._round, round_))
-            assert place.turn is not None
-            place.turn.set()
-            self._offer(line)
+            entry.waiting = False
+            entry.ready_at = self.now()
+            self._grant(entry, max(self._virtual_time, start))
+            assert entry.turn is not None
+            entry.turn.set()
+            self._schedule(user)
 
-    def _new_line(self, user_id: int) -> _Line:
-        if len(self._lines) >= self._sweep_at:
-            self._lines = {
-                user: line
-                for user, line in self._lines.items()
-                # One whose next turn is still to come is kept: else its next request would pass
-                # for that of a user who has not been served in this round.
-                if line.running or line.waiting or line.offered or line.next_round > self._round
+    def _new_user(self, user_id: int) -> _UserQueue:
+        if len(self._users) >= self._sweep_at:
+            self._users = {
+                known: queue
+                for known, queue in self._users.items()
+                # One whose next turn is still to come is kept: its next request would otherwise be
+                # taken for that of a user who has not been served yet.
+                if queue.running
+                or queue.waiting
+                or queue.scheduled
+                or queue.next_start > self._virtual_time
             }
-            self._sweep_at = 2 * len(self._lines) + 64
-        line = self._lines[user_id] = _Line()
-        return line
+            self._sweep_at = 2 * len(self._users) + 64
+        user = self._users[user_id] = _UserQueue()
+        return user

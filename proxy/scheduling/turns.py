@@ -1,7 +1,8 @@
 """Turns at the engine: which requests wait, for how long, and what they are told meanwhile.
 
-Owns two gates, one for what generates and one for what does not, and shuts both while the engine is
-away. Leaves the order of turns to `fair_queue.py`, and what a waiting client is sent to its caller.
+Owns three queues, so that nothing waits for requests that cost more than itself: for requests that
+generate, for those that do not, and for lists of models. All are paused while the engine is away. Leaves
+the order of turns to `fair_queue.py`, and what a waiting client is sent to its caller.
 """
 
 from __future__ import annotations
@@ -14,16 +15,23 @@ from proxy.identity.principal import Principal
 from proxy.scheduling.engine_watch import EngineWatch
 from proxy.scheduling.fair_queue import FairQueue, QueueEntry, QueueFullError
 from proxy.settings import ProxySettings
-from proxy.upstream.routes import Route
+from proxy.upstream.routes import Route, Work
 
 CHEAP_AT_A_TIME = 16
-"""Requests with the engine that generate nothing: lists of models, tokenizing."""
-WORD_EVERY_S = 10.0
-"""How often a stream that waits is told its place, so that nobody on the way takes it for dead."""
+"""Requests at the engine that generate nothing, such as tokenizing."""
+MODELS_AT_A_TIME = 16
+"""For lists of models. They have a queue of their own, rather than a cached copy: a copy would have to
+be dropped at each change of model, and the engine answers them from memory anyway."""
+PER_USER: dict[Work, int | None] = {"generate": None, "cheap": 4, "list models": 4}
+"""How many of them may be one user's; users may have a lower limit of their own."""
+SLOTS_UNKNOWN = 1
+"""Requests at a time for an engine that does not tell, where LLAMA_PROXY_MAX_CONCURRENT is not set."""
+COMMENT_EVERY_S = 10.0
+"""How often a waiting stream gets a comment, so that nobody on the way takes the connection for dead."""
 LONGEST_RETRY_S = 120.0
 """The openai client does not try again by itself when it is told to wait longer."""
 
-Tell = Callable[[int], Awaitable[None]]
+OnWait = Callable[[int], Awaitable[None]]
 
 
 class Turns:
@@ -32,11 +40,20 @@ class Turns:
     def __init__(self, settings: ProxySettings, *, clock: Callable[[], float]) -> None:
         self._settings = settings
         self._clock = clock
-        self._generating = self._gate(settings.max_concurrent)
-        self._cheap = self._gate(CHEAP_AT_A_TIME)
-        self._watch = EngineWatch(settings.backend_url, on_change=self._engine_changed, clock=clock)
+        self._generating = self._queue(settings.max_concurrent or SLOTS_UNKNOWN)
+        self._queues: dict[Work, FairQueue] = {
+            "generate": self._generating,
+            "cheap": self._queue(CHEAP_AT_A_TIME),
+            "list models": self._queue(MODELS_AT_A_TIME),
+        }
+        self._watch = EngineWatch(
+            settings.backend_url,
+            on_change=self._engine_changed,
+            on_slots=self._slots_changed,
+            clock=clock,
+        )
 
-    def _gate(self, limit: int) -> FairQueue:
+    def _queue(self, limit: int) -> FairQueue:
         return FairQueue(
             limit=limit,
             queue_size=self._settings.queue_size,
@@ -44,13 +61,23 @@ class Turns:
             clock=self._clock,
         )
 
+    @property
+    def engine_is_ours(self) -> bool:
+        """Whether the engine is our own, which tells what requests used."""
+        return self._watch.slots is not None
+
+    @property
+    def slots(self) -> int:
+        """How many requests that generate may be at the engine at a time."""
+        return self._generating.limit
+
     def waiting(self) -> int:
         """How many requests wait."""
-        return self._generating.waiting + self._cheap.waiting
+        return sum(queue.waiting for queue in self._queues.values())
 
     def running(self) -> int:
-        """How many have their turn."""
-        return self._generating.running + self._cheap.running
+        """How many requests have a turn."""
+        return sum(queue.running for queue in self._queues.values())
 
     def check_room(self, route: Route, principal: Principal) -> None:
         """Refuse a request early that would find no room.
@@ -59,80 +86,89 @@ class Turns:
             ApiError: 503.
         """
         try:
-            (self._generating if route.generates else self._cheap).check_room(principal.user_id)
+            self._queues[route.work].check_room(principal.user_id)
         except QueueFullError as full:
             raise self._overloaded(full) from full
 
     def enter(self, route: Route, principal: Principal) -> QueueEntry:
-        """A place at the gate, which the caller must `leave` there.
+        """Put a request into its queue. The caller must call `leave` on the entry's queue.
 
         Raises:
             ApiError: 503, there is no room.
         """
+        share, most = principal.max_concurrent, PER_USER[route.work]
+        if most is not None:
+            share = most if share is None else min(share, most)
         try:
-            return (self._generating if route.generates else self._cheap).enter(
-                principal.user_id, weight=principal.weight, max_concurrent=principal.max_concurrent
+            return self._queues[route.work].enter(
+                principal.user_id, weight=principal.weight, max_concurrent=share
             )
         except QueueFullError as full:
             raise self._overloaded(full) from full
 
-    async def wait(self, place: QueueEntry, tell: Tell) -> None:
-        """Wait for the place's turn. From the grace's end on, `tell` is called with those ahead.
+    async def wait(self, entry: QueueEntry, on_wait: OnWait) -> None:
+        """Wait for the entry's turn.
+
+        From the end of the grace on, `on_wait` is called now and then with the number of requests ahead.
 
         Raises:
             ApiError: 503, it has waited for as long as requests may.
         """
-        deadline = place.joined_at + self._settings.queue_timeout_s
-        next_word = place.joined_at + self._settings.queue_grace_s
-        while not place.running:
+        deadline = entry.joined_at + self._settings.queue_timeout_s
+        next_comment = entry.joined_at + self._settings.queue_grace_s
+        while not entry.running:
             now = self._clock()
             if now >= deadline:
-                raise self._waited_in_vain(place)
-            if now >= next_word:
-                next_word = now + WORD_EVERY_S
-                await tell(place.gate.ahead(place))
+                raise self._waited_too_long(entry)
+            if now >= next_comment:
+                next_comment = now + COMMENT_EVERY_S
+                await on_wait(entry.queue.ahead(entry))
                 continue
-            assert place.turn is not None
+            assert entry.turn is not None
             try:
-                async with asyncio.timeout(min(deadline, next_word) - now):
-                    await place.turn.wait()
+                async with asyncio.timeout(min(deadline, next_comment) - now):
+                    await entry.turn.wait()
             except TimeoutError:
                 continue
 
-    def engine_lost(self, place: QueueEntry) -> None:
+    def engine_lost(self, entry: QueueEntry) -> None:
         """The engine is away and has seen nothing of this request, which waits again."""
         self._watch.lost("cannot be reached")
-        place.gate.give_up_turn(place)
+        entry.queue.give_up_turn(entry)
 
     def engine_broke(self) -> None:
-        """The engine broke off an answer: nobody gets a turn before it is known to be well."""
+        """The engine broke off a response: nobody gets a turn before it is known to be well."""
         self._watch.lost("broke off")
 
     def expect_restart(self) -> None:
-        """The engine is about to be restarted: turns are for the one that comes."""
+        """The engine is about to be restarted: give turns at the new one only."""
         self._watch.expect_restart()
 
     async def run(self) -> None:
-        """Notice an engine that comes back, until cancelled."""
+        """Watch the engine until cancelled."""
         await self._watch.run()
 
     def _engine_changed(self, there: bool) -> None:
-        for gate in (self._generating, self._cheap):
+        for queue in self._queues.values():
             if there:
-                gate.resume()
+                queue.resume()
             else:
-                gate.pause()
+                queue.pause()
+
+    def _slots_changed(self, slots: int | None) -> None:
+        if self._settings.max_concurrent is None:
+            self._generating.resize(slots or SLOTS_UNKNOWN)
 
     def _overloaded(self, full: QueueFullError) -> errors.ApiError:
         if self._watch.away:
             return errors.engine_starting()
         retry_after_s = min(full.retry_after_s, LONGEST_RETRY_S)
-        return errors.overloaded(waiting=full.waiting, own=full.own, retry_after_s=retry_after_s)
+        return errors.overloaded(waiting=full.waiting, of_user=full.of_user, retry_after_s=retry_after_s)
 
-    def _waited_in_vain(self, place: QueueEntry) -> errors.ApiError:
+    def _waited_too_long(self, entry: QueueEntry) -> errors.ApiError:
         if self._watch.away:
             return errors.engine_starting()
-        retry_after_s = min(place.gate.wait_s_of(place), LONGEST_RETRY_S)
+        retry_after_s = min(entry.queue.wait_s_of(entry), LONGEST_RETRY_S)
         return errors.waited_too_long(
             waited_s=self._settings.queue_timeout_s, retry_after_s=retry_after_s
         )

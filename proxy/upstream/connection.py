@@ -1,7 +1,7 @@
-"""One connection to the engine: a request goes out, its answer comes in, with back-pressure both ways.
+"""One connection to the engine: a request goes out, its response comes in, with back-pressure both ways.
 
-Leaves to `upstream.py` which connection is used and for how long it is kept, and to
-`parser.py` what the bytes mean.
+Leaves to `pool.py` which connection is used and for how long it is kept, and to `parser.py` what the
+bytes mean.
 """
 
 from __future__ import annotations
@@ -16,21 +16,21 @@ from proxy.edge.write_batching import WriteBatcher
 from proxy.upstream.parser import BadResponseError, ResponseParser
 
 HIGH_WATER_BYTES = 65_536
-"""More than this that the client has not taken, and the engine has to wait."""
+"""When more than this has come and has not been read, the engine has to wait."""
 SLICE_BYTES = 262_144
-"""A longer body is sent in slices, so that an answer that comes before its end is seen."""
+"""A longer body is sent in slices, so that a response that comes before its end is seen."""
 
 
 class UpstreamError(Exception):
-    """The engine gave no whole answer."""
+    """The engine gave no whole response."""
 
 
 class ConnectError(UpstreamError):
-    """No connection came about: the engine has seen nothing of the request."""
+    """No connection could be made: the engine has seen nothing of the request."""
 
 
 class BrokeOffError(UpstreamError):
-    """The engine broke off, or sent what is no answer. It may have seen the request."""
+    """The engine broke off, or what it sent is no response. It may have seen the request."""
 
 
 class SilentError(UpstreamError):
@@ -38,10 +38,10 @@ class SilentError(UpstreamError):
 
 
 class UpstreamConnection(asyncio.Protocol):
-    """One connection, and what has come of the answer on it. Made by `Upstream` alone."""
+    """One connection, and the response on it so far. Only `UpstreamPool` makes them."""
 
     def __init__(self, writes: WriteBatcher, on_lost: Callable[[UpstreamConnection], None]) -> None:
-        self.answer = ResponseParser()
+        self.parser = ResponseParser()
         self.moved_at = 0.0
         """When anything last came or went, by the loop's clock."""
         self._writes = writes
@@ -58,28 +58,32 @@ class UpstreamConnection(asyncio.Protocol):
         self._lost = False
         self._waiter: asyncio.Future[None] | None = None
         self._reading_paused = False
+        self._paused_at = 0.0
+        self.paused_s = 0.0
+        """For how long the engine has had to wait for us to read this response."""
         self._writing_paused = False
 
     async def exchange(self, head: bytes, body: bytes, *, bodiless: bool) -> None:
-        """Send a request and wait for the head of its answer, which may come before all is sent.
+        """Send a request and wait for the head of its response, which may come before all is sent.
 
         Raises:
-            BrokeOffError, SilentError: instead of an answer.
+            BrokeOffError, SilentError: there is no response.
         """
         if self._lost or self._error is not None:
             raise BrokeOffError("closed before the request was sent")
         self._busy, self._whole = True, False
         self._out = b""
         self.moved_at = self._loop.time()
-        self.answer.begin(bodiless=bodiless)
+        self.paused_s = 0.0
+        self.parser.begin(bodiless=bodiless)
         if len(body) <= HIGH_WATER_BYTES:
             self._out = head + body
             self._writes.add(self)
             self._whole = True
         else:
             await self._send_in_slices(head, body)
-        answer = self.answer
-        while not answer.status:
+        parser = self.parser
+        while not parser.status:
             await self._news()
 
     def send_out(self) -> None:
@@ -94,11 +98,11 @@ class UpstreamConnection(asyncio.Protocol):
         self._transport.write(head)
         view = memoryview(body)
         for start in range(0, len(body), SLICE_BYTES):
-            while self._writing_paused and not self.answer.status:
+            while self._writing_paused and not self.parser.status:
                 await self._news()
-            # Its answer may be here already; once the engine has closed, a write would lose it.
+            # The response may be here already; once the engine has closed, a write would lose it.
             await asyncio.sleep(0)
-            if self.answer.status or self._lost or self._error or self._transport.is_closing():
+            if self.parser.status or self._lost or self._error or self._transport.is_closing():
                 return
             self._transport.write(view[start : start + SLICE_BYTES])
         self._whole = True
@@ -107,38 +111,52 @@ class UpstreamConnection(asyncio.Protocol):
         """The next piece of the body, all that has come of it; nothing at its end.
 
         Raises:
-            BrokeOffError, SilentError: the answer is not whole; after all that came of it.
+            BrokeOffError, SilentError: the response is not whole; raised after all that came of it.
         """
-        answer = self.answer
-        while not answer.pieces:
-            if answer.complete:
+        parser = self.parser
+        while not parser.pieces:
+            if parser.complete:
                 return b""
             await self._news()
         return self.take()
 
+    async def read_all(self, limit_bytes: int) -> bytes:
+        """The rest of the body, which is meant to be small.
+
+        Raises:
+            BrokeOffError, SilentError: the response is not whole, or longer than `limit_bytes`.
+        """
+        body = b""
+        while piece := await self.read():
+            body += piece
+            if len(body) > limit_bytes:
+                raise BrokeOffError("more than is expected here")
+        return body
+
     def take(self) -> bytes:
         """What has come of the body and not been read, perhaps nothing."""
-        data = self.answer.take()
+        data = self.parser.take()
         if self._reading_paused:
             self._reading_paused = False
-            self.moved_at = self._loop.time()
+            self.moved_at = now = self._loop.time()
+            self.paused_s += now - self._paused_at
             if not self._transport.is_closing():
                 self._transport.resume_reading()
         return data
 
     def rest(self) -> bool:
-        """The exchange is over: get ready for another, or say no where there can be none."""
-        answer = self.answer
+        """End the exchange; returns whether another request can be sent on the connection."""
+        parser = self.parser
         self._busy = False
         self.moved_at = self._loop.time()
         sent = self._whole and not self._out
-        return answer.complete and answer.reusable and sent and not self._lost
+        return parser.complete and parser.reusable and sent and not self._lost
 
     def fresh(self) -> bool:
         """Whether a kept connection can be used: nothing has come on it, nor has it been closed.
 
-        What the kernel has and the loop has not seen counts too: of a request sent into a closed
-        connection nobody could say whether the engine had it.
+        Bytes that the kernel has and the loop has not seen count too: if a request is sent into a closed
+        connection, nobody can tell whether the engine has seen it.
         """
         if self._lost or self._error or self._reading_paused or self._transport.is_closing():
             return False
@@ -177,7 +195,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._transport.abort()
         self._wake()
 
-    # What follows is called by the event loop.
+    # The event loop calls the methods below.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)  # uvloop's is one by its methods only
@@ -189,18 +207,19 @@ class UpstreamConnection(asyncio.Protocol):
         if self._error is not None:
             return
         if not self._busy:
-            # Of nobody; the parser skips line ends between answers, so they do no harm here either.
+            # It belongs to no request. The parser skips line ends between responses; so does this.
             if data.strip(b"\r\n"):
                 self._transport.abort()
             return
         self.moved_at = self._loop.time()
         try:
-            self.answer.feed(data)
+            self.parser.feed(data)
         except BadResponseError as error:
             self._fail(BrokeOffError(str(error)))
             return
-        if self.answer.buffered > HIGH_WATER_BYTES and not self._reading_paused:
+        if self.parser.buffered > HIGH_WATER_BYTES and not self._reading_paused:
             self._reading_paused = True
+            self._paused_at = self.moved_at
             self._transport.pause_reading()
         self._wake()
 
@@ -215,11 +234,11 @@ class UpstreamConnection(asyncio.Protocol):
         if self._lost:
             return
         self._lost = True
-        if self._busy and self._error is None and not self.answer.complete:
+        if self._busy and self._error is None and not self.parser.complete:
             try:
                 if error is not None:
                     raise BadResponseError(str(error) or type(error).__name__)
-                self.answer.end()
+                self.parser.end()
             except BadResponseError as reason:
                 self._error = BrokeOffError(str(reason))
         self._wake()

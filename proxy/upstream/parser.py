@@ -1,9 +1,9 @@
-"""An engine's answers, parsed from bytes as they come.
+"""Parses an engine's responses from bytes as they come.
 
 llhttp (by httptools) knows the grammar, and is strict: no bare CR or LF, no folded line, no NUL, no
-second or conflicting length. This module adds what only the receiver of an answer knows (RFC 9112,
-section 6.3): where an answer ends that has no length, and that 1xx come before it. Leaves sockets and
-waiting to `upstream.py`.
+second or conflicting length. This module adds what only the receiver of a response knows (RFC 9112,
+section 6.3): where a response without a length ends, and that 1xx responses come before it. Leaves
+sockets and waiting to `connection.py`.
 """
 
 from __future__ import annotations
@@ -13,27 +13,32 @@ from http import HTTPStatus
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
+from proxy.edge.response import BODILESS
+
 MAX_HEAD_BYTES = 65_536
-"""Of all heads of an answer, those of 1xx included; and of whatever brings no content after it."""
+"""Limit for all heads of a response together, those of 1xx included; and for what comes after them and
+brings no content."""
+
+USAGE_HEADER = b"x-llamaserve-usage"
+"""In lower case."""
 
 _VERSIONS = ("1.1", "1.0")
-_BODILESS = (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED)
 _UNPRINTABLE = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 
 
 class BadResponseError(Exception):
-    """What came is not HTTP/1.1, or not whole."""
+    """The bytes are not HTTP/1.1, or the response is not whole."""
 
 
 class ResponseParser:
-    """The answers of one connection, one after the other; `begin` before each."""
+    """Parses the responses of one connection, one after the other; call `begin` before each."""
 
     def __init__(self) -> None:
         self._parser = HttpResponseParser(self)
         self.begin(bodiless=False)
 
     def begin(self, *, bodiless: bool) -> None:
-        """Get ready for an answer; `bodiless` where the request was a HEAD."""
+        """Get ready for a response; `bodiless` if the request was a HEAD."""
         self.status = 0
         """0 until the head is complete."""
         self.reason = b""
@@ -41,15 +46,17 @@ class ResponseParser:
         """Names as they came; values without blanks around them."""
         self.event_stream = False
         """Whether the content is server-sent events."""
+        self.usage = b""
+        """The value of our engine's header with the tokens used."""
         self.length: int | None = None
-        """The body's bytes, where the head says so and there is a body."""
+        """Length of the body, if the head tells it and there is a body."""
         self.pieces: list[bytes] = []
-        """Of the body, without its framing; what has been taken is gone."""
+        """Pieces of the body, without its framing, that have not been taken."""
         self.buffered = 0
         """Bytes in `pieces`."""
         self.complete = False
         self.reusable = False
-        """Whether another answer may follow on the connection, once this one is complete."""
+        """Whether another response may follow on the connection, once this one is complete."""
         self._bodiless = bodiless
         self._interim = False
         self._coding: bytes | None = None
@@ -57,10 +64,10 @@ class ResponseParser:
         self._head_bytes = 0
 
     def feed(self, data: bytes) -> None:
-        """Take what came. What is wrong only after the end spoils the connection, not the answer.
+        """Parse what came. Bad bytes after the response's end spoil the connection, not the response.
 
         Raises:
-            BadAnswerError: no answer, or none that could be told apart from another.
+            BadResponseError: this is no response, or one whose end would be ambiguous.
         """
         buffered = self.buffered
         try:
@@ -83,7 +90,7 @@ class ResponseParser:
         """The connection was closed in good order.
 
         Raises:
-            BadAnswerError: the answer is not whole.
+            BadResponseError: the response is not whole.
         """
         self.reusable = False
         if self.complete:
@@ -93,18 +100,18 @@ class ResponseParser:
         self.complete = True
 
     def take(self) -> bytes:
-        """What has come of the body, and is gone from here."""
+        """Take what has come of the body."""
         pieces = self.pieces
         data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
         self.pieces = []
         self.buffered = 0
         return data
 
-    # What follows is called by the parser.
+    # llhttp calls the methods below.
 
     def on_message_begin(self) -> None:
         if self.complete:
-            raise BadResponseError("more than one answer")
+            raise BadResponseError("more than one response")
 
     def on_status(self, reason: bytes) -> None:
         self.reason += reason
@@ -122,6 +129,8 @@ class ResponseParser:
             self.length = int(value)
         elif low == b"content-type":
             self.event_stream = value.partition(b";")[0].strip().lower() == b"text/event-stream"
+        elif low == USAGE_HEADER:
+            self.usage = value
         elif low == b"transfer-encoding":
             self._coding = value.lower() if self._coding is None else b"twice"
 
@@ -141,10 +150,10 @@ class ResponseParser:
             raise BadResponseError(f"transfer coding {self._coding.decode('latin-1')!r}")
         self.status = status
         self.reusable = self._parser.should_keep_alive()
-        if self._bodiless or status in _BODILESS:
+        if self._bodiless or status in BODILESS:
             self.length = None
             self.complete = True
-            # Of a HEAD the parser does not know; it would take the next answer for a body.
+            # llhttp is not told of a HEAD; it would take the next response for a body.
             self.reusable = self.reusable and not self._bodiless
 
     def _begin_interim(self, status: int) -> None:

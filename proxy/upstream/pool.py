@@ -1,8 +1,8 @@
 """The engine's address, and the connections to it: made, kept for the next request, and given up.
 
 There is no task and no timer for each request: one timer looks at all connections, now and then.
-Leaves what goes on in a connection to `connection.py`, and what a request says and what
-becomes of an answer to the relay.
+Leaves what goes on in a connection to `connection.py`, and the content of requests and
+responses to the relay.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from proxy.upstream.connection import ConnectError, UpstreamConnection
 KEEP_IDLE_S = 4.0
 """uvicorn drops idle connections after 5 s; ours must be dropped sooner."""
 MAX_IDLE = 256
-"""So many connections are kept when nobody uses them."""
+"""The most connections that are kept while nobody uses them."""
 MAX_SWEEP_S = 0.5
 SWEEPS_PER_TIMEOUT = 8
-"""A time-out is seen that much too late at most: an eighth of it."""
+"""So a time-out is noticed an eighth of it too late at most."""
 
 
 class UpstreamPool:
-    """The engine, as its connections show it. Times are seconds.
+    """The connections to the engine. Times are seconds.
 
     Raises:
         ValueError: the URL cannot be used.
@@ -55,9 +55,10 @@ class UpstreamPool:
         self._timer: asyncio.TimerHandle | None = None
 
     async def send(self, head: bytes, body: bytes, *, bodiless: bool = False) -> UpstreamConnection:
-        """Send a request; the connection has the head of its answer. The caller has to `release` it.
+        """Send a request; returns the connection once the head of the response is there.
 
-        `bodiless`: the answer has no body whatever its head says, since this is a HEAD.
+        The caller has to `release` the connection. `bodiless`: the response has no body whatever its
+        head says, since the request is a HEAD.
 
         Raises:
             ConnectError: the engine cannot have seen the request.
@@ -83,7 +84,7 @@ class UpstreamPool:
             connection.abort()
 
     def _forget(self, connection: UpstreamConnection) -> None:
-        """A connection is no more."""
+        """Drop a connection that has been closed."""
         if connection in self._idle:
             self._idle.remove(connection)
 
@@ -97,7 +98,7 @@ class UpstreamPool:
         await asyncio.sleep(0)  # the loop closes them in its next turn
 
     def _kept(self) -> UpstreamConnection | None:
-        """The kept connection used last that still is one."""
+        """The kept connection that was used last and is still open; None if there is none."""
         while self._idle:
             connection = self._idle.pop()
             if connection.fresh():
@@ -123,7 +124,7 @@ class UpstreamPool:
         self._timer = asyncio.get_running_loop().call_later(self._sweep_s, self._sweep)
 
     def _sweep(self) -> None:
-        """Give up connections that have waited, or rested, for too long."""
+        """Give up connections that have waited, or have been idle, for too long."""
         now = asyncio.get_running_loop().time()
         for connection in list(self._busy):
             connection.check(now, self._idle_timeout_s)

@@ -1,20 +1,34 @@
-"""Whether the engine answers."""
+"""Asks the engine how it is: whether it answers, and how many requests it takes at a time."""
 
 from __future__ import annotations
 
 import asyncio
+from typing import NamedTuple
+
+import orjson
 
 from proxy.edge.write_batching import WriteBatcher
-from proxy.upstream.connection import UpstreamError
+from proxy.upstream.connection import UpstreamConnection, UpstreamError
 from proxy.upstream.pool import UpstreamPool
 
 CHECK_TIMEOUT_S = 2.0
-_ITS_FAULT = 500
-"""From this status on it is the engine that says that it cannot."""
+"""How long the engine, or the database, has to answer a check."""
+MAX_BODY_BYTES = 65_536
+MAX_SLOTS = 100_000
+_SERVER_ERROR = 500
+"""From this status on the engine says that it cannot answer."""
 
 
-async def engine_ready(backend_url: str) -> bool:
-    """Whether the engine answers; one that has no /health is judged by answering at all."""
+class EngineStatus(NamedTuple):
+    """What GET /health told."""
+
+    ready: bool
+    slots: int | None = None
+    """How many requests the engine answers at a time; None if it is not our engine, which tells."""
+
+
+async def engine_status(backend_url: str) -> EngineStatus:
+    """Ask the engine. One that has no /health is ready if it answers at all."""
     upstream = UpstreamPool(
         backend_url,
         writes=WriteBatcher(),
@@ -27,8 +41,18 @@ async def engine_ready(backend_url: str) -> bool:
     try:
         async with asyncio.timeout(CHECK_TIMEOUT_S):
             connection = await upstream.send(head, b"")
+            ready = connection.parser.status < _SERVER_ERROR
+            return EngineStatus(ready, await _slots(connection) if ready else None)
     except (UpstreamError, TimeoutError):
-        return False
+        return EngineStatus(ready=False)
     finally:
         await upstream.close()
-    return connection.answer.status < _ITS_FAULT
+
+
+async def _slots(connection: UpstreamConnection) -> int | None:
+    try:
+        fields = orjson.loads(await connection.read_all(MAX_BODY_BYTES))
+    except (ValueError, UpstreamError):
+        return None
+    slots = fields.get("slots") if isinstance(fields, dict) else None
+    return slots if type(slots) is int and 1 <= slots <= MAX_SLOTS else None

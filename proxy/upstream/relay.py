@@ -1,58 +1,46 @@
-"""The relay: a request's way to the engine and the answer's way back.
+"""Sends requests to the engine and yields its responses.
 
-Answers pass as they arrive, first byte included, with back-pressure from the client. Owns what is
-dropped and set in headers on either way, and tells an engine that is away from one that fails. Leaves
-to the handler who may send a request, and when.
+Owns which headers are dropped and set on either way, and tells an engine that is away from one that
+fails. Leaves to the handler when a request is sent, and how the response goes to the client.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
-import time
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable
 from http import HTTPStatus
+from types import TracebackType
+from typing import Self
 
 import orjson
 
 from proxy import errors
 from proxy.edge.request import Request
-from proxy.edge.response import Response
+from proxy.edge.usage_scanner import Usage, parse_usage
 from proxy.edge.write_batching import WriteBatcher
 from proxy.settings import ProxySettings
 from proxy.upstream.connection import ConnectError, SilentError, UpstreamConnection, UpstreamError
+from proxy.upstream.headers import TO_CLIENT, TO_ENGINE, RequestHeaders, passed_lines
+from proxy.upstream.parser import ResponseParser
 from proxy.upstream.pool import UpstreamPool
-from proxy.upstream.readiness import engine_ready
+from proxy.upstream.readiness import engine_status
 
 logger = logging.getLogger(__name__)
 
-# Of one connection only, not to be passed on (RFC 9110, section 7.6.1); with them, what each leg sets
-# for itself.
-_HOP_BY_HOP = frozenset(
-    b"connection keep-alive proxy-authenticate proxy-authorization proxy-connection te trailer "
-    b"transfer-encoding upgrade content-length".split()
-)
-_NOT_TO_ENGINE = _HOP_BY_HOP | frozenset(
-    b"host authorization cookie expect accept-encoding x-request-id".split()
-)
-_NOT_TO_CLIENT = _HOP_BY_HOP | frozenset(
-    b"date server set-cookie x-request-id openai-processing-ms".split()
-)
-_RESERVED = (b"x-llamaserve-", b"x-ratelimit-")
-"""Prefixes of headers that only we set."""
-
 MAX_ERROR_BYTES = 65_536
-"""Of an engine's error that must be retold in an event."""
+"""Limit for an engine's error that is passed on as an event, and for its usage."""
+USAGE_TIMEOUT_S = 5.0
+"""How long the engine has to end a request that was broken off and to tell what it used."""
+LONG_PAUSE_S = 1.0
+"""An engine that we kept waiting longer than this may have given up on us; it is not broken."""
 
-MAX_SPELLINGS, MAX_SPELLING_BYTES = 1024, 64
-"""Of names of headers that are remembered."""
-_OF_CONNECTIONS = frozenset((b"keep-alive", b"close"))
 _METHODS_WITHOUT_BODY = ("GET", "HEAD")
 _NOT_FOR_CLIENTS = (HTTPStatus.UNAUTHORIZED, HTTPStatus.SERVICE_UNAVAILABLE)
-_Headers = Iterable[tuple[bytes, bytes]]
 
 
 class UpstreamFailedError(Exception):
-    """The engine failed after the answer had begun; `error` is what the client should learn."""
+    """The engine failed after the response had begun; `error` is what the client should learn."""
 
     def __init__(self, error: errors.ApiError) -> None:
         super().__init__(error.message)
@@ -64,88 +52,92 @@ class EngineAwayError(Exception):
 
 
 class Relay:
-    """Forwards requests to one engine. Open for as long as the context lasts."""
+    """Sends requests to one engine. Open for as long as the context lasts."""
 
     def __init__(
         self, settings: ProxySettings, writes: WriteBatcher, *, on_broken: Callable[[], None]
     ) -> None:
-        """`on_broken` is called when the engine breaks off, before whoever waits can hear of it."""
+        """`on_broken` is called when the engine breaks off, before the handler hears of it."""
         self._settings = settings
         self._on_broken = on_broken
-        self._upstream = UpstreamPool(
+        self.upstream = UpstreamPool(
             settings.backend_url,
             writes=writes,
             connect_timeout_s=settings.connect_timeout_s,
             idle_timeout_s=settings.idle_timeout_s,
         )
-        self._base_path = self._upstream.base_path
-        self._always = _fixed_lines(self._upstream.host_header, settings.backend_key)
-        self._always_ends = self._always.count(b"\n") - 1
+        self._base_path = self.upstream.base_path
+        self._headers = RequestHeaders(self.upstream.host_header, settings.backend_key)
 
     async def __aenter__(self) -> Relay:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._upstream.close()
+        await self.upstream.close()
 
-    async def forward(
-        self,
-        request: Request,
-        body: bytes,
-        *,
-        request_id: str,
-        headers: Callable[[], bytes],
-        answer: Response,
-        before_end: Callable[[], None],
-    ) -> None:
-        """Send a request to the engine and pass its answer on, all but the end of it.
+    def send(
+        self, request: Request, body: bytes, *, request_id: str, user_id: int, weight: float
+    ) -> UpstreamResponse:
+        """The engine's response to a request: a context manager, which sends it on entry.
 
-        `headers` gives our own headers when the answer begins; `answer` is kept up to date, and is
-        gone on with where it has begun; `before_end` is called once the answer is complete, before
-        the client has all of it.
+        `request_id` is unique for each request; `user_id` reaches the engine as an opaque tag.
 
         Raises:
-            EngineAwayError: there is no engine that could have seen the request.
-            ApiError: the engine failed before it answered: 502 or 504.
-            UpstreamFailedError: it failed, or refused, when the answer had begun.
+            ApiError: 400, the request holds what would be more than one header line.
         """
-        head = self._request_head(request, len(body), request_id)
-        try:
-            upstream = await self._upstream.send(head, body, bodiless=request.method == "HEAD")
-        except UpstreamError as error:
-            raise self._unanswered(error) from error
-        try:
-            engine = upstream.answer
-            if engine.status in _NOT_FOR_CLIENTS:
-                await self._check(engine.status)
-            answer.status_code = engine.status
-            if request.begun:
-                await _refuse_what_is_no_stream(upstream)
-            else:
-                answer.stream = engine.event_stream
-                passed = b"\r\n".join((*_passed(engine.headers, _TO_CLIENT), headers()))
-                answer.begin(engine.status, engine.reason, passed, length=engine.length)
-                if not engine.pieces and not engine.complete:
-                    answer.write(b"")  # the head alone: what follows may be long in coming
-            await self._pass_on(upstream, answer, before_end)
-        finally:
-            # Closes the connection if the answer did not come to its end: so the engine learns that
-            # nobody wants the rest.
-            self._upstream.release(upstream)
+        head = self._request_head(request, len(body), request_id, user_id, weight)
+        return UpstreamResponse(self, head, body, bodiless=request.method == "HEAD")
 
-    async def _check(self, status: int) -> None:
-        """Look at the answer's status for what is not meant for the client."""
+    async def usage_of(self, request_id: str) -> Usage | None:
+        """Ask the engine what a request used that was broken off; it answers once it has stopped.
+
+        Returns None if the engine does not know, or does not answer within USAGE_TIMEOUT_S.
+        """
+        head = b"GET %b/internal/usage/%b HTTP/1.1\r\n%b\r\n\r\n" % (
+            self._base_path, request_id.encode(), self._headers.fixed,
+        )  # fmt: skip
+        try:
+            async with asyncio.timeout(USAGE_TIMEOUT_S):
+                connection = await self.upstream.send(head, b"")
+                try:
+                    text = await connection.read_all(MAX_ERROR_BYTES)
+                finally:
+                    self.upstream.release(connection)
+        except (UpstreamError, TimeoutError) as error:
+            logger.info("the engine does not tell what a request used: %s", error)
+            return None
+        return parse_usage(text) if connection.parser.status == HTTPStatus.OK else None
+
+    # UpstreamResponse calls the methods below.
+
+    def broke_off(self, error: UpstreamError, paused_s: float) -> UpstreamFailedError:
+        """What to tell the client when the response did not come to its end.
+
+        `paused_s`: for how long the engine has had to wait for us.
+        """
+        if isinstance(error, SilentError):
+            return UpstreamFailedError(errors.upstream_timeout(self._settings.idle_timeout_s))
+        logger.warning("the engine broke off its response: %s", error)
+        if paused_s <= LONG_PAUSE_S:
+            self._on_broken()
+        return UpstreamFailedError(errors.upstream_broke())
+
+    async def refuse(self, status: int) -> None:
+        """Raise what a status that is not meant for the client comes to, if it comes to anything.
+
+        Raises:
+            EngineAwayError: the engine is loading.
+            ApiError: 502, the engine refuses our key.
+        """
         if status == HTTPStatus.UNAUTHORIZED:
-            # Our fault: the user would look for it in a key that is good.
+            # The operator's mistake: the user would look for it in a key that is good.
             logger.error("the engine refuses LLAMA_SERVER_API_KEY: set it to the engine's own key")
             raise errors.upstream_broke()
-        if status == HTTPStatus.SERVICE_UNAVAILABLE and not await engine_ready(
-            self._settings.backend_url
-        ):
+        if not (await engine_status(self._settings.backend_url)).ready:
             raise EngineAwayError
 
-    def _unanswered(self, error: UpstreamError) -> Exception:
-        """What it means for a request that the engine gave no answer."""
+    def unanswered(self, error: UpstreamError) -> Exception:
+        """What to raise for a request to which no response came."""
         if isinstance(error, ConnectError):
             logger.info("cannot connect to the engine: %s", error)
             return EngineAwayError()
@@ -155,124 +147,97 @@ class Relay:
         self._on_broken()
         return errors.upstream_broke()
 
-    def _request_head(self, request: Request, body_bytes: int, request_id: str) -> bytes:
-        """The head of the request to the engine: the client's own bytes, but for what is ours to say.
-
-        Raises:
-            ApiError: 400 for what would be more than one line, which aiohttp lets nobody send.
-        """
+    def _request_head(
+        self, request: Request, body_bytes: int, request_id: str, user_id: int, weight: float
+    ) -> bytes:
+        """The head of the request to the engine: the client's own bytes, but for what the proxy sets."""
         # A fragment is no part of a request (RFC 9112, section 3.2), but aiohttp lets one pass.
         target = self._base_path + request.target.encode("utf-8", "surrogateescape").partition(b"#")[0]
-        lines = [b"%b %b HTTP/1.1" % (request.method.encode(), target), self._always]
-        lines += _passed(request.raw_headers, _TO_ENGINE)
-        lines.append(b"X-Request-ID: %b" % request_id.encode())
+        lines = [
+            b"%b %b HTTP/1.1" % (request.method.encode(), target),
+            self._headers.for_user(user_id, weight),
+        ]
+        lines += passed_lines(request.raw_headers, TO_ENGINE)
+        identifier = request_id.encode()
+        lines += [b"X-Request-ID: %b" % identifier, b"X-Llamaserve-Request: %b" % identifier]
         if body_bytes or request.method not in _METHODS_WITHOUT_BODY:
             lines.append(b"Content-Length: %d" % body_bytes)
         head = b"\r\n".join(lines)
-        ends = len(lines) + self._always_ends
+        ends = len(lines) - 1 + self._headers.line_ends
         if not head.count(b"\r") == head.count(b"\n") == ends or b"\0" in head or b" " in target:
             raise errors.bad_request(
                 "The request holds a line end, NUL or blank where there can be none."
             )
         return head + b"\r\n\r\n"
 
-    async def _pass_on(
-        self, upstream: UpstreamConnection, answer: Response, before_end: Callable[[], None]
-    ) -> None:
-        engine, scanner, client = upstream.answer, answer.scanner, answer.request.client
-        told = False
-        while True:
-            try:
-                chunk = upstream.take() if engine.pieces else await upstream.read()
-            except SilentError as error:
-                raise UpstreamFailedError(
-                    errors.upstream_timeout(self._settings.idle_timeout_s)
-                ) from error
-            except UpstreamError as error:
-                logger.warning("the engine broke off in mid-answer: %s", error)
-                self._on_broken()
-                raise UpstreamFailedError(errors.upstream_broke()) from error
-            ended = engine.complete and not engine.pieces
-            if chunk:
-                if answer.first_byte_at is None:
-                    answer.first_byte_at = time.monotonic()
-                answer.response_bytes += len(chunk)
-                scanner.feed(chunk)
-            # A client that has [DONE] has all: it may leave without waiting for the engine's end.
-            if not told and (ended or (answer.stream and scanner.saw_done())):
-                told = True
-                before_end()
-            if chunk:
-                answer.write(chunk)
-                if client.writing_paused:
-                    await answer.drained()
-            if ended:
-                return
 
+class UpstreamResponse:
+    """The engine's response to one request. A context manager: open while the body is read.
 
-async def _refuse_what_is_no_stream(upstream: UpstreamConnection) -> None:
-    """The client of a begun stream can only be told in an event: in the engine's words, if it has any.
+    Entering it sends the request and waits for the head of the response. Leaving it before the end of
+    the body closes the connection, from which the engine learns that nobody wants the rest. An
+    UpstreamError that leaves the context (from `read`) becomes an UpstreamFailedError.
 
     Raises:
-        UpstreamFailedError: the engine's answer is something else than a stream.
-    """
-    status = upstream.answer.status
-    if status == HTTPStatus.OK and upstream.answer.event_stream:
-        return
-    try:
-        text = b""
-        while chunk := await upstream.read():
-            text += chunk
-            if len(text) > MAX_ERROR_BYTES:
-                break
-        error = orjson.loads(text)["error"]
-        raise UpstreamFailedError(errors.upstream_refused(status, error))
-    except (ValueError, KeyError, TypeError, AttributeError, UpstreamError) as error:
-        raise UpstreamFailedError(errors.upstream_broke()) from error
-
-
-def _fixed_lines(host: str, key: str) -> bytes:
-    """What every request to the engine says, without the last line's end."""
-    # Uncompressed, so that usage can be read.
-    lines = [f"Host: {host}", "Accept-Encoding: identity", "X-Llamaserve-Usage: comment"]
-    if key:
-        lines.append(f"Authorization: Bearer {key}")
-    return "\r\n".join(lines).encode()
-
-
-class _Names(dict[bytes, bool | None]):
-    """Whether a header of this name is passed on; None for `Connection`, which names further ones.
-
-    What is known of a spelling is not found out again.
+        EngineAwayError: on entry, there is no engine that could have seen the request.
+        ApiError: on entry, the engine failed before it responded: 502 or 504.
     """
 
-    def __init__(self, dropped: frozenset[bytes]) -> None:
-        super().__init__()
-        self._dropped = dropped
+    parser: ResponseParser
+    """The head, and what has come of the body."""
+    take: Callable[[], bytes]
+    """Gives what has come of the body and has not been read, perhaps nothing; does not wait."""
+    read: Callable[[], Awaitable[bytes]]
+    """Waits for the next piece of the body and gives all that has come of it; nothing at its end.
 
-    def __missing__(self, name: bytes) -> bool | None:
-        low = name.lower()
-        passed = None
-        if low != b"connection":
-            passed = low not in self._dropped and not low.startswith(_RESERVED)
-        if len(self) < MAX_SPELLINGS and len(name) < MAX_SPELLING_BYTES:
-            self[name] = passed
-        return passed
+    Raises UpstreamError if the response is not whole; after all that came of it.
+    """
 
+    def __init__(self, relay: Relay, head: bytes, body: bytes, *, bodiless: bool) -> None:
+        self._relay = relay
+        self._request = head, body, bodiless
+        self._connection: UpstreamConnection
 
-_TO_ENGINE, _TO_CLIENT = _Names(_NOT_TO_ENGINE), _Names(_NOT_TO_CLIENT)
+    async def __aenter__(self) -> Self:
+        head, body, bodiless = self._request
+        relay = self._relay
+        try:
+            connection = await relay.upstream.send(head, body, bodiless=bodiless)
+        except UpstreamError as error:
+            raise relay.unanswered(error) from error
+        self._connection = connection
+        if connection.parser.status in _NOT_FOR_CLIENTS:
+            try:
+                await relay.refuse(connection.parser.status)
+            except BaseException:
+                relay.upstream.release(connection)
+                raise
+        self.parser, self.take, self.read = connection.parser, connection.take, connection.read
+        return self
 
+    async def __aexit__(
+        self, _: type[BaseException] | None, error: BaseException | None, __: TracebackType | None
+    ) -> None:
+        self._relay.upstream.release(self._connection)
+        if isinstance(error, UpstreamError):
+            raise self._relay.broke_off(error, self._connection.paused_s) from error
 
-def _passed(headers: _Headers, names: _Names) -> list[bytes]:
-    """The lines of those headers that are passed on."""
-    lines = []
-    named: set[bytes] = set()
-    for header in headers:
-        passed = names[header[0]]
-        if passed:
-            lines.append(b"%b: %b" % header)
-        elif passed is None:
-            named.update(name.strip() for name in header[1].lower().split(b","))
-    if named - _OF_CONNECTIONS:
-        lines = [line for line in lines if line.partition(b":")[0].lower() not in named]
-    return lines
+    def header_lines(self, further: bytes) -> bytes:
+        """The engine's header lines that are passed on to the client, and further ones after them."""
+        return b"\r\n".join((*passed_lines(self.parser.headers, TO_CLIENT), further))
+
+    async def check_is_stream(self) -> None:
+        """Refuse anything but a stream, where the client has been sent the head of one already.
+
+        Raises:
+            UpstreamFailedError: with the engine's own error, if it is in OpenAI's envelope.
+        """
+        status = self.parser.status
+        if status == HTTPStatus.OK and self.parser.event_stream:
+            return
+        try:
+            error = orjson.loads(await self._connection.read_all(MAX_ERROR_BYTES))["error"]
+            refusal = errors.upstream_refused(status, error)
+        except (ValueError, KeyError, TypeError, AttributeError, UpstreamError) as cause:
+            raise UpstreamFailedError(errors.upstream_broke()) from cause
+        raise UpstreamFailedError(refusal)

@@ -1,33 +1,42 @@
-"""What is forwarded: the paths of the API and their method, nothing else that an engine may serve."""
+"""Which paths are forwarded: those of the API, and nothing else that an engine may serve."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Literal
 
 from proxy import errors
+
+Work = Literal["generate", "cheap", "list models"]
+"""What a request has the engine do. No request waits for requests of another kind. (An enumeration's
+member would be looked up in a dictionary by a Python function.)"""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Route:
-    """What is known of a path."""
+    """How requests to a path are treated."""
 
     method: str
-    generates: bool = False
-    """Whether it keeps the model busy; what does not waits for no generation."""
+    work: Work
+    generates: bool = field(init=False)
+    """Whether it keeps the model busy."""
     streams: bool = False
     """Whether `"stream": true` in its body asks for server-sent events."""
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "generates", self.work == "generate")
 
-_GET = Route(method="GET")
-_POST = Route(method="POST")
+
+_MODELS = Route(method="GET", work="list models")
+_POST = Route(method="POST", work="cheap")
 _ROUTES = {
-    "/v1/models": _GET,
-    "/v1/completions": Route(method="POST", generates=True, streams=True),
-    "/v1/chat/completions": Route(method="POST", generates=True, streams=True),
-    "/v1/embeddings": Route(method="POST", generates=True),
-    "/v1/responses": Route(method="POST", generates=True, streams=True),
-    "/v1/rerank": Route(method="POST", generates=True),
+    "/v1/models": _MODELS,
+    "/v1/completions": Route(method="POST", work="generate", streams=True),
+    "/v1/chat/completions": Route(method="POST", work="generate", streams=True),
+    "/v1/embeddings": Route(method="POST", work="generate"),
+    "/v1/responses": Route(method="POST", work="generate", streams=True),
+    "/v1/rerank": Route(method="POST", work="generate"),
     "/extras/tokenize": _POST,
     "/extras/tokenize/count": _POST,
     "/extras/detokenize": _POST,
@@ -36,15 +45,15 @@ _MODEL_PATH = re.compile(r"/v1/models/[A-Za-z0-9][A-Za-z0-9._~:@+/-]*")
 
 
 def route_of(method: str, path: str) -> Route:
-    """What a request is for.
+    """The route of a request.
 
     Raises:
-        ApiError: 404 or 405 for what is no path of the API. Paths are compared as they came: an
+        ApiError: 404 or 405 where it is no path of the API. Paths are compared as they came: an
             encoded or doubled slash or a dot segment matches nothing.
     """
     route = _ROUTES.get(path)
     if route is None and _MODEL_PATH.fullmatch(path) and "/." not in path and "//" not in path:
-        route = _GET
+        route = _MODELS
     if route is None:
         raise errors.unknown_url(method, path)
     if method != route.method:

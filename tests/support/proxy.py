@@ -88,7 +88,7 @@ def settings_for(
         rate_window_s=60.0,
         token_limit=None,
         shared=False,
-        max_concurrent=1,
+        max_concurrent=None,
         queue_size=256,
         user_queue_size=64,
         queue_timeout_s=120.0,

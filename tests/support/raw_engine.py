@@ -43,14 +43,15 @@ class RawEngine:
     async def _exchange(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         """Answer one request; True if another may follow on the connection."""
         head = await reader.readuntil(b"\r\n\r\n")
-        if self.refuse_at_head is not None:
+        is_check = b"/health " in head.partition(b"\r\n")[0]
+        if self.refuse_at_head is not None and not is_check:
             writer.write(self.refuse_at_head)
             self.refuse_at_head = None
             await writer.drain()
             return False
         length = re.search(rb"\r\ncontent-length: *(\d+)", head, re.IGNORECASE)
         body = await reader.readexactly(int(length[1])) if length else b""
-        if b" /health " in head.partition(b"\r\n")[0]:
+        if is_check:
             answer = [OK, KEEP]
         else:
             self.requests.append(head + body)

@@ -67,6 +67,14 @@ class FakeUpstream:
     ready: bool = True
     """The status of /health."""
     checked_in_vain: int = 0
+    slots: int | None = None
+    """What /health tells, as our own engine does; None: nothing, as others do."""
+    usage: dict[str, int] | None = None
+    """What /internal/usage/<id> tells of any request; None: nothing is known."""
+    asked: list[str] = field(default_factory=list)
+    """The ids that it was asked for."""
+    settle: asyncio.Event | None = None
+    """What it waits for before it tells."""
     go_on: asyncio.Event = field(default_factory=asyncio.Event)
     """Set it to let `hold` answer."""
     running: int = 0
@@ -76,7 +84,11 @@ class FakeUpstream:
     async def handle(self, request: web.Request) -> web.StreamResponse:
         if request.path == "/health":
             self.checked_in_vain += not self.ready
+            if self.slots is not None and self.ready:
+                return web.json_response({"status": "ok", "slots": self.slots})
             return web.Response(status=200 if self.ready else 503)
+        if request.path.startswith("/internal/usage/"):
+            return await self._tell_usage(request)
         body = await request.read()
         self.running += 1
         self.most = max(self.most, self.running)
@@ -84,6 +96,13 @@ class FakeUpstream:
             return await self._answer(request, body)
         finally:
             self.running -= 1
+
+    async def _tell_usage(self, request: web.Request) -> web.StreamResponse:
+        assert request.headers["Authorization"] == "Bearer engine-key"
+        self.asked.append(request.path.rpartition("/")[2])
+        if self.settle is not None:
+            await self.settle.wait()
+        return web.Response(status=404) if self.usage is None else web.json_response(self.usage)
 
     async def _answer(self, request: web.Request, body: bytes) -> web.StreamResponse:
         self.received.append(

@@ -21,7 +21,10 @@ from tests.support.wait import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-OURS = {"authorization", "accept-encoding", "x-request-id", "x-llamaserve-usage", "host"}
+OURS = {
+    "authorization", "accept-encoding", "x-request-id", "host", "x-llamaserve-usage",
+    "x-llamaserve-user", "x-llamaserve-weight", "x-llamaserve-request",
+}  # fmt: skip
 """Headers that every request to the engine has once."""
 NEVER = {"transfer-encoding", "te", "trailer", "upgrade", "keep-alive", "expect", "cookie"}
 

@@ -65,3 +65,45 @@ def test_a_stream_is_done_with_the_blank_line_after_done() -> None:
             assert not scanner.saw_done()
             scanner.feed(bytes([byte]))
         assert scanner.saw_done()
+
+
+EARLY = b': usage {"prompt_tokens":8,"completion_tokens":0,"cached_tokens":2}\n\n'
+
+
+@given(st.integers(1, 50))
+def test_a_stream_s_early_usage_is_not_its_final_one(size: int) -> None:
+    """A stream that broke off used its prompt, and about a token for each event that came."""
+    scanner = scan(EARLY + b"".join(events("a", "b")[:3]), size)
+    assert scanner.final_usage() is None
+    assert scanner.usage() == (8, 3)
+
+
+@given(st.integers(1, 50))
+def test_the_final_usage_wins_over_the_early_one(size: int) -> None:
+    """Even where it is the same in every byte."""
+    for tokens in (0, 5):
+        final = EARLY.replace(b'"completion_tokens":0', b'"completion_tokens":%d' % tokens)
+        scanner = scan(EARLY + b"".join(events("a")[:-1]) + final + events()[-1], size)
+        assert scanner.usage() == scanner.final_usage() == (8, tokens)
+
+
+def test_a_comment_after_the_first_event_is_no_early_usage() -> None:
+    """An engine that tells the usage at the end only: that is final."""
+    scanner = scan(b"".join(events()[:-1]) + EARLY)
+    assert scanner.final_usage() == (8, 0)
+
+
+def test_the_engine_s_header_tells_the_usage_of_a_whole_response() -> None:
+    """Before any of the body has come; a header that is no usage tells nothing."""
+    scanner = UsageScanner()
+    scanner.header = b'{"prompt_tokens":4,"completion_tokens":6,"cached_tokens":0}'
+    assert scanner.usage() == scanner.final_usage() == (4, 6)
+    scanner.header = b"[]"
+    assert scanner.usage() == (None, None)
+
+
+def test_what_the_engine_told_when_asked_wins() -> None:
+    """It knows best what it did for a request that was broken off."""
+    scanner = scan(EARLY)
+    scanner.settled = (9, 1)
+    assert scanner.usage() == (9, 1)

@@ -96,7 +96,7 @@ async def ask(upstream: UpstreamPool, *, bodiless: bool = False) -> tuple[int, b
     """One whole exchange."""
     connection = await upstream.send(*request(), bodiless=bodiless)
     try:
-        return connection.answer.status, await read_all(connection)
+        return connection.parser.status, await read_all(connection)
     finally:
         upstream.release(connection)
 
@@ -205,7 +205,7 @@ async def test_an_answer_that_comes_before_the_end_of_the_body_is_read() -> None
 
     async with serving(refuse) as address, connected(f"http://{address}") as upstream:
         connection = await upstream.send(*request(b"x" * 2**24))
-        assert connection.answer.status == 413
+        assert connection.parser.status == 413
         assert await read_all(connection) == b"no!"
         assert not connection.rest()
         upstream.release(connection)
@@ -235,7 +235,7 @@ async def test_16_mb_go_both_ways_in_bounded_memory(monkeypatch: pytest.MonkeyPa
             await asyncio.sleep(0.05)
         assert sent < size
         # One read of the loop's may go beyond the mark.
-        assert connection.answer.buffered <= HIGH_WATER_BYTES + 2**18
+        assert connection.parser.buffered <= HIGH_WATER_BYTES + 2**18
         assert await read_all(connection) == data
         upstream.release(connection)
     assert sent == size
@@ -253,7 +253,7 @@ async def test_an_engine_that_takes_nothing_of_the_body_is_given_up() -> None:
 
 
 async def test_a_reader_that_takes_its_time_is_no_silence_of_the_engine() -> None:
-    """The time-out counts from when the engine is waited for."""
+    """The time-out counts from when the engine is waited for; how long it had to wait is known."""
     more = asyncio.Event()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -265,10 +265,11 @@ async def test_a_reader_that_takes_its_time_is_no_silence_of_the_engine() -> Non
 
     async with serving(serve) as address, connected(f"http://{address}", idle_timeout_s=0.3) as upstream:
         connection = await upstream.send(*request())
-        await until(lambda: connection.answer.buffered > 2**16, "the reading to be paused")
+        await until(lambda: connection.parser.buffered > 2**16, "the reading to be paused")
         await asyncio.sleep(0.5)
         more.set()
         assert await read_all(connection) == b"x" * 200_000 + b"y"
+        assert connection.paused_s >= 0.5
         upstream.release(connection)
 
 

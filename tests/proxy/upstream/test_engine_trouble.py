@@ -79,7 +79,7 @@ async def test_what_is_no_answer_is_a_502(
         assert response.status == 502
         error = (await response.json())["error"]
     assert error["code"] == "upstream_error"
-    assert error["message"] == "The model server broke off its answer. Please try again."
+    assert error["message"] == "The model server broke off its response. Please try again."
     (row,) = await trouble_proxy.rows(1)
     assert (row["status_code"], row["error"], row["admitted"]) == (502, "upstream_error", True)
     await all_is_well(trouble_proxy, engine, key)
@@ -243,13 +243,16 @@ async def test_a_request_s_bytes_reach_the_engine_as_they_came(
     first, *lines = request.split(b"\r\n")
     assert first == b"POST /base/v1/completions?a=%2f%ZZ&b HTTP/1.1"
     assert lines[-2:] == [b"", b"{}"]
-    headers = sorted(line for line in lines[:-2] if not line.startswith(b"X-Request-ID: "))
+    new = (b"X-Request-ID: ", b"X-Llamaserve-Request: ", b"X-Llamaserve-User: ")
+    headers = sorted(line for line in lines[:-2] if not line.startswith(new))
+    assert len(headers) == len(lines) - 2 - len(new)
     assert headers == [
         b"Accept-Encoding: identity",
         b"Authorization: Bearer engine-key",
         b"Content-Length: 2",
         b"Host: " + engine.url.removeprefix("http://").encode(),
-        b"X-Llamaserve-Usage: comment",
+        b"X-Llamaserve-Usage: 1",
+        b"X-Llamaserve-Weight: 1",
         b"x-MixedCase: \xe9 \xc3\xa9\t;",
     ]
 

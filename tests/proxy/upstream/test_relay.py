@@ -13,7 +13,10 @@ import pytest
 from aiohttp import web
 from yarl import URL
 
+from proxy.edge.write_batching import WriteBatcher
 from proxy.settings import ProxySettings
+from proxy.upstream.connection import BrokeOffError
+from proxy.upstream.relay import Relay
 from tests.support.proxy import RunningProxy, running_proxy
 from tests.support.upstream import CHAT, FakeUpstream, drop, events
 from tests.support.wait import until
@@ -410,3 +413,15 @@ async def test_a_connection_to_the_engine_serves_many_requests(
         async with proxy.chat(key, stream=True) as response:
             await response.read()
     assert len(ports) == 1
+
+
+@pytest.mark.parametrize(("paused_s", "is_broken"), [(0.0, True), (5.0, False)])
+async def test_an_engine_that_gives_up_on_a_slow_reader_is_not_taken_for_broken(
+    settings: ProxySettings, paused_s: float, is_broken: bool
+) -> None:
+    """If it was kept waiting for the client, no other request is held back."""
+    broken: list[bool] = []
+    async with Relay(settings, WriteBatcher(), on_broken=lambda: broken.append(True)) as relay:
+        failure = relay.broke_off(BrokeOffError("closed before the end"), paused_s)
+    assert failure.error.code == "upstream_error"
+    assert broken == [True] * is_broken

@@ -1,0 +1,101 @@
+"""The headers between client and engine: which pass, which are dropped, and which the proxy sets."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterable
+from functools import lru_cache
+from hashlib import blake2b
+
+# Headers of one connection, which are not passed on (RFC 9110, section 7.6.1), and those that each
+# side's connection sets for itself.
+_HOP_BY_HOP = frozenset(
+    b"connection keep-alive proxy-authenticate proxy-authorization proxy-connection te trailer "
+    b"transfer-encoding upgrade content-length".split()
+)
+_NOT_TO_ENGINE = _HOP_BY_HOP | frozenset(
+    b"host authorization cookie expect accept-encoding x-request-id".split()
+)
+_NOT_TO_CLIENT = _HOP_BY_HOP | frozenset(
+    b"date server set-cookie x-request-id openai-processing-ms".split()
+)
+_RESERVED = (b"x-llamaserve-", b"x-ratelimit-")
+"""Prefixes of headers that only the proxy and the engine set."""
+
+MAX_SPELLINGS, MAX_SPELLING_BYTES = 1024, 64
+"""How many header names are remembered, and how long one may be."""
+MAX_USERS = 4096
+"""For so many users the header lines are remembered."""
+TAG_BYTES = 16
+_CONNECTION_OPTIONS = frozenset((b"keep-alive", b"close"))
+Headers = Iterable[tuple[bytes, bytes]]
+
+
+class RequestHeaders:
+    """The header lines that the proxy sets on requests to the engine.
+
+    A user is told to the engine as a tag, within which prompts share their prefixes: the user's id under
+    a keyed hash. Its key is derived from the engine's key, so that a restarted proxy, and several
+    proxies of one engine, make the same tags, and nobody else can; without an engine key it is random.
+    """
+
+    def __init__(self, host: str, key: str) -> None:
+        # Uncompressed, so that the usage can be read.
+        lines = [f"Host: {host}", "Accept-Encoding: identity", "X-Llamaserve-Usage: 1"]
+        if key:
+            lines.append(f"Authorization: Bearer {key}")
+        self.fixed = "\r\n".join(lines).encode()
+        """What every request says, without the last line's end."""
+        self.line_ends = self.fixed.count(b"\n") + 2
+        """The line ends within what `for_user` gives."""
+        secret = key.encode() if key else secrets.token_bytes(32)
+        self._tag_key = blake2b(secret, person=b"user tags").digest()
+        self.for_user = lru_cache(MAX_USERS)(self._for_user)
+        """The lines of a user's requests: `fixed`, the user's tag and weight."""
+
+    def _for_user(self, user_id: int, weight: float) -> bytes:
+        return self.fixed + (
+            f"\r\nX-Llamaserve-User: {self._tag(user_id)}\r\nX-Llamaserve-Weight: {weight:g}".encode()
+        )
+
+    def _tag(self, user_id: int) -> str:
+        return blake2b(str(user_id).encode(), key=self._tag_key, digest_size=TAG_BYTES).hexdigest()
+
+
+class Names(dict[bytes, bool | None]):
+    """Tells for the name of a header, as it is spelled, whether the header is passed on.
+
+    None for `Connection`, which names further headers that are not. Spellings that have been seen are
+    remembered.
+    """
+
+    def __init__(self, dropped: frozenset[bytes]) -> None:
+        super().__init__()
+        self._dropped = dropped
+
+    def __missing__(self, name: bytes) -> bool | None:
+        low = name.lower()
+        passed = None
+        if low != b"connection":
+            passed = low not in self._dropped and not low.startswith(_RESERVED)
+        if len(self) < MAX_SPELLINGS and len(name) < MAX_SPELLING_BYTES:
+            self[name] = passed
+        return passed
+
+
+TO_ENGINE, TO_CLIENT = Names(_NOT_TO_ENGINE), Names(_NOT_TO_CLIENT)
+
+
+def passed_lines(headers: Headers, names: Names) -> list[bytes]:
+    """The lines of those headers that are passed on."""
+    lines = []
+    named: set[bytes] = set()
+    for header in headers:
+        passed = names[header[0]]
+        if passed:
+            lines.append(b"%b: %b" % header)
+        elif passed is None:
+            named.update(name.strip() for name in header[1].lower().split(b","))
+    if named - _CONNECTION_OPTIONS:
+        lines = [line for line in lines if line.partition(b":")[0].lower() not in named]
+    return lines
