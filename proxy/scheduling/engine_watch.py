@@ -79,7 +79,9 @@ class EngineWatch:
             if not self.away:
                 if status.ready:
                     self._read(status)
-                every_s = READ_OTHERS_EVERY_S if self.slots is None else READ_EVERY_S
+                    every_s = READ_OTHERS_EVERY_S if self.slots is None else READ_EVERY_S
+                else:
+                    every_s = CHECK_EVERY_S  # as when it still loads its model
                 with suppress(TimeoutError):
                     async with asyncio.timeout(every_s):
                         await self._lost.wait()

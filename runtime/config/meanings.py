@@ -49,7 +49,7 @@ MEANINGS = {
     "LLAMA_PROXY_QUEUE_GRACE_SECONDS": "Seconds in the queue until a stream gets its headers.",
     "LLAMA_PROXY_MAX_BODY_BYTES": "Largest request body of the proxy, in bytes.",
     "LLAMA_PROXY_BODY_MEMORY_BYTES": "Memory for all request bodies together, in bytes.",
-    "LLAMA_PROXY_RESPONSE_MEMORY_BYTES": "Memory for all responses that clients have not read yet, in bytes.",
+    "LLAMA_PROXY_RESPONSE_MEMORY_BYTES": "Memory for all responses not read yet by their clients, in bytes.",
     "LLAMA_PROXY_RESPONSE_MEMORY_BYTES_PER_USER": "The same for the responses of one user, in bytes.",
     "LLAMA_PROXY_MAX_CONNECTIONS": "Connections that clients may have open.",
     "LLAMA_PROXY_CONNECT_SECONDS": "Seconds that the engine has to accept a connection.",

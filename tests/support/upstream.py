@@ -67,6 +67,8 @@ class FakeUpstream:
     ready: bool = True
     """The status of /health."""
     checked_in_vain: int = 0
+    health_checks: int = 0
+    """How often /health was asked for."""
     slots: int | None = None
     """What /health tells, as our own engine does; None: nothing, as others do."""
     usage: dict[str, int] | None = None
@@ -83,6 +85,7 @@ class FakeUpstream:
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         if request.path == "/health":
+            self.health_checks += 1
             self.checked_in_vain += not self.ready
             if self.slots is not None and self.ready:
                 return web.json_response({"status": "ok", "slots": self.slots})

@@ -100,3 +100,14 @@ async def test_slots_that_change_unseen_are_read_again(
         assert proxy.at_engine() == 3
         upstream.go_on.set()
         assert set(await asyncio.gather(*tasks)) == {200}
+
+
+async def test_slots_of_an_engine_that_still_loads_are_read_as_soon_as_it_is_ready(
+    settings: ProxySettings, upstream: FakeUpstream
+) -> None:
+    """The proxy starts beside the engine and asks it before its model is loaded."""
+    upstream.slots, upstream.ready = 4, False
+    async with running_proxy(settings) as proxy:
+        await until(lambda: upstream.health_checks > 1, "the engine to be asked again")
+        upstream.ready = True
+        await until(lambda: proxy.app.turns.slots == 4, "the slots to be read", deadline_s=10)
