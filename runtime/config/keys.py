@@ -126,6 +126,8 @@ KEYS: dict[str, Key] = {
         Key(name="LLAMA_SERVER_API_KEY", default="", parse=_bearer, secret=True),
         Key(name="LLAMA_SERVER_MODEL", default="", parse=_text),
         Key(name="LLAMA_SERVER_N_CTX", default="", parse=_integer(0, 2**24)),
+        Key(name="LLAMA_SERVER_PARALLEL", default="", parse=_integer(1, 64)),
+        Key(name="LLAMA_SERVER_SHARED_PREFIX", default="none", parse=_choice("none", "system", "all")),
         Key(name="LLAMA_SERVER_N_BATCH", default="512", parse=_integer(1, 2**16)),
         Key(name="LLAMA_SERVER_N_THREADS", default="", parse=_integer(1, 1024)),
         Key(name="LLAMA_SERVER_N_THREADS_BATCH", default="", parse=_integer(1, 1024)),

@@ -127,6 +127,14 @@ def model_not_found(alias: str) -> Refusal:
     )
 
 
+def unknown_request() -> Refusal:
+    return Refusal(
+        status=404,
+        message="No request with this id is known: it came long ago, or never.",
+        code="unknown_request",
+    )
+
+
 def internal() -> Refusal:
     return Refusal(
         status=500,

@@ -27,8 +27,10 @@ class EngineSettings:
     """Empty: no key is asked for."""
     model_path: Path
     model_alias: str
+    n_slots: int
+    """Responses that are generated at a time."""
     n_ctx: int
-    """Tokens; 0 is the model's own trained context."""
+    """Tokens, of each slot; 0 is the model's own trained context."""
     n_batch: int
     n_threads: int
     """For one token after the other."""
@@ -68,12 +70,14 @@ class EngineSettings:
         """The settings for one model on this machine; `room_bytes` is what it may take, None: ask."""
         if room_bytes is None:
             room_bytes = tuning.room_bytes(config)
+        n_slots = tuning.slots(config, model, room_bytes).value
         return cls(
             host=config.text("LLAMA_SERVER_HOST"),
             port=config.integer("LLAMA_SERVER_PORT"),
             api_key=config.text("LLAMA_SERVER_API_KEY"),
             model_path=model.path,
             model_alias=model.id,
+            n_slots=n_slots,
             n_ctx=tuning.context(config, model, room_bytes).value,
             n_batch=config.integer("LLAMA_SERVER_N_BATCH"),
             n_threads=tuning.threads(config).value,

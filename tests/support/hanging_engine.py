@@ -9,7 +9,6 @@ from __future__ import annotations
 import ctypes
 import sys
 import threading
-from collections.abc import Sequence
 from typing import Any
 
 from runtime.engine import __main__ as engine
@@ -20,18 +19,19 @@ IDS = token_ids()
 
 
 def _make_hanging() -> None:
-    from runtime.engine.generation.llama import GuardedLlama  # noqa: PLC0415 - as late as the engine does
+    from runtime.engine.generation.context import Context  # noqa: PLC0415 - as late as the engine does
 
-    evaluate = GuardedLlama.eval
+    decode = Context.decode
 
-    def hanging(self: Any, tokens: Sequence[int]) -> None:
+    def hanging(self: Any, batch: Any) -> int:
+        tokens = batch.tokens
         if IDS["#"] in tokens:
             threading.Event().wait()
         if IDS["@"] in tokens:
             ctypes.PyDLL(None).sleep(600)
-        evaluate(self, tokens)
+        return decode(self, batch)
 
-    GuardedLlama.eval = hanging  # type: ignore[method-assign]
+    Context.decode = hanging  # type: ignore[method-assign]
 
 
 if __name__ == "__main__":

@@ -1,17 +1,18 @@
-"""From a request's body to what the stock app and the model are given.
+"""From a request's body to what is to be generated.
 
-All that can be wrong with a request is found here, before it waits for the model: the stock app then
-gets a body that it cannot misread. Everything in here may take long and belongs in a worker thread.
+All that can be wrong with a request is found here, before it waits for a slot. Everything in here may
+take long and belongs in a worker thread.
 """
 
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from runtime.engine import errors
 from runtime.engine.api.prompts import render
+from runtime.engine.api.response_shapes import ChatShape, CompletionShape, Form, Shape
 from runtime.engine.api.schemas import (
     ChatRequest,
     CompletionRequest,
@@ -24,17 +25,12 @@ from runtime.engine.api.schemas import (
     ToolChoice,
     parse,
 )
-from runtime.engine.generation.generation import Generation, GenerationLimits, Prompt
-from runtime.engine.generation.llama import GuardedLlama
+from runtime.engine.generation.generation import Generation, GenerationLimits, Prompt, Sampling
+from runtime.engine.generation.model import GuardedLlama
 from runtime.engine.grammar.constraint import Grammar
 from runtime.engine.settings import EngineSettings
 
-_TO_STOCK = (
-    "temperature top_p min_p top_k repeat_penalty presence_penalty frequency_penalty "
-    "mirostat_mode mirostat_tau mirostat_eta seed stream"
-).split()
-"""What the stock app passes on to the model as it is."""
-
+_SAMPLING = [field.name for field in fields(Sampling)]
 
 MAX_SPECIAL_TOKENS = 16_384
 """That a text to be tokenized may name; a chat's are bounded by the context."""
@@ -44,11 +40,13 @@ MAX_SPECIAL_TOKENS = 16_384
 class Prepared:
     """A request that can be answered."""
 
-    generation: Generation
-    for_stock: dict[str, Any]
-    """The body for the stock app."""
+    generations: list[Generation]
+    """What is to be generated, one for each choice of the response."""
+    shape: Shape
+    """How the response is written."""
+    is_stream: bool
     grammar: Grammar | None
-    """To be compiled for the generation's constraint. Apart from the rest, since it may take seconds."""
+    """To be compiled for the generations' constraints; apart from the rest, as it may take seconds."""
 
 
 class Preparation:
@@ -77,13 +75,15 @@ class Preparation:
                 "logprobs", "logprobs: not together with echo; a prompt's own are not kept."
             )
         prompt = self._completion_prompt(request)
-        generation = Generation(
-            prompt=prompt,
-            limits=self._limits(request, prompt, request.max_tokens, request.logprobs),
-            include_usage=request.stream and request.stream_options.include_usage,
-        )
+        limits = self._limits(request, prompt, request.max_tokens, request.logprobs)
         grammar = self._grammar(request)
-        return self._prepared(generation, grammar, {"prompt": "", **self._to_stock(request, grammar)})
+        generations = self._generations(request, prompt, limits, grammar)
+        return Prepared(
+            generations=generations,
+            shape=CompletionShape(generations, self._form(request)),
+            is_stream=request.stream,
+            grammar=grammar,
+        )
 
     def chat(self, body: bytes) -> Prepared:
         """Of /v1/chat/completions.
@@ -100,17 +100,22 @@ class Preparation:
         if function is not None:
             # Where a call ends is its schema's to say.
             prompt = replace(prompt, stops=())
-        generation = Generation(
-            prompt=prompt,
-            limits=self._limits(
-                request, prompt, max_tokens, request.top_logprobs if request.logprobs else None
-            ),
-            include_usage=request.stream and request.stream_options.include_usage,
+        limits = self._limits(
+            request, prompt, max_tokens, request.top_logprobs if request.logprobs else None
+        )
+        form = replace(
+            self._form(request),
             call=None if function is None else function.name,
             legacy_call=not request.tools,
         )
         grammar = self._chat_grammar(request, function)
-        return self._prepared(generation, grammar, {"messages": [], **self._to_stock(request, grammar)})
+        generations = self._generations(request, prompt, limits, grammar)
+        return Prepared(
+            generations=generations,
+            shape=ChatShape(generations, form),
+            is_stream=request.stream,
+            grammar=grammar,
+        )
 
     def check_model(self, name: str | None) -> None:
         """Refuse another model than the one there is, unless any name will do.
@@ -228,14 +233,22 @@ class Preparation:
             f"logit_bias: its keys are tokens, whole numbers from 0 to {vocabulary.n_tokens - 1}.",
         )
 
-    def _prepared(
-        self, generation: Generation, grammar: Grammar | None, for_stock: dict[str, Any]
-    ) -> Prepared:
-        """One that has been compiled before does not wait behind others that take long."""
-        if grammar is not None and self._llama.constraints.is_known(grammar):
-            generation.constraint = self._llama.constraints.compile(grammar)
-            grammar = None
-        return Prepared(generation, for_stock, grammar)
+    def _generations(
+        self,
+        request: GenerationRequest,
+        prompt: Prompt,
+        limits: GenerationLimits,
+        grammar: Grammar | None,
+    ) -> list[Generation]:
+        sampling = Sampling(**{name: getattr(request, name) for name in _SAMPLING})
+        if grammar is not None:
+            # Its estimate of the distribution has no meaning where most tokens are forbidden.
+            sampling = replace(sampling, mirostat_mode=0)
+        return [Generation(prompt=prompt, limits=limits, sampling=sampling)]
+
+    def _form(self, request: GenerationRequest) -> Form:
+        include_usage = request.stream and request.stream_options.include_usage
+        return Form(model=self._settings.model_alias, include_usage=include_usage)
 
     def _grammar(self, request: GenerationRequest) -> Grammar | None:
         return None if request.grammar is None else self._llama.constraints.grammar(request.grammar)
@@ -255,13 +268,6 @@ class Preparation:
             return json_schema(schema, param="response_format", strict=strict)
         schema = {"type": "object"} if form.schema_ is None else form.schema_
         return json_schema(schema, param="response_format", strict=False)
-
-    def _to_stock(self, request: GenerationRequest, grammar: Grammar | None) -> dict[str, Any]:
-        body = {name: getattr(request, name) for name in _TO_STOCK}
-        if grammar is not None:
-            # Its estimate of the distribution has no meaning where most tokens are forbidden.
-            body["mirostat_mode"] = 0
-        return {**body, "model": self._settings.model_alias}
 
 
 def _names(alias: str) -> tuple[str, str]:

@@ -19,7 +19,7 @@ from runtime.engine.http.asgi import (
     header,
     send_refusal,
 )
-from runtime.engine.http.metrics import Metrics
+from runtime.engine.metrics import Metrics
 
 logger = logging.getLogger(__name__)
 
