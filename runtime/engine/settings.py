@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal, cast
 
 from runtime.config import Config
 from runtime.engine import tuning
@@ -31,6 +32,8 @@ class EngineSettings:
     """Responses that are generated at a time."""
     n_ctx: int
     """Tokens, of each slot; 0 is the model's own trained context."""
+    shared_prefix: Literal["none", "system", "all"]
+    """Which beginnings of prompts users share."""
     n_batch: int
     n_threads: int
     """For one token after the other."""
@@ -79,6 +82,9 @@ class EngineSettings:
             model_alias=model.id,
             n_slots=n_slots,
             n_ctx=tuning.context(config, model, room_bytes).value,
+            shared_prefix=cast(
+                'Literal["none", "system", "all"]', config.text("LLAMA_SERVER_SHARED_PREFIX")
+            ),
             n_batch=config.integer("LLAMA_SERVER_N_BATCH"),
             n_threads=tuning.threads(config).value,
             n_threads_batch=tuning.threads_batch(config).value,

@@ -25,6 +25,7 @@ from runtime.engine.api.schemas import (
     ToolChoice,
     parse,
 )
+from runtime.engine.api.shared_prefix import SharedPrefix
 from runtime.engine.generation.generation import Generation, GenerationLimits, Prompt, Sampling
 from runtime.engine.generation.model import GuardedLlama
 from runtime.engine.grammar.constraint import Grammar
@@ -56,6 +57,7 @@ class Preparation:
         self._llama = llama
         self._settings = settings
         self._n_ctx = llama.n_ctx()
+        self._shared = SharedPrefix(settings.shared_prefix, self._chat_tokens)
         self._names = _names(settings.model_alias)
         self._replaced_names = _names(settings.replaced_alias)
         self._replaced_until = time.monotonic() + settings.replaced_s
@@ -143,13 +145,19 @@ class Preparation:
             echo = request.prompt
         elif request.echo:
             echo = vocabulary.join(tokens).decode("utf-8", "replace")
-        return Prompt(tokens=tokens, stops=request.stop, echo=echo)
+        n_shared = self._shared.of_completion(tokens)
+        return Prompt(tokens=tokens, stops=request.stop, echo=echo, n_shared=n_shared)
 
     def _chat_prompt(self, request: ChatRequest, tools: list[dict[str, Any]]) -> Prompt:
         rendered = render(self._llama, request, tools)
         tokens = self._tokenize(rendered.text, "messages", add_special=rendered.add_special)
         self._check_length(tokens, "messages")
-        return Prompt(tokens=tokens, stops=[*request.stop, *rendered.stops])
+        n_shared = self._shared.of_chat(request, tools, tokens)
+        return Prompt(tokens=tokens, stops=[*request.stop, *rendered.stops], n_shared=n_shared)
+
+    def _chat_tokens(self, request: ChatRequest, tools: list[dict[str, Any]]) -> list[int]:
+        rendered = render(self._llama, request, tools)
+        return self._tokenize(rendered.text, "messages", add_special=rendered.add_special)
 
     def _tokenize(self, text: str, param: str, *, add_special: bool) -> list[int]:
         # Before its tokens are counted, which for what cannot fit might take long.

@@ -166,13 +166,11 @@ def n_runs(keys: Collection[int]) -> int:
 
 
 def moved_into_gap(running: Collection[int], free: Collection[int]) -> tuple[int, int] | None:
-    """The sequence to move, and the free slot that it moves to, to leave fewer gaps; None if none."""
+    """The sequence to move, and the free slot that it moves to, until there is no gap; None if none."""
     if n_runs(running) < 2:
         return None
-    last = max(running)
-    rest = set(running) - {last}
-    target = min(free, key=lambda key: (n_runs({*rest, key}), key), default=last)
-    return (last, target) if n_runs({*rest, target}) < n_runs(running) else None
+    gaps = [key for key in free if min(running) < key < max(running)]
+    return max(running), min(gaps)
 
 
 def prompt_budget(cost: StepCost, *, n_decoding: int, n_batch: int) -> int:
