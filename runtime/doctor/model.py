@@ -45,7 +45,7 @@ def _settings(there: Installation, model: Model, pid: int) -> Iterator[Finding]:
     room_bytes = tuning.room_bytes(config, room.memory, room.gpu)
     for name, choice in (
         ("slots", tuning.slots(config, model, room_bytes)),
-        ("context of each", tuning.context(config, model, room_bytes)),
+        ("context", tuning.context(config, model, room_bytes)),
         ("threads", tuning.threads(config)),
         ("threads for prompts", tuning.threads_batch(config)),
         ("GPU layers", tuning.gpu_layers(config)),

@@ -1,7 +1,8 @@
-"""The engine, with a model that can be made to hang: `python -m tests.support.hanging_engine`.
+"""The engine, with a model that can be made to hang or fail: `python -m tests.support.hanging_engine`.
 
 A real one does not hang on command. A prompt with the token of `#` in it stalls the evaluation for good;
-one with `@` does it with the interpreter's lock in its hands, as a library of C can.
+one with `@` does it with the interpreter's lock in its hands, as a library of C can. A batch with `%` in
+it cannot be evaluated.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ def _make_hanging() -> None:
 
     def hanging(self: Any, batch: Any) -> int:
         tokens = batch.tokens
+        if IDS["%"] in tokens:
+            return -3
         if IDS["#"] in tokens:
             threading.Event().wait()
         if IDS["@"] in tokens:

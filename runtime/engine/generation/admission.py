@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from runtime.engine.generation.batch import Tokens
-from runtime.engine.generation.context import Context
+from runtime.engine.generation.context import Context, Tokens
 from runtime.engine.generation.decisions import MIN_REUSE, Place, SlotView, choose_place
 from runtime.engine.generation.generation import Generation
 from runtime.engine.generation.prefix_cache import Saved, SavedPrefixes

@@ -14,8 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.engine.generation.batch import Tokens
-from runtime.engine.generation.context import Context
+from runtime.engine.generation.context import Context, Tokens
 from runtime.engine.generation.decisions import MIN_REUSE
 from runtime.engine.generation.slots import Slot, common_prefix, lendable
 

@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 
 from runtime.engine.generation.admission import SlotTable
-from runtime.engine.generation.batch import Batch
 from runtime.engine.generation.channel import Channel, Event, deliver
 from runtime.engine.generation.context import Context
 from runtime.engine.generation.decisions import (
@@ -29,6 +28,7 @@ from runtime.engine.generation.decisions import (
     prompt_budget,
     serve,
 )
+from runtime.engine.generation.evaluation import Evaluator, Part
 from runtime.engine.generation.generation import End, Generation
 from runtime.engine.generation.postprocess import Postprocessor, ended
 from runtime.engine.generation.slots import Sequence
@@ -46,19 +46,6 @@ class _Queued:
 
     generation: Generation
     passed_over: int = 0
-
-
-@dataclass(frozen=True)
-class _Part:
-    """What a step evaluates of one sequence."""
-
-    sequence: Sequence
-    n_tokens: int
-
-    @property
-    def n_logits(self) -> int:
-        """1 where its last token is among them: the next one follows from that."""
-        return int(self.n_tokens == len(self.sequence.slot.pending))
 
 
 class Scheduler:
@@ -85,11 +72,10 @@ class Scheduler:
         metrics: Metrics,
         progress: Progress,
     ) -> None:
-        self._context = context
         self._table = table
         self._postprocessor = Postprocessor(context, vocabulary)
         self._n_batch = n_batch
-        self._batch = Batch(n_batch)
+        self._evaluator = Evaluator(context, table, n_batch, take=self._take, fail=self._fail)
         self._switch = switch
         self._metrics = metrics
         self._progress = progress
@@ -127,6 +113,7 @@ class Scheduler:
     def stop(self) -> None:
         """End all responses, and each that comes from now on. A signal's handler may call it."""
         self._stopping = True
+        self._evaluator.is_aborting = True
         self._switch.set(True)
         self._inbox.put(None)
 
@@ -181,7 +168,10 @@ class Scheduler:
         self._follow()
         self._close_gap()
         if plan := self._plan():
-            self._evaluate(plan)
+            began = time.perf_counter()
+            self._evaluator.evaluate(plan)
+            self._progress.step()
+            self._observe(plan, time.perf_counter() - began)
 
     def _drop_over(self) -> None:
         """End who has left, whose time is up, and everybody when the server is being stopped."""
@@ -218,8 +208,7 @@ class Scheduler:
     def _end_all(self, error: Exception) -> None:
         """After a defect: nothing in the slots can be relied on."""
         for sequence in list(self._running):
-            sequence.generation.failure = error
-            self._finish(sequence)
+            self._fail(sequence, error)
         for slot in self._table.slots:
             self._table.empty(slot)
 
@@ -276,7 +265,7 @@ class Scheduler:
             return
         self._table.move(slots[move[0]], slots[move[1]])
 
-    def _plan(self) -> list[_Part]:
+    def _plan(self) -> list[Part]:
         """What the next step evaluates, in ascending order of the slots."""
         decoding = [sequence for sequence in self._running if sequence.is_decoding]
         reading = {
@@ -284,11 +273,11 @@ class Scheduler:
             for sequence in self._running
             if not sequence.is_decoding and sequence.leader is None
         }
-        parts = [_Part(sequence, 1) for sequence in decoding]
+        parts = [Part(sequence, 1) for sequence in decoding]
         if reading:
             budget = prompt_budget(self._cost, n_decoding=len(decoding), n_batch=self._n_batch)
             dealt = self._deal(reading, budget)
-            parts += [_Part(reading[key], n_tokens) for key, n_tokens in dealt.items()]
+            parts += [Part(reading[key], n_tokens) for key, n_tokens in dealt.items()]
         return sorted(parts, key=lambda part: part.sequence.slot.key)
 
     def _deal(self, reading: dict[int, Sequence], budget: int) -> dict[int, int]:
@@ -308,58 +297,23 @@ class Scheduler:
             sequence.waited = 0 if key in dealt else sequence.waited + 1
         return dealt
 
-    def _evaluate(self, plan: list[_Part]) -> None:
-        """Run a step's parts together; each alone if that fails."""
-        began = time.perf_counter()
-        if self._decoded(plan):
-            self._observe(plan, time.perf_counter() - began)
-            return
-        if self._stopping:
-            return
-        intact = [part for part in plan if self._table.rewind(part.sequence.slot)]
-        for part in intact:
-            if not self._decoded([part]):
-                part.sequence.generation.failure = RuntimeError("llama_decode failed")
-                self._table.empty(part.sequence.slot)
-                self._finish(part.sequence)
-
-    def _decoded(self, parts: list[_Part]) -> bool:
-        """Evaluate parts and take what follows from them; False: nothing has been taken."""
-        self._batch.clear()
-        rows = []
-        for part in parts:
-            slot, n_logits = part.sequence.slot, part.n_logits
-            tokens = slot.pending[: part.n_tokens]
-            rows.append(self._batch.add(slot.key, tokens, at=slot.n_past, n_logits=n_logits))
-        code = self._context.decode(self._batch)
-        self._progress.step()
-        if code != 0:
-            if not self._stopping:
-                logger.error("llama_decode returned %d for %d sequences", code, len(parts))
-            return False
-        wants_logits = [part.n_logits > 0 for part in parts]
-        for part in parts:
-            slot, generation = part.sequence.slot, part.sequence.generation
-            slot.n_past += part.n_tokens
-            generation.prompt_tokens = min(slot.n_past, len(generation.prompt.tokens))
-        for part, row, wanted in zip(parts, rows, wants_logits, strict=True):
-            if wanted:
-                self._take(part.sequence, row)
-        return True
-
-    def _take(self, sequence: Sequence, row: int) -> None:
-        generation = sequence.generation
+    def _take(self, part: Part, row: int) -> None:
+        """Take what follows from a part whose logits begin at a batch's row."""
+        sequence = part.sequence
         try:
             events, reason = self._postprocessor.take(sequence, row)
         except Exception as error:
-            generation.failure = error
-            self._finish(sequence)
+            self._fail(sequence, error)
             return
-        self._add(generation, events)
+        self._add(sequence.generation, events)
         if reason is not None:
             self._finish(sequence)
 
-    def _observe(self, plan: list[_Part], seconds: float) -> None:
+    def _fail(self, sequence: Sequence, error: Exception) -> None:
+        sequence.generation.failure = error
+        self._finish(sequence)
+
+    def _observe(self, plan: list[Part], seconds: float) -> None:
         n_prompt = sum(part.n_tokens for part in plan if part.n_tokens > 1)
         n_decoding = sum(part.n_tokens == 1 for part in plan)
         self._cost = self._cost.observed(n_decoding=n_decoding, n_prompt=n_prompt, seconds=seconds)

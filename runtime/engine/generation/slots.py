@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from runtime.engine.generation.batch import Tokens
 from runtime.engine.generation.channel import TokenLogprob
+from runtime.engine.generation.context import Tokens
 from runtime.engine.generation.generation import Generation
 from runtime.engine.generation.logits import LogitShaper
 from runtime.engine.generation.sampling import Sampler
