@@ -128,6 +128,7 @@ KEYS: dict[str, Key] = {
         Key(name="LLAMA_SERVER_N_CTX", default="", parse=_integer(0, 2**24)),
         Key(name="LLAMA_SERVER_PARALLEL", default="", parse=_integer(1, 64)),
         Key(name="LLAMA_SERVER_SHARED_PREFIX", default="none", parse=_choice("none", "system", "all")),
+        Key(name="LLAMA_SERVER_PROMPT_LOOKUP", default="1", parse=_switch),
         Key(name="LLAMA_SERVER_N_BATCH", default="512", parse=_integer(1, 2**16)),
         Key(name="LLAMA_SERVER_N_THREADS", default="", parse=_integer(1, 1024)),
         Key(name="LLAMA_SERVER_N_THREADS_BATCH", default="", parse=_integer(1, 1024)),

@@ -34,6 +34,8 @@ class EngineSettings:
     """Tokens, of each slot; 0 is the model's own trained context."""
     shared_prefix: Literal["none", "system", "all"]
     """Which beginnings of prompts users share."""
+    looks_up: bool
+    """Whether tokens are guessed by prompt lookup."""
     n_batch: int
     n_threads: int
     """For one token after the other."""
@@ -85,6 +87,7 @@ class EngineSettings:
             shared_prefix=cast(
                 'Literal["none", "system", "all"]', config.text("LLAMA_SERVER_SHARED_PREFIX")
             ),
+            looks_up=config.switch("LLAMA_SERVER_PROMPT_LOOKUP"),
             n_batch=config.integer("LLAMA_SERVER_N_BATCH"),
             n_threads=tuning.threads(config).value,
             n_threads_batch=tuning.threads_batch(config).value,

@@ -69,6 +69,7 @@ def build(
             super().__init__(
                 n_slots=settings.n_slots,
                 cache_bytes=settings.cache_bytes,
+                looks_up=settings.looks_up,
                 metrics=metrics,
                 progress=progress,
                 **kwargs,

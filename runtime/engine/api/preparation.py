@@ -33,6 +33,10 @@ from runtime.engine.settings import EngineSettings
 
 _SAMPLING = [field.name for field in fields(Sampling)]
 
+_CHARACTERS_PER_TOKEN = 8
+"""More than ordinary text has in any vocabulary."""
+_CUT_TOKENS = 64
+"""Where a text is cut, its last tokens may be other ones than in the whole."""
 MAX_SPECIAL_TOKENS = 16_384
 """That a text to be tokenized may name; a chat's are bounded by the context."""
 
@@ -166,7 +170,20 @@ class Preparation:
         fits = n_bytes <= self._n_ctx * vocabulary.longest_piece_bytes
         if not fits or vocabulary.names_special(text, more_than=self._n_ctx):
             raise errors.context_length_exceeded(has=f"{n_bytes} bytes", n_ctx=self._n_ctx, param=param)
+        self._check_beginning(text, param)
         return vocabulary.tokenize(text, add_special=add_special, parse_special=True)
+
+    def _check_beginning(self, text: str, param: str) -> None:
+        """Refuse a text whose beginning alone is too long, so that no time is spent on the rest."""
+        length = self._n_ctx * _CHARACTERS_PER_TOKEN
+        while length < len(text):
+            beginning = self._llama.vocabulary.tokenize(
+                text[:length], add_special=False, parse_special=True
+            )
+            if len(beginning) >= self._n_ctx + _CUT_TOKENS:
+                has = f"more than {self._n_ctx} tokens"
+                raise errors.context_length_exceeded(has=has, n_ctx=self._n_ctx, param=param)
+            length *= 2
 
     def tokens(self, body: bytes) -> list[int]:
         """Of /extras/tokenize.

@@ -15,16 +15,17 @@ from dataclasses import dataclass, replace
 
 MIN_REUSE = 64
 """Tokens. Evaluating fewer than this anew is as cheap as copying them."""
-QUANTUM = 32
-"""Tokens of a prompt that are dealt at a time."""
+QUANTUM = 128
+"""Tokens of prompts that a user is dealt in one turn: shorter prompts are read whole in it."""
 PASSED_OVER = 16
 """Having been passed over so often is worth one response under way less."""
 STEP_S = 0.25
-"""While others generate, a step with prompt tokens takes no longer, about."""
-IDLE_STEP_S = 0.5
-"""While nobody generates: a newcomer, or one who leaves, waits for the step's end."""
+"""While others generate, a step with prompt tokens takes no longer, about; as many times longer as there
+are more who read than who generate."""
+LONGEST_STEP_S = 0.5
+"""Nor longer than this in any case: a newcomer, or one who leaves, waits for the step's end."""
 _STEP_FACTOR = 3
-"""Such a step takes at most so many times a step without prompt tokens."""
+"""Nor more than so many times a step without prompt tokens, with the same exception."""
 _SHORT_STEP_S = 0.05
 """Shorter than this need no step be."""
 _MIN_BUDGET = 16
@@ -173,17 +174,34 @@ def moved_into_gap(running: Collection[int], free: Collection[int]) -> tuple[int
     return max(running), min(gaps)
 
 
-def prompt_budget(cost: StepCost, *, n_decoding: int, n_batch: int) -> int:
-    """How many prompt tokens the next step may read, beside `n_decoding` tokens of responses."""
+def prompt_budget(cost: StepCost, *, n_decoding: int, n_reading: int, n_batch: int) -> int:
+    """How many prompt tokens the next step may read.
+
+    Args:
+        cost: of steps.
+        n_decoding: responses that grow, each by a token of the same step.
+        n_reading: sequences whose prompts are read.
+        n_batch: tokens that a step may have.
+    """
     room = n_batch - n_decoding
     if cost.prompt_token_s == 0:
         return min(room, _FIRST_BUDGET)
+    step_s = LONGEST_STEP_S
     if n_decoding:
-        step_s = min(max(_STEP_FACTOR * cost.decode_s, _SHORT_STEP_S), max(STEP_S, cost.decode_s))
-        budget = (step_s - cost.decode_s) / cost.prompt_token_s
-    else:
-        budget = IDLE_STEP_S / cost.prompt_token_s
-    return min(room, max(_MIN_BUDGET, int(min(budget, room))))
+        usual_s = min(max(_STEP_FACTOR * cost.decode_s, _SHORT_STEP_S), STEP_S)
+        step_s = min(usual_s * (1 + n_reading / n_decoding), LONGEST_STEP_S) - cost.decode_s
+    return min(room, max(_MIN_BUDGET, int(min(step_s / cost.prompt_token_s, room))))
+
+
+def drafts_allowed(cost: StepCost, *, n_decoding: int, n_batch: int) -> int:
+    """How many tokens may be guessed for each of `n_decoding` responses.
+
+    A guess costs what a prompt token does and spares its response a step, of which the others bear a
+    part: it pays where that is dearer, if half of the guesses come true.
+    """
+    if cost.prompt_token_s * 2 * n_decoding > cost.decode_s > 0:
+        return 0
+    return max(0, (n_batch - n_decoding) // (2 * n_decoding))
 
 
 def deal(readers: Sequence[Reader], served: Mapping[str, float], budget: int) -> dict[int, int]:
@@ -202,7 +220,7 @@ def deal(readers: Sequence[Reader], served: Mapping[str, float], budget: int) ->
         chosen = min(
             hungry,
             key=lambda reader: (
-                ahead[reader.tag],
+                int(ahead[reader.tag] / QUANTUM),
                 remaining[reader.key] - reader.waited * QUANTUM,
                 reader.key,
             ),

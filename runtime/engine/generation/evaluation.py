@@ -10,6 +10,8 @@ from collections.abc import Callable
 from collections.abc import Sequence as Parts
 from dataclasses import dataclass
 
+import numpy as np
+
 from runtime.engine.generation.admission import SlotTable
 from runtime.engine.generation.context import Batch, Context
 from runtime.engine.generation.slots import Sequence
@@ -23,11 +25,14 @@ class Part:
 
     sequence: Sequence
     n_tokens: int
+    """Known ones."""
+    drafts: tuple[int, ...] = ()
+    """Guesses of what follows, where the last known token is among them."""
 
     @property
     def n_logits(self) -> int:
-        """1 where its last token is among them: the next one follows from that."""
-        return int(self.n_tokens == len(self.sequence.slot.pending))
+        """Tokens that others follow from: the last known one, where it is among them, and guesses."""
+        return int(self.n_tokens == len(self.sequence.slot.pending)) + len(self.drafts)
 
 
 class Evaluator:
@@ -76,6 +81,8 @@ class Evaluator:
         for part in parts:
             slot, n_logits = part.sequence.slot, part.n_logits
             tokens = slot.pending[: part.n_tokens]
+            if part.drafts:
+                tokens = np.append(tokens, np.asarray(part.drafts, dtype=np.int32))
             row = self._batch.add(slot.key, tokens, at=slot.n_past, n_logits=n_logits)
             rows.append(row if n_logits else None)
         code = self._context.decode(self._batch)

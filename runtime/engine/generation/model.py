@@ -29,13 +29,21 @@ class GuardedLlama(llama_cpp.Llama):
     Args:
         n_slots: responses at a time, each with a context of `n_ctx` tokens.
         cache_bytes: the bound of saved conversations, see `prefix_cache.py`.
+        looks_up: guess tokens by prompt lookup.
         metrics: counts tokens and seconds.
         progress: told of each step.
         kwargs: as llama_cpp.Llama's.
     """
 
     def __init__(
-        self, *, n_slots: int, cache_bytes: int, metrics: Metrics, progress: Progress, **kwargs: Any
+        self,
+        *,
+        n_slots: int,
+        cache_bytes: int,
+        looks_up: bool,
+        metrics: Metrics,
+        progress: Progress,
+        **kwargs: Any,
     ) -> None:
         with _context_of(n_slots):
             super().__init__(**kwargs)
@@ -57,6 +65,7 @@ class GuardedLlama(llama_cpp.Llama):
             switch=AbortSwitch(self.ctx),
             metrics=metrics,
             progress=progress,
+            looks_up=looks_up,
         )
         metrics.slots(n_slots)
         self.scheduler.start()

@@ -24,6 +24,7 @@ from runtime.engine.generation.decisions import (
     Waiting,
     admit,
     deal,
+    drafts_allowed,
     moved_into_gap,
     prompt_budget,
     serve,
@@ -59,6 +60,7 @@ class Scheduler:
         switch: breaks a step off.
         metrics: counts tokens and seconds.
         progress: told of each step.
+        looks_up: guess tokens by prompt lookup, where the context can drop wrong ones.
     """
 
     def __init__(
@@ -71,10 +73,12 @@ class Scheduler:
         switch: AbortSwitch,
         metrics: Metrics,
         progress: Progress,
+        looks_up: bool = True,
     ) -> None:
         self._table = table
         self._postprocessor = Postprocessor(context, vocabulary)
         self._n_batch = n_batch
+        self._looks_up = looks_up and context.can_trim
         self._evaluator = Evaluator(context, table, n_batch, take=self._take, fail=self._fail)
         self._switch = switch
         self._metrics = metrics
@@ -273,12 +277,27 @@ class Scheduler:
             for sequence in self._running
             if not sequence.is_decoding and sequence.leader is None
         }
-        parts = [Part(sequence, 1) for sequence in decoding]
+        parts = [Part(sequence, 1, self._drafts(sequence, len(decoding))) for sequence in decoding]
         if reading:
-            budget = prompt_budget(self._cost, n_decoding=len(decoding), n_batch=self._n_batch)
+            n_drafts = sum(len(part.drafts) for part in parts)
+            budget = prompt_budget(
+                self._cost,
+                n_decoding=len(decoding),
+                n_reading=len(reading),
+                n_batch=self._n_batch - n_drafts,
+            )
             dealt = self._deal(reading, budget)
             parts += [Part(reading[key], n_tokens) for key, n_tokens in dealt.items()]
         return sorted(parts, key=lambda part: part.sequence.slot.key)
+
+    def _drafts(self, sequence: Sequence, n_decoding: int) -> tuple[int, ...]:
+        """Guesses of a response's next tokens, where they pay."""
+        limits, slot = sequence.generation.limits, sequence.slot
+        left = limits.max_tokens - sequence.generation.completion_tokens - 1
+        at_most = min(left, drafts_allowed(self._cost, n_decoding=n_decoding, n_batch=self._n_batch))
+        if not self._looks_up or at_most <= 0:
+            return ()
+        return tuple(sequence.lookup.draft(slot.known, at_most).tolist())
 
     def _deal(self, reading: dict[int, Sequence], budget: int) -> dict[int, int]:
         readers = [
@@ -299,22 +318,35 @@ class Scheduler:
 
     def _take(self, part: Part, row: int) -> None:
         """Take what follows from a part whose logits begin at a batch's row."""
-        sequence = part.sequence
+        sequence, slot = part.sequence, part.sequence.slot
+        n_before = slot.n_past
         try:
-            events, reason = self._postprocessor.take(sequence, row)
+            events, reason = self._postprocessor.take(sequence, row, part.drafts)
         except Exception as error:
             self._fail(sequence, error)
             return
+        finally:
+            if part.drafts:
+                self._settle(part, accepted=slot.n_past - n_before)
         self._add(sequence.generation, events)
         if reason is not None:
             self._finish(sequence)
+
+    def _settle(self, part: Part, *, accepted: int) -> None:
+        """Drop the guesses that were wrong."""
+        proposed, slot = len(part.drafts), part.sequence.slot
+        if accepted < proposed:
+            self._table.rewind(slot)
+        part.sequence.lookup.observe(slot.n_tokens, proposed=proposed, accepted=accepted)
+        self._metrics.drafted(proposed=proposed, accepted=accepted)
 
     def _fail(self, sequence: Sequence, error: Exception) -> None:
         sequence.generation.failure = error
         self._finish(sequence)
 
     def _observe(self, plan: list[Part], seconds: float) -> None:
-        n_prompt = sum(part.n_tokens for part in plan if part.n_tokens > 1)
+        n_drafts = sum(len(part.drafts) for part in plan)
+        n_prompt = n_drafts + sum(part.n_tokens for part in plan if part.n_tokens > 1)
         n_decoding = sum(part.n_tokens == 1 for part in plan)
         self._cost = self._cost.observed(n_decoding=n_decoding, n_prompt=n_prompt, seconds=seconds)
         self._metrics.stepped(len(plan))

@@ -16,6 +16,7 @@ from runtime.engine.generation.channel import TokenLogprob
 from runtime.engine.generation.context import Tokens
 from runtime.engine.generation.generation import Generation
 from runtime.engine.generation.logits import LogitShaper
+from runtime.engine.generation.lookup import Lookup
 from runtime.engine.generation.sampling import Sampler
 from runtime.engine.generation.text import TextAssembler
 
@@ -117,6 +118,7 @@ class Sequence:
     first_token_at: float | None = None
     logprobs: list[TokenLogprob] = field(default_factory=list)
     """Of tokens whose text has not been given out yet."""
+    lookup: Lookup = field(default_factory=Lookup)
     waited: int = 0
     """Steps without prompt tokens while it reads."""
     leader: Sequence | None = None
