@@ -14,6 +14,7 @@ from runtime.engine import errors
 from runtime.engine.api.prompts import render
 from runtime.engine.api.response_shapes import ChatShape, CompletionShape, Form, Shape
 from runtime.engine.api.schemas import (
+    MAX_PROMPTS,
     ChatRequest,
     CompletionRequest,
     DetokenizeRequest,
@@ -76,14 +77,18 @@ class Preparation:
         self.check_model(request.model)
         if sent.get("suffix"):
             raise errors.not_supported("suffix", "suffix: this server does not fill in.")
-        if request.echo and request.logprobs is not None:
-            raise errors.not_supported(
-                "logprobs", "logprobs: not together with echo; a prompt's own are not kept."
-            )
-        prompt = self._completion_prompt(request)
-        limits = self._limits(request, prompt, request.max_tokens, request.logprobs)
+        if request.best_of is not None and request.best_of != request.n:
+            raise errors.not_supported("best_of", "best_of: must be as many as n; none are thrown away.")
+        if len(request.prompts) * request.n > MAX_PROMPTS:
+            raise errors.invalid("n", f"n: at most {MAX_PROMPTS} responses to all prompts together.")
         grammar = self._grammar(request)
-        generations = self._generations(request, prompt, limits, grammar)
+        generations: list[Generation] = []
+        for given in request.prompts:
+            prompt = self._completion_prompt(request, given)
+            limits = self._limits(request, prompt, request.max_tokens, request.logprobs)
+            if request.echo and request.max_tokens == 0:
+                limits = replace(limits, max_tokens=0)
+            generations += self._generations(request, prompt, limits, grammar, len(generations))
         return Prepared(
             generations=generations,
             shape=CompletionShape(generations, self._form(request)),
@@ -133,24 +138,30 @@ class Preparation:
         if name not in self._replaced_names or time.monotonic() > self._replaced_until:
             raise errors.model_not_found(self._settings.model_alias)
 
-    def _completion_prompt(self, request: CompletionRequest) -> Prompt:
+    def _completion_prompt(self, request: CompletionRequest, given: str | list[int]) -> Prompt:
         vocabulary = self._llama.vocabulary
-        if isinstance(request.prompt, list):
-            if not vocabulary.holds(request.prompt):
+        if isinstance(given, list):
+            if not vocabulary.holds(given):
                 raise errors.invalid(
                     "prompt", f"prompt: tokens are whole numbers from 0 to {vocabulary.n_tokens - 1}."
                 )
-            tokens = request.prompt
+            tokens = given
         else:
-            tokens = self._tokenize(request.prompt, "prompt", add_special=True)
+            tokens = self._tokenize(given, "prompt", add_special=True)
         self._check_length(tokens, "prompt")
         echo = ""
-        if request.echo and isinstance(request.prompt, str):
-            echo = request.prompt
+        if request.echo and isinstance(given, str):
+            echo = given
         elif request.echo:
             echo = vocabulary.join(tokens).decode("utf-8", "replace")
         n_shared = self._shared.of_completion(tokens)
-        return Prompt(tokens=tokens, stops=request.stop, echo=echo, n_shared=n_shared)
+        return Prompt(
+            tokens=tokens,
+            stops=request.stop,
+            echo=echo,
+            n_shared=n_shared,
+            is_scored=request.echo and request.logprobs is not None,
+        )
 
     def _chat_prompt(self, request: ChatRequest, tools: list[dict[str, Any]]) -> Prompt:
         rendered = render(self._llama, request, tools)
@@ -264,12 +275,23 @@ class Preparation:
         prompt: Prompt,
         limits: GenerationLimits,
         grammar: Grammar | None,
+        first_index: int = 0,
     ) -> list[Generation]:
+        """One for each response to a prompt; seeds go on from the request's."""
         sampling = Sampling(**{name: getattr(request, name) for name in _SAMPLING})
         if grammar is not None:
             # Its estimate of the distribution has no meaning where most tokens are forbidden.
             sampling = replace(sampling, mirostat_mode=0)
-        return [Generation(prompt=prompt, limits=limits, sampling=sampling)]
+        seeds = [None if request.seed is None else request.seed + number for number in range(request.n)]
+        return [
+            Generation(
+                prompt=prompt,
+                limits=limits,
+                sampling=replace(sampling, seed=seed),
+                index=first_index + number,
+            )
+            for number, seed in enumerate(seeds)
+        ]
 
     def _form(self, request: GenerationRequest) -> Form:
         include_usage = request.stream and request.stream_options.include_usage

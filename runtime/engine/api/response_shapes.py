@@ -54,7 +54,9 @@ class CompletionShape:
         self._head = {**_head("cmpl-", form.model), "object": "text_completion"}
         self._echoes = {one.index: one.prompt.echo for one in generations}
         """Those that have not been given out yet."""
-        self._offsets = {one.index: len(one.prompt.echo) for one in generations}
+        self._offsets = {
+            one.index: 0 if one.prompt.is_scored else len(one.prompt.echo) for one in generations
+        }
 
     def whole(self, pieces: Sequence[Piece]) -> Object:
         choices = [self._choice(_joined(pieces, one.index)) for one in self._generations]
@@ -87,7 +89,10 @@ class CompletionShape:
             "tokens": [_readable(logprob.piece) for logprob in piece.logprobs],
             "token_logprobs": [logprob.logprob for logprob in piece.logprobs],
             "top_logprobs": [
-                {_readable(other): value for other, value in logprob.top} for logprob in piece.logprobs
+                None
+                if logprob.logprob is None
+                else {_readable(other): value for other, value in logprob.top}
+                for logprob in piece.logprobs
             ],
             "text_offset": offsets,
         }
@@ -207,7 +212,7 @@ def _usage_chunk(head: Object, form: Form, generations: Sequence[Generation]) ->
     return [{**head, "choices": [], "usage": openai_usage(generations)}]
 
 
-def _told(piece: bytes, logprob: float) -> Object:
+def _told(piece: bytes, logprob: float | None) -> Object:
     return {"token": _readable(piece), "logprob": logprob, "bytes": list(piece)}
 
 

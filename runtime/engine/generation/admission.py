@@ -45,13 +45,14 @@ class SlotTable:
         """
         prompt = np.asarray(generation.prompt.tokens, dtype=np.int32)
         tag, n_shared = generation.user.tag, generation.prompt.n_shared
-        saved, n_saved = self._prefixes.best(prompt, tag, n_shared)
+        is_scored = generation.prompt.is_scored
+        saved, n_saved = (None, 0) if is_scored else self._prefixes.best(prompt, tag, n_shared)
         views = [
             SlotView(
                 key=slot.key,
                 is_free=slot.is_free,
                 n_held=slot.n_past,
-                n_reusable=self._reusable(slot, prompt, tag, n_shared),
+                n_reusable=0 if is_scored else self._reusable(slot, prompt, tag, n_shared),
                 is_foreign=slot.n_past > 0 and slot.tag != tag,
                 used_at=slot.used_at,
             )

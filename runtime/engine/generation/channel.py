@@ -18,7 +18,8 @@ class TokenLogprob:
     """A token and how likely it was: natural logarithms."""
 
     piece: bytes
-    logprob: float
+    logprob: float | None
+    """None for a prompt's first token, which follows from nothing."""
     top: list[tuple[bytes, float]]
     """The likeliest tokens in its place, likeliest first."""
 

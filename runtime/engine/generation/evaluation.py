@@ -30,8 +30,16 @@ class Part:
     """Guesses of what follows, where the last known token is among them."""
 
     @property
+    def is_scored(self) -> bool:
+        """Whether it is a part of a prompt whose own probabilities are reported."""
+        return self.sequence.generation.prompt.is_scored and self.sequence.first_token_at is None
+
+    @property
     def n_logits(self) -> int:
-        """Tokens that others follow from: the last known one, where it is among them, and guesses."""
+        """Tokens that others follow from: the last known one, where it is among them, and guesses; or
+        all, of a prompt whose own probabilities are reported."""
+        if self.is_scored:
+            return self.n_tokens
         return int(self.n_tokens == len(self.sequence.slot.pending)) + len(self.drafts)
 
 

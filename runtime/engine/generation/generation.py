@@ -31,6 +31,8 @@ class Prompt:
     """Texts that end the response."""
     echo: str = ""
     """Stands before the response's text."""
+    is_scored: bool = False
+    """Whether the probabilities of its own tokens are reported; all of it is evaluated then."""
     n_shared: int = 0
     """So many tokens at the beginning may be reused by any user (LLAMA_SERVER_SHARED_PREFIX)."""
 

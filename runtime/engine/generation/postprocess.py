@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence as Drafts
 
 from runtime.engine import errors
-from runtime.engine.generation.channel import Ended, Event, Piece, PromptRead
+from runtime.engine.generation.channel import Ended, Event, Piece, PromptRead, TokenLogprob
 from runtime.engine.generation.context import Context
 from runtime.engine.generation.generation import End, Generation
 from runtime.engine.generation.logits import LogitShaper, logprob
@@ -42,6 +42,28 @@ class Postprocessor:
         slot.sequence = sequence
         return sequence
 
+    def score(self, sequence: Sequence, row: int, n_tokens: int) -> int:
+        """Note the probabilities of a prompt's own tokens.
+
+        Args:
+            sequence: `n_tokens` of its prompt have just been evaluated.
+            row: of the first of them.
+            n_tokens: as said.
+
+        Returns:
+            The row of the last of them.
+        """
+        generation, slot = sequence.generation, sequence.slot
+        top = generation.limits.top_logprobs or 0
+        if slot.n_past == n_tokens:
+            first = int(slot.known[0])
+            sequence.logprobs.append(TokenLogprob(piece=self._pieces[first], logprob=None, top=[]))
+        following = slot.known[slot.n_past - n_tokens + 1 : slot.n_past + 1]
+        for number, token in enumerate(following.tolist()):
+            logits = self._context.logits(row + number)
+            sequence.logprobs.append(logprob(logits, token, top, self._pieces))
+        return row + n_tokens - 1
+
     def take(
         self, sequence: Sequence, row: int, drafts: Drafts[int] = ()
     ) -> tuple[list[Event], str | None]:
@@ -63,6 +85,8 @@ class Postprocessor:
             sequence.first_token_at = time.perf_counter()
             events.append(PromptRead(index=sequence.generation.index))
         text, reason = "", None
+        if sequence.generation.limits.max_tokens == 0:
+            return [*events, self._piece(sequence, "", "length")], "length"
         for number in range(len(drafts) + 1):
             token = self._sample(sequence, row + number)
             reason = self._added(sequence, token)

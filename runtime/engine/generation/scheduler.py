@@ -246,7 +246,8 @@ class Scheduler:
         slot = self._table.place(generation)
         sequence = self._postprocessor.begin(generation, slot)
         generation.prompt_tokens = generation.cached_tokens = slot.n_past
-        sequence.leader, sequence.n_led = self._table.leader(slot)
+        if not generation.prompt.is_scored:
+            sequence.leader, sequence.n_led = self._table.leader(slot)
         self._running.append(sequence)
 
     def _follow(self) -> None:
@@ -319,6 +320,10 @@ class Scheduler:
     def _take(self, part: Part, row: int) -> None:
         """Take what follows from a part whose logits begin at a batch's row."""
         sequence, slot = part.sequence, part.sequence.slot
+        if part.is_scored:
+            row = self._postprocessor.score(sequence, row, part.n_tokens)
+            if len(slot.pending):
+                return
         n_before = slot.n_past
         try:
             events, reason = self._postprocessor.take(sequence, row, part.drafts)

@@ -16,6 +16,7 @@ import pytest
 
 from tests.support.client import Answer
 from tests.support.engine import Engine
+from tests.support.killers import INVALID_GRAMMARS, KILLING_SCHEMAS, json_schema, named_tool
 from tests.support.wait import until
 
 GREEDY: dict[str, Any] = {"temperature": 0, "repeat_penalty": 1.0}
@@ -151,3 +152,29 @@ async def test_more_than_there_are_slots_wait_and_are_all_answered(fresh: Engine
 
     assert all(answer.usage["completion_tokens"] == 200 for answer in answers)
     assert (await fresh.get("/health")).json == {"status": "ok", "slots": 8, "running": 0, "waiting": 0}
+
+
+async def test_what_kills_the_stock_server_ends_nobody_else_s_stream(slow: Engine) -> None:
+    """All of it at once, beside seven streams: schemas, grammars, odd tokens, those who leave."""
+    pid = slow.pid
+    streams = [
+        asyncio.create_task(slow.stream(max_tokens=150, seed=number, logit_bias={"300": 100}))
+        for number in range(7)
+    ]
+    await until(slow.is_generating, "the streams to begin")
+    bodies = [{**way(schema), "max_tokens": 4} for schema in KILLING_SCHEMAS.values() for way in (
+        named_tool, json_schema)]  # fmt: skip
+    bodies += [{"grammar": grammar, "max_tokens": 4} for grammar in INVALID_GRAMMARS.values()]
+    answers = await asyncio.gather(*(slow.chat(**body) for body in bodies))
+    for token in (-1, 10**6):
+        answers.append(await slow.complete([token]))
+        answers.append(await slow.post("/extras/detokenize", {"tokens": [token]}))
+    async with slow.streaming(max_tokens=100) as leaving:
+        await leaving.content.readline()
+
+    assert {answer.status for answer in answers} <= {200, 400}
+    for stream in [await task for task in streams]:
+        assert stream.finish_reasons == ["length"]
+        assert stream.events[-1] == "[DONE]"
+    assert slow.pid == pid
+    assert slow.alive
