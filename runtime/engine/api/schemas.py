@@ -137,9 +137,9 @@ class CompletionRequest(GenerationRequest):
     @property
     def prompts(self) -> list[str | list[int]]:
         """Its prompts, one at least."""
-        if isinstance(self.prompt, str) or not self.prompt or isinstance(self.prompt[0], int):
-            return [self.prompt]  # tokens, if it is a list
-        return self.prompt  # type: ignore[return-value]  # a list whose first member is no number
+        given: Any = self.prompt
+        is_single = isinstance(given, str) or not given or isinstance(given[0], int)
+        return [given] if is_single else list(given)
 
 
 class Function(_Body):
