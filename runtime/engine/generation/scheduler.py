@@ -130,13 +130,17 @@ class Scheduler:
 
     def _run(self) -> None:
         while True:
-            self._receive()
-            try:
-                self._step()
-            except Exception as error:
-                logger.exception("a step failed; all responses under way end with it")
-                self._end_all(error)
-            self._tell()
+            self.turn()
+
+    def turn(self) -> None:
+        """Take what has come in and make a step; waits while there is nothing to do."""
+        self._receive()
+        try:
+            self._step()
+        except Exception as error:
+            logger.exception("a step failed; all responses under way end with it")
+            self._end_all(error)
+        self._tell()
 
     def _receive(self) -> None:
         """Take what has come in; wait for it while there is nothing to do."""
