@@ -80,7 +80,7 @@ class Engine:
         await self._watchdog.run()
 
     def stop(self) -> None:
-        """Have the running answer end now, and all that wait. A signal's handler may call it."""
+        """Have the running response end now, and all that wait. A signal's handler may call it."""
         self._stopping = True
         if self._llama is not None:
             self._llama.scheduler.stop()

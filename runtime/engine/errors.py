@@ -70,7 +70,7 @@ def context_length_exceeded(*, has: str, n_ctx: int, param: str) -> Refusal:
     return Refusal(
         status=400,
         message=f"This model's maximum context length is {n_ctx} tokens. However, your prompt has "
-        f"{has}, which leaves no room for the answer. Please shorten it.",
+        f"{has}, which leaves no room for the response. Please shorten it.",
         param=param,
         code="context_length_exceeded",
     )

@@ -50,9 +50,9 @@ class EngineSettings:
     use_mlock: bool
     verbose: bool
     max_tokens: int
-    """Of an answer whose request leaves its length open."""
+    """Of a response whose request leaves its length open."""
     request_s: float
-    """Seconds that one answer may take of the model, prompt included."""
+    """Seconds that one response may take of the model, prompt included."""
     hang_s: float
     """Seconds without a token or a batch of a prompt, after which the process is replaced."""
     stop_s: float

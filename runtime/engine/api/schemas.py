@@ -87,7 +87,7 @@ class GenerationRequest(_Body):
 
     model: Annotated[str, Field(max_length=512)] | None = None
     max_tokens: Whole | None = Field(
-        None, description="Of the answer; absent, 0 and below: the server's default."
+        None, description="Of the response; absent, 0 and below: the server's default."
     )
     min_tokens: Annotated[Whole, Field(ge=0, le=2**31 - 1)] = 0
     temperature: Annotated[Number, Field(ge=0, le=10)] = 0.8
@@ -180,7 +180,7 @@ class JsonSchemaFormat(_Body):
 
 
 class ResponseFormat(_Body):
-    """The form of the answer's text."""
+    """The form of the response's text."""
 
     type: Literal["text", "json_object", "json_schema"] = "text"
     json_schema: JsonSchemaFormat | None = None

@@ -89,7 +89,7 @@ class _Begun:
         self.request_id = f"req_{uuid.uuid4().hex}"
         self.client_s_id = (header(scope, b"x-request-id") or "")[:128]
         self.status = CLIENT_LEFT
-        """Of the answer, once one has begun."""
+        """Of the response, once one has begun."""
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
