@@ -1,7 +1,7 @@
 """The engine as one ASGI app: health, "still loading", and the API round llama_cpp.server's app.
 
 From the outside to the inside: `Engine` answers /health; CORS, if configured; `Front` (ids, errors); a
-503 until the model is loaded; `KeyCheck`; `Routes`; and, for what the model is to answer, `Exchange` and
+503 until the model is loaded; `KeyCheck`; `Routes`; and, for what is to be generated, `Exchange` and
 the stock app. A new path is a line in `Routes`' table.
 """
 

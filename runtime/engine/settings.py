@@ -58,7 +58,7 @@ class EngineSettings:
     stop_s: float
     """Seconds that connections have to end in after SIGTERM."""
     stall_s: float
-    """Seconds after which a client that takes nothing of its answer is given up."""
+    """Seconds after which a client that takes nothing of its response is given up."""
     cache_bytes: int
     """Of saved conversations."""
     max_body_bytes: int

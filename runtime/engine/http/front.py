@@ -1,4 +1,4 @@
-"""What every answer has in common: the key it needs, an id, the time it took, an error's form."""
+"""What every response has in common: the key it needs, an id, the time it took, an error's form."""
 
 from __future__ import annotations
 

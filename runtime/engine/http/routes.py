@@ -1,5 +1,5 @@
-"""What the engine serves, path by path. All of it but the answers themselves is made here, without the
-model's lock; whatever may take long runs in a worker thread.
+"""What the engine serves, path by path. All of it but generated responses is made here and waits for no
+slot; whatever may take long runs in a worker thread.
 """
 
 from __future__ import annotations
@@ -149,7 +149,7 @@ class Routes:
         )
 
     def _made(self, make: Callable[[bytes], dict[str, Any]]) -> Handler:
-        """A handler that makes its answer from the body, in a thread: texts and lists may be long."""
+        """A handler that makes its response from the body, in a thread: texts and lists may be long."""
 
         async def handler(scope: Scope, receive: Receive, send: Send) -> None:
             body = await self._body(receive)
