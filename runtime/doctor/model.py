@@ -42,9 +42,10 @@ def chosen(checkout: Installation) -> Iterator[Finding]:
 def _settings(checkout: Installation, model: Model, pid: int) -> Iterator[Finding]:
     config = checkout.known
     room = model_fit.room(config, freed_by=pid)
-    context = tuning.context(config, model, tuning.room_bytes(config, room.memory, room.gpu))
+    room_bytes = tuning.room_bytes(config, room.memory, room.gpu)
     for name, choice in (
-        ("context", context),
+        ("slots", tuning.slots(config, model, room_bytes)),
+        ("context", tuning.context(config, model, room_bytes)),
         ("threads", tuning.threads(config)),
         ("threads for prompts", tuning.threads_batch(config)),
         ("GPU layers", tuning.gpu_layers(config)),

@@ -1,1 +1,8 @@
-"""The model server: llama_cpp.server's own app, with our settings and guards round it."""
+"""The model server: llama_cpp.server's app on one GGUF model, with a scheduler and guards of our own.
+
+Rooms, from the outside to the inside: `http` (ASGI, routes, what reaches the client), `api` (what
+requests may ask and responses look like), `generation` (the scheduler and all that it owns),
+`grammar` (what a response is held to) and `watchdog` (a hanging process is replaced).
+`__main__.py` runs the process, `app.py` is the whole as one ASGI app, `stock.py` all that is known of
+llama_cpp.server, `tuning.py` the settings that the machine decides.
+"""

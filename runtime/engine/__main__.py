@@ -79,7 +79,7 @@ def _serve(settings: EngineSettings, listener: socket.socket) -> int:
 
 
 class _Server(uvicorn.Server):
-    """uvicorn, with the engine's watchdog beside it and its answers ended first when it stops."""
+    """uvicorn, with the engine's watchdog beside it and its responses ended first when it stops."""
 
     def __init__(self, engine: Engine, config: uvicorn.Config) -> None:
         super().__init__(config)

@@ -1,7 +1,7 @@
 """The engine as one ASGI app: health, "still loading", and the API round llama_cpp.server's app.
 
 From the outside to the inside: `Engine` answers /health; CORS, if configured; `Front` (ids, errors); a
-503 until the model is loaded; `KeyCheck`; `Routes`; and, for what the model is to answer, `Exchange` and
+503 until the model is loaded; `KeyCheck`; `Routes`; and, for what is to be generated, `Exchange` and
 the stock app. A new path is a line in `Routes`' table.
 """
 
@@ -10,17 +10,18 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
+import orjson
 from starlette.middleware.cors import CORSMiddleware
 
 from runtime.engine import errors
 from runtime.engine.http.asgi import App, Receive, Scope, Send, send_bytes
 from runtime.engine.http.front import Front, KeyCheck
-from runtime.engine.http.metrics import Metrics
+from runtime.engine.metrics import Metrics
 from runtime.engine.settings import EngineSettings
 from runtime.engine.watchdog.progress import Progress, Watchdog
 
 if TYPE_CHECKING:
-    from runtime.engine.generation.llama import GuardedLlama
+    from runtime.engine.generation.model import GuardedLlama
     from runtime.engine.watchdog.llama_log import LlamaLog
 
 HEALTH = "/health"
@@ -50,9 +51,7 @@ class Engine:
         self._log: LlamaLog | None = None
         self._stopping = False
         self._progress = Progress()
-        self._watchdog = Watchdog(
-            self._progress, hang_s=settings.hang_s, on_tick=self._end_overdue, log=sys.stderr
-        )
+        self._watchdog = Watchdog(self._progress, hang_s=settings.hang_s, log=sys.stderr)
 
     def load(self) -> None:
         """Load the model; takes from seconds to minutes.
@@ -62,18 +61,18 @@ class Engine:
         """
         # Late: they import llama_cpp, and the second that takes is not for the port's check to wait.
         from runtime.engine import stock  # noqa: PLC0415
-        from runtime.engine.http import routes  # noqa: PLC0415
+        from runtime.engine.http import generated, routes  # noqa: PLC0415
         from runtime.engine.watchdog import llama_log  # noqa: PLC0415
 
         self._log = llama_log.LlamaLog(verbose=self._settings.verbose)
         try:
-            app, llama = stock.build(self._settings, self._metrics, self._progress)
+            app, llama = stock.build(self._settings, self._metrics, self._progress, generated.Endpoint())
         except Exception as error:
             reason = " ".join((self._log.first_error or str(error) or repr(error)).split())
             raise LoadError(f"{self._settings.model_path}: could not be loaded: {reason}") from error
         table = routes.Routes(app, llama, self._settings, self._metrics)
         self._llama = llama
-        self._log.is_expected = lambda: llama.is_aborting
+        self._log.is_expected = lambda: llama.scheduler.is_aborting
         self._api = KeyCheck(table, self._settings.api_key)
 
     async def watch(self) -> None:
@@ -81,14 +80,10 @@ class Engine:
         await self._watchdog.run()
 
     def stop(self) -> None:
-        """Have the running answer end now, and all that wait. A signal's handler may call it."""
+        """Have the running response end now, and all that wait. A signal's handler may call it."""
         self._stopping = True
         if self._llama is not None:
-            self._llama.stop()
-
-    def _end_overdue(self) -> None:
-        if self._llama is not None:
-            self._llama.end_overdue()
+            self._llama.scheduler.stop()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["path"] == HEALTH:
@@ -104,7 +99,7 @@ class Engine:
         await self._api(scope, receive, send)
 
     async def _answer_health(self, send: Send) -> None:
-        """Asks neither for the key nor for the model's lock, which a generation holds to its end."""
+        """Asks for no key, and waits for nothing."""
         state = "ok" if self._api is not None else "loading"
         if self._watchdog.stuck:
             state = "stuck"
@@ -112,5 +107,13 @@ class Engine:
             state = "stopping"
         status = 200 if state == "ok" else 503
         headers = [] if state == "ok" else [(b"retry-after", str(errors.RETRY_AFTER_S).encode())]
-        body = b'{"status":"%s"}' % state.encode()
+        scheduler = None if self._llama is None else self._llama.scheduler
+        body = orjson.dumps(
+            {
+                "status": state,
+                "slots": self._settings.n_slots,
+                "running": 0 if scheduler is None else scheduler.n_running,
+                "waiting": 0 if scheduler is None else scheduler.n_waiting,
+            }
+        )
         await send_bytes(send, status, body, headers, kind=b"application/json")

@@ -70,7 +70,7 @@ def context_length_exceeded(*, has: str, n_ctx: int, param: str) -> Refusal:
     return Refusal(
         status=400,
         message=f"This model's maximum context length is {n_ctx} tokens. However, your prompt has "
-        f"{has}, which leaves no room for the answer. Please shorten it.",
+        f"{has}, which leaves no room for the response. Please shorten it.",
         param=param,
         code="context_length_exceeded",
     )
@@ -124,6 +124,14 @@ def model_not_found(alias: str) -> Refusal:
         "`model` out.",
         param="model",
         code="model_not_found",
+    )
+
+
+def unknown_request() -> Refusal:
+    return Refusal(
+        status=404,
+        message="No request with this id is known: it came long ago, or never.",
+        code="unknown_request",
     )
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal, cast
 
 from runtime.config import Config
 from runtime.engine import tuning
@@ -27,8 +28,14 @@ class EngineSettings:
     """Empty: no key is asked for."""
     model_path: Path
     model_alias: str
+    n_slots: int
+    """Responses that are generated at a time."""
     n_ctx: int
-    """Tokens; 0 is the model's own trained context."""
+    """Tokens, of each slot; 0 is the model's own trained context."""
+    shared_prefix: Literal["none", "system", "all"]
+    """Which beginnings of prompts users share."""
+    looks_up: bool
+    """Whether tokens are guessed by prompt lookup."""
     n_batch: int
     n_threads: int
     """For one token after the other."""
@@ -43,15 +50,15 @@ class EngineSettings:
     use_mlock: bool
     verbose: bool
     max_tokens: int
-    """Of an answer whose request leaves its length open."""
+    """Of a response whose request leaves its length open."""
     request_s: float
-    """Seconds that one answer may take of the model, prompt included."""
+    """Seconds that one response may take of the model, prompt included."""
     hang_s: float
     """Seconds without a token or a batch of a prompt, after which the process is replaced."""
     stop_s: float
     """Seconds that connections have to end in after SIGTERM."""
     stall_s: float
-    """Seconds after which a client that takes nothing of its answer is given up."""
+    """Seconds after which a client that takes nothing of its response is given up."""
     cache_bytes: int
     """Of saved conversations."""
     max_body_bytes: int
@@ -68,13 +75,19 @@ class EngineSettings:
         """The settings for one model on this machine; `room_bytes` is what it may take, None: ask."""
         if room_bytes is None:
             room_bytes = tuning.room_bytes(config)
+        n_slots = tuning.slots(config, model, room_bytes).value
         return cls(
             host=config.text("LLAMA_SERVER_HOST"),
             port=config.integer("LLAMA_SERVER_PORT"),
             api_key=config.text("LLAMA_SERVER_API_KEY"),
             model_path=model.path,
             model_alias=model.id,
+            n_slots=n_slots,
             n_ctx=tuning.context(config, model, room_bytes).value,
+            shared_prefix=cast(
+                'Literal["none", "system", "all"]', config.text("LLAMA_SERVER_SHARED_PREFIX")
+            ),
+            looks_up=config.switch("LLAMA_SERVER_PROMPT_LOOKUP"),
             n_batch=config.integer("LLAMA_SERVER_N_BATCH"),
             n_threads=tuning.threads(config).value,
             n_threads_batch=tuning.threads_batch(config).value,

@@ -15,15 +15,18 @@ from fastapi import FastAPI
 from llama_cpp.llama_chat_format import get_chat_completion_handler
 from llama_cpp.server import app as stock_app
 from llama_cpp.server.settings import ModelSettings, ServerSettings, Settings
+from starlette.routing import Route
+from starlette.types import ASGIApp
 
-from runtime.engine.generation.llama import GuardedLlama
-from runtime.engine.http.metrics import Metrics
+from runtime.engine.generation.model import GuardedLlama
+from runtime.engine.metrics import Metrics
 from runtime.engine.settings import EngineSettings
 from runtime.engine.watchdog.progress import Progress
 
 logger = logging.getLogger(__name__)
 
 StockApp = FastAPI
+GENERATING_PATHS = ("/v1/chat/completions", "/v1/completions", "/v1/engines/copilot-codex/completions")
 
 
 def clear_environment(environ: MutableMapping[str, str]) -> list[str]:
@@ -40,11 +43,15 @@ def clear_environment(environ: MutableMapping[str, str]) -> list[str]:
 
 
 def build(
-    settings: EngineSettings, metrics: Metrics, progress: Progress
+    settings: EngineSettings, metrics: Metrics, progress: Progress, endpoint: ASGIApp
 ) -> tuple[StockApp, GuardedLlama]:
     """The stock app and the model it serves; takes from seconds to minutes.
 
     To be called once in a process: the app and its model are the module's own globals.
+
+    Args:
+        settings, metrics, progress: the engine's.
+        endpoint: an object that takes the place of its endpoints on `GENERATING_PATHS`.
 
     Raises:
         Exception: whatever llama_cpp raises when it cannot load the model.
@@ -60,23 +67,28 @@ def build(
 
         def __init__(self, **kwargs: Any) -> None:
             super().__init__(
-                cache_bytes=settings.cache_bytes, metrics=metrics, progress=progress, **kwargs
+                n_slots=settings.n_slots,
+                cache_bytes=settings.cache_bytes,
+                looks_up=settings.looks_up,
+                metrics=metrics,
+                progress=progress,
+                **kwargs,
             )
             made.append(self)
 
-    # It prints two lines for each client that leaves.
-    stock_app.print = logger.debug  # type: ignore[attr-defined]
-    # The app takes the class from this module, when it loads and with every stream.
+    # The app takes the class from this module when it loads.
     llama_cpp.Llama = Served  # type: ignore[misc, assignment]
     server = ServerSettings(
         host=settings.host,
         port=settings.port,
         api_key=settings.api_key or None,
-        interrupt_requests=False,  # else any request cuts the stream that is running
     )
     app: StockApp = stock_app.create_app(
         server_settings=server, model_settings=[_model_settings(settings)]
     )
+    for path in GENERATING_PATHS:
+        # Before its own, which take a lock for the whole of a response.
+        app.router.routes.insert(0, Route(path, endpoint, methods=["POST"]))
     return app, made[0]
 
 

@@ -5,6 +5,8 @@
 - Threads that read prompts: all usable cores. They meet more rarely, and wait asleep (`WAIT_POLICY`).
 - Context: the model's own, as far as it fits into memory, MAX_CONTEXT at most: a number that is the
   same at every start is worth more than the last token that today's free memory would hold.
+- Slots (responses at a time): as many as fit into memory with that context each, MAX_SLOTS at most.
+  Where even one does not fit, there is one, and the context is shorter.
 - GPU layers: all, where llama.cpp was built for a GPU.
 
 `tests/bench/threads.py` measures the first two. Explicit settings win over all of it.
@@ -15,6 +17,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TypedDict
 
 from runtime.config import Config
 from runtime.machine import processors
@@ -26,6 +29,9 @@ MAX_CONTEXT = 8192
 """Tokens. A trained context of 128k and more would take many GB of memory unasked."""
 MIN_CONTEXT = 2048
 """Tokens. With less the model is of no use; where memory is too short for it, the start warns."""
+
+MAX_SLOTS = 8
+"""Unasked. What more of them would gain is little, and each takes the memory of a context."""
 
 WAIT_POLICY = ("OMP_WAIT_POLICY", "passive")
 """OpenMP's threads sleep while they wait for each other (OpenMP 5.2, section 21.7). By default GCC's
@@ -60,18 +66,33 @@ def threads_batch(config: Config) -> Choice:
     return Choice(value=processors.usable_cores(), why="all cores that may be used")
 
 
+def slots(config: Config, model: Model, room_bytes: int) -> Choice:
+    """Responses at a time. `room_bytes` is what the model and all beside it may take."""
+    if chosen := _configured(config, "LLAMA_SERVER_PARALLEL"):
+        return chosen
+    wanted = config.optional_integer("LLAMA_SERVER_N_CTX")
+    if wanted is None:
+        wanted = _wanted_context(model)
+    for number in range(MAX_SLOTS, 1, -1):
+        need = memory_need.memory_need(model.shape, n_ctx=wanted, n_slots=number, **_options(config))
+        if need.total_bytes <= room_bytes:
+            most = number == MAX_SLOTS
+            return Choice(value=number, why="the most unasked" if most else "as many as fit into memory")
+    return Choice(value=1, why="memory is short for more")
+
+
 def context(config: Config, model: Model, room_bytes: int) -> Choice:
-    """Tokens; 0 is the model's own. `room_bytes` is what the model and all beside it may take."""
+    """Tokens of each slot; 0 is the model's own. `room_bytes` is what the model and all beside it may
+    take."""
     if chosen := _configured(config, "LLAMA_SERVER_N_CTX"):
         return chosen
-    wanted = min(model.context_length or MAX_CONTEXT, MAX_CONTEXT)
+    wanted = _wanted_context(model)
     fitting = memory_need.largest_context(
         model.shape,
         room_bytes=room_bytes,
         n_ctx_limit=wanted,
-        n_batch=config.integer("LLAMA_SERVER_N_BATCH"),
-        flash_attn=config.switch("LLAMA_SERVER_FLASH_ATTN"),
-        cache_bytes=config.integer("LLAMA_SERVER_CACHE_BYTES"),
+        n_slots=slots(config, model, room_bytes).value,
+        **_options(config),
     )
     if fitting < min(MIN_CONTEXT, wanted):
         return Choice(value=min(MIN_CONTEXT, wanted), why="the least of use: memory is short")
@@ -81,6 +102,25 @@ def context(config: Config, model: Model, room_bytes: int) -> Choice:
         return Choice(value=wanted, why="the model's own")
     return Choice(
         value=wanted, why=f"the most unasked; the model's own is {model.context_length or '?'}"
+    )
+
+
+def _wanted_context(model: Model) -> int:
+    return min(model.context_length or MAX_CONTEXT, MAX_CONTEXT)
+
+
+class _Options(TypedDict):
+    n_batch: int
+    flash_attn: bool
+    cache_bytes: int
+
+
+def _options(config: Config) -> _Options:
+    """The settings that memory depends on, context and slots aside."""
+    return _Options(
+        n_batch=config.integer("LLAMA_SERVER_N_BATCH"),
+        flash_attn=config.switch("LLAMA_SERVER_FLASH_ATTN"),
+        cache_bytes=config.integer("LLAMA_SERVER_CACHE_BYTES"),
     )
 
 

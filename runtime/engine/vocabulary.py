@@ -41,11 +41,11 @@ class Vocabulary:
         self._first_of_specials = {text[0] for text in self._specials}
 
     def is_end(self, token: int) -> bool:
-        """Whether the token ends an answer."""
+        """Whether the token ends a response."""
         return bool(llama_cpp.llama_vocab_is_eog(self._vocab, token))
 
     def ends(self) -> list[int]:
-        """All tokens that end an answer."""
+        """All tokens that end a response."""
         return [token for token in range(self.n_tokens) if self.is_end(token)]
 
     def piece(self, token: int) -> bytes:

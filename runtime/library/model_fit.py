@@ -39,6 +39,7 @@ class Fit:
     """The result for one model on this machine."""
 
     n_ctx: int
+    n_slots: int
     need: Need
     verdict: str
     """`gpu`: it fits completely into GPU memory; `yes`; `tight`: while few prompts are saved; `no`."""
@@ -69,6 +70,7 @@ def fit(config: Config, model: Model, there: Room) -> Fit:
     need = memory_need.memory_need(
         model.shape,
         n_ctx=n_ctx,
+        n_slots=settings.n_slots,
         n_batch=settings.n_batch,
         flash_attn=settings.flash_attn,
         cache_bytes=settings.cache_bytes,
@@ -82,7 +84,7 @@ def fit(config: Config, model: Model, there: Room) -> Fit:
         verdict = "tight"
     else:
         verdict = "no"
-    return Fit(n_ctx=n_ctx, need=need, verdict=verdict)
+    return Fit(n_ctx=n_ctx, n_slots=settings.n_slots, need=need, verdict=verdict)
 
 
 def problem(config: Config, model: Model, there: Room) -> str:
@@ -91,16 +93,26 @@ def problem(config: Config, model: Model, there: Room) -> str:
     if found.verdict != "no":
         return ""
     least = found.need.total_bytes - found.need.saved_prompts
+    slots = "" if found.n_slots == 1 else f" in each of {found.n_slots} slots"
+    return (
+        f"{model.id} needs about {gigabytes(least)} with a context of {found.n_ctx} tokens{slots}, and "
+        f"{gigabytes(there.memory)} can be had here: {_remedy(model, found, there)}"
+    )
+
+
+def _remedy(model: Model, found: Fit, there: Room) -> str:
+    """Fewer slots, then a shorter context, then another model."""
+    for n_slots in range(found.n_slots - 1, 0, -1):
+        need = memory_need.memory_need(model.shape, n_ctx=found.n_ctx, n_slots=n_slots)
+        if need.total_bytes <= there.memory:
+            return f"LLAMA_SERVER_PARALLEL={n_slots} would fit"
     n_ctx = memory_need.largest_context(
         model.shape, room_bytes=there.memory, n_ctx_limit=max(0, found.n_ctx - 1)
     )
-    remedy = (
-        f"LLAMA_SERVER_N_CTX={n_ctx} would fit" if n_ctx else "a smaller model or quantisation may fit"
-    )
-    return (
-        f"{model.id} needs about {gigabytes(least)} with a context of {found.n_ctx} tokens, and "
-        f"{gigabytes(there.memory)} can be had here: {remedy}"
-    )
+    if not n_ctx:
+        return "a smaller model or quantisation may fit"
+    one_slot = "" if found.n_slots == 1 else "LLAMA_SERVER_PARALLEL=1 with "
+    return f"{one_slot}LLAMA_SERVER_N_CTX={n_ctx} would fit"
 
 
 def gigabytes(size_bytes: int) -> str:

@@ -7,7 +7,8 @@ The estimate uses the header alone; the engine is not loaded. Its parts:
 
 - weights: the tensors' bytes. A mapped file's pages may be dropped and read again, but a model that
   does not stay in memory is too slow to serve.
-- keys and values: F16, for each layer its KV heads × (key + value length) × context. Sliding windows
+- keys and values: F16, for each layer its KV heads × (key + value length) × context; as many times
+  as there are slots (responses at a time). Sliding windows
   count as the whole context, which is what the engine's cache takes by default. A layer of a hybrid
   model counts as attention unless its number of KV heads says 0; the states of recurrent layers are
   added.
@@ -108,6 +109,7 @@ def memory_need(
     shape: Shape,
     *,
     n_ctx: int,
+    n_slots: int = 1,
     n_batch: int = MICRO_BATCH_TOKENS,
     flash_attn: bool = False,
     cache_bytes: int = 0,
@@ -116,7 +118,8 @@ def memory_need(
 
     Args:
         shape: of the model.
-        n_ctx: tokens; 0 is the trained context, as for the engine.
+        n_ctx: tokens, of each slot; 0 is the trained context, as for the engine.
+        n_slots: responses at a time.
         n_batch: tokens of a prompt at a time.
         flash_attn: the attention scores are not held.
         cache_bytes: the bound of saved prompts.
@@ -130,7 +133,7 @@ def memory_need(
     beside = n_ctx + 4 * shape.width
     return Need(
         weights=shape.weights_bytes,
-        keys_and_values=shape.kv_bytes_per_token * n_ctx + shape.state_bytes,
+        keys_and_values=n_slots * (shape.kv_bytes_per_token * n_ctx + shape.state_bytes),
         compute=4 * tokens * (largest + beside),
         process=PROCESS_BYTES,
         saved_prompts=cache_bytes,
@@ -142,11 +145,12 @@ def largest_context(
     *,
     room_bytes: int,
     n_ctx_limit: int,
+    n_slots: int = 1,
     n_batch: int = MICRO_BATCH_TOKENS,
     flash_attn: bool = False,
     cache_bytes: int = 0,
 ) -> int:
-    """The most tokens of context with which the model fits into `room_bytes`; 0 where none does.
+    """The most tokens of context, of each slot, with which the model fits into `room_bytes`; 0 for none.
 
     At most the model's own context (if its file says) and `n_ctx_limit`; else a multiple of
     CONTEXT_STEP. The other arguments are `memory_need`'s.
@@ -155,7 +159,12 @@ def largest_context(
 
     def fits(n_ctx: int) -> bool:
         need = memory_need(
-            shape, n_ctx=n_ctx, n_batch=n_batch, flash_attn=flash_attn, cache_bytes=cache_bytes
+            shape,
+            n_ctx=n_ctx,
+            n_slots=n_slots,
+            n_batch=n_batch,
+            flash_attn=flash_attn,
+            cache_bytes=cache_bytes,
         )
         return need.total_bytes <= room_bytes
 

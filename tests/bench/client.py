@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPResponse
+from itertools import pairwise
 from typing import Any
 
 CHAT = "/v1/chat/completions"
@@ -27,6 +28,8 @@ class Streamed:
     """Until the first text came."""
     last_s: float
     """Until the last text came."""
+    longest_gap_s: float
+    """Between two texts."""
     finish_reason: str
 
 
@@ -52,8 +55,15 @@ class Client:
         self._port = port
         self._headers = dict(headers)
 
-    def stream(self, body: Body) -> Streamed:
+    def stream(
+        self, body: Body, *, user: str = "", on_text: Callable[[], object] = lambda: None
+    ) -> Streamed:
         """Ask for a stream and read it to its end.
+
+        Args:
+            body: what is asked.
+            user: on whose behalf, for our own server.
+            on_text: called with each text.
 
         Raises:
             AssertionError: the server refused, or the stream did not end in order.
@@ -61,15 +71,20 @@ class Client:
         parts, times, reasons = [], [], []
         began = time.perf_counter()
         with closing(self._connection()) as connection:
-            for choice in self._choices(self._sent(connection, {**body, "stream": True})):
+            for choice in self._choices(self._sent(connection, {**body, "stream": True}, user)):
                 if text := choice["delta"].get("content"):
+                    on_text()
                     parts.append(text)
                     times.append(time.perf_counter() - began)
                 reasons.append(choice["finish_reason"])
         assert times, "a stream without text"
         assert reasons[-1] is not None, "a stream that broke off"
         return Streamed(
-            text="".join(parts), first_s=times[0], last_s=times[-1], finish_reason=reasons[-1]
+            text="".join(parts),
+            first_s=times[0],
+            last_s=times[-1],
+            longest_gap_s=max((after - before for before, after in pairwise(times)), default=0.0),
+            finish_reason=reasons[-1],
         )
 
     def whole(self, body: Body) -> Whole:
@@ -115,12 +130,12 @@ class Client:
     def _connection(self) -> HTTPConnection:
         return HTTPConnection("127.0.0.1", self._port, timeout=TIMEOUT_S)
 
-    def _send(self, connection: HTTPConnection, body: Body) -> None:
-        headers = {**self._headers, "Content-Type": "application/json"}
+    def _send(self, connection: HTTPConnection, body: Body, user: str = "") -> None:
+        headers = {**self._headers, "Content-Type": "application/json", "X-Llamaserve-User": user}
         connection.request("POST", CHAT, json.dumps(body), headers)
 
-    def _sent(self, connection: HTTPConnection, body: Body) -> HTTPResponse:
-        self._send(connection, body)
+    def _sent(self, connection: HTTPConnection, body: Body, user: str = "") -> HTTPResponse:
+        self._send(connection, body, user)
         response = connection.getresponse()
         assert response.status == 200, response.read().decode(errors="replace")
         return response

@@ -1,13 +1,21 @@
 """Measures the engine beside the stock server it stands around. Run it from the checkout:
 
-    runtime/.venv/bin/python -m tests.bench.engine leaving|turns|cost|crowd|first-token|mask|all [--json]
+    runtime/.venv/bin/python -m tests.bench.engine WHAT [--json]
 
-leaving: seconds until the model is free when a client leaves. turns: time to the first token when two
-long conversations alternate. cost: tokens a second and time to the first token of one user. first-token:
-that time alone, with prompts saved and not. crowd: one user and eight at once, with llama.cpp's own
-llama-server and llama-bench where they are on the PATH. mask: the time for each token of an answer that
-must fit a JSON schema; `--vocabulary FILE.gguf` measures that of a real model too. `--rounds N` sets how
-often.
+WHAT is one of these, or all:
+
+- leaving: seconds until the model is free when a client leaves.
+- turns: time to the first token when two long conversations alternate.
+- cost: tokens a second and time to the first token of one user; first-token: that time alone, with
+  prompts saved and not.
+- crowd: one user and eight at once, with llama.cpp's own llama-server and llama-bench where they are on
+  the PATH.
+- batching: what eight slots give to eight users and to one, to a newcomer, to conversations by turns and
+  to shared prompts, and what prompt lookup gives; `--model FILE` measures a real model.
+- mask: the time for each token of a response that must fit a JSON schema; `--vocabulary FILE` measures
+  that of a real model too.
+
+`--rounds N` sets how often.
 
 It starts all servers itself, on 127.0.0.1, with models it builds: nothing is downloaded, no key or
 configuration of yours is used. A cell is the median of all rounds (and the least and the greatest). On
@@ -28,7 +36,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from runtime.machine.processors import physical_cores
-from tests.bench import cost, crowd, first_token, leaving, mask, turns
+from tests.bench import batching, cost, crowd, first_token, leaving, mask, turns
 from tests.bench.report import Neighbours, Table, machine
 
 Measurement = Callable[[argparse.Namespace], list[Table]]
@@ -78,6 +86,11 @@ def _crowd(options: argparse.Namespace) -> list[Table]:
     return crowd.measure(options.rounds or crowd.ROUNDS, options.threads or physical_cores())
 
 
+def _batching(options: argparse.Namespace) -> list[Table]:
+    rounds, threads = options.rounds or batching.ROUNDS, options.threads or physical_cores()
+    return batching.measure(rounds, threads, options.model)
+
+
 def _first_token(options: argparse.Namespace) -> list[Table]:
     return first_token.measure(options.rounds or first_token.ROUNDS, options.threads or 1)
 
@@ -91,6 +104,7 @@ _MEASUREMENTS: dict[str, Measurement] = {
     "turns": _turns,
     "cost": _cost,
     "crowd": _crowd,
+    "batching": _batching,
     "first-token": _first_token,
     "mask": _mask,
 }
@@ -108,6 +122,7 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
         "less, and for cost a thread for each core, our default",
     )
     parser.add_argument("--json", action="store_true", help="every sample, instead of tables")
+    parser.add_argument("--model", type=Path, default=None, help="a GGUF file, for batching")
     parser.add_argument(
         "--vocabulary", type=Path, action="append", default=[], help="a GGUF file, for mask"
     )

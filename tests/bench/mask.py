@@ -98,15 +98,13 @@ def _walk(constraint: Constraint, draw: random.Random, calls: dict[str, list[flo
 def _shape(
     constraint: Constraint, draw: random.Random, n_tokens: int, calls: dict[str, list[float]]
 ) -> None:
-    shaper = LogitShaper(n_prompt=0, bias={}, min_tokens=0, ends=(), constraint=constraint)
-    tokens = np.empty(0, dtype=np.intc)
+    shaper = LogitShaper(bias={}, min_tokens=0, ends=(), constraint=constraint)
     for _ in range(STEPS):
         logits = np.zeros(n_tokens, dtype=np.single)
         began = time.perf_counter()
-        shaper(tokens, logits)
+        shaper.shape(logits)
         calls["all of it"].append(time.perf_counter() - began)
-        assert shaper.error is None, shaper.error
-        tokens = np.append(tokens, np.intc(draw.choice(np.flatnonzero(np.isfinite(logits)))))
+        shaper.accept(int(draw.choice(np.flatnonzero(np.isfinite(logits)))))
 
 
 @contextmanager

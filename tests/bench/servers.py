@@ -84,10 +84,18 @@ class Fleet:
     ) -> None:
         self._stack.close()
 
-    def model(self, name: str, shape: Shape, extra_tokens: Sequence[str] = ()) -> Path:
+    def model(
+        self, name: str, shape: Shape, extra_tokens: Sequence[str] = (), *, quantized: bool = False
+    ) -> Path:
         """Build a model."""
         path = self._root / f"{name}.gguf"
-        return build_model(path, shape=shape, context_length=CONTEXT, extra_tokens=extra_tokens)
+        return build_model(
+            path,
+            shape=shape,
+            context_length=CONTEXT,
+            extra_tokens=extra_tokens,
+            quantized=quantized,
+        )
 
     def ours(self, model: Path, *, name: str = "ours", **settings: object) -> Server:
         """Start Llamaserve's engine; its settings are its defaults, with `settings` over them."""
@@ -114,13 +122,15 @@ class Fleet:
         """Start the stock server with nothing but a model, a port and a key."""
         return self._stock(name, model, n_threads="", n_threads_batch="")
 
-    def llama_server(self, model: Path) -> Server | None:
-        """Start llama.cpp's own server with a model and a port alone; None if it is not on the PATH."""
+    def llama_server(self, model: Path, *arguments: str) -> Server | None:
+        """Start llama.cpp's own server with a model, a port and `arguments` alone; None if it is not on
+        the PATH."""
         program = shutil.which("llama-server")
         if program is None:
             return None
         port = free_port()
         command = [program, "-m", str(model), "--host", "127.0.0.1", "--port", str(port)]
+        command += arguments
         process = self._stack.enter_context(running(command, self._directory() / "log"))
 
         def answers() -> bool:

@@ -39,7 +39,7 @@ def table(area: str, page: str) -> str:
 
 
 def _meaning(key: Key) -> str:
-    return str(getattr(key, "meaning", "")).replace("|", "\\|")
+    return key.meaning.replace("|", "\\|")
 
 
 def _meaning_on(page: str, name: str) -> str:

@@ -276,18 +276,20 @@ _sampling: dict[str, Values] = {
     "stream_options": st.booleans().map(lambda value: {"include_usage": value}),
     "logit_bias": st.dictionaries(_token_names, st.sampled_from([-100, 100, 0, 1.5, 101]), max_size=4),
     "logit_bias_type": st.sampled_from(["input_ids", "tokens"]),
-    "n": st.just(1),
+    "n": st.integers(1, 3),
     "model": st.sampled_from(["m", "m.gguf", "m", "", "gpt-4"]),
     "grammar": grammars,
 }
 _completion: dict[str, Values] = {
     **_sampling,
     "prompt": st.one_of(
-        texts, texts.map(lambda text: [text]), st.lists(_tokens, min_size=1, max_size=6)
+        texts,
+        st.lists(texts, min_size=1, max_size=3),
+        st.lists(_tokens, min_size=1, max_size=6),
     ),
     "echo": st.booleans(),
     "logprobs": st.integers(0, 5),
-    "best_of": st.just(1),
+    "best_of": st.integers(1, 3),
     "suffix": st.sampled_from(["", "x"]),
 }
 _formats = st.one_of(

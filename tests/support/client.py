@@ -56,11 +56,15 @@ class Answer:
 
     @property
     def usage(self) -> dict[str, int]:
-        """The usage of a completion that went well."""
+        """The counts of a completion that went well; `cached_tokens` tells the rest of it."""
         assert self.status == 200, self
         usage = self.json["usage"]
-        assert isinstance(usage, dict)
-        return usage
+        return {name: count for name, count in usage.items() if isinstance(count, int)}
+
+    @property
+    def cached_tokens(self) -> int:
+        """Tokens of the prompt that were not evaluated anew."""
+        return int(self.json["usage"]["prompt_tokens_details"]["cached_tokens"])
 
     @property
     def events(self) -> list[str]:

@@ -1,7 +1,8 @@
-"""The engine, with a model that can be made to hang: `python -m tests.support.hanging_engine`.
+"""The engine, with a model that can be made to hang or fail: `python -m tests.support.hanging_engine`.
 
 A real one does not hang on command. A prompt with the token of `#` in it stalls the evaluation for good;
-one with `@` does it with the interpreter's lock in its hands, as a library of C can.
+one with `@` does it with the interpreter's lock in its hands, as a library of C can. A batch with `%` in
+it cannot be evaluated.
 """
 
 from __future__ import annotations
@@ -9,7 +10,6 @@ from __future__ import annotations
 import ctypes
 import sys
 import threading
-from collections.abc import Sequence
 from typing import Any
 
 from runtime.engine import __main__ as engine
@@ -20,18 +20,21 @@ IDS = token_ids()
 
 
 def _make_hanging() -> None:
-    from runtime.engine.generation.llama import GuardedLlama  # noqa: PLC0415 - as late as the engine does
+    from runtime.engine.generation.context import Context  # noqa: PLC0415 - as late as the engine does
 
-    evaluate = GuardedLlama.eval
+    decode = Context.decode
 
-    def hanging(self: Any, tokens: Sequence[int]) -> None:
+    def hanging(self: Any, batch: Any) -> int:
+        tokens = batch.tokens
+        if IDS["%"] in tokens:
+            return -3
         if IDS["#"] in tokens:
             threading.Event().wait()
         if IDS["@"] in tokens:
             ctypes.PyDLL(None).sleep(600)
-        evaluate(self, tokens)
+        return decode(self, batch)
 
-    GuardedLlama.eval = hanging  # type: ignore[method-assign]
+    Context.decode = hanging  # type: ignore[method-assign]
 
 
 if __name__ == "__main__":

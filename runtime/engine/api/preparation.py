@@ -1,18 +1,20 @@
-"""From a request's body to what the stock app and the model are given.
+"""From a request's body to what is to be generated.
 
-All that can be wrong with a request is found here, before it waits for the model: the stock app then
-gets a body that it cannot misread. Everything in here may take long and belongs in a worker thread.
+All that can be wrong with a request is found here, before it waits for a slot. Everything in here may
+take long and belongs in a worker thread.
 """
 
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from runtime.engine import errors
 from runtime.engine.api.prompts import render
+from runtime.engine.api.response_shapes import ChatShape, CompletionShape, Form, Shape
 from runtime.engine.api.schemas import (
+    MAX_PROMPTS,
     ChatRequest,
     CompletionRequest,
     DetokenizeRequest,
@@ -24,18 +26,18 @@ from runtime.engine.api.schemas import (
     ToolChoice,
     parse,
 )
-from runtime.engine.generation.generation import Generation, GenerationLimits, Prompt
-from runtime.engine.generation.llama import GuardedLlama
+from runtime.engine.api.shared_prefix import SharedPrefix
+from runtime.engine.generation.generation import Generation, GenerationLimits, Prompt, Sampling
+from runtime.engine.generation.model import GuardedLlama
 from runtime.engine.grammar.constraint import Grammar
 from runtime.engine.settings import EngineSettings
 
-_TO_STOCK = (
-    "temperature top_p min_p top_k repeat_penalty presence_penalty frequency_penalty "
-    "mirostat_mode mirostat_tau mirostat_eta seed stream"
-).split()
-"""What the stock app passes on to the model as it is."""
+_SAMPLING = [field.name for field in fields(Sampling)]
 
-
+_CHARACTERS_PER_TOKEN = 8
+"""More than ordinary text has in any vocabulary."""
+_CUT_TOKENS = 64
+"""Where a text is cut, its last tokens may be other ones than in the whole."""
 MAX_SPECIAL_TOKENS = 16_384
 """That a text to be tokenized may name; a chat's are bounded by the context."""
 
@@ -44,11 +46,13 @@ MAX_SPECIAL_TOKENS = 16_384
 class Prepared:
     """A request that can be answered."""
 
-    generation: Generation
-    for_stock: dict[str, Any]
-    """The body for the stock app."""
+    generations: list[Generation]
+    """What is to be generated, one for each choice of the response."""
+    shape: Shape
+    """How the response is written."""
+    is_stream: bool
     grammar: Grammar | None
-    """To be compiled for the generation's constraint. Apart from the rest, since it may take seconds."""
+    """To be compiled for the generations' constraints; apart from the rest, as it may take seconds."""
 
 
 class Preparation:
@@ -58,6 +62,7 @@ class Preparation:
         self._llama = llama
         self._settings = settings
         self._n_ctx = llama.n_ctx()
+        self._shared = SharedPrefix(settings.shared_prefix, self._chat_tokens)
         self._names = _names(settings.model_alias)
         self._replaced_names = _names(settings.replaced_alias)
         self._replaced_until = time.monotonic() + settings.replaced_s
@@ -72,18 +77,24 @@ class Preparation:
         self.check_model(request.model)
         if sent.get("suffix"):
             raise errors.not_supported("suffix", "suffix: this server does not fill in.")
-        if request.echo and request.logprobs is not None:
-            raise errors.not_supported(
-                "logprobs", "logprobs: not together with echo; a prompt's own are not kept."
-            )
-        prompt = self._completion_prompt(request)
-        generation = Generation(
-            prompt=prompt,
-            limits=self._limits(request, prompt, request.max_tokens, request.logprobs),
-            include_usage=request.stream and request.stream_options.include_usage,
-        )
+        if request.best_of is not None and request.best_of != request.n:
+            raise errors.not_supported("best_of", "best_of: must be as many as n; none are thrown away.")
+        if len(request.prompts) * request.n > MAX_PROMPTS:
+            raise errors.invalid("n", f"n: at most {MAX_PROMPTS} responses to all prompts together.")
         grammar = self._grammar(request)
-        return self._prepared(generation, grammar, {"prompt": "", **self._to_stock(request, grammar)})
+        generations: list[Generation] = []
+        for given in request.prompts:
+            prompt = self._completion_prompt(request, given)
+            limits = self._limits(request, prompt, request.max_tokens, request.logprobs)
+            if request.echo and request.max_tokens == 0:
+                limits = replace(limits, max_tokens=0)
+            generations += self._generations(request, prompt, limits, grammar, len(generations))
+        return Prepared(
+            generations=generations,
+            shape=CompletionShape(generations, self._form(request)),
+            is_stream=request.stream,
+            grammar=grammar,
+        )
 
     def chat(self, body: bytes) -> Prepared:
         """Of /v1/chat/completions.
@@ -100,17 +111,22 @@ class Preparation:
         if function is not None:
             # Where a call ends is its schema's to say.
             prompt = replace(prompt, stops=())
-        generation = Generation(
-            prompt=prompt,
-            limits=self._limits(
-                request, prompt, max_tokens, request.top_logprobs if request.logprobs else None
-            ),
-            include_usage=request.stream and request.stream_options.include_usage,
+        limits = self._limits(
+            request, prompt, max_tokens, request.top_logprobs if request.logprobs else None
+        )
+        form = replace(
+            self._form(request),
             call=None if function is None else function.name,
             legacy_call=not request.tools,
         )
         grammar = self._chat_grammar(request, function)
-        return self._prepared(generation, grammar, {"messages": [], **self._to_stock(request, grammar)})
+        generations = self._generations(request, prompt, limits, grammar)
+        return Prepared(
+            generations=generations,
+            shape=ChatShape(generations, form),
+            is_stream=request.stream,
+            grammar=grammar,
+        )
 
     def check_model(self, name: str | None) -> None:
         """Refuse another model than the one there is, unless any name will do.
@@ -122,29 +138,41 @@ class Preparation:
         if name not in self._replaced_names or time.monotonic() > self._replaced_until:
             raise errors.model_not_found(self._settings.model_alias)
 
-    def _completion_prompt(self, request: CompletionRequest) -> Prompt:
+    def _completion_prompt(self, request: CompletionRequest, given: str | list[int]) -> Prompt:
         vocabulary = self._llama.vocabulary
-        if isinstance(request.prompt, list):
-            if not vocabulary.holds(request.prompt):
+        if isinstance(given, list):
+            if not vocabulary.holds(given):
                 raise errors.invalid(
                     "prompt", f"prompt: tokens are whole numbers from 0 to {vocabulary.n_tokens - 1}."
                 )
-            tokens = request.prompt
+            tokens = given
         else:
-            tokens = self._tokenize(request.prompt, "prompt", add_special=True)
+            tokens = self._tokenize(given, "prompt", add_special=True)
         self._check_length(tokens, "prompt")
         echo = ""
-        if request.echo and isinstance(request.prompt, str):
-            echo = request.prompt
+        if request.echo and isinstance(given, str):
+            echo = given
         elif request.echo:
             echo = vocabulary.join(tokens).decode("utf-8", "replace")
-        return Prompt(tokens=tokens, stops=request.stop, echo=echo)
+        n_shared = self._shared.of_completion(tokens)
+        return Prompt(
+            tokens=tokens,
+            stops=request.stop,
+            echo=echo,
+            n_shared=n_shared,
+            is_scored=request.echo and request.logprobs is not None,
+        )
 
     def _chat_prompt(self, request: ChatRequest, tools: list[dict[str, Any]]) -> Prompt:
         rendered = render(self._llama, request, tools)
         tokens = self._tokenize(rendered.text, "messages", add_special=rendered.add_special)
         self._check_length(tokens, "messages")
-        return Prompt(tokens=tokens, stops=[*request.stop, *rendered.stops])
+        n_shared = self._shared.of_chat(request, tools, tokens)
+        return Prompt(tokens=tokens, stops=[*request.stop, *rendered.stops], n_shared=n_shared)
+
+    def _chat_tokens(self, request: ChatRequest, tools: list[dict[str, Any]]) -> list[int]:
+        rendered = render(self._llama, request, tools)
+        return self._tokenize(rendered.text, "messages", add_special=rendered.add_special)
 
     def _tokenize(self, text: str, param: str, *, add_special: bool) -> list[int]:
         # Before its tokens are counted, which for what cannot fit might take long.
@@ -153,7 +181,20 @@ class Preparation:
         fits = n_bytes <= self._n_ctx * vocabulary.longest_piece_bytes
         if not fits or vocabulary.names_special(text, more_than=self._n_ctx):
             raise errors.context_length_exceeded(has=f"{n_bytes} bytes", n_ctx=self._n_ctx, param=param)
+        self._check_beginning(text, param)
         return vocabulary.tokenize(text, add_special=add_special, parse_special=True)
+
+    def _check_beginning(self, text: str, param: str) -> None:
+        """Refuse a text whose beginning alone is too long, so that no time is spent on the rest."""
+        length = self._n_ctx * _CHARACTERS_PER_TOKEN
+        while length < len(text):
+            beginning = self._llama.vocabulary.tokenize(
+                text[:length], add_special=False, parse_special=True
+            )
+            if len(beginning) >= self._n_ctx + _CUT_TOKENS:
+                has = f"more than {self._n_ctx} tokens"
+                raise errors.context_length_exceeded(has=has, n_ctx=self._n_ctx, param=param)
+            length *= 2
 
     def tokens(self, body: bytes) -> list[int]:
         """Of /extras/tokenize.
@@ -228,14 +269,33 @@ class Preparation:
             f"logit_bias: its keys are tokens, whole numbers from 0 to {vocabulary.n_tokens - 1}.",
         )
 
-    def _prepared(
-        self, generation: Generation, grammar: Grammar | None, for_stock: dict[str, Any]
-    ) -> Prepared:
-        """One that has been compiled before does not wait behind others that take long."""
-        if grammar is not None and self._llama.constraints.is_known(grammar):
-            generation.constraint = self._llama.constraints.compile(grammar)
-            grammar = None
-        return Prepared(generation, for_stock, grammar)
+    def _generations(
+        self,
+        request: GenerationRequest,
+        prompt: Prompt,
+        limits: GenerationLimits,
+        grammar: Grammar | None,
+        first_index: int = 0,
+    ) -> list[Generation]:
+        """One for each response to a prompt; seeds go on from the request's."""
+        sampling = Sampling(**{name: getattr(request, name) for name in _SAMPLING})
+        if grammar is not None:
+            # Its estimate of the distribution has no meaning where most tokens are forbidden.
+            sampling = replace(sampling, mirostat_mode=0)
+        seeds = [None if request.seed is None else request.seed + number for number in range(request.n)]
+        return [
+            Generation(
+                prompt=prompt,
+                limits=limits,
+                sampling=replace(sampling, seed=seed),
+                index=first_index + number,
+            )
+            for number, seed in enumerate(seeds)
+        ]
+
+    def _form(self, request: GenerationRequest) -> Form:
+        include_usage = request.stream and request.stream_options.include_usage
+        return Form(model=self._settings.model_alias, include_usage=include_usage)
 
     def _grammar(self, request: GenerationRequest) -> Grammar | None:
         return None if request.grammar is None else self._llama.constraints.grammar(request.grammar)
@@ -255,13 +315,6 @@ class Preparation:
             return json_schema(schema, param="response_format", strict=strict)
         schema = {"type": "object"} if form.schema_ is None else form.schema_
         return json_schema(schema, param="response_format", strict=False)
-
-    def _to_stock(self, request: GenerationRequest, grammar: Grammar | None) -> dict[str, Any]:
-        body = {name: getattr(request, name) for name in _TO_STOCK}
-        if grammar is not None:
-            # Its estimate of the distribution has no meaning where most tokens are forbidden.
-            body["mirostat_mode"] = 0
-        return {**body, "model": self._settings.model_alias}
 
 
 def _names(alias: str) -> tuple[str, str]:

@@ -1,4 +1,4 @@
-"""What answers look like: OpenAI's completion and chat completion objects, whole and in chunks.
+"""What responses look like: OpenAI's completion and chat completion objects, whole and in chunks.
 
 Sources: https://platform.openai.com/docs/api-reference/chat/object, …/chat/streaming and
 …/completions/object. Tool calls are made here too, where a request named the function.
@@ -8,168 +8,173 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
+from runtime.engine.api.usage import openai_usage
+from runtime.engine.generation.channel import Piece, TokenLogprob
 from runtime.engine.generation.generation import Generation
 
 Object = dict[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
-class TokenLogprob:
-    """A token and how likely it was: natural logarithms."""
+class Form:
+    """What a request asks of its response's form."""
 
-    piece: bytes
-    logprob: float
-    top: list[tuple[bytes, float]]
-    """The likeliest tokens in its place, likeliest first."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Piece:
-    """Some text of an answer, and the tokens that came since the piece before."""
-
-    text: str
-    logprobs: list[TokenLogprob] = field(default_factory=list)
-    finish_reason: str | None = None
-    """Of the last piece."""
+    model: str
+    include_usage: bool = False
+    """Whether a stream ends with a chunk that tells the usage."""
+    call: str | None = None
+    """The function whose arguments the response is, where the request named one."""
+    legacy_call: bool = False
+    """Whether that is told in the older form, `function_call`."""
 
 
 class Shape(Protocol):
-    """How one kind of answer is written."""
+    """How one kind of response is written."""
 
-    def whole(self, pieces: Iterable[Piece]) -> Object:
-        """The answer in one object."""
+    def whole(self, pieces: Sequence[Piece]) -> Object:
+        """The response in one object, from all of its pieces."""
 
-    def chunks(self, pieces: Iterable[Piece]) -> Iterator[Object]:
-        """The answer as the events of a stream, the closing [DONE] aside."""
+    def chunks(self, piece: Piece) -> list[Object]:
+        """The events of a stream that a piece makes."""
+
+    def closing(self) -> list[Object]:
+        """The events after all pieces, the closing [DONE] aside."""
 
 
 class CompletionShape:
     """Of /v1/completions."""
 
-    def __init__(self, generation: Generation, model: str) -> None:
-        self._generation = generation
-        self._head = _head("cmpl-", model)
-        self._offset = len(generation.prompt.echo)
-
-    def whole(self, pieces: Iterable[Piece]) -> Object:
-        every = list(pieces)
-        text = self._generation.prompt.echo + "".join(piece.text for piece in every)
-        logprobs = [logprob for piece in every for logprob in piece.logprobs]
-        choice = self._choice(text, logprobs, _finish_reason(every))
-        return {
-            **self._head,
-            "object": "text_completion",
-            "choices": [choice],
-            "usage": self._generation.usage,
+    def __init__(self, generations: Sequence[Generation], form: Form) -> None:
+        self._generations = generations
+        self._form = form
+        self._head = {**_head("cmpl-", form.model), "object": "text_completion"}
+        self._echoes = {one.index: one.prompt.echo for one in generations}
+        """Those that have not been given out yet."""
+        self._offsets = {
+            one.index: 0 if one.prompt.is_scored else len(one.prompt.echo) for one in generations
         }
 
-    def chunks(self, pieces: Iterable[Piece]) -> Iterator[Object]:
-        usage = _usage_field(self._generation)
-        head = {**self._head, "object": "text_completion", **usage}
-        echo = self._generation.prompt.echo
-        for piece in pieces:
-            choice = self._choice(echo + piece.text, piece.logprobs, piece.finish_reason)
-            echo = ""
-            yield {**head, "choices": [choice]}
-        if usage:
-            yield {**head, "choices": [], "usage": self._generation.usage}
+    def whole(self, pieces: Sequence[Piece]) -> Object:
+        choices = [self._choice(_joined(pieces, one.index)) for one in self._generations]
+        return {**self._head, "choices": choices, "usage": openai_usage(self._generations)}
 
-    def _choice(self, text: str, logprobs: list[TokenLogprob], finish_reason: str | None) -> Object:
+    def chunks(self, piece: Piece) -> list[Object]:
+        usage = _usage_field(self._form)
+        return [{**self._head, **usage, "choices": [self._choice(piece)]}]
+
+    def closing(self) -> list[Object]:
+        return _usage_chunk(self._head, self._form, self._generations)
+
+    def _choice(self, piece: Piece) -> Object:
         told = None
-        if self._generation.limits.top_logprobs is not None:
-            told = self._logprobs(logprobs)
-        return {"text": text, "index": 0, "logprobs": told, "finish_reason": finish_reason}
-
-    def _logprobs(self, logprobs: list[TokenLogprob]) -> Object:
-        offsets = []
-        for logprob in logprobs:
-            offsets.append(self._offset)
-            self._offset += len(_readable(logprob.piece))
+        if self._generations[0].limits.top_logprobs is not None:
+            told = self._logprobs(piece)
         return {
-            "tokens": [_readable(logprob.piece) for logprob in logprobs],
-            "token_logprobs": [logprob.logprob for logprob in logprobs],
+            "text": self._echoes.pop(piece.index, "") + piece.text,
+            "index": piece.index,
+            "logprobs": told,
+            "finish_reason": piece.finish_reason,
+        }
+
+    def _logprobs(self, piece: Piece) -> Object:
+        offsets = []
+        for logprob in piece.logprobs:
+            offsets.append(self._offsets[piece.index])
+            self._offsets[piece.index] += len(_readable(logprob.piece))
+        return {
+            "tokens": [_readable(logprob.piece) for logprob in piece.logprobs],
+            "token_logprobs": [logprob.logprob for logprob in piece.logprobs],
             "top_logprobs": [
-                {_readable(piece): value for piece, value in logprob.top} for logprob in logprobs
+                None
+                if logprob.logprob is None
+                else {_readable(other): value for other, value in logprob.top}
+                for logprob in piece.logprobs
             ],
             "text_offset": offsets,
         }
 
 
 class ChatShape:
-    """Of /v1/chat/completions, with a message of text or a call of one function."""
+    """Of /v1/chat/completions, with messages of text or calls of one function."""
 
-    def __init__(self, generation: Generation, model: str) -> None:
-        self._generation = generation
-        self._head = _head("chatcmpl-", model)
-        self._call_id = f"call_{uuid.uuid4().hex[:24]}"
+    def __init__(self, generations: Sequence[Generation], form: Form) -> None:
+        self._generations = generations
+        self._form = form
+        self._head = _head("chatcmpl-", form.model)
+        self._call_ids = {one.index: f"call_{uuid.uuid4().hex[:24]}" for one in generations}
+        self._begun: set[int] = set()
+        """The choices of a stream whose role has been told."""
+        self._called: set[int] = set()
+        """Those whose function has been named."""
 
-    def whole(self, pieces: Iterable[Piece]) -> Object:
-        every = list(pieces)
-        text = "".join(piece.text for piece in every)
-        logprobs = [logprob for piece in every for logprob in piece.logprobs]
-        message: Object = {"role": "assistant", "content": text}
-        if self._generation.call is not None:
-            message = {"role": "assistant", "content": None, **self._call(text, first=True)}
-            for call in message.get("tool_calls") or ():
-                del call["index"]  # of a stream only
-        choice = {
-            "index": 0,
-            "message": message,
-            "logprobs": self._logprobs(logprobs),
-            "finish_reason": self._finish(_finish_reason(every)),
-        }
+    def whole(self, pieces: Sequence[Piece]) -> Object:
         return {
             **self._head,
             "object": "chat.completion",
-            "choices": [choice],
-            "usage": self._generation.usage,
+            "choices": [self._choice(_joined(pieces, one.index)) for one in self._generations],
+            "usage": openai_usage(self._generations),
         }
 
-    def chunks(self, pieces: Iterable[Piece]) -> Iterator[Object]:
-        usage = _usage_field(self._generation)
-        head = {**self._head, "object": "chat.completion.chunk", **usage}
-        called = False
-        for number, piece in enumerate(pieces):
-            if number == 0:
-                # With the first piece, not before: until then an error can have a status.
-                yield {**head, "choices": [self._delta({"role": "assistant"}, [], None)]}
-            if piece.text or piece.logprobs:
-                if self._generation.call is None:
-                    delta: Object = {"content": piece.text}
-                else:
-                    delta = self._call(piece.text, first=not called)
-                    called = True
-                yield {**head, "choices": [self._delta(delta, piece.logprobs, None)]}
-            if piece.finish_reason is not None:
-                reason = self._finish(piece.finish_reason)
-                yield {**head, "choices": [self._delta({}, [], reason)]}
-        if usage:
-            yield {**head, "choices": [], "usage": self._generation.usage}
+    def _choice(self, piece: Piece) -> Object:
+        message: Object = {"role": "assistant", "content": piece.text}
+        if self._form.call is not None:
+            message = {"role": "assistant", "content": None, **self._call(piece)}
+            for call in message.get("tool_calls") or ():
+                del call["index"]  # of a stream only
+        return {
+            "index": piece.index,
+            "message": message,
+            "logprobs": self._logprobs(piece.logprobs),
+            "finish_reason": self._finish(piece.finish_reason or "length"),
+        }
 
-    def _delta(self, delta: Object, logprobs: list[TokenLogprob], finish_reason: str | None) -> Object:
+    def chunks(self, piece: Piece) -> list[Object]:
+        deltas: list[tuple[Object, list[TokenLogprob], str | None]] = []
+        if piece.index not in self._begun:
+            # With the first piece, not before: until then an error can have a status.
+            self._begun.add(piece.index)
+            deltas.append(({"role": "assistant"}, [], None))
+        if piece.text or piece.logprobs:
+            is_call = self._form.call is not None
+            delta = self._call(piece) if is_call else {"content": piece.text}
+            deltas.append((delta, piece.logprobs, None))
+        if piece.finish_reason is not None:
+            deltas.append(({}, [], self._finish(piece.finish_reason)))
+        head = {**self._head, "object": "chat.completion.chunk", **_usage_field(self._form)}
+        return [{**head, "choices": [self._delta(piece.index, *delta)]} for delta in deltas]
+
+    def closing(self) -> list[Object]:
+        head = {**self._head, "object": "chat.completion.chunk"}
+        return _usage_chunk(head, self._form, self._generations)
+
+    def _delta(
+        self, index: int, delta: Object, logprobs: list[TokenLogprob], reason: str | None
+    ) -> Object:
         told = self._logprobs(logprobs) if logprobs else None
-        return {"index": 0, "delta": delta, "logprobs": told, "finish_reason": finish_reason}
+        return {"index": index, "delta": delta, "logprobs": told, "finish_reason": reason}
 
-    def _call(self, arguments: str, *, first: bool) -> Object:
+    def _call(self, piece: Piece) -> Object:
         """A part of a call's arguments; the first tells what is called."""
-        name = {"name": self._generation.call} if first else {}
-        function = {**name, "arguments": arguments}
-        if self._generation.legacy_call:
+        first = piece.index not in self._called
+        self._called.add(piece.index)
+        name = {"name": self._form.call} if first else {}
+        function = {**name, "arguments": piece.text}
+        if self._form.legacy_call:
             return {"function_call": function}
-        begun = {"id": self._call_id, "type": "function"} if first else {}
+        begun = {"id": self._call_ids[piece.index], "type": "function"} if first else {}
         return {"tool_calls": [{"index": 0, **begun, "function": function}]}
 
     def _finish(self, reason: str) -> str:
-        if self._generation.call is None or reason == "length":
+        if self._form.call is None or reason == "length":
             return reason
-        return "function_call" if self._generation.legacy_call else "tool_calls"
+        return "function_call" if self._form.legacy_call else "tool_calls"
 
     def _logprobs(self, logprobs: list[TokenLogprob]) -> Object | None:
-        if self._generation.limits.top_logprobs is None:
+        if self._generations[0].limits.top_logprobs is None:
             return None
         content = [
             {
@@ -181,20 +186,33 @@ class ChatShape:
         return {"content": content, "refusal": None}
 
 
+def _joined(pieces: Sequence[Piece], index: int) -> Piece:
+    """All pieces of one response as one."""
+    ours = [piece for piece in pieces if piece.index == index]
+    return Piece(
+        text="".join(piece.text for piece in ours),
+        logprobs=[logprob for piece in ours for logprob in piece.logprobs],
+        finish_reason=(ours[-1].finish_reason if ours else None) or "length",
+        index=index,
+    )
+
+
 def _head(prefix: str, model: str) -> Object:
     return {"id": prefix + uuid.uuid4().hex, "created": int(time.time()), "model": model}
 
 
-def _usage_field(generation: Generation) -> Object:
+def _usage_field(form: Form) -> Object:
     """Chunks have the field, null but in the last, when the request asked for usage."""
-    return {"usage": None} if generation.include_usage else {}
+    return {"usage": None} if form.include_usage else {}
 
 
-def _finish_reason(pieces: list[Piece]) -> str:
-    return (pieces[-1].finish_reason if pieces else None) or "length"
+def _usage_chunk(head: Object, form: Form, generations: Sequence[Generation]) -> list[Object]:
+    if not form.include_usage:
+        return []
+    return [{**head, "choices": [], "usage": openai_usage(generations)}]
 
 
-def _told(piece: bytes, logprob: float) -> Object:
+def _told(piece: bytes, logprob: float | None) -> Object:
     return {"token": _readable(piece), "logprob": logprob, "bytes": list(piece)}
 
 

@@ -30,6 +30,10 @@ MAX_LOGIT_BIASES = 1024
 MAX_MESSAGES = 4096
 MAX_TOP_LOGPROBS = 20
 MAX_TOOLS = 128
+MAX_CHOICES = 16
+"""Responses to one prompt."""
+MAX_PROMPTS = 128
+"""Of a request, and responses of a request."""
 MAX_DETOKENIZED = 65_536
 MAX_TOKENIZED_CHARACTERS = 2**22
 MAX_VALUES = 500_000
@@ -83,7 +87,7 @@ class GenerationRequest(_Body):
 
     model: Annotated[str, Field(max_length=512)] | None = None
     max_tokens: Whole | None = Field(
-        None, description="Of the answer; absent, 0 and below: the server's default."
+        None, description="Of the response; absent, 0 and below: the server's default."
     )
     min_tokens: Annotated[Whole, Field(ge=0, le=2**31 - 1)] = 0
     temperature: Annotated[Number, Field(ge=0, le=10)] = 0.8
@@ -104,7 +108,7 @@ class GenerationRequest(_Body):
         default_factory=dict
     )
     logit_bias_type: Literal["input_ids", "tokens"] = "input_ids"
-    n: Annotated[Whole, Field(ge=1, le=1, description="One answer a request.")] = 1
+    n: Annotated[Whole, Field(ge=1, le=MAX_CHOICES, description="Responses to each prompt.")] = 1
     grammar: str | None = Field(None, description="GBNF, or llguidance's Lark.")
 
     @field_validator("stop", mode="before")
@@ -116,10 +120,12 @@ class GenerationRequest(_Body):
 class CompletionRequest(GenerationRequest):
     """POST /v1/completions."""
 
-    prompt: str | Tokens = Field("", description="One text, or its tokens.")
+    prompt: str | Tokens | Annotated[list[str | Tokens], Field(min_length=1, max_length=MAX_PROMPTS)] = (
+        Field("", description="A text or its tokens, or a list of such.")
+    )
     echo: bool = False
     logprobs: Annotated[Whole, Field(ge=0, le=MAX_TOP_LOGPROBS)] | None = None
-    best_of: Annotated[Whole, Field(ge=1, le=1)] = 1
+    best_of: Whole | None = Field(None, description="As many as n: none are thrown away.")
 
     @field_validator("prompt", mode="before")
     @classmethod
@@ -127,6 +133,13 @@ class CompletionRequest(GenerationRequest):
         """A list of one prompt is that prompt."""
         single = isinstance(value, list) and len(value) == 1 and isinstance(value[0], str | list)
         return value[0] if single else value
+
+    @property
+    def prompts(self) -> list[str | list[int]]:
+        """Its prompts, one at least."""
+        given: Any = self.prompt
+        is_single = isinstance(given, str) or not given or isinstance(given[0], int)
+        return [given] if is_single else list(given)
 
 
 class Function(_Body):
@@ -167,7 +180,7 @@ class JsonSchemaFormat(_Body):
 
 
 class ResponseFormat(_Body):
-    """The form of the answer's text."""
+    """The form of the response's text."""
 
     type: Literal["text", "json_object", "json_schema"] = "text"
     json_schema: JsonSchemaFormat | None = None

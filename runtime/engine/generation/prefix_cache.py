@@ -1,35 +1,34 @@
-"""Saved states of conversations that are not in the model's context just now.
+"""Saved states of conversations that are in no slot just now.
 
-The context holds one sequence of tokens. When the next prompt would overwrite much of it, its state is
-saved first, and when a saved one shares more with the prompt than what is there, it is restored:
-users who take turns do not make each other's prompts be evaluated anew.
+When a new prompt would overwrite what is in a slot, its state is saved first, and when a saved one has
+more of a prompt's beginning than any slot, it is restored: users who take turns do not make each
+other's prompts be evaluated anew.
 
-Owns the saved states and their bound in bytes. The caller holds the model.
+Owns the saved states and their bound in bytes. For the scheduler's thread only.
 """
 
 from __future__ import annotations
 
-import ctypes
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-import llama_cpp
 import numpy as np
 from numpy.typing import NDArray
 
-MIN_TOKENS = 64
-"""Evaluating fewer than this anew is as cheap as saving and restoring them."""
+from runtime.engine.generation.context import Context, Tokens
+from runtime.engine.generation.decisions import MIN_REUSE
+from runtime.engine.generation.slots import Slot, common_prefix, lendable
 
 MAX_STATES = 256
 """Each prompt is compared with all of them."""
 
-_SEQUENCE = 0
-Tokens = NDArray[np.intc]
-
 
 @dataclass(frozen=True, eq=False)  # compared by identity: == on arrays is no truth value
-class _Saved:
+class Saved:
+    """The state of a sequence."""
+
     tokens: Tokens
+    tag: str
+    n_shared: int
     buffer: NDArray[np.uint8]
     """Of which the state takes the first `n_state` bytes."""
     n_state: int
@@ -38,75 +37,76 @@ class _Saved:
     def n_bytes(self) -> int:
         return self.buffer.nbytes + self.tokens.nbytes
 
-    def is_superseded_by(self, tokens: Tokens) -> bool:
-        """Whether those go on from here. An answer may come back in other tokens than it was given in,
-        so the last ones need not agree."""
-        return common_prefix(self.tokens, tokens) >= len(self.tokens) - MIN_TOKENS
+    def is_superseded_by(self, slot: Slot) -> bool:
+        """Whether a slot goes on from here. A response may come back in other tokens than it was given
+        in, so the last ones need not agree."""
+        if self.tag != slot.tag:
+            return False
+        return common_prefix(self.tokens, slot.held) >= len(self.tokens) - MIN_REUSE
 
 
 class SavedPrefixes:
-    """States of one context, least recently used first to go.
+    """States of one context's sequences, least recently used first to go.
 
     Args:
-        context: llama.cpp's pointer.
+        context: where they come from and go to.
         capacity_bytes: of all states together; 0 saves none.
     """
 
-    def __init__(self, context: object, *, capacity_bytes: int) -> None:
+    def __init__(self, context: Context, *, capacity_bytes: int) -> None:
         self._context = context
         self._capacity = capacity_bytes
-        self._saved: list[_Saved] = []
+        self._saved: list[Saved] = []
 
     @property
     def n_bytes(self) -> int:
         """What is held now, never more than the capacity."""
         return sum(saved.n_bytes for saved in self._saved)
 
-    def exchange(self, live: Tokens, prompt: Sequence[int]) -> Tokens | None:
-        """Save what the prompt would destroy, and restore what serves it better.
+    def best(self, prompt: Tokens, tag: str, n_shared: int) -> tuple[Saved | None, int]:
+        """The state with the most of a prompt's beginning, and how many of its tokens it gives."""
+        best, best_length = None, 0
+        for saved in self._saved:
+            length = lendable(
+                saved.tokens, prompt, same=saved.tag == tag, n_shared=min(n_shared, saved.n_shared)
+            )
+            if not self._context.can_trim and length < len(saved.tokens):
+                length = 0
+            if length > best_length:
+                best, best_length = saved, length
+        return best, best_length
 
-        Args:
-            live: the tokens in the context.
-            prompt: those about to be evaluated.
+    def restore(self, saved: Saved, slot: Slot) -> bool:
+        """Bring a state back into a slot's sequence; on False that is empty."""
+        self._saved.remove(saved)
+        self._saved.append(saved)
+        return self._context.restore(slot.key, saved.buffer, saved.n_state)
 
-        Returns:
-            The tokens that are in the context now, None if nothing was restored. The logits are
-            not: one token at least must be evaluated before the next is sampled.
-        """
-        wanted = np.asarray(prompt, dtype=np.intc)
-        kept = common_prefix(live, wanted)
-        best = max(self._saved, key=lambda saved: common_prefix(saved.tokens, wanted), default=None)
-        if best is not None and common_prefix(best.tokens, wanted) < kept + MIN_TOKENS:
-            best = None
-        if len(live) - kept >= MIN_TOKENS:
-            self._save(live, keep=best)
-        if best is None:
-            return None
-        self._touch(best)
-        return best.tokens if self._restore(best) else np.empty(0, dtype=np.intc)
-
-    def _save(self, tokens: Tokens, *, keep: _Saved | None) -> None:
-        """Save the context's state if there is room, or can be made without the one to `keep`."""
-        if any(common_prefix(saved.tokens, tokens) == len(tokens) for saved in self._saved):
+    def save(self, slot: Slot, *, keep: Saved | None = None) -> None:
+        """Save a slot's state if there is room, or can be made without the one to `keep`."""
+        if len(slot.held) < MIN_REUSE or self._has(slot):
             return
-        n_state = int(llama_cpp.llama_state_seq_get_size(self._context, _SEQUENCE))
-        dropped = [
-            saved for saved in self._saved if saved is not keep and saved.is_superseded_by(tokens)
-        ]
+        n_state = self._context.state_size(slot.key)
+        dropped = [s for s in self._saved if s is not keep and s.is_superseded_by(slot)]
         held = [saved for saved in self._saved if saved not in dropped]
-        while (buffer := self._room_for(n_state, tokens, held, dropped)) is None:
+        while (buffer := self._room_for(n_state, slot.held, held, dropped)) is None:
             oldest = next((at for at, saved in enumerate(held) if saved is not keep), None)
             if oldest is None:
                 return
             dropped.append(held.pop(oldest))
         # Let go of before the copy is made: the bound holds meanwhile too.
         self._saved, dropped = held, []
-        copied = llama_cpp.llama_state_seq_get_data(self._context, _pointer(buffer), n_state, _SEQUENCE)
-        if copied == n_state:
-            self._saved.append(_Saved(tokens.copy(), buffer, n_state))
+        if self._context.save(slot.key, buffer, n_state):
+            self._saved.append(Saved(slot.held.copy(), slot.tag, slot.n_shared, buffer, n_state))
+
+    def _has(self, slot: Slot) -> bool:
+        return any(
+            saved.tag == slot.tag and common_prefix(saved.tokens, slot.held) == len(slot.held)
+            for saved in self._saved
+        )
 
     def _room_for(
-        self, n_state: int, tokens: Tokens, held: list[_Saved], dropped: list[_Saved]
+        self, n_state: int, tokens: Tokens, held: list[Saved], dropped: list[Saved]
     ) -> NDArray[np.uint8] | None:
         """A buffer for a state beside those held; None if there is no room.
 
@@ -121,25 +121,3 @@ class SavedPrefixes:
             return min(fitting, key=len)
         # With some to spare, for the conversation as it goes on.
         return np.empty(min(n_state + n_state // 4, room), dtype=np.uint8)
-
-    def _restore(self, saved: _Saved) -> bool:
-        """False leaves the context without tokens."""
-        read = llama_cpp.llama_state_seq_set_data(
-            self._context, _pointer(saved.buffer), saved.n_state, _SEQUENCE
-        )
-        return bool(read)
-
-    def _touch(self, saved: _Saved) -> None:
-        self._saved.remove(saved)
-        self._saved.append(saved)
-
-
-def common_prefix(a: Tokens, b: Tokens) -> int:
-    """How many tokens two sequences share at their beginning."""
-    length = min(len(a), len(b))
-    different = np.flatnonzero(a[:length] != b[:length])
-    return int(different[0]) if len(different) else length
-
-
-def _pointer(array: NDArray[np.uint8]) -> object:
-    return array.ctypes.data_as(ctypes.POINTER(ctypes.c_uint8))

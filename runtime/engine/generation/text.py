@@ -1,4 +1,4 @@
-"""From the bytes of tokens to the text of an answer, piece by piece.
+"""From the bytes of tokens to the text of a response, piece by piece.
 
 Owns what the stock server gets wrong in it: bytes that are no UTF-8 come out as replacement
 characters as soon as that is certain, and a stop sequence is found wherever token borders fall.
@@ -11,10 +11,10 @@ from collections.abc import Sequence
 
 
 class TextAssembler:
-    """Turns the bytes of one answer's tokens into text that is safe to send.
+    """Turns the bytes of one response's tokens into text that is safe to send.
 
     Args:
-        stops: texts that end the answer and do not appear in it; empty ones are left out.
+        stops: texts that end the response and do not appear in it; empty ones are left out.
     """
 
     def __init__(self, stops: Sequence[str]) -> None:

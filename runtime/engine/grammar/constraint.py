@@ -1,4 +1,4 @@
-"""What an answer must look like: a JSON schema, any JSON object, or a grammar.
+"""What a response must look like: a JSON schema, any JSON object, or a grammar.
 
 llguidance compiles them against the loaded vocabulary and says after each token which may follow. It
 replaces llama.cpp's own grammar sampler, which ends the process on what it cannot compile. Errors are
@@ -35,7 +35,7 @@ _REASON_CHARACTERS = 300
 
 
 class Constraint:
-    """One answer's progress through its grammar. Not for several threads at once."""
+    """One response's progress through its grammar. Not for several threads at once."""
 
     def __init__(self, matcher: LLMatcher, n_tokens: int, param: str) -> None:
         self._matcher = matcher
@@ -69,7 +69,7 @@ class Constraint:
 
 @dataclass(frozen=True)
 class Grammar:
-    """What an answer is to be held to, not compiled yet. `param` is the request's field it came in."""
+    """What a response is to be held to, not compiled yet. `param` is the request's field it came in."""
 
     source: Source
     param: str
@@ -131,7 +131,7 @@ class Constraints:
         return self._sandbox.known(grammar.source) is not None
 
     def compile(self, grammar: Grammar) -> Constraint:
-        """A constraint for one answer. Takes up to some seconds, and waits for other compilations.
+        """A constraint for one response. Takes up to some seconds, and waits for other compilations.
 
         Raises:
             Refusal: it is invalid, cannot be satisfied, or is too complex.
@@ -167,7 +167,7 @@ def _refusal(param: str, reason: str) -> errors.Refusal:
         reason = "the compiler fails on it"
     reason = " ".join(reason.replace("<non-verbose/>", "").split())[:_REASON_CHARACTERS]
     return errors.invalid(
-        param, f"{param} cannot be used to constrain the answer: {reason}", code="invalid_grammar"
+        param, f"{param} cannot be used to constrain the response: {reason}", code="invalid_grammar"
     )
 
 

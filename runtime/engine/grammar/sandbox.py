@@ -80,7 +80,7 @@ class Sandbox:
 
     Args:
         tokens: the vocabulary's pieces.
-        ends: the tokens that end an answer.
+        ends: the tokens that end a response.
     """
 
     def __init__(self, tokens: Sequence[bytes], ends: Sequence[int]) -> None:

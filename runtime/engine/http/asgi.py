@@ -1,5 +1,5 @@
 """What every layer round the engine's app uses: the ASGI types, the reading of a request, the sending
-of our own answers.
+of our own responses.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What every answer has in common: the key it needs, an id, the time it took, an error's form."""
+"""What every response has in common: the key it needs, an id, the time it took, an error's form."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from runtime.engine.http.asgi import (
     header,
     send_refusal,
 )
-from runtime.engine.http.metrics import Metrics
+from runtime.engine.metrics import Metrics
 
 logger = logging.getLogger(__name__)
 
@@ -89,7 +89,7 @@ class _Begun:
         self.request_id = f"req_{uuid.uuid4().hex}"
         self.client_s_id = (header(scope, b"x-request-id") or "")[:128]
         self.status = CLIENT_LEFT
-        """Of the answer, once one has begun."""
+        """Of the response, once one has begun."""
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":

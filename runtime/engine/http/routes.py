@@ -1,26 +1,29 @@
-"""What the engine serves, path by path. All of it but the answers themselves is made here, without the
-model's lock; whatever may take long runs in a worker thread.
+"""What the engine serves, path by path. All of it but generated responses is made here and waits for no
+slot; whatever may take long runs in a worker thread.
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import orjson
 
 from runtime.engine import errors
 from runtime.engine.api.preparation import Preparation, Prepared
-from runtime.engine.generation.generation import Generation
-from runtime.engine.generation.llama import GuardedLlama
+from runtime.engine.generation.generation import User
+from runtime.engine.generation.model import GuardedLlama
 from runtime.engine.http.asgi import Receive, Scope, Send, header, read_body, send_bytes, send_json
 from runtime.engine.http.docs import openapi, swagger
-from runtime.engine.http.exchange import GeneratingRequest
+from runtime.engine.http.exchange import Exchange
 from runtime.engine.http.front import COUNTED_AS
-from runtime.engine.http.metrics import Metrics
+from runtime.engine.http.generated import USAGE_HEADER, GeneratedResponse
+from runtime.engine.http.usage_book import MAX_ID_CHARACTERS, UsageBook
+from runtime.engine.http.workers import workers
+from runtime.engine.metrics import Metrics
 from runtime.engine.settings import EngineSettings
 from runtime.engine.stock import StockApp
 
@@ -28,7 +31,12 @@ Handler = Callable[[Scope, Receive, Send], Awaitable[None]]
 Prepare = Callable[[bytes], Prepared]
 
 _MODEL = "/v1/models/"
-_USAGE_HEADER = b"x-llamaserve-usage"
+_USAGE = "/internal/usage/"
+_REQUEST_HEADER = b"x-llamaserve-request"
+_USER_HEADER = b"x-llamaserve-user"
+_WEIGHT_HEADER = b"x-llamaserve-weight"
+_WEIGHTS = (0.01, 100.0)
+"""The smallest and the largest."""
 
 
 class Routes:
@@ -44,10 +52,11 @@ class Routes:
         self._created = int(time.time())
         self._preparation = prepare = Preparation(llama, settings)
         # Apart from each other: what takes long must not keep other requests from being prepared.
-        self._preparing = ThreadPoolExecutor(4, "preparing")
-        self._tokenizing = ThreadPoolExecutor(2, "tokenizing")
-        self._compiling = ThreadPoolExecutor(1, "compiling")
-        self._exchange = GeneratingRequest(stock, stall_s=settings.stall_s)
+        self._preparing = workers(4, "preparing")
+        self._tokenizing = workers(2, "tokenizing")
+        self._compiling = workers(1, "compiling")
+        self._exchange = Exchange(stock, stall_s=settings.stall_s)
+        self._usage_book = UsageBook()
         self._document = openapi(stock)
         completion = self._generating(prepare.completion)
         self._table: dict[str, tuple[str, Handler]] = {
@@ -65,41 +74,54 @@ class Routes:
             "/metrics": ("GET", self._show_metrics),
             "/openapi.json": ("GET", self._show_openapi),
             "/docs": ("GET", self._show_docs),
+            _MODEL: ("GET", self._model),
+            _USAGE: ("GET", self._usage),
         }
+        self._below = (_MODEL, _USAGE)
+        """The paths below these are served too."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path, method = scope["path"], scope["method"]
-        allowed, handler = self._table.get(path, ("GET", self._model))
-        if path not in self._table and not path.startswith(_MODEL):
+        prefix = next((prefix for prefix in self._below if path.startswith(prefix)), path)
+        if prefix not in self._table:
             raise errors.unknown_url(method, path)
-        scope[COUNTED_AS] = path if path in self._table else _MODEL
+        allowed, handler = self._table[prefix]
+        scope[COUNTED_AS] = prefix
         if method != allowed:
             raise errors.method_not_allowed(method, allowed)
         await handler(scope, receive, send)
 
     def _generating(self, prepare: Prepare) -> Handler:
-        """A handler that has the model answer."""
+        """A handler that has the model generate."""
 
         async def handler(scope: Scope, receive: Receive, send: Send) -> None:
             body = await self._body(receive)
             await self._exchange.run(
-                scope,
-                receive,
-                send,
-                prepare=lambda: self._prepared(prepare, body),
-                usage_comment=header(scope, _USAGE_HEADER) == "comment",
+                scope, receive, send, prepare=lambda: self._prepared(scope, prepare, body)
             )
 
         return handler
 
-    async def _prepared(self, prepare: Prepare, body: bytes) -> tuple[Generation, dict[str, Any]]:
+    async def _prepared(self, scope: Scope, prepare: Prepare, body: bytes) -> GeneratedResponse:
         loop = asyncio.get_running_loop()
         prepared = await loop.run_in_executor(self._preparing, prepare, body)
-        if prepared.grammar is not None:
-            prepared.generation.constraint = await loop.run_in_executor(
-                self._compiling, self._llama.constraints.compile, prepared.grammar
-            )
-        return prepared.generation, prepared.for_stock
+        for generation in prepared.generations:
+            generation.user = _user(scope)
+            if prepared.grammar is not None:
+                generation.constraint = await loop.run_in_executor(
+                    self._compiling, self._llama.constraints.compile, prepared.grammar
+                )
+        if request_id := header(scope, _REQUEST_HEADER):
+            self._usage_book.begin(request_id[:MAX_ID_CHARACTERS], prepared.generations)
+        tells_usage = header(scope, USAGE_HEADER) is not None
+        return GeneratedResponse(prepared, self._llama.scheduler, tells_usage=tells_usage)
+
+    async def _usage(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request_id = scope["path"].removeprefix(_USAGE)
+        usage = await self._usage_book.usage(request_id)
+        if usage is None:
+            raise errors.unknown_request()
+        await send_json(send, 200, usage)
 
     async def _body(self, receive: Receive) -> bytes:
         return await read_body(receive, self._settings.max_body_bytes)
@@ -127,7 +149,7 @@ class Routes:
         )
 
     def _made(self, make: Callable[[bytes], dict[str, Any]]) -> Handler:
-        """A handler that makes its answer from the body, in a thread: texts and lists may be long."""
+        """A handler that makes its response from the body, in a thread: texts and lists may be long."""
 
         async def handler(scope: Scope, receive: Receive, send: Send) -> None:
             body = await self._body(receive)
@@ -147,3 +169,15 @@ class Routes:
     async def _show_docs(self, scope: Scope, receive: Receive, send: Send) -> None:
         page = swagger(self._document)
         await send_bytes(send, 200, page, [], kind=b"text/html; charset=utf-8")
+
+
+def _user(scope: Scope) -> User:
+    """On whose behalf a request comes. Whoever has the server's key may say so: the proxy."""
+    tag = header(scope, _USER_HEADER) or ""
+    try:
+        weight = float(header(scope, _WEIGHT_HEADER) or "1")
+    except ValueError:
+        weight = 1.0
+    low, high = _WEIGHTS
+    weight = min(max(weight, low), high) if math.isfinite(weight) else 1.0
+    return User(tag=tag[:MAX_ID_CHARACTERS], weight=weight)

@@ -51,7 +51,6 @@ class Watchdog:
     Args:
         progress: the model's.
         hang_s: seconds.
-        on_tick: called twice a second.
         log: where the stacks are written when it ends the process.
         exit_process: ends the process with a status.
     """
@@ -61,13 +60,11 @@ class Watchdog:
         progress: Progress,
         *,
         hang_s: float,
-        on_tick: Callable[[], None],
         log: IO[str],
         exit_process: Callable[[int], object] = os._exit,
     ) -> None:
         self._progress = progress
         self._hang_s = hang_s
-        self._on_tick = on_tick
         self._log = log
         self._exit = exit_process
 
@@ -82,7 +79,6 @@ class Watchdog:
                 faulthandler.dump_traceback_later(
                     self._hang_s + GRACE_S + TICK_S, exit=True, file=self._log
                 )
-                self._on_tick()
                 self._check()
                 await asyncio.sleep(TICK_S)
         finally:

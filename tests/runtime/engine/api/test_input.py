@@ -44,7 +44,7 @@ def image(url: str) -> dict[str, Any]:
         ("repeat_penalty", {"repeat_penalty": 0}),
         ("presence_penalty", {"presence_penalty": 3}),
         ("seed", {"seed": 2**63}),
-        ("n", {"n": 2}),
+        ("n", {"n": 17}),
         ("n", {"n": 0}),
         ("stop", {"stop": ["secret"] * 17}),
         ("stop[0]", {"stop": ["x" * 300]}),
@@ -79,7 +79,8 @@ async def test_a_bad_field_of_a_chat_is_named(quick: Engine, param: str, body: d
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        ("prompt", ["one", "two"]),
+        ("prompt", ["one", 2]),
+        ("prompt", ["x"] * 129),
         ("prompt", [-1]),
         ("prompt", [0, 10**6]),
         ("prompt", [10**30]),

@@ -129,7 +129,7 @@ async def test_the_real_client_s_own_types_are_understood(quick: Engine) -> None
         )
         chunks = [chunk async for chunk in stream]
         with pytest.raises(openai.BadRequestError) as raised:
-            await client.chat.completions.create(model="quick", messages=messages, n=2)
+            await client.chat.completions.create(model="quick", messages=messages, n=17)
         with pytest.raises(openai.NotFoundError) as missing:
             await client.chat.completions.create(model="gpt-4o", messages=messages)
 

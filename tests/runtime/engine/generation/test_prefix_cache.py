@@ -14,13 +14,13 @@ LONG = {name: f"{name} " * 900 for name in "abcd"}
 
 
 def engine_of(models: Path, root: Path, n_bytes: int) -> Engine:
-    env = {"LLAMA_SERVER_CACHE_BYTES": str(n_bytes)}
+    env = {"LLAMA_SERVER_CACHE_BYTES": str(n_bytes), "LLAMA_SERVER_PARALLEL": "1"}
     return Engine(root, models / "quick.gguf", env=env)
 
 
 @pytest.fixture
 def roomy(models: Path, tmp_path: Path) -> Iterator[Engine]:
-    """An engine that can save several conversations."""
+    """An engine with one slot that can save several conversations."""
     with engine_of(models, tmp_path, 2**26) as engine:
         yield engine.start()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from itertools import pairwise
 
@@ -11,10 +12,12 @@ from hypothesis import strategies as st
 
 from runtime.engine.generation.text import TextAssembler
 from tests.runtime.engine.conftest import LONG_PIECE
+from tests.support.client import CHAT, HELLO
 from tests.support.engine import Engine
 from tests.support.gguf import token_ids
 
 IDS = token_ids([LONG_PIECE])
+ASKS_USAGE = {"X-Llamaserve-Usage": "1"}
 SPLIT = st.lists(st.integers(0, 60), max_size=10)
 
 
@@ -115,7 +118,9 @@ async def test_a_stream_has_the_same_text_and_usage_as_the_whole(quick: Engine) 
 
     *chunks, last = streamed.chunks
     assert whole.content == plain.streamed == _of(chunks)
-    assert (last["choices"], last["usage"]) == ([], whole.usage)
+    counts = ("prompt_tokens", "completion_tokens", "total_tokens")
+    assert last["choices"] == []
+    assert [last["usage"][name] for name in counts] == [whole.usage[name] for name in counts]
     assert all(chunk["usage"] is None for chunk in chunks)
     assert not any("usage" in chunk for chunk in plain.chunks)
     assert plain.comments == []
@@ -126,19 +131,41 @@ def _of(chunks: list[dict[str, object]]) -> str:
     return "".join(text or "" for text in texts)
 
 
-async def test_the_proxy_is_told_the_usage_in_a_comment(quick: Engine) -> None:
-    """Before [DONE], where the client sees no extra chunk; only when its header asks."""
-    whole = await quick.chat(seed=3)
-    answer = await quick.stream(seed=3, headers={"X-Llamaserve-Usage": "comment"})
+def usage_of(comment: str) -> dict[str, int]:
+    """What a comment tells."""
+    told = json.loads(comment.removeprefix(": usage "))
+    assert isinstance(told, dict)
+    return told
 
-    (comment,) = answer.comments
-    usage = whole.usage
-    assert comment == (
-        f': usage {{"prompt_tokens":{usage["prompt_tokens"]},'
-        f'"completion_tokens":{usage["completion_tokens"]},"total_tokens":{usage["total_tokens"]}}}'
-    )
-    assert answer.text.endswith(f"{comment}\n\ndata: [DONE]\n\n")
+
+async def test_the_proxy_is_told_the_usage_of_a_stream_in_comments(quick: Engine) -> None:
+    """Once the prompt has been read, and before [DONE]; the client sees no extra chunk."""
+    whole = await quick.chat(seed=3)
+    answer = await quick.stream(seed=3, headers=ASKS_USAGE)
+
+    early, final = answer.comments
+    prompt_tokens, tokens = whole.usage["prompt_tokens"], whole.usage["completion_tokens"]
+    cached = prompt_tokens - 1  # all of it, but the one that gives the logits
+    assert answer.text.startswith(f"{early}\n\ndata: ")
+    assert answer.text.endswith(f"{final}\n\ndata: [DONE]\n\n")
+    assert usage_of(early) == {
+        "prompt_tokens": prompt_tokens, "completion_tokens": 0, "cached_tokens": cached,
+    }  # fmt: skip
+    assert usage_of(final) == {**usage_of(early), "completion_tokens": tokens}
     assert not any("usage" in chunk for chunk in answer.chunks)
+
+
+async def test_the_proxy_is_told_the_usage_of_a_whole_response_in_a_header(quick: Engine) -> None:
+    """Only when its own header asks; the body is the same with it."""
+    asked = await quick.post(CHAT, {"messages": HELLO, "max_tokens": 3, "seed": 3}, headers=ASKS_USAGE)
+    plain = await quick.chat(max_tokens=3, seed=3)
+
+    told = json.loads(asked.headers["X-Llamaserve-Usage"])
+    assert told["prompt_tokens"] == asked.usage["prompt_tokens"]
+    assert told["completion_tokens"] == 3
+    assert told["cached_tokens"] == asked.cached_tokens
+    assert "X-Llamaserve-Usage" not in plain.headers
+    assert asked.content == plain.content
 
 
 async def test_bias_holds_beside_a_minimum_length(quick: Engine) -> None:

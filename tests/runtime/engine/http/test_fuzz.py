@@ -216,7 +216,8 @@ def check(request: Request, answer: Answer) -> None:
         body = strict(text)
         if request.path in {CHAT, *COMPLETIONS}:
             _check_usage(request, body["usage"])
-            assert [_finish(choice) for choice in body["choices"]] != [None]
+            assert [choice["index"] for choice in body["choices"]] == list(range(_n_choices(request)))
+            assert None not in [_finish(choice) for choice in body["choices"]]
             _check_json(request, body["choices"][0])
     else:
         assert request.path in {"/metrics", "/docs"}
@@ -256,13 +257,22 @@ def _check_stream(request: Request, text: str) -> None:
     if data[-1] != "[DONE]":
         assert set(strict(data[-1])["error"]) == {"message", "type", "param", "code"}
         return
-    _check_usage(request, strict(*usage))
-    finishes = [_finish(choice) for chunk in chunks for choice in chunk["choices"]]
-    assert [reason for reason in finishes if reason] == finishes[-1:]
+    _check_usage(request, strict(usage[-1]))
+    choices = [choice for chunk in chunks for choice in chunk["choices"]]
+    for index in range(_n_choices(request)):
+        finishes = [_finish(choice) for choice in choices if choice["index"] == index]
+        assert [reason for reason in finishes if reason] == finishes[-1:]
+
+
+def _n_choices(request: Request) -> int:
+    """Responses that were asked for."""
+    sent = json.loads(request.body)
+    prompt = sent.get("prompt")
+    n_prompts = len(prompt) if isinstance(prompt, list) and isinstance(prompt[0], str | list) else 1
+    return n_prompts * int(sent.get("n") or 1)
 
 
 def _finish(choice: Any) -> str | None:
-    assert choice["index"] == 0
     reason = choice["finish_reason"]
     assert reason in {*FINISH_REASONS, None}
     return None if reason is None else str(reason)
@@ -270,13 +280,15 @@ def _finish(choice: Any) -> str | None:
 
 def _check_usage(request: Request, usage: Any) -> None:
     """The answer is no longer than was asked for, and fits into the context."""
-    assert usage["total_tokens"] == usage["prompt_tokens"] + usage["completion_tokens"] <= N_CTX
+    total = usage["prompt_tokens"] + usage["completion_tokens"]
+    n_choices = _n_choices(request)
+    assert usage.get("total_tokens", total) == total <= n_choices * N_CTX
     sent = json.loads(request.body)
     limit = sent.get("max_tokens")
     if request.path == CHAT and sent.get("max_completion_tokens") is not None:
         limit = sent["max_completion_tokens"]
     allowed = MAX_TOKENS if limit is None or limit <= 0 else limit
-    assert 0 <= usage["completion_tokens"] <= allowed
+    assert 0 <= usage["completion_tokens"] <= n_choices * allowed
 
 
 def _check_json(request: Request, choice: Any) -> None:

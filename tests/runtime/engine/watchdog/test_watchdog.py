@@ -13,9 +13,11 @@ import pytest
 from runtime.config import ROOT
 from runtime.engine.watchdog.progress import Progress
 from tests.support.engine import Engine
+from tests.support.gguf import token_ids
 from tests.support.wait import until
 
 HANG_S = 3
+IDS = token_ids()
 
 
 def test_progress_counts_from_the_last_step() -> None:
@@ -99,3 +101,18 @@ async def test_work_that_goes_on_is_no_hang(models: Path, tmp_path: Path) -> Non
 
     assert answer.usage["completion_tokens"] == 60
     assert statuses == {200}
+
+
+async def test_a_batch_that_cannot_be_evaluated_ends_its_cause_alone(hanging: Engine) -> None:
+    """The others' responses go on, and are what they would have been."""
+    body = {"max_tokens": 60, "logit_bias": {str(IDS["a"]): 100}}
+    others = [asyncio.create_task(hanging.chat(seed=number, **body)) for number in range(3)]
+    await until(hanging.is_generating, "the others to be generated")
+    failed = await hanging.chat(messages=prompt("fail % and fail"))
+    streamed = await hanging.stream(messages=prompt("fail % and fail"))
+
+    assert (failed.status, failed.error["type"]) == (500, "server_error")
+    assert streamed.status == 500
+    assert [(await other).content for other in others] == ["a" * 60] * 3
+    assert "could not evaluate" in hanging.log
+    assert (await hanging.chat(max_tokens=2)).status == 200

@@ -1,0 +1,78 @@
+"""How much of a prompt's beginning users may share: LLAMA_SERVER_SHARED_PREFIX.
+
+Whoever sends the beginning of another's prompt would otherwise learn from a quick response that it has
+been read before. So only what the operator declares is shared: nothing, the system messages at a
+chat's beginning (with what the model's template puts before them), or all.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
+
+import orjson
+
+from runtime.engine.api.schemas import ChatRequest, Message
+from runtime.engine.errors import Refusal
+
+Mode = Literal["none", "system", "all"]
+Tokenize = Callable[[ChatRequest, list[dict[str, Any]]], Sequence[int]]
+
+MAX_KNOWN = 64
+"""System messages whose tokens are remembered."""
+_SYSTEM = ("system", "developer")
+
+
+class SharedPrefix:
+    """Tells for each prompt how many of its first tokens are shared. Thread-safe.
+
+    Args:
+        mode: what is shared.
+        tokenize: a chat's tokens.
+    """
+
+    def __init__(self, mode: Mode, tokenize: Tokenize) -> None:
+        self._mode = mode
+        self._tokenize = tokenize
+        # Another text in place of the user's: nobody can guess it, so nothing of theirs agrees with it.
+        self._probe = Message(role="user", content=secrets.token_hex(16))
+        self._known: OrderedDict[bytes, Sequence[int]] = OrderedDict()
+
+    def of_completion(self, tokens: Sequence[int]) -> int:
+        """Of a completion's prompt, which has no system messages."""
+        return len(tokens) if self._mode == "all" else 0
+
+    def of_chat(self, request: ChatRequest, tools: list[dict[str, Any]], tokens: Sequence[int]) -> int:
+        """Of a chat's prompt, whose tokens are given."""
+        if self._mode != "system":
+            return self.of_completion(tokens)
+        system = []
+        for message in request.messages:
+            if message.role not in _SYSTEM:
+                break
+            system.append(message)
+        probed = self._probed(request, system, tools)
+        pairs = zip(tokens, probed, strict=False)
+        return next(
+            (number for number, (ours, other) in enumerate(pairs) if ours != other),
+            min(len(tokens), len(probed)),
+        )
+
+    def _probed(
+        self, request: ChatRequest, system: list[Message], tools: list[dict[str, Any]]
+    ) -> Sequence[int]:
+        """The tokens of a chat of these system messages and another user's text."""
+        key = orjson.dumps([[message.model_dump() for message in system], tools])
+        found = self._known.get(key)
+        if found is None:
+            try:
+                chat = request.model_copy(update={"messages": [*system, self._probe]})
+                found = self._tokenize(chat, tools)
+            except Refusal:
+                found = ()
+            self._known[key] = found
+            while len(self._known) > MAX_KNOWN:
+                self._known.popitem(last=False)
+        return found

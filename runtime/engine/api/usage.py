@@ -1,0 +1,42 @@
+"""What a request has used, over all of its responses. A prompt counts once, however many follow it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from runtime.engine.generation.generation import Generation
+
+
+def openai_usage(generations: Sequence[Generation]) -> dict[str, Any]:
+    """https://platform.openai.com/docs/api-reference/chat/object, its field `usage`."""
+    prompts = _by_prompt(generations)
+    n_prompt = sum(len(group[0].prompt.tokens) for group in prompts)
+    n_completion = sum(generation.completion_tokens for generation in generations)
+    return {
+        "prompt_tokens": n_prompt,
+        "completion_tokens": n_completion,
+        "total_tokens": n_prompt + n_completion,
+        "prompt_tokens_details": {"cached_tokens": _cached(prompts)},
+    }
+
+
+def evaluated_usage(generations: Sequence[Generation]) -> dict[str, int]:
+    """What the model has really read or reused, and generated, so far: for the proxy."""
+    prompts = _by_prompt(generations)
+    return {
+        "prompt_tokens": sum(max(one.prompt_tokens for one in group) for group in prompts),
+        "completion_tokens": sum(generation.completion_tokens for generation in generations),
+        "cached_tokens": _cached(prompts),
+    }
+
+
+def _cached(prompts: list[list[Generation]]) -> int:
+    return sum(min(one.cached_tokens for one in group) for group in prompts)
+
+
+def _by_prompt(generations: Sequence[Generation]) -> list[list[Generation]]:
+    groups: dict[int, list[Generation]] = {}
+    for generation in generations:
+        groups.setdefault(id(generation.prompt), []).append(generation)
+    return list(groups.values())

@@ -1,0 +1,143 @@
+"""Puts new sequences into slots, with as much of their prompts as is known already.
+
+Owns the slots and the saved states beside them; which slot and which source it is, is
+`decisions.choose_place`'s to say. For the scheduler's thread only.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from runtime.engine.generation.context import Context, Tokens
+from runtime.engine.generation.decisions import MIN_REUSE, Place, SlotView, choose_place
+from runtime.engine.generation.generation import Generation
+from runtime.engine.generation.prefix_cache import Saved, SavedPrefixes
+from runtime.engine.generation.slots import Sequence, Slot, lendable
+
+
+class SlotTable:
+    """All slots of a context.
+
+    Args:
+        context: the context.
+        n_slots: how many sequences it has.
+        n_tokens: the context of each.
+        cache_bytes: the bound of saved states.
+    """
+
+    def __init__(self, context: Context, *, n_slots: int, n_tokens: int, cache_bytes: int) -> None:
+        self._context = context
+        self.slots = [Slot(key, n_tokens) for key in range(n_slots)]
+        self._prefixes = SavedPrefixes(context, capacity_bytes=cache_bytes)
+
+    @property
+    def saved_bytes(self) -> int:
+        return self._prefixes.n_bytes
+
+    @property
+    def n_free(self) -> int:
+        return sum(slot.is_free for slot in self.slots)
+
+    def place(self, generation: Generation) -> Slot:
+        """Find a slot for a generation and set its prompt there; one at least is free.
+
+        `slot.n_past` tells how many of the prompt's tokens need no evaluation.
+        """
+        prompt = np.asarray(generation.prompt.tokens, dtype=np.int32)
+        tag, n_shared = generation.user.tag, generation.prompt.n_shared
+        is_scored = generation.prompt.is_scored
+        saved, n_saved = (None, 0) if is_scored else self._prefixes.best(prompt, tag, n_shared)
+        views = [
+            SlotView(
+                key=slot.key,
+                is_free=slot.is_free,
+                n_held=slot.n_past,
+                n_reusable=0 if is_scored else self._reusable(slot, prompt, tag, n_shared),
+                is_foreign=slot.n_past > 0 and slot.tag != tag,
+                used_at=slot.used_at,
+            )
+            for slot in self.slots
+        ]
+        place = choose_place(views, n_saved)
+        slot = self.slots[place.slot]
+        if place.from_saved:
+            assert saved is not None
+            n_past = self._restored(slot, saved, n_saved)
+        else:
+            n_past = self._filled(slot, place, views)
+        slot.tag, slot.n_shared = tag, n_shared
+        slot.set_tokens(prompt, n_past=n_past)
+        return slot
+
+    def _reusable(self, slot: Slot, prompt: Tokens, tag: str, n_shared: int) -> int:
+        length = slot.lend(prompt, tag, n_shared)
+        return length if self._context.can_trim or length == slot.n_past else 0
+
+    def _restored(self, slot: Slot, saved: Saved, length: int) -> int:
+        self._prefixes.save(slot, keep=saved)
+        restored = self._prefixes.restore(saved, slot)
+        return length if restored and self._context.trim(slot.key, length) else 0
+
+    def _filled(self, slot: Slot, place: Place, views: list[SlotView]) -> int:
+        """Have the slot hold what its source gives; so many tokens."""
+        source = slot.key if place.source is None else place.source
+        length = views[source].n_reusable
+        if source == slot.key:
+            if slot.n_past - length >= MIN_REUSE:
+                self._prefixes.save(slot)
+            return length if self._context.trim(slot.key, length) else 0
+        self._prefixes.save(slot)
+        copied = self._context.copy(source, slot.key)
+        return length if copied and self._context.trim(slot.key, length) else 0
+
+    def leader(self, slot: Slot) -> tuple[Sequence | None, int]:
+        """A sequence about to read the same beginning, of more tokens than this slot has: how many."""
+        best, best_length = None, slot.n_past + MIN_REUSE - 1
+        for other in self.slots:
+            if other is slot or other.sequence is None or other.sequence.leader is not None:
+                continue
+            length = self._common(other.known, other, slot)
+            if length > max(best_length, other.n_past) and self._context.can_trim:
+                best, best_length = other.sequence, length
+        return best, best_length
+
+    def adopt(self, slot: Slot, source: Slot) -> bool:
+        """Go on from another slot's tokens where that saves evaluating."""
+        length = self._common(source.held, source, slot)
+        if length < slot.n_past + MIN_REUSE:
+            return False
+        copied = self._context.copy(source.key, slot.key) and self._context.trim(slot.key, length)
+        slot.n_past = length if copied else 0
+        return copied
+
+    def _common(self, tokens: Tokens, other: Slot, slot: Slot) -> int:
+        n_shared = min(other.n_shared, slot.n_shared)
+        return lendable(tokens, slot.known, same=other.tag == slot.tag, n_shared=n_shared)
+
+    def move(self, source: Slot, target: Slot) -> None:
+        """Have a sequence go on in a free slot, unless its state cannot be copied."""
+        sequence = source.sequence
+        assert sequence is not None
+        self._prefixes.save(target)
+        if not self._context.copy(source.key, target.key):
+            target.set_tokens((), n_past=0)
+            return
+        target.set_tokens(source.known, n_past=source.n_past)
+        target.tag, target.n_shared = source.tag, source.n_shared
+        target.sequence, sequence.slot = sequence, target
+        source.release()
+        self.empty(source)
+
+    def rewind(self, slot: Slot) -> bool:
+        """Bring a slot back to `n_past` tokens after a failed step; False: it has to read anew."""
+        if self._context.trim(slot.key, slot.n_past):
+            return True
+        slot.n_past = 0
+        return False
+
+    def empty(self, slot: Slot) -> None:
+        """Forget what is in a slot."""
+        self._context.clear(slot.key)
+        slot.n_past = 0
+        if slot.is_free:
+            slot.n_tokens = 0

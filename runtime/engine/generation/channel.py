@@ -1,0 +1,102 @@
+"""The way from the scheduler's thread to the event loop that serves the client.
+
+The scheduler collects what a step has brought for all requests and posts it once: waking an event
+loop costs more than all that is told. A channel is bounded by its responses' lengths.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokenLogprob:
+    """A token and how likely it was: natural logarithms."""
+
+    piece: bytes
+    logprob: float | None
+    """None for a prompt's first token, which follows from nothing."""
+    top: list[tuple[bytes, float]]
+    """The likeliest tokens in its place, likeliest first."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PromptRead:
+    """The prompt has been evaluated."""
+
+    index: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Piece:
+    """Some text of a response, and the tokens that came since the piece before."""
+
+    text: str
+    logprobs: list[TokenLogprob] = field(default_factory=list)
+    finish_reason: str | None = None
+    """With the last piece."""
+    index: int = 0
+    """Which response of the request it belongs to."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ended:
+    """Nothing more comes of a response: exactly one for each that was submitted."""
+
+    index: int = 0
+
+
+Event = PromptRead | Piece | Ended
+
+
+class Channel:
+    """What has come for one request and has not been taken yet.
+
+    Made and read in an event loop, or in no loop at all where nobody reads it.
+    """
+
+    def __init__(self) -> None:
+        try:
+            self.loop: asyncio.AbstractEventLoop | None = asyncio.get_running_loop()
+        except RuntimeError:
+            self.loop = None
+        self._events: deque[Event] = deque()
+        self._news = asyncio.Event()
+
+    def put(self, event: Event) -> None:
+        """Add an event; in the loop's own thread."""
+        self._events.append(event)
+        self._news.set()
+
+    async def get(self) -> list[Event]:
+        """All that has come since the last time, waiting for one event at least."""
+        await self._news.wait()
+        self._news.clear()
+        events = list(self._events)
+        self._events.clear()
+        return events
+
+
+Post = Sequence[tuple[Channel, Event]]
+
+
+def deliver(post: Post) -> None:
+    """Hand a step's events to their channels, with one call into each event loop."""
+    by_loop: dict[asyncio.AbstractEventLoop, list[tuple[Channel, Event]]] = {}
+    for channel, event in post:
+        if channel.loop is None:
+            channel.put(event)
+        else:
+            by_loop.setdefault(channel.loop, []).append((channel, event))
+    for loop, events in by_loop.items():
+        with suppress(RuntimeError):  # the loop is closed: the process is about to end
+            loop.call_soon_threadsafe(_put_all, events)
+
+
+def _put_all(events: Post) -> None:
+    for channel, event in events:
+        channel.put(event)

@@ -1,0 +1,108 @@
+"""Evaluates what a step has been planned to evaluate, and finds out who is to blame when that fails.
+
+For the scheduler's thread only.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from collections.abc import Sequence as Parts
+from dataclasses import dataclass
+
+import numpy as np
+
+from runtime.engine.generation.admission import SlotTable
+from runtime.engine.generation.context import Batch, Context
+from runtime.engine.generation.slots import Sequence
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Part:
+    """What a step evaluates of one sequence."""
+
+    sequence: Sequence
+    n_tokens: int
+    """Known ones."""
+    drafts: tuple[int, ...] = ()
+    """Guesses of what follows, where the last known token is among them."""
+
+    @property
+    def is_scored(self) -> bool:
+        """Whether it is a part of a prompt whose own probabilities are reported."""
+        return self.sequence.generation.prompt.is_scored and self.sequence.first_token_at is None
+
+    @property
+    def n_logits(self) -> int:
+        """Tokens that others follow from: the last known one, where it is among them, and guesses; or
+        all, of a prompt whose own probabilities are reported."""
+        if self.is_scored:
+            return self.n_tokens
+        return int(self.n_tokens == len(self.sequence.slot.pending)) + len(self.drafts)
+
+
+class Evaluator:
+    """Runs the parts of a step.
+
+    Args:
+        context: where they are evaluated.
+        table: the slots they are in.
+        n_batch: tokens that a step may have.
+        take: called for each part with logits, with its first row; the rows last until then.
+        fail: called for each sequence that cannot be evaluated, with the reason.
+    """
+
+    def __init__(
+        self,
+        context: Context,
+        table: SlotTable,
+        n_batch: int,
+        *,
+        take: Callable[[Part, int], None],
+        fail: Callable[[Sequence, Exception], None],
+    ) -> None:
+        self._context = context
+        self._table = table
+        self._batch = Batch(n_batch)
+        self._take = take
+        self._fail = fail
+        self.is_aborting = False
+        """Set when the server is being stopped: steps are broken off then, and nobody is to blame."""
+
+    def evaluate(self, parts: Parts[Part]) -> None:
+        """Evaluate all parts together; each alone if that fails, so that only its cause fails."""
+        if self._evaluated(parts) or self.is_aborting:
+            return
+        # Of a failed step some may be there; what was there before it is kept where that can be.
+        intact = [part for part in parts if self._table.rewind(part.sequence.slot)]
+        for part in intact:
+            if not self._evaluated([part]) and not self.is_aborting:
+                self._table.empty(part.sequence.slot)
+                self._fail(part.sequence, RuntimeError("llama.cpp could not evaluate it"))
+
+    def _evaluated(self, parts: Parts[Part]) -> bool:
+        """Evaluate parts and have taken what follows from them; False: nothing has been taken."""
+        self._batch.clear()
+        rows = []
+        for part in parts:
+            slot, n_logits = part.sequence.slot, part.n_logits
+            tokens = slot.pending[: part.n_tokens]
+            if part.drafts:
+                tokens = np.append(tokens, np.asarray(part.drafts, dtype=np.int32))
+            row = self._batch.add(slot.key, tokens, at=slot.n_past, n_logits=n_logits)
+            rows.append(row if n_logits else None)
+        code = self._context.decode(self._batch)
+        if code != 0:
+            if not self.is_aborting:
+                logger.error("llama_decode returned %d for %d sequences", code, len(parts))
+            return False
+        for part in parts:
+            slot, generation = part.sequence.slot, part.sequence.generation
+            slot.n_past += part.n_tokens
+            generation.prompt_tokens = min(slot.n_past, len(generation.prompt.tokens))
+        for part, first_row in zip(parts, rows, strict=True):
+            if first_row is not None:
+                self._take(part, first_row)
+        return True

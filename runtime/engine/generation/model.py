@@ -1,0 +1,107 @@
+"""The model: llama_cpp.Llama with a context of many sequences, and a scheduler that generates.
+
+The base class loads the file, reads its metadata and makes the chat handlers. What it generates with is
+not used: its loop knows one sequence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import llama_cpp
+from llama_cpp import _internals
+
+from runtime.engine.generation.admission import SlotTable
+from runtime.engine.generation.context import Context
+from runtime.engine.generation.scheduler import Scheduler
+from runtime.engine.grammar.constraint import Constraints
+from runtime.engine.metrics import Metrics
+from runtime.engine.vocabulary import Vocabulary
+from runtime.engine.watchdog.abort import AbortSwitch
+from runtime.engine.watchdog.progress import Progress
+
+
+class GuardedLlama(llama_cpp.Llama):
+    """One loaded model.
+
+    Args:
+        n_slots: responses at a time, each with a context of `n_ctx` tokens.
+        cache_bytes: the bound of saved conversations, see `prefix_cache.py`.
+        looks_up: guess tokens by prompt lookup.
+        metrics: counts tokens and seconds.
+        progress: told of each step.
+        kwargs: as llama_cpp.Llama's.
+    """
+
+    def __init__(
+        self,
+        *,
+        n_slots: int,
+        cache_bytes: int,
+        looks_up: bool,
+        metrics: Metrics,
+        progress: Progress,
+        **kwargs: Any,
+    ) -> None:
+        with _context_of(n_slots):
+            super().__init__(**kwargs)
+        self._release_single_use()
+        vocab = llama_cpp.llama_model_get_vocab(self.model)
+        self.vocabulary = Vocabulary(vocab)
+        self.constraints = Constraints(vocab, self.vocabulary)
+        context = Context(
+            self.ctx,
+            n_vocab=self.vocabulary.n_tokens,
+            can_trim=not (self._is_recurrent or self._is_hybrid),
+        )
+        table = SlotTable(context, n_slots=n_slots, n_tokens=self.n_ctx(), cache_bytes=cache_bytes)
+        self.scheduler = Scheduler(
+            context,
+            table,
+            self.vocabulary,
+            n_batch=int(llama_cpp.llama_n_batch(self.ctx)),
+            switch=AbortSwitch(self.ctx),
+            metrics=metrics,
+            progress=progress,
+            looks_up=looks_up,
+        )
+        metrics.slots(n_slots)
+        self.scheduler.start()
+
+    def n_ctx(self) -> int:
+        """Tokens of one sequence's context."""
+        return int(llama_cpp.llama_n_ctx_seq(self.ctx))
+
+    def _release_single_use(self) -> None:
+        """Let go of what the base class keeps for a sequence of its own."""
+        self._batch.close()  # type: ignore[no-untyped-call]
+        del self.scores, self.input_ids, self._candidates
+
+
+@contextmanager
+def _context_of(n_sequences: int) -> Iterator[None]:
+    """Have llama_cpp.Llama make a context of so many sequences, which it has no argument for.
+
+    Each has keys and values of its own: in a unified cache every token attends over everybody's.
+    """
+
+    class ContextOfSlots(_internals.LlamaContext):
+        def __init__(self, *, params: Any, **more: Any) -> None:
+            ours = type(params).from_buffer_copy(params)
+            ours.n_ctx *= n_sequences
+            ours.n_seq_max = n_sequences
+            ours.kv_unified = False
+            # One token for each sequence at least.
+            ours.n_batch = max(ours.n_batch, n_sequences)
+            ours.no_perf = True
+            super().__init__(params=ours, **more)
+
+    internals: Any = _internals
+    stock = internals.LlamaContext
+    internals.LlamaContext = ContextOfSlots
+    try:
+        yield
+    finally:
+        internals.LlamaContext = stock

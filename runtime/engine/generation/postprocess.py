@@ -1,0 +1,143 @@
+"""From a step's logits to a response's next tokens, text and end. For the scheduler's thread only."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence as Drafts
+
+from runtime.engine import errors
+from runtime.engine.generation.channel import Ended, Event, Piece, PromptRead, TokenLogprob
+from runtime.engine.generation.context import Context
+from runtime.engine.generation.generation import End, Generation
+from runtime.engine.generation.logits import LogitShaper, logprob
+from runtime.engine.generation.sampling import Sampler
+from runtime.engine.generation.slots import Sequence, Slot
+from runtime.engine.generation.text import TextAssembler
+from runtime.engine.vocabulary import Vocabulary
+
+
+class Postprocessor:
+    """Makes sequences, and makes events of their tokens."""
+
+    def __init__(self, context: Context, vocabulary: Vocabulary) -> None:
+        self._context = context
+        self._pieces = vocabulary.pieces
+        self._ends = vocabulary.ends()
+        self._is_end = frozenset(self._ends)
+
+    def begin(self, generation: Generation, slot: Slot) -> Sequence:
+        """A sequence for a response whose prompt has been set in a slot."""
+        sequence = Sequence(
+            generation=generation,
+            slot=slot,
+            sampler=Sampler(self._context, generation.sampling),
+            shaper=LogitShaper(
+                bias=generation.limits.logit_bias,
+                min_tokens=generation.limits.min_tokens,
+                ends=self._ends,
+                constraint=generation.constraint,
+            ),
+            assembler=TextAssembler(generation.prompt.stops),
+        )
+        slot.sequence = sequence
+        return sequence
+
+    def score(self, sequence: Sequence, row: int, n_tokens: int) -> int:
+        """Note the probabilities of a prompt's own tokens.
+
+        Args:
+            sequence: `n_tokens` of its prompt have just been evaluated.
+            row: of the first of them.
+            n_tokens: as said.
+
+        Returns:
+            The row of the last of them.
+        """
+        generation, slot = sequence.generation, sequence.slot
+        top = generation.limits.top_logprobs or 0
+        if slot.n_past == n_tokens:
+            first = int(slot.known[0])
+            sequence.logprobs.append(TokenLogprob(piece=self._pieces[first], logprob=None, top=[]))
+        following = slot.known[slot.n_past - n_tokens + 1 : slot.n_past + 1]
+        for number, token in enumerate(following.tolist()):
+            logits = self._context.logits(row + number)
+            sequence.logprobs.append(logprob(logits, token, top, self._pieces))
+        return row + n_tokens - 1
+
+    def take(
+        self, sequence: Sequence, row: int, drafts: Drafts[int] = ()
+    ) -> tuple[list[Event], str | None]:
+        """Sample what a step's logits give.
+
+        Args:
+            sequence: its pending tokens have been evaluated.
+            row: of the batch, the first of its tokens with logits.
+            drafts: tokens after that which were guessed, and evaluated with it.
+
+        Returns:
+            The events for the client; and why the response is at its end, None where it goes on.
+
+        Raises:
+            Refusal: the constraint became too complex.
+        """
+        events: list[Event] = []
+        if sequence.first_token_at is None:
+            sequence.first_token_at = time.perf_counter()
+            events.append(PromptRead(index=sequence.generation.index))
+        text, reason = "", None
+        if sequence.generation.limits.max_tokens == 0:
+            return [*events, self._piece(sequence, "", "length")], "length"
+        for number in range(len(drafts) + 1):
+            token = self._sample(sequence, row + number)
+            reason = self._added(sequence, token)
+            if token not in self._is_end:
+                text += sequence.assembler.feed(self._pieces[token])
+                if sequence.assembler.stopped:
+                    reason = "stop"
+            if reason is not None or number == len(drafts) or token != drafts[number]:
+                break
+            sequence.slot.n_past += 1
+        if reason is None and text:
+            events.append(self._piece(sequence, text, None))
+        elif reason is not None:
+            events.append(self._piece(sequence, text + sequence.assembler.finish(), reason))
+        return events, reason
+
+    def _sample(self, sequence: Sequence, row: int) -> int:
+        logits = self._context.logits(row)
+        top = sequence.generation.limits.top_logprobs
+        before = None if top is None else logits.copy()
+        sequence.shaper.shape(logits)
+        token = sequence.sampler.sample(row, logits)
+        if before is not None and top is not None and token not in self._is_end:
+            sequence.logprobs.append(logprob(before, token, top, self._pieces))
+        return token
+
+    def _added(self, sequence: Sequence, token: int) -> str | None:
+        """Take a token into the response; why it ends with it, if it does."""
+        if token in self._is_end:
+            return "stop"
+        generation = sequence.generation
+        sequence.shaper.accept(token)
+        sequence.slot.append(token)
+        generation.completion_tokens += 1
+        return "length" if generation.completion_tokens >= generation.limits.max_tokens else None
+
+    def _piece(self, sequence: Sequence, text: str, reason: str | None) -> Piece:
+        logprobs, sequence.logprobs = sequence.logprobs, []
+        index = sequence.generation.index
+        return Piece(text=text, logprobs=logprobs, finish_reason=reason, index=index)
+
+    def last_events(self, sequence: Sequence) -> list[Event]:
+        """What is told of a response that is ended from outside."""
+        if sequence.generation.ended_by is not End.DEADLINE or sequence.generation.failure is not None:
+            return []
+        return [self._piece(sequence, sequence.assembler.finish(), "length")]
+
+
+def ended(generation: Generation) -> Event:
+    """Close the books of a generation; the event that tells so."""
+    if generation.ended_by is End.STOPPING and generation.failure is None:
+        generation.failure = errors.stopping()
+    generation.is_ended = True
+    return Ended(index=generation.index)

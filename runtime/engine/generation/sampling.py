@@ -1,0 +1,89 @@
+"""How a token is drawn from logits: penalties in numpy, the rest by a chain of llama.cpp's samplers.
+
+llama.cpp's own penalty sampler goes through the whole vocabulary; only the tokens of its window
+change, and in single precision numpy gives them the same bits.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections import Counter, deque
+
+import llama_cpp
+import numpy as np
+
+from runtime.engine.generation.context import Context, Logits
+from runtime.engine.generation.generation import Sampling
+
+WINDOW = 64
+"""So many of the last tokens of a response are penalized."""
+_MIROSTAT_M = 100
+
+
+class Penalties:
+    """Makes what a response has just said less likely."""
+
+    def __init__(self, sampling: Sampling) -> None:
+        self._repeat = np.single(sampling.repeat_penalty)
+        self._frequency = np.single(sampling.frequency_penalty)
+        self._presence = np.single(sampling.presence_penalty)
+        self._is_needed = bool(self._repeat != 1 or self._frequency or self._presence)
+        self._window: deque[int] = deque(maxlen=WINDOW)
+
+    def apply(self, logits: Logits) -> None:
+        """Change logits of shape (vocabulary,) in place."""
+        if not self._is_needed or not self._window:
+            return
+        counts = Counter(self._window)
+        tokens = np.fromiter(counts.keys(), dtype=np.intp, count=len(counts))
+        values = logits[tokens]
+        values = np.where(values <= 0, values * self._repeat, values / self._repeat)
+        numbers = np.fromiter(counts.values(), dtype=np.single, count=len(counts))
+        logits[tokens] = values - (numbers * self._frequency + self._presence)
+
+    def accept(self, token: int) -> None:
+        self._window.append(token)
+
+
+class Sampler:
+    """Draws the tokens of one response. `close` frees what llama.cpp holds for it."""
+
+    def __init__(self, context: Context, sampling: Sampling) -> None:
+        self._context = context
+        self._penalties = Penalties(sampling)
+        self._chain = None if sampling.temperature == 0 else _chain(sampling, context.n_vocab)
+
+    def sample(self, row: int, logits: Logits) -> int:
+        """A token by the logits of a batch's row, which are changed."""
+        self._penalties.apply(logits)
+        token = int(logits.argmax()) if self._chain is None else self._context.sample(self._chain, row)
+        self._penalties.accept(token)
+        return token
+
+    def close(self) -> None:
+        if self._chain is not None:
+            llama_cpp.llama_sampler_free(self._chain)
+            self._chain = None
+
+
+def _chain(sampling: Sampling, n_vocab: int) -> int:
+    seed = secrets.randbits(31) if sampling.seed is None else sampling.seed & 0x7FFFFFFF
+    params = llama_cpp.llama_sampler_chain_default_params()
+    params.no_perf = True
+    chain = llama_cpp.llama_sampler_chain_init(params)
+    tau, eta = sampling.mirostat_tau, sampling.mirostat_eta
+    if sampling.mirostat_mode == 1:
+        parts = [llama_cpp.llama_sampler_init_mirostat(n_vocab, seed, tau, eta, _MIROSTAT_M)]
+    elif sampling.mirostat_mode == 2:
+        parts = [llama_cpp.llama_sampler_init_mirostat_v2(seed, tau, eta)]
+    else:
+        parts = [
+            llama_cpp.llama_sampler_init_top_k(sampling.top_k),
+            llama_cpp.llama_sampler_init_top_p(sampling.top_p, 1),
+            llama_cpp.llama_sampler_init_min_p(sampling.min_p, 1),
+            llama_cpp.llama_sampler_init_temp(sampling.temperature),
+            llama_cpp.llama_sampler_init_dist(seed),
+        ]
+    for part in parts:
+        llama_cpp.llama_sampler_chain_add(chain, part)
+    return chain  # type: ignore[no-any-return]
