@@ -173,9 +173,7 @@ class ClientConnection(RequestReader):
         if self._half_closed:
             self._close()
         elif self.state is IDLE:
-            self._deadline = deadline = self._loop.time() + self._limits.kept_s
-            if self._timer is None:
-                self._timer = self._loop.call_at(deadline, self._deadline_passed)
+            self._set_deadline(self._limits.kept_s)
 
     async def _taken(self) -> None:
         """Wait until the client has taken the end of a response, up to `take_s`.
@@ -209,12 +207,12 @@ class ClientConnection(RequestReader):
 
     def _refuse(self, error: ApiError) -> None:
         """Answer what cannot be read as a request, and close."""
-        self.log_refusal(error)
+        self._log_refusal(error)
         with contextlib.suppress(ConnectionError):
             self.write(checks.written_out(error))
         self._close()
 
-    def log_refusal(self, error: ApiError) -> None:
+    def _log_refusal(self, error: ApiError) -> None:
         """Log a refusal that comes before anybody asks whose the request is, without any of its text."""
         fields = {"client": self.remote or None, "status": error.status, "error": error.error}
         logger.info("refused what is not valid HTTP here", extra={"fields": fields})
