@@ -18,8 +18,8 @@ from proxy.edge.connection import ClientConnection
 from proxy.edge.limits import EdgeLimits
 from proxy.edge.registry import ConnectionRegistry, RegisteredConnection
 from proxy.edge.request_reader import READ_BYTES
-from proxy.edge.tls import ServerCertificate
 from proxy.settings import ProxySettings
+from proxy.tls import ServerCertificate
 
 logger = logging.getLogger(__name__)
 

@@ -23,10 +23,10 @@ from proxy.edge.acceptor import KEPT_DESCRIPTORS, connection_limit, raise_descri
 from proxy.edge.connection import ClientConnection
 from proxy.edge.limits import EdgeLimits
 from proxy.edge.registry import ConnectionRegistry, RegisteredConnection
-from proxy.edge.tls import ServerCertificate
 from proxy.health import Readiness
 from proxy.server import ProxyServer
 from proxy.settings import ProxySettings
+from proxy.tls import ServerCertificate
 from tests.support.proxy import RunningProxy, running_proxy
 from tests.support.raw_client import PROBE, RawAnswer, RawClient, raw_client
 from tests.support.upstream import FakeUpstream

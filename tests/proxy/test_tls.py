@@ -15,9 +15,9 @@ import pytest
 import trustme
 
 from proxy.edge.limits import EdgeLimits
-from proxy.edge.tls import ServerCertificate
 from proxy.server import ProxyServer
 from proxy.settings import ProxySettings
+from proxy.tls import ServerCertificate
 from tests.support.raw_client import RawClient, raw_client
 from tests.support.wait import until
 
@@ -109,7 +109,7 @@ async def test_changed_files_are_noticed(authority: Authority, caplog: pytest.Lo
     certificate = ServerCertificate(authority.pem, authority.pem)
     watching = asyncio.ensure_future(certificate.watch(0.02))
     try:
-        with caplog.at_level(logging.INFO, "proxy.edge.tls"):
+        with caplog.at_level(logging.INFO, "proxy.tls"):
             first = certificate.context
             authority.pem.write_text("no PEM")
             await until(lambda: "the old one stays" in caplog.text, "the change to be noticed")
