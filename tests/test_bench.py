@@ -94,7 +94,7 @@ def test_the_other_measurements_are_reachable(capsys: pytest.CaptureFixture[str]
 def test_the_help_of_the_command_names_all_scenarios_and_peers() -> None:
     """The header of the script, which `./console.sh help bench` prints, names them."""
     lines = (ROOT / "runtime/commands/bench.sh").read_text().partition("\nset -")[0]
-    words = set(re.findall("[a-z-]+", lines))
+    words = set(re.findall("[a-z_-]+", lines))
     assert set(SCENARIOS) | set(PEERS) | set(bench.OTHERS) <= words
 
 

@@ -47,6 +47,8 @@ class ChangeListener:
         self._database_url = database_url
         self._refresh = refresh
         self._sender: asyncio.Task[None] | None = None
+        self._sent = ""
+        """The last heartbeat that the database took."""
         self._hears = True
         """Whether the last heartbeat arrived; each change is logged."""
 
@@ -91,7 +93,8 @@ class ChangeListener:
         if self._sender is None or self._sender.done():
             self._sender = asyncio.create_task(self._send(token))
         arrived = await self._hear(connection, PROOF_S, until=token)
-        if arrived != self._hears:
+        # A heartbeat that could not be sent, since all connections are in use, proves nothing.
+        if arrived != self._hears and (arrived or self._sent == token):
             self._hears = arrived
             if arrived:
                 logger.warning("notifications of the database arrive again")
@@ -110,6 +113,7 @@ class ChangeListener:
                     await connection.execute(
                         "SELECT pg_notify(%s, %s)", [HEARTBEAT_CHANNEL, token], prepare=False
                     )
+            self._sent = token
         except DATABASE_ERRORS as error:
             logger.debug("the heartbeat could not be sent: %s", error)
 
@@ -121,12 +125,13 @@ class ChangeListener:
         while (left := end - time.monotonic()) > 0:
             # All of them first: the connection is busy until the generator has ended.
             arrived = [n async for n in connection.notifies(timeout=left, stop_after=1)]
-            for notification in arrived:
-                if notification.channel == HEARTBEAT_CHANNEL:
-                    if until is not None and notification.payload == until:
-                        return True
-                else:
-                    await self._refresh(connection, _user_in(notification))
+            changes = [n for n in arrived if n.channel != HEARTBEAT_CHANNEL]
+            for change in changes:  # those that came in one packet with the heartbeat, too
+                await self._refresh(connection, _user_in(change))
+            if until is not None and any(
+                n.channel == HEARTBEAT_CHANNEL and n.payload == until for n in arrived
+            ):
+                return True
         return False
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 
 from proxy.database.pool import connect
 from proxy.identity import keys, users
+from proxy.identity.change_listener import HEARTBEAT_CHANNEL, ChangeListener
 from tests.support.pooler import PROGRAM, Pooler
 from tests.support.proxy import RunningProxy, running_proxy, settings_for
 from tests.support.upstream import FakeUpstream
@@ -114,3 +116,42 @@ async def test_behind_a_pooler_in_transaction_mode_a_change_takes_hold_within_tw
                 return await status(proxy, key) == 403
 
             await until(refused, "the change to hold", deadline_s=5)
+
+
+async def test_busy_connections_are_not_taken_for_a_pooler(
+    proxy: RunningProxy, create_user: Callable[..., str], caplog: pytest.LogCaptureFixture
+) -> None:
+    """While all connections of the proxy are in use no heartbeat is sent: that proves nothing."""
+    user_keys = [create_user(f"user{number}") for number in range(8)]
+    with psycopg.connect(proxy.settings.database_url) as connection:
+        connection.execute("LOCK TABLE llama_requests IN ACCESS EXCLUSIVE MODE")
+        # Each reads its user's history, which takes a connection until it gives up.
+        await asyncio.gather(*(status(proxy, key) for key in user_keys))
+        connection.rollback()
+    assert "cannot be rebuilt" in caplog.text
+    assert "do not arrive" not in caplog.text
+
+
+async def test_a_change_that_arrives_together_with_a_heartbeat_takes_hold(
+    proxy: RunningProxy, key: str, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The database delivers the notifications of one transaction in one packet, the heartbeat first."""
+    assert await status(proxy, key) == 200
+    sent: list[str] = []
+
+    async def send(listener: ChangeListener, token: str) -> None:
+        if sent:
+            return
+        sent.append(token)
+        with psycopg.connect(database_url) as connection:
+            connection.execute("SELECT pg_notify(%s, %s)", [HEARTBEAT_CHANNEL, token])
+            connection.execute("UPDATE llama_users SET is_active = false")
+
+    monkeypatch.setattr(ChangeListener, "_send", send)
+    # Without further heartbeats keys are read anew each second: that must not make up for a loss here.
+    monkeypatch.setattr("proxy.identity.change_listener.HEARTBEAT_S", 60.0)
+
+    async def refused() -> bool:
+        return await status(proxy, key) == 403
+
+    await until(refused, "the change to hold", deadline_s=10)
