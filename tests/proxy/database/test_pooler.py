@@ -11,12 +11,14 @@ import pytest
 from proxy.database import schema
 from proxy.database.pool import connect
 from proxy.identity import users
+from proxy.records.retention import Retention
 from tests.support.pgbouncer import PgBouncer, needs_pgbouncer
 from tests.support.postgres import TcpPostgres
 from tests.support.proxy import RunningProxy, running_proxy, settings_for
 from tests.support.upstream import FakeUpstream
 
 pytestmark = needs_pgbouncer
+TIMEOUTS = ("lock_timeout", "statement_timeout")
 
 
 @pytest.fixture
@@ -59,6 +61,29 @@ async def test_every_user_is_served_and_recorded(
             rows = await proxy.rows(len(user_keys))
     assert {row["username"] for row in rows} == {f"user{n}" for n in range(24)}
     assert "prepared statement" not in caplog.text
+
+
+async def test_retention_leaves_nothing_behind_in_a_pooled_connection(
+    server: TcpPostgres, upstream: FakeUpstream, directory: Path
+) -> None:
+    """Its lock and its timeouts end with each batch: whoever gets the connection next has none."""
+    with PgBouncer(server, mode="transaction") as pooler:
+        settings = settings_for(
+            database_url=pooler.url,
+            backend_url=upstream.url,
+            directory=directory,
+            retention_s=86_400.0,
+        )
+        assert await Retention(settings).prune() == 0
+        with (
+            connect(pooler.url, application="tests") as connection,
+            connect(direct_url(server), application="tests") as direct,
+        ):
+            timeouts = [connection.execute(f"SHOW {name}").fetchone() for name in TIMEOUTS]
+            locks = direct.execute(
+                "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"
+            ).fetchone()
+        assert (timeouts, locks) == ([("0",), ("0",)], (0,))
 
 
 def test_the_user_command_works_through_it(server: TcpPostgres) -> None:
