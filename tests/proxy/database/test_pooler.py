@@ -3,35 +3,19 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from proxy.database import schema
 from proxy.database.pool import connect
 from proxy.identity import users
 from proxy.records.retention import Retention
-from tests.support.pgbouncer import PgBouncer, needs_pgbouncer
-from tests.support.postgres import TcpPostgres
+from tests.support.pooler import PROGRAM, Pooler
 from tests.support.proxy import RunningProxy, running_proxy, settings_for
 from tests.support.upstream import FakeUpstream
 
-pytestmark = needs_pgbouncer
+pytestmark = pytest.mark.skipif(PROGRAM is None, reason="pgbouncer is not installed")
 TIMEOUTS = ("lock_timeout", "statement_timeout")
-
-
-@pytest.fixture
-def server() -> Iterator[TcpPostgres]:
-    """A PostgreSQL on TCP whose database has the schema."""
-    with TcpPostgres(user="llama", password="secret", database="llama") as server:
-        with connect(direct_url(server), application="tests") as connection:
-            schema.migrate(connection)
-        yield server
-
-
-def direct_url(server: TcpPostgres) -> str:
-    return f"postgresql://llama:secret@127.0.0.1:{server.port}/llama"
 
 
 async def status_of(proxy: RunningProxy, key: str) -> int:
@@ -42,7 +26,7 @@ async def status_of(proxy: RunningProxy, key: str) -> int:
 
 @pytest.mark.parametrize("shared", [False, True])
 async def test_every_user_is_served_and_recorded(
-    server: TcpPostgres,
+    database_url: str,
     upstream: FakeUpstream,
     directory: Path,
     caplog: pytest.LogCaptureFixture,
@@ -50,9 +34,9 @@ async def test_every_user_is_served_and_recorded(
 ) -> None:
     """The driver prepares a statement that it runs often; the next run may reach another connection."""
     caplog.set_level(logging.WARNING)
-    with connect(direct_url(server), application="tests") as connection:
+    with connect(database_url, application="tests") as connection:
         user_keys = [users.create_user(connection, username=f"user{n}").key for n in range(24)]
-    with PgBouncer(server, mode="transaction") as pooler:
+    with Pooler(database_url) as pooler:
         settings = settings_for(
             database_url=pooler.url, backend_url=upstream.url, directory=directory, shared=shared
         )
@@ -64,10 +48,10 @@ async def test_every_user_is_served_and_recorded(
 
 
 async def test_retention_leaves_nothing_behind_in_a_pooled_connection(
-    server: TcpPostgres, upstream: FakeUpstream, directory: Path
+    database_url: str, upstream: FakeUpstream, directory: Path
 ) -> None:
     """Its lock and its timeouts end with each batch: whoever gets the connection next has none."""
-    with PgBouncer(server, mode="transaction") as pooler:
+    with Pooler(database_url) as pooler:
         settings = settings_for(
             database_url=pooler.url,
             backend_url=upstream.url,
@@ -77,19 +61,20 @@ async def test_retention_leaves_nothing_behind_in_a_pooled_connection(
         assert await Retention(settings).prune() == 0
         with (
             connect(pooler.url, application="tests") as connection,
-            connect(direct_url(server), application="tests") as direct,
+            connect(database_url, application="tests") as direct,
         ):
             timeouts = [connection.execute(f"SHOW {name}").fetchone() for name in TIMEOUTS]
             locks = direct.execute(
-                "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"
+                "SELECT count(*) FROM pg_locks JOIN pg_database d ON d.oid = database"
+                " WHERE locktype = 'advisory' AND datname = current_database()"
             ).fetchone()
         assert (timeouts, locks) == ([("0",), ("0",)], (0,))
 
 
-def test_the_user_command_works_through_it(server: TcpPostgres) -> None:
+def test_the_user_command_works_through_it(database_url: str) -> None:
     """Also where one connection runs the same statement many times."""
     with (
-        PgBouncer(server, mode="transaction") as pooler,
+        Pooler(database_url) as pooler,
         connect(pooler.url, application="tests") as one,
         connect(pooler.url, application="tests") as other,
     ):
