@@ -9,8 +9,7 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from secrets import token_hex
-from time import monotonic, time
+from time import time
 
 import psycopg
 from psycopg import Connection
@@ -31,10 +30,6 @@ __all__ = [
     "renew_key",
 ]
 
-NOTIFICATION_S = 2.0
-"""How long a notification may take to arrive."""
-_CHANNEL = "llama_doctor"
-
 
 class AccessError(Exception):
     """The database did not do what was asked; the text, one line, says why."""
@@ -51,8 +46,6 @@ class DatabaseState:
     schema_problem: str
     clock_skew_s: float
     """How far the database's clock is from this machine's, in either direction."""
-    notifications_arrive: bool
-    """False behind a pooler that does not keep a connection for LISTEN, as in transaction mode."""
 
 
 def is_key(text: str) -> bool:
@@ -96,7 +89,7 @@ def _issue(connection: Connection, username: str, old: str, expires_at: datetime
 
 
 def database_state(config: Config) -> DatabaseState:
-    """Connect to the database and examine it. Takes up to NOTIFICATION_S where notifications are lost.
+    """Connect to the database and look at it.
 
     Raises:
         ConfigError: the embedded database has not been set up yet.
@@ -117,20 +110,4 @@ def database_state(config: Config) -> DatabaseState:
             schema_version=version,
             schema_problem=problem,
             clock_skew_s=max(before - row[0], row[0] - time(), 0.0),
-            notifications_arrive=_notifications_arrive(config, connection),
         )
-
-
-def _notifications_arrive(config: Config, listener: Connection) -> bool:
-    """Whether `listener` receives what another connection notifies."""
-    token = token_hex(8)
-    listener.execute(f"LISTEN {_CHANNEL}")
-    # From another connection: one that notifies itself may hear it even behind such a pooler.
-    with database.connect(config) as sender:
-        sender.execute("SELECT pg_notify(%s, %s)", [_CHANNEL, token])
-    end = monotonic() + NOTIFICATION_S
-    while (left_s := end - monotonic()) > 0:
-        # Another doctor may run at the same time: its notification says nothing about ours.
-        if any(n.payload == token for n in listener.notifies(timeout=left_s, stop_after=1)):
-            return True
-    return False

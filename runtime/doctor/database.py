@@ -43,10 +43,3 @@ def state(there: Installation) -> Iterator[Finding]:
         )
     else:
         yield ok("its clock agrees with this machine's")
-    if not found.notifications_arrive:
-        yield warning(
-            "its notifications do not arrive, as behind a connection pooler in transaction mode: the "
-            "proxy reads all known keys anew every second to notice changes of users and keys",
-            "give LLAMA_SERVER_DATABASE_URL (or POSTGRES_AUTH_*) a direct connection, or a pooler in "
-            "session mode",
-        )
