@@ -15,7 +15,7 @@ from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool
 
 from proxy import errors
-from proxy.database.pool import deadline
+from proxy.database.pool import PREPARE_THRESHOLD, deadline
 from proxy.edge.body import BodyMemory
 from proxy.edge.request import Request
 from proxy.edge.slow_clients import SlowClients
@@ -175,6 +175,7 @@ def _pool(settings: ProxySettings) -> AsyncConnectionPool:
             "autocommit": True,
             "application_name": "llamaserve-proxy",
             "connect_timeout": CONNECT_TIMEOUT_S,
+            "prepare_threshold": PREPARE_THRESHOLD,
         },
     )
 

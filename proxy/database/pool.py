@@ -12,6 +12,12 @@ import psycopg
 from psycopg import AsyncConnection, Connection
 
 CONNECT_TIMEOUT_S = 5
+PREPARE_THRESHOLD: int | None = None
+"""psycopg's `prepare_threshold`: never prepare statements on the server.
+
+A pooler in transaction mode sends each transaction to any of its connections, where the statement is
+missing, or is another client's.
+"""
 
 
 def connect(url: str, *, application: str) -> Connection:
@@ -26,6 +32,7 @@ def connect(url: str, *, application: str) -> Connection:
         autocommit=True,
         connect_timeout=CONNECT_TIMEOUT_S,
         application_name=application,
+        prepare_threshold=PREPARE_THRESHOLD,
     )
 
 

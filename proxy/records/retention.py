@@ -1,8 +1,8 @@
 """Removes records that are older than LLAMA_REQUESTS_RETENTION_DAYS from `llama_requests`.
 
-A few rows at a time with pauses between, on a connection of its own, by one proxy of all that share the
-database. What a rate window may still have to be made of stays however old it is, and so do the sums in
-`llama_usage`. Leaves the freed space to PostgreSQL's autovacuum.
+A few rows at a time with pauses between, on a connection of its own, by one proxy at a time of all that
+share the database. Rows that a rate window may still need stay, however old they are, and so do the sums
+in `llama_usage`. Leaves the freed space to PostgreSQL's autovacuum.
 """
 
 from __future__ import annotations
@@ -10,12 +10,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import LiteralString
 
 import psycopg
 from psycopg import AsyncConnection
 
-from proxy.database.pool import deadline
+from proxy.database.pool import PREPARE_THRESHOLD, deadline
 from proxy.settings import ProxySettings
 
 logger = logging.getLogger(__name__)
@@ -35,8 +37,13 @@ REST = 4
 
 # Any number of our own will do: it keeps a second proxy from the same work.
 _ADVISORY_LOCK = 0x72657461
-# What is lost in a crash of the database is removed again.
-_SESSION = "SET lock_timeout = '500ms'; SET statement_timeout = '5s'; SET synchronous_commit = off"
+# No synchronous commit: what a crash of the database brings back is removed again.
+# All end with the transaction: behind a pooler in transaction mode, others share the session.
+_SETTINGS = """
+    SET LOCAL lock_timeout = '500ms';
+    SET LOCAL statement_timeout = '5s';
+    SET LOCAL synchronous_commit = off
+"""
 # A charge of tokens counts at a request's end, which is taken to be a day after its beginning at most
 # (the function llama_window_history). A hundred years: beyond them an interval would overflow.
 _BEFORE: LiteralString = """
@@ -89,25 +96,28 @@ class Retention:
             autocommit=True,
             connect_timeout=CONNECT_TIMEOUT_S,
             application_name="llamaserve-retention",
+            prepare_threshold=PREPARE_THRESHOLD,
         ) as connection:
-            with deadline(connection, ANSWER_TIMEOUT_S):
-                await connection.execute(_SESSION)
-                cursor = await connection.execute("SELECT pg_try_advisory_lock(%s)", [_ADVISORY_LOCK])
-                if await cursor.fetchone() != (True,):
+            async with _locked_transaction(connection) as locked:
+                if not locked:
                     return None
                 cursor = await connection.execute(_BEFORE, self._keep)
                 ((before,),) = await cursor.fetchall()
-            removed = await self._work_off(connection, before)
+            removed = await self._remove_batches(connection, before)
         if removed:
             logger.info("removed %d request records from before %s", removed, before)
         return removed
 
-    async def _work_off(self, connection: AsyncConnection, before: str) -> int:
+    async def _remove_batches(self, connection: AsyncConnection, before: str) -> int:
+        """Remove batch after batch, until nothing is left or another proxy takes over; how many rows."""
         removed: int = 0
         while True:
             rows, begun = self._rows, time.monotonic()
             self._rows = max(1, rows // 2)  # unless it goes well
-            with deadline(connection, ANSWER_TIMEOUT_S):
+            async with _locked_transaction(connection) as locked:
+                if not locked:
+                    self._rows = rows
+                    return removed
                 cursor = await connection.execute(
                     _DELETE, {"since": self._since, "before": before, "rows": rows}
                 )
@@ -121,3 +131,13 @@ class Retention:
                 self._rows = min(MAX_ROWS, rows * 2)
             self._since = last
             await asyncio.sleep(max(PAUSE_S, took * REST))
+
+
+@asynccontextmanager
+async def _locked_transaction(connection: AsyncConnection) -> AsyncIterator[bool]:
+    """A transaction with this module's settings; False where another proxy holds the lock."""
+    with deadline(connection, ANSWER_TIMEOUT_S):
+        async with connection.transaction():
+            await connection.execute(_SETTINGS)
+            cursor = await connection.execute("SELECT pg_try_advisory_xact_lock(%s)", [_ADVISORY_LOCK])
+            yield await cursor.fetchone() == (True,)
