@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from runtime.engine import errors
-from runtime.engine.api.prompts import render
+from runtime.engine.api.prompt_tokens import Prompts
 from runtime.engine.api.response_shapes import ChatShape, CompletionShape, Form, Shape
 from runtime.engine.api.schemas import (
     MAX_PROMPTS,
@@ -26,7 +26,6 @@ from runtime.engine.api.schemas import (
     ToolChoice,
     parse,
 )
-from runtime.engine.api.shared_prefix import SharedPrefix
 from runtime.engine.generation.generation import Generation, GenerationLimits, Prompt, Sampling
 from runtime.engine.generation.model import GuardedLlama
 from runtime.engine.grammar.constraint import Grammar
@@ -34,10 +33,6 @@ from runtime.engine.settings import EngineSettings
 
 _SAMPLING = [field.name for field in fields(Sampling)]
 
-_CHARACTERS_PER_TOKEN = 8
-"""More than ordinary text has in any vocabulary."""
-_CUT_TOKENS = 64
-"""Where a text is cut, its last tokens may be other ones than in the whole."""
 MAX_SPECIAL_TOKENS = 16_384
 """That a text to be tokenized may name; a chat's are bounded by the context."""
 
@@ -62,7 +57,7 @@ class Preparation:
         self._llama = llama
         self._settings = settings
         self._n_ctx = llama.n_ctx()
-        self._shared = SharedPrefix(settings.shared_prefix, self._chat_tokens)
+        self._prompts = Prompts(llama, settings.shared_prefix)
         self._names = _names(settings.model_alias)
         self._replaced_names = _names(settings.replaced_alias)
         self._replaced_until = time.monotonic() + settings.replaced_s
@@ -84,7 +79,7 @@ class Preparation:
         grammar = self._grammar(request)
         generations: list[Generation] = []
         for given in request.prompts:
-            prompt = self._completion_prompt(request, given)
+            prompt = self._prompts.of_completion(request, given)
             limits = self._limits(request, prompt, request.max_tokens, request.logprobs)
             if request.echo and request.max_tokens == 0:
                 limits = replace(limits, max_tokens=0)
@@ -107,7 +102,7 @@ class Preparation:
         wanted = request.max_completion_tokens
         max_tokens = request.max_tokens if wanted is None else wanted
         function = _chosen(request)
-        prompt = self._chat_prompt(request, _tools_shown(request, sent))
+        prompt = self._prompts.of_chat(request, _tools_shown(request, sent))
         if function is not None:
             # Where a call ends is its schema's to say.
             prompt = replace(prompt, stops=())
@@ -138,64 +133,6 @@ class Preparation:
         if name not in self._replaced_names or time.monotonic() > self._replaced_until:
             raise errors.model_not_found(self._settings.model_alias)
 
-    def _completion_prompt(self, request: CompletionRequest, given: str | list[int]) -> Prompt:
-        vocabulary = self._llama.vocabulary
-        if isinstance(given, list):
-            if not vocabulary.holds(given):
-                raise errors.invalid(
-                    "prompt", f"prompt: tokens are whole numbers from 0 to {vocabulary.n_tokens - 1}."
-                )
-            tokens = given
-        else:
-            tokens = self._tokenize(given, "prompt", add_special=True)
-        self._check_length(tokens, "prompt")
-        echo = ""
-        if request.echo and isinstance(given, str):
-            echo = given
-        elif request.echo:
-            echo = vocabulary.join(tokens).decode("utf-8", "replace")
-        n_shared = self._shared.of_completion(tokens)
-        return Prompt(
-            tokens=tokens,
-            stops=request.stop,
-            echo=echo,
-            n_shared=n_shared,
-            is_scored=request.echo and request.logprobs is not None,
-        )
-
-    def _chat_prompt(self, request: ChatRequest, tools: list[dict[str, Any]]) -> Prompt:
-        rendered = render(self._llama, request, tools)
-        tokens = self._tokenize(rendered.text, "messages", add_special=rendered.add_special)
-        self._check_length(tokens, "messages")
-        n_shared = self._shared.of_chat(request, tools, tokens)
-        return Prompt(tokens=tokens, stops=[*request.stop, *rendered.stops], n_shared=n_shared)
-
-    def _chat_tokens(self, request: ChatRequest, tools: list[dict[str, Any]]) -> list[int]:
-        rendered = render(self._llama, request, tools)
-        return self._tokenize(rendered.text, "messages", add_special=rendered.add_special)
-
-    def _tokenize(self, text: str, param: str, *, add_special: bool) -> list[int]:
-        # Before its tokens are counted, which for what cannot fit might take long.
-        vocabulary = self._llama.vocabulary
-        n_bytes = len(text.encode())
-        fits = n_bytes <= self._n_ctx * vocabulary.longest_piece_bytes
-        if not fits or vocabulary.names_special(text, more_than=self._n_ctx):
-            raise errors.context_length_exceeded(has=f"{n_bytes} bytes", n_ctx=self._n_ctx, param=param)
-        self._check_beginning(text, param)
-        return vocabulary.tokenize(text, add_special=add_special, parse_special=True)
-
-    def _check_beginning(self, text: str, param: str) -> None:
-        """Refuse a text whose beginning alone is too long, so that no time is spent on the rest."""
-        length = self._n_ctx * _CHARACTERS_PER_TOKEN
-        while length < len(text):
-            beginning = self._llama.vocabulary.tokenize(
-                text[:length], add_special=False, parse_special=True
-            )
-            if len(beginning) >= self._n_ctx + _CUT_TOKENS:
-                has = f"more than {self._n_ctx} tokens"
-                raise errors.context_length_exceeded(has=has, n_ctx=self._n_ctx, param=param)
-            length *= 2
-
     def tokens(self, body: bytes) -> list[int]:
         """Of /extras/tokenize.
 
@@ -225,14 +162,6 @@ class Preparation:
                 "tokens", f"tokens: they are whole numbers from 0 to {vocabulary.n_tokens - 1}."
             )
         return vocabulary.join(request.tokens).decode("utf-8", "replace")
-
-    def _check_length(self, tokens: list[int], param: str) -> None:
-        if len(tokens) >= self._n_ctx:
-            raise errors.context_length_exceeded(
-                has=f"{len(tokens)} tokens", n_ctx=self._n_ctx, param=param
-            )
-        if not tokens:
-            raise errors.invalid(param, f"{param} must not be empty with this model.")
 
     def _limits(
         self,

@@ -7,5 +7,6 @@ reaches the client, to `grammar` what a response is held to.
 Front door: `model.GuardedLlama` (a loaded model), `generation.Generation` (one response under way,
 given to `scheduler.Scheduler.submit`) and `channel.Channel` (where its pieces arrive).
 Which file answers which question: `decisions.py` whom to admit and how much prompt to read,
-`scheduler.py` what a step does and in which order, `slots.py` what a sequence of tokens is.
+`steps.py` what a step evaluates, `scheduler.py` what happens in which order, `slots.py` what a sequence
+of tokens is.
 """

@@ -190,7 +190,8 @@ def prompt_budget(cost: StepCost, *, n_decoding: int, n_reading: int, n_batch: i
     if n_decoding:
         usual_s = min(max(_STEP_FACTOR * cost.decode_s, _SHORT_STEP_S), STEP_S)
         step_s = min(usual_s * (1 + n_reading / n_decoding), LONGEST_STEP_S) - cost.decode_s
-    return min(room, max(_MIN_BUDGET, int(min(step_s / cost.prompt_token_s, room))))
+    wanted = max(step_s, 0.0) / cost.prompt_token_s
+    return min(room, max(_MIN_BUDGET, int(min(wanted, room))))
 
 
 def drafts_allowed(cost: StepCost, *, n_decoding: int, n_batch: int) -> int:

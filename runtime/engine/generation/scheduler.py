@@ -18,21 +18,11 @@ from queue import Empty, SimpleQueue
 from runtime.engine.generation.admission import SlotTable
 from runtime.engine.generation.channel import Channel, Event, deliver
 from runtime.engine.generation.context import Context
-from runtime.engine.generation.decisions import (
-    Reader,
-    StepCost,
-    Waiting,
-    admit,
-    deal,
-    drafts_allowed,
-    moved_into_gap,
-    prompt_budget,
-    serve,
-)
-from runtime.engine.generation.evaluation import Evaluator, Part
+from runtime.engine.generation.decisions import Waiting, admit, moved_into_gap
 from runtime.engine.generation.generation import End, Generation
 from runtime.engine.generation.postprocess import Postprocessor, ended
 from runtime.engine.generation.slots import Sequence
+from runtime.engine.generation.steps import Evaluator, Part, Planner
 from runtime.engine.metrics import Metrics
 from runtime.engine.vocabulary import Vocabulary
 from runtime.engine.watchdog.abort import AbortSwitch
@@ -77,8 +67,7 @@ class Scheduler:
     ) -> None:
         self._table = table
         self._postprocessor = Postprocessor(context, vocabulary)
-        self._n_batch = n_batch
-        self._looks_up = looks_up and context.can_trim
+        self._planner = Planner(n_batch, looks_up=looks_up and context.can_trim)
         self._evaluator = Evaluator(context, table, n_batch, take=self._take, fail=self._fail)
         self._switch = switch
         self._metrics = metrics
@@ -87,8 +76,6 @@ class Scheduler:
         self._waiting: list[_Queued] = []
         self._running: list[Sequence] = []
         self._post: list[tuple[Channel, Event]] = []
-        self._cost = StepCost()
-        self._served: dict[str, float] = {}
         self._stopping = False
 
     # From any thread.
@@ -175,11 +162,12 @@ class Scheduler:
         self._admit()
         self._follow()
         self._close_gap()
-        if plan := self._plan():
+        if plan := self._planner.plan(self._running):
             began = time.perf_counter()
             self._evaluator.evaluate(plan)
             self._progress.step()
-            self._observe(plan, time.perf_counter() - began)
+            self._planner.observe(plan, time.perf_counter() - began)
+            self._metrics.stepped(len(plan))
 
     def _drop_over(self) -> None:
         """End who has left, whose time is up, and everybody when the server is being stopped."""
@@ -274,53 +262,6 @@ class Scheduler:
             return
         self._table.move(slots[move[0]], slots[move[1]])
 
-    def _plan(self) -> list[Part]:
-        """What the next step evaluates, in ascending order of the slots."""
-        decoding = [sequence for sequence in self._running if sequence.is_decoding]
-        reading = {
-            sequence.slot.key: sequence
-            for sequence in self._running
-            if not sequence.is_decoding and sequence.leader is None
-        }
-        parts = [Part(sequence, 1, self._drafts(sequence, len(decoding))) for sequence in decoding]
-        if reading:
-            n_drafts = sum(len(part.drafts) for part in parts)
-            budget = prompt_budget(
-                self._cost,
-                n_decoding=len(decoding),
-                n_reading=len(reading),
-                n_batch=self._n_batch - n_drafts,
-            )
-            dealt = self._deal(reading, budget)
-            parts += [Part(reading[key], n_tokens) for key, n_tokens in dealt.items()]
-        return sorted(parts, key=lambda part: part.sequence.slot.key)
-
-    def _drafts(self, sequence: Sequence, n_decoding: int) -> tuple[int, ...]:
-        """Guesses of a response's next tokens, where they pay."""
-        limits, slot = sequence.generation.limits, sequence.slot
-        left = limits.max_tokens - sequence.generation.completion_tokens - 1
-        at_most = min(left, drafts_allowed(self._cost, n_decoding=n_decoding, n_batch=self._n_batch))
-        if not self._looks_up or at_most <= 0:
-            return ()
-        return tuple(sequence.lookup.draft(slot.known, at_most).tolist())
-
-    def _deal(self, reading: dict[int, Sequence], budget: int) -> dict[int, int]:
-        readers = [
-            Reader(
-                key=key,
-                tag=sequence.generation.user.tag,
-                weight=sequence.generation.user.weight,
-                remaining=len(sequence.slot.pending),
-                waited=sequence.waited,
-            )
-            for key, sequence in reading.items()
-        ]
-        dealt = deal(readers, self._served, budget)
-        self._served = serve(readers, self._served, dealt)
-        for key, sequence in reading.items():
-            sequence.waited = 0 if key in dealt else sequence.waited + 1
-        return dealt
-
     def _take(self, part: Part, row: int) -> None:
         """Take what follows from a part whose logits begin at a batch's row."""
         sequence, slot = part.sequence, part.sequence.slot
@@ -352,10 +293,3 @@ class Scheduler:
     def _fail(self, sequence: Sequence, error: Exception) -> None:
         sequence.generation.failure = error
         self._finish(sequence)
-
-    def _observe(self, plan: list[Part], seconds: float) -> None:
-        n_drafts = sum(len(part.drafts) for part in plan)
-        n_prompt = n_drafts + sum(part.n_tokens for part in plan if part.n_tokens > 1)
-        n_decoding = sum(part.n_tokens == 1 for part in plan)
-        self._cost = self._cost.observed(n_decoding=n_decoding, n_prompt=n_prompt, seconds=seconds)
-        self._metrics.stepped(len(plan))

@@ -80,7 +80,8 @@ async def test_a_stream_of_undecodable_bytes_does_not_fall_silent(quick: Engine,
     whole = await quick.chat(max_tokens=40, logit_bias={str(IDS[byte]): 100})
 
     texts = [chunk["choices"][0]["delta"].get("content") for chunk in answer.chunks]
-    assert len([text for text in texts if text]) >= 39
+    # Prompt lookup guesses some of them, and what a step brings comes together.
+    assert len([text for text in texts if text]) >= 10
     assert answer.streamed == whole.content == "\N{REPLACEMENT CHARACTER}" * 40
     assert whole.usage["completion_tokens"] == 40
 

@@ -1,4 +1,4 @@
-"""Evaluates what a step has been planned to evaluate, and finds out who is to blame when that fails.
+"""What a step evaluates, and how: its plan, its run, and who is to blame when that fails.
 
 For the scheduler's thread only.
 """
@@ -6,7 +6,7 @@ For the scheduler's thread only.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from collections.abc import Sequence as Parts
 from dataclasses import dataclass
 
@@ -14,6 +14,14 @@ import numpy as np
 
 from runtime.engine.generation.admission import SlotTable
 from runtime.engine.generation.context import Batch, Context
+from runtime.engine.generation.decisions import (
+    Reader,
+    StepCost,
+    deal,
+    drafts_allowed,
+    prompt_budget,
+    serve,
+)
 from runtime.engine.generation.slots import Sequence
 
 logger = logging.getLogger(__name__)
@@ -41,6 +49,75 @@ class Part:
         if self.is_scored:
             return self.n_tokens
         return int(self.n_tokens == len(self.sequence.slot.pending)) + len(self.drafts)
+
+
+class Planner:
+    """Decides with `decisions.py` what the next step evaluates, and learns what steps cost.
+
+    Args:
+        n_batch: tokens that a step may have, at least one for each slot.
+        looks_up: guess tokens by prompt lookup.
+    """
+
+    def __init__(self, n_batch: int, *, looks_up: bool) -> None:
+        self._n_batch = n_batch
+        self._looks_up = looks_up
+        self._cost = StepCost()
+        self._served: dict[str, float] = {}
+
+    def plan(self, running: Iterable[Sequence]) -> list[Part]:
+        """What the next step evaluates, in ascending order of the slots."""
+        decoding = [sequence for sequence in running if sequence.is_decoding]
+        reading = {
+            sequence.slot.key: sequence
+            for sequence in running
+            if not sequence.is_decoding and sequence.leader is None
+        }
+        parts = [Part(sequence, 1, self._drafts(sequence, len(decoding))) for sequence in decoding]
+        if reading:
+            n_drafts = sum(len(part.drafts) for part in parts)
+            budget = prompt_budget(
+                self._cost,
+                n_decoding=len(decoding),
+                n_reading=len(reading),
+                n_batch=self._n_batch - n_drafts,
+            )
+            dealt = self._deal(reading, budget)
+            parts += [Part(reading[key], n_tokens) for key, n_tokens in dealt.items()]
+        return sorted(parts, key=lambda part: part.sequence.slot.key)
+
+    def _drafts(self, sequence: Sequence, n_decoding: int) -> tuple[int, ...]:
+        """Guesses of a response's next tokens, where they pay."""
+        limits, slot = sequence.generation.limits, sequence.slot
+        left = limits.max_tokens - sequence.generation.completion_tokens - 1
+        at_most = min(left, drafts_allowed(self._cost, n_decoding=n_decoding, n_batch=self._n_batch))
+        if not self._looks_up or at_most <= 0:
+            return ()
+        return tuple(sequence.lookup.draft(slot.known, at_most).tolist())
+
+    def _deal(self, reading: dict[int, Sequence], budget: int) -> dict[int, int]:
+        readers = [
+            Reader(
+                key=key,
+                tag=sequence.generation.user.tag,
+                weight=sequence.generation.user.weight,
+                remaining=len(sequence.slot.pending),
+                waited=sequence.waited,
+            )
+            for key, sequence in reading.items()
+        ]
+        dealt = deal(readers, self._served, budget)
+        self._served = serve(readers, self._served, dealt)
+        for key, sequence in reading.items():
+            sequence.waited = 0 if key in dealt else sequence.waited + 1
+        return dealt
+
+    def observe(self, plan: Parts[Part], seconds: float) -> None:
+        """A plan has been evaluated in so many seconds."""
+        n_drafts = sum(len(part.drafts) for part in plan)
+        n_prompt = n_drafts + sum(part.n_tokens for part in plan if part.n_tokens > 1)
+        n_decoding = sum(part.n_tokens == 1 for part in plan)
+        self._cost = self._cost.observed(n_decoding=n_decoding, n_prompt=n_prompt, seconds=seconds)
 
 
 class Evaluator:

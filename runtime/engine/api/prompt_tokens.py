@@ -1,0 +1,105 @@
+"""From texts, tokens and messages to the tokens of prompts, no longer than the context.
+
+What cannot fit is refused before time is spent on tokenizing it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from runtime.engine import errors
+from runtime.engine.api.prompts import render
+from runtime.engine.api.schemas import ChatRequest, CompletionRequest
+from runtime.engine.api.shared_prefix import Mode, SharedPrefix
+from runtime.engine.generation.generation import Prompt
+from runtime.engine.generation.model import GuardedLlama
+
+_CHARACTERS_PER_TOKEN = 8
+"""More than ordinary text has in any vocabulary."""
+_CUT_TOKENS = 64
+"""Where a text is cut, its last tokens may be other ones than in the whole."""
+
+
+class Prompts:
+    """Makes prompts for one model. `shared` is LLAMA_SERVER_SHARED_PREFIX."""
+
+    def __init__(self, llama: GuardedLlama, shared: Mode) -> None:
+        self._llama = llama
+        self._n_ctx = llama.n_ctx()
+        self._shared = SharedPrefix(shared, self._chat_tokens)
+
+    def of_completion(self, request: CompletionRequest, given: str | list[int]) -> Prompt:
+        """One prompt of a completion.
+
+        Raises:
+            Refusal: it is too long, or no prompt for this model.
+        """
+        vocabulary = self._llama.vocabulary
+        if isinstance(given, list):
+            if not vocabulary.holds(given):
+                raise errors.invalid(
+                    "prompt", f"prompt: tokens are whole numbers from 0 to {vocabulary.n_tokens - 1}."
+                )
+            tokens = given
+        else:
+            tokens = self._tokenize(given, "prompt", add_special=True)
+        self._check_length(tokens, "prompt")
+        echo = ""
+        if request.echo and isinstance(given, str):
+            echo = given
+        elif request.echo:
+            echo = vocabulary.join(tokens).decode("utf-8", "replace")
+        n_shared = self._shared.of_completion(tokens)
+        return Prompt(
+            tokens=tokens,
+            stops=request.stop,
+            echo=echo,
+            n_shared=n_shared,
+            is_scored=request.echo and request.logprobs is not None,
+        )
+
+    def of_chat(self, request: ChatRequest, tools: list[dict[str, Any]]) -> Prompt:
+        """A chat's prompt, with the tools that its template is given.
+
+        Raises:
+            Refusal: it is too long, or the model's template refuses it.
+        """
+        rendered = render(self._llama, request, tools)
+        tokens = self._tokenize(rendered.text, "messages", add_special=rendered.add_special)
+        self._check_length(tokens, "messages")
+        n_shared = self._shared.of_chat(request, tools, tokens)
+        return Prompt(tokens=tokens, stops=[*request.stop, *rendered.stops], n_shared=n_shared)
+
+    def _chat_tokens(self, request: ChatRequest, tools: list[dict[str, Any]]) -> list[int]:
+        rendered = render(self._llama, request, tools)
+        return self._tokenize(rendered.text, "messages", add_special=rendered.add_special)
+
+    def _tokenize(self, text: str, param: str, *, add_special: bool) -> list[int]:
+        # Before its tokens are counted, which for what cannot fit might take long.
+        vocabulary = self._llama.vocabulary
+        n_bytes = len(text.encode())
+        fits = n_bytes <= self._n_ctx * vocabulary.longest_piece_bytes
+        if not fits or vocabulary.names_special(text, more_than=self._n_ctx):
+            raise errors.context_length_exceeded(has=f"{n_bytes} bytes", n_ctx=self._n_ctx, param=param)
+        self._check_beginning(text, param)
+        return vocabulary.tokenize(text, add_special=add_special, parse_special=True)
+
+    def _check_beginning(self, text: str, param: str) -> None:
+        """Refuse a text whose beginning alone is too long, so that no time is spent on the rest."""
+        length = self._n_ctx * _CHARACTERS_PER_TOKEN
+        while length < len(text):
+            beginning = self._llama.vocabulary.tokenize(
+                text[:length], add_special=False, parse_special=True
+            )
+            if len(beginning) >= self._n_ctx + _CUT_TOKENS:
+                has = f"more than {self._n_ctx} tokens"
+                raise errors.context_length_exceeded(has=has, n_ctx=self._n_ctx, param=param)
+            length *= 2
+
+    def _check_length(self, tokens: list[int], param: str) -> None:
+        if len(tokens) >= self._n_ctx:
+            raise errors.context_length_exceeded(
+                has=f"{len(tokens)} tokens", n_ctx=self._n_ctx, param=param
+            )
+        if not tokens:
+            raise errors.invalid(param, f"{param} must not be empty with this model.")
