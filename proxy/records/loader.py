@@ -66,26 +66,40 @@ class Loader:
             offset += len(lines)
 
     async def load(self, lines: bytes, kind: str, *, reject: bool = True) -> None:
-        """Load those of the lines that are of this kind."""
+        """Load the lines of this kind. Those that never can be loaded are put aside."""
         try:
             await self._copy(lines, kind)
         except (psycopg.DataError, psycopg.IntegrityError):
             async with self._pool.connection(timeout=CONNECTION_TIMEOUT_S) as connection:
-                # To the wrong schema every line is a bad one.
+                # If the schema is not this program's, every line looks like a bad one.
                 await check_schema_async(connection)
+            rejected: list[tuple[bytes, psycopg.Error]] = []
             for line in lines.splitlines(keepends=True):
                 try:
                     await self._copy(line, kind)
                 except (psycopg.DataError, psycopg.IntegrityError) as error:
-                    if reject:
-                        self._reject(line, error)
+                    rejected.append((line, error))
+            if reject and rejected:
+                self._reject(rejected)
 
-    def _reject(self, line: bytes, error: psycopg.Error) -> None:
-        logger.error(
-            "a request record cannot be loaded and is kept in %s: %s",
-            self._spool.reject(line),
-            error.diag.message_primary,
-        )
+    def _reject(self, rejected: list[tuple[bytes, psycopg.Error]]) -> None:
+        """Put lines aside; if that fails they are lost, since loading must go on."""
+        lost = 0
+        for line, _ in rejected:
+            try:
+                kept_in = self._spool.reject(line)
+            except OSError as error:
+                lost, failure = lost + 1, error
+        reason = rejected[0][1].diag.message_primary
+        if lost < len(rejected):
+            logger.error(
+                "%d request records cannot be loaded and are kept in %s: %s",
+                len(rejected) - lost, kept_in, reason,
+            )  # fmt: skip
+        if lost:
+            logger.error(
+                "%d request records cannot be loaded (%s) and are lost: %s", lost, reason, failure
+            )
 
     async def _copy(self, lines: bytes, kind: str) -> None:
         async with (

@@ -23,7 +23,8 @@ logger = logging.getLogger(__name__)
 
 SUFFIX = ".spool"
 REJECTED = "rejected.lines"
-"""Where lines are kept that the database does not take."""
+"""Holds the lines that the database does not accept."""
+REJECTED_LIMIT_BYTES = 2**24
 ROTATE_BYTES = 8 * 2**20
 ROTATE_S = 3600.0
 """After so long a file is put away too: what has been pruned meanwhile must not be loaded again."""
@@ -189,40 +190,58 @@ class Spool:
         self._current = new
 
     def reject(self, line: bytes) -> Path:
-        """Put a line aside that can never be loaded; return where it is now.
+        """Keep a line that can never be loaded in a file of its own; return that file's path.
 
         Raises:
-            OSError: the disk does not take it.
+            SpoolFullError: the file has reached REJECTED_LIMIT_BYTES.
+            OSError: the file cannot be written.
         """
         path = self._directory / REJECTED
-        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        # Non-blocking: a named pipe in its place must not stop the event loop.
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK
+        descriptor = os.open(path, flags, 0o600)
         try:
+            if os.fstat(descriptor).st_size + len(line) > REJECTED_LIMIT_BYTES:
+                raise SpoolFullError(f"{path} has reached {REJECTED_LIMIT_BYTES} bytes")
             os.write(descriptor, line)
         finally:
             os.close(descriptor)
         return path
 
     async def sync(self) -> None:
-        """Have the disk take what was appended: no power failure loses it from then on.
+        """Flush to disk what was appended: from then on a power failure does not lose it.
 
         Raises:
-            OSError: the disk failed.
+            OSError: the disk failed; the next call tries again.
         """
         files = [file for file in (*self.pending, self._current) if file.unsynced]
-        if not files and not self._name_unsynced:
+        sync_name = self._name_unsynced
+        if not files and not sync_name:
             return
-        descriptors = [file.duplicate() for file in files]
-        if self._name_unsynced:
-            descriptors.append(os.open(self._directory, os.O_RDONLY | os.O_CLOEXEC))
+        # Lines appended while the thread runs set the flags again.
         for file in files:
             file.unsynced = False
         self._name_unsynced = False
         try:
-            await asyncio.to_thread(_sync, descriptors)
+            await asyncio.to_thread(_sync, self._duplicates(files, with_directory=sync_name))
         except OSError:
             for file in files:
                 file.unsynced = True
+            self._name_unsynced = self._name_unsynced or sync_name
             raise
+
+    def _duplicates(self, files: list[SpoolFile], *, with_directory: bool) -> list[int]:
+        """Descriptors for a thread, which closes them: the files may be closed meanwhile."""
+        descriptors: list[int] = []
+        try:
+            if with_directory:
+                descriptors.append(os.open(self._directory, os.O_RDONLY | os.O_CLOEXEC))
+            descriptors.extend(file.duplicate() for file in files)
+        except OSError:
+            for descriptor in descriptors:
+                os.close(descriptor)
+            raise
+        return descriptors
 
     def leftovers(self) -> Iterator[SpoolFile]:
         """The files of processes that have died, oldest first."""

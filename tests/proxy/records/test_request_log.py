@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import time
 from pathlib import Path
 from uuid import UUID
@@ -12,7 +13,7 @@ import pytest
 from psycopg_pool import AsyncConnectionPool
 
 from proxy.records.request_log import RequestLog
-from proxy.records.spool import Spool, SpoolFile
+from proxy.records.spool import REJECTED, Spool, SpoolFile, SpoolFullError
 from tests.support.records import record
 
 
@@ -94,10 +95,57 @@ async def test_a_line_that_cannot_be_loaded_does_not_hold_up_the_others(
     spool.append(bad[0] + bad[1] + good.line("E") + bad[2])
     await load(database_url, spool)
     assert rows(database_url, "id") == [(UUID(good.id),)]
-    assert caplog.text.count("cannot be loaded") == 3
+    assert "3 request records cannot be loaded and are kept in" in caplog.text
     (left,) = (directory / "spool").iterdir()
     assert left.read_bytes() == b"".join(bad)
     assert left.stat().st_mode & 0o777 == 0o600
+
+
+async def test_recovery_goes_on_if_a_bad_line_cannot_be_put_aside(
+    database_url: str, directory: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Here `rejected.lines` is a directory; the good lines are loaded, the log tells of the lost one."""
+    dead = Spool(directory / "spool")
+    good = record(status_code=200)
+    dead.append(b"E\tnonsense\n" + good.line("E"))
+    dead.close()
+    (directory / "spool" / REJECTED).mkdir()
+    await load(database_url, Spool(directory / "spool"), recover=True)
+    assert rows(database_url, "id") == [(UUID(good.id),)]
+    assert "1 request records cannot be loaded" in caplog.text
+    assert "are lost" in caplog.text
+    assert [path.name for path in (directory / "spool").iterdir()] == [REJECTED]
+
+
+def test_the_file_of_rejected_lines_is_bounded(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A line for which there is no room is not written, and raises."""
+    monkeypatch.setattr("proxy.records.spool.REJECTED_LIMIT_BYTES", 20)
+    spool = Spool(directory / "spool")
+    spool.reject(b"E\t0123456789\n")
+    with pytest.raises(SpoolFullError, match="has reached 20 bytes"):
+        spool.reject(b"E\t0123456789\n")
+    assert (directory / "spool" / REJECTED).read_bytes() == b"E\t0123456789\n"
+    spool.close()
+
+
+async def test_a_failing_sync_leaks_no_descriptor_and_is_repeated(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The directory cannot be opened for a while: as many descriptors as before, all is synced later."""
+    spool = Spool(directory / "spool")
+    spool.append(b"E\tone\n")
+    (directory / "spool").rename(directory / "away")
+    before = len(os.listdir("/dev/fd"))
+    for _ in range(3):
+        with pytest.raises(OSError, match="No such file"):
+            await spool.sync()
+    assert len(os.listdir("/dev/fd")) == before
+    (directory / "away").rename(directory / "spool")
+    synced: list[int] = []
+    monkeypatch.setattr(os, "fsync", synced.append)
+    await spool.sync()
+    assert len(synced) == 2
+    spool.close()
 
 
 async def test_a_file_that_cannot_be_opened_does_not_hold_up_the_others(
