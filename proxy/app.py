@@ -171,9 +171,10 @@ async def _admitter(
     settings: ProxySettings, pool: AsyncConnectionPool, log: RequestLog
 ) -> AsyncIterator[Admitter]:
     if settings.shared:
-        shared = SharedAdmission(settings=settings, pool=pool)
+        shared = SharedAdmission(settings=settings, pool=pool, request_log=log)
         try:
-            yield shared
+            async with _background(shared.run()):
+                yield shared
         finally:
             await shared.close()
     else:

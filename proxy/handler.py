@@ -241,7 +241,7 @@ class Handler:
         exchange.complete(record, exchange.answer.status_code if status is None else status, error)
         self._log.ended(record)
         if record.admitted:
-            self._admitter.charge(exchange.principal, record.tokens_charged)
+            self._admitter.charge(exchange.principal, record)
         self._note(exchange, record)
 
     def _note(self, exchange: Exchange, record: RequestRecord) -> None:

@@ -6,13 +6,13 @@ Owns the rules that hold wherever the windows are kept. `local.py` keeps them in
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from proxy import errors
 from proxy.identity.principal import Principal
 from proxy.ratelimit.sliding_window import Decision
+from proxy.records.record import RequestRecord
 from proxy.settings import ProxySettings
 
 
@@ -53,8 +53,8 @@ class Admitter(Protocol):
     def give_back(self, principal: Principal, admission: Admission) -> None:
         """Undo an admission: the request was refused after all."""
 
-    def charge(self, principal: Principal, tokens: Callable[[], int]) -> None:
-        """Count what an admitted request used, if it matters. Call it before its turn ends."""
+    def charge(self, principal: Principal, record: RequestRecord) -> None:
+        """Count the tokens that an admitted request used. Call it before its turn ends."""
 
 
 def effective_limits(principal: Principal, settings: ProxySettings) -> EffectiveLimits:

@@ -16,6 +16,7 @@ from proxy.database.schema import DATABASE_ERRORS
 from proxy.identity.principal import Principal
 from proxy.ratelimit.admission import Admission, effective_limits
 from proxy.ratelimit.sliding_window import Decision, Windows
+from proxy.records.record import RequestRecord
 from proxy.records.request_log import RequestLog
 from proxy.settings import ProxySettings
 
@@ -79,11 +80,11 @@ class LocalAdmission:
         if isinstance(admission.entry, list):
             self._requests.give_back(principal.user_id, admission.entry)
 
-    def charge(self, principal: Principal, tokens: Callable[[], int]) -> None:
+    def charge(self, principal: Principal, record: RequestRecord) -> None:
         """As Admitter has it."""
         if principal.token_limit is None and self._settings.token_limit is None:
             self._tokens.drop(principal.user_id)
-        elif (used := tokens()) > 0:
+        elif (used := record.count_tokens()) > 0:
             now, window_s = self._clock(), effective_limits(principal, self._settings).window_s
             self._tokens.charge(principal.user_id, used, window_s=window_s, now=now)
 

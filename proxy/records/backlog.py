@@ -80,6 +80,7 @@ def _sum(sums: RequestRecord, record: RequestRecord) -> RequestRecord:
         response_bytes=sums.response_bytes + record.response_bytes,
         prompt_tokens=_total(sums.prompt_tokens, record.prompt_tokens),
         completion_tokens=_total(sums.completion_tokens, record.completion_tokens),
+        tokens_charged=sums.count_tokens() + record.count_tokens(),
         count=sums.count + record.count,
     )
 

@@ -14,6 +14,7 @@ import psycopg
 from psycopg_pool import AsyncConnectionPool
 
 from proxy.database.schema import check_schema_async
+from proxy.records.old_lines import in_todays_form
 from proxy.records.record import COLUMNS
 from proxy.records.spool import Spool, SpoolFile
 
@@ -62,7 +63,7 @@ class Loader:
         """Load all of a file's lines of one kind; put aside what cannot be loaded, if told so."""
         offset = 0
         while lines := file.read(offset, BATCH_BYTES):
-            await self.load(lines, kind, reject=reject)
+            await self.load(in_todays_form(lines), kind, reject=reject)
             offset += len(lines)
 
     async def load(self, lines: bytes, kind: str, *, reject: bool = True) -> None:

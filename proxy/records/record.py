@@ -12,8 +12,8 @@ from proxy.records.timestamps import timestamp
 
 COLUMNS = (
     "id, created_at, username, user_id, key_id, method, path, model, status_code, latency_ms, ttft_ms, "
-    "queue_ms, request_bytes, response_bytes, prompt_tokens, completion_tokens, stream, admitted, "
-    "admitted_at, count, error"
+    "queue_ms, request_bytes, response_bytes, prompt_tokens, completion_tokens, tokens_charged, stream, "
+    "admitted, admitted_at, count, error"
 )
 """Of llama_requests, in the order in which `RequestRecord.line` gives them."""
 
@@ -51,6 +51,8 @@ class RequestRecord:
     response_bytes: int = field(init=False, default=0)
     prompt_tokens: int | None = field(init=False, default=None)
     completion_tokens: int | None = field(init=False, default=None)
+    tokens_charged: int | None = field(init=False, default=None)
+    """What the token window counts; None until `count_tokens` has computed it."""
     stream: bool = field(init=False, default=False)
     admitted: bool = field(init=False, default=False)
     admitted_at: float | None = field(init=False, default=None)
@@ -62,32 +64,30 @@ class RequestRecord:
     _begins: str = field(init=False, default="", repr=False, compare=False)
     """What its lines begin with, which never changes."""
 
-    def read_answer(self) -> None:
-        """Take model and tokens from the answer."""
+    def count_tokens(self) -> int:
+        """Take model and usage from the answer, and compute the tokens charged.
+
+        The first call decides: what has been charged and what the row says are the same number.
+        """
         if self.answer is not None:
             self.model = self.answer.model()
             self.prompt_tokens, self.completion_tokens = self.answer.usage()
             self.answer = None
+        if self.tokens_charged is None:
+            prompt, completion = self.prompt_tokens, self.completion_tokens
+            if prompt is not None or completion is not None:
+                self.tokens_charged = (prompt or 0) + (completion or 0)
+            elif self.stream and self.ttft_ms is not None:
+                self.tokens_charged = estimated_tokens(self.request_bytes, self.response_bytes)
+            else:
+                self.tokens_charged = 0
+        return self.tokens_charged
 
     def but(self, **values: object) -> RequestRecord:
         """A copy with these values."""
         other = copy(self)
         vars(other).update(values, _begins="")
         return other
-
-    def tokens_charged(self) -> int:
-        """What the token window counts: the usage that the engine told.
-
-        For a stream that told none, as one that its client left, an estimate: a token is about four
-        bytes of a prompt, and in an answer an event of about 200. The function llama_tokens_charged of
-        the database has the same.
-        """
-        self.read_answer()
-        if self.prompt_tokens is not None or self.completion_tokens is not None:
-            return (self.prompt_tokens or 0) + (self.completion_tokens or 0)
-        if self.stream and self.ttft_ms is not None:
-            return self.request_bytes // 4 + self.response_bytes // 200
-        return 0
 
     def admission_line(self, kind: str) -> bytes:
         """The line of a request that has been admitted just now, as it stays if no end ever comes."""
@@ -100,7 +100,7 @@ class RequestRecord:
 
         `count_digits`: how many the count has at least, so that it can be written over.
         """
-        # One expression, and names for what is asked twice: it is done for each request.
+        charged = self.count_tokens()
         model, status, error = self.model, self.status_code, self.error
         latency_ms, ttft_ms, queue_ms = self.latency_ms, self.ttft_ms, self.queue_ms
         prompt, completion = self.prompt_tokens, self.completion_tokens
@@ -112,7 +112,7 @@ class RequestRecord:
             f"\t{NULL if queue_ms is None else f'{queue_ms:.3f}'}"
             f"\t{self.request_bytes}\t{self.response_bytes}"
             f"\t{NULL if prompt is None else prompt}\t{NULL if completion is None else completion}"
-            f"\t{self.stream}\t{self.admitted}"
+            f"\t{charged}\t{self.stream}\t{self.admitted}"
             f"\t{NULL if self.admitted_at is None else timestamp(self.admitted_at)}"
             f"\t{self.count:0{count_digits}d}\t{NULL if error is None else _text(error)}\n"
         ).encode("utf-8", "replace")
@@ -126,8 +126,16 @@ class RequestRecord:
         return self._begins
 
 
+def estimated_tokens(request_bytes: int, response_bytes: int) -> int:
+    """Estimate the tokens of a stream that told no usage, such as one that its client left.
+
+    A token is about four bytes of a prompt, and in a response an event of about 200 bytes.
+    """
+    return request_bytes // 4 + response_bytes // 200
+
+
 NULL = "\\N"
-_OPEN = f"\t{NULL}\t{NULL}\t{NULL}\t{NULL}\t{NULL}\t0\t0\t{NULL}\t{NULL}\tf\tt\t"
+_OPEN = f"\t{NULL}\t{NULL}\t{NULL}\t{NULL}\t{NULL}\t0\t0\t{NULL}\t{NULL}\t0\tf\tt\t"
 """From `model` to `admitted`, of a request that is under way."""
 _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r", "\0": ""})
 

@@ -97,7 +97,6 @@ class RequestLog:
                 self._open[record.id] = record, line
                 lines.append((None, line))
                 continue
-            record.read_answer()
             # What has an admission in the spool must have an end there too.
             if self._open.pop(record.id, None) is not None or self._refusals.takes_own_row(record):
                 lines.append((record, record.line(END)))
@@ -216,6 +215,17 @@ class RequestLog:
         else:
             return
         self._warned_at = time.monotonic()
+
+    async def load(self) -> None:
+        """Load what has ended up to now.
+
+        Raises:
+            one of `DATABASE_ERRORS`: the database is out of reach.
+        """
+        self.write_out()
+        async with asyncio.timeout(HISTORY_TIMEOUT_S):
+            await self.recovered.wait()
+            await self._load_all()
 
     async def _load_all(self) -> None:
         async with self._loading:

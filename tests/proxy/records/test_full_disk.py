@@ -188,14 +188,15 @@ def test_beyond_the_memory_s_bound_sums_stay_right() -> None:
         lines += backlog.take(100, END)
     rows = [line.split(b"\t") for line in lines.splitlines()]
     sums = {row[3]: row for row in rows[whole:]}
-    counts = [int(row[20]) for row in rows]
+    counts = [int(row[21]) for row in rows]
     assert sum(counts) == 300
     assert counts[:whole] == [1] * whole
     assert sum(int(row[15]) for row in rows) == sum(range(300))
     assert sum(int(row[16]) for row in rows) == 300
     assert sum(int(row[13]) for row in rows) == 3000
+    assert sum(int(row[17]) for row in rows) == sum(range(300)) + 300
     # As late as the latest: a rate window must not forget it early.
-    assert {row[2] for row in sums.values()} == {row[19] for row in sums.values()}
+    assert {row[2] for row in sums.values()} == {row[20] for row in sums.values()}
     late = {one.line(END).split(b"\t")[2] for one in [record(created_at=now + n) for n in (298, 299)]}
     assert {row[2] for row in sums.values()} == late
 

@@ -232,3 +232,26 @@ def test_a_full_disk_at_a_new_file_changes_nothing(
     assert spool.pending == []
     assert list((directory / "spool").iterdir()) == [before.path]
     spool.close()
+
+
+async def test_lines_of_an_earlier_release_are_loaded(database_url: str, directory: Path) -> None:
+    """They lack the column `tokens_charged`; it becomes what that release charged."""
+    told = record(prompt_tokens=7, completion_tokens=3)
+    stream = record(stream=True, ttft_ms=1.0, request_bytes=400, response_bytes=600)
+    running = record()
+    spool = Spool(directory / "spool")
+    for line in (told.line("E"), stream.line("E"), running.admission_line("A"), b"E\t" * 22 + b"\n"):
+        fields = line.split(b"\t")
+        spool.append(b"\t".join([*fields[:17], *fields[18:]]))
+    spool.close()
+    await load(database_url, Spool(directory / "spool"), recover=True)
+    expected = {UUID(told.id): 10, UUID(stream.id): 103, UUID(running.id): 0}
+    assert dict(rows(database_url, "id, tokens_charged")) == expected  # type: ignore[arg-type]
+
+
+def test_what_was_charged_is_what_the_row_says() -> None:
+    """The first count stays, even if more of the response is sent afterwards."""
+    stream = record(stream=True, ttft_ms=1.0, request_bytes=400, response_bytes=600)
+    assert stream.count_tokens() == 103
+    stream.response_bytes = 6000
+    assert stream.line("E").split(b"\t")[17] == b"103"
