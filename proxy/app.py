@@ -63,7 +63,7 @@ class App:
         self._settings = settings
         self.running = ActiveRequests()
         self.turns = Turns(settings, clock=time.monotonic)
-        self.writes = WriteBatcher()
+        self.writes: WriteBatcher
         self._stack = AsyncExitStack()
         self._handler: Handler
         self._readiness: Readiness
@@ -105,8 +105,8 @@ class App:
         await pool.open(wait=False)
         stack.push_async_callback(pool.close, timeout=2.0)
         spool = Spool(settings.spool_dir, limit_bytes=settings.spool_bytes)
-        log = RequestLog(pool, spool, on_note=self.writes.schedule)
-        self.writes.record = log.write_out
+        log = RequestLog(pool, spool)
+        self.writes = WriteBatcher(log.writer)
         stack.push_async_callback(log.close)
         await stack.enter_async_context(_background(log.run()))
         if settings.spool_sync_s:

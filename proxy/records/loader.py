@@ -14,8 +14,7 @@ import psycopg
 from psycopg_pool import AsyncConnectionPool
 
 from proxy.database.schema import check_schema_async
-from proxy.records.old_lines import in_todays_form
-from proxy.records.record import COLUMNS
+from proxy.records.record import COLUMNS, in_todays_form
 from proxy.records.spool import Spool, SpoolFile
 
 logger = logging.getLogger(__name__)

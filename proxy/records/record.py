@@ -145,3 +145,37 @@ def _text(value: str) -> str:
     if value.isprintable() and "\\" not in value:
         return value
     return value.translate(_ESCAPES)
+
+
+_FIELDS = 1 + len(COLUMNS.split(", "))
+"""The kind of the line and the columns."""
+_TTFT, _REQUEST_BYTES, _RESPONSE_BYTES, _PROMPT, _COMPLETION, _STREAM = 11, 13, 14, 15, 16, 17
+
+
+def in_todays_form(lines: bytes) -> bytes:
+    """Lines of spool files that an earlier release left, in today's form.
+
+    A file outlives its process if that was killed, so an update may find lines without the column
+    `tokens_charged`, which stands after `completion_tokens`.
+    """
+    return b"".join([_upgraded(line) for line in lines.splitlines(keepends=True)])
+
+
+def _upgraded(line: bytes) -> bytes:
+    fields = line.split(b"\t")
+    if len(fields) != _FIELDS - 1:
+        return line
+    try:
+        charged = _charged(fields)
+    except ValueError:  # not a record: the database says so too
+        return line
+    return b"\t".join([*fields[:_STREAM], b"%d" % charged, *fields[_STREAM:]])
+
+
+def _charged(fields: list[bytes]) -> int:
+    told = [int(value) for value in (fields[_PROMPT], fields[_COMPLETION]) if value != NULL.encode()]
+    if told:
+        return sum(told)
+    if fields[_STREAM] in (b"True", b"t") and fields[_TTFT] != NULL.encode():
+        return estimated_tokens(int(fields[_REQUEST_BYTES]), int(fields[_RESPONSE_BYTES]))
+    return 0

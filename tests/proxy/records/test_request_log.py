@@ -12,9 +12,12 @@ import psycopg
 import pytest
 from psycopg_pool import AsyncConnectionPool
 
+from proxy.edge.write_batching import WriteBatcher
+from proxy.records.record_writer import RecordWriter
 from proxy.records.request_log import RequestLog
 from proxy.records.spool import REJECTED, Spool, SpoolFile, SpoolFullError
 from tests.support.records import record
+from tests.support.wait import until
 
 
 def rows(url: str, columns: str) -> list[tuple[object, ...]]:
@@ -26,7 +29,7 @@ async def load(url: str, log_of: Spool, *, recover: bool = False) -> None:
     async with AsyncConnectionPool(url, min_size=1, kwargs={"autocommit": True}) as pool:
         log = RequestLog(pool, log_of)
         if recover:
-            await log._recover()
+            await log._delivery.recover()
         await log.close()
 
 
@@ -51,7 +54,7 @@ async def test_an_end_that_never_came_becomes_a_row_that_says_so(
         ended, running = record(), record()
         log.admitted(ended)
         log.admitted(running)
-        dead.rotate([line for _, line in log._open.values()])
+        dead.rotate([line for _, line in log.writer._open.values()])
         ended.status_code = 200
         log.ended(ended)
         dead.append(b"E\ttorn line without an end")
@@ -176,14 +179,15 @@ def test_what_a_turn_notes_is_one_write(directory: Path, monkeypatch: pytest.Mon
     written: list[bytes] = []
     monkeypatch.setattr(spool, "append", written.append)
     pool = AsyncConnectionPool("", open=False)
-    log = RequestLog(pool, spool, on_note=lambda: None)
+    log = RequestLog(pool, spool)
+    log.writer.write_at_end_of_turn(lambda: None)
     one, two = record(), record()
     log.admitted(one)
     log.admitted(two)
     log.ended(one)
     assert written == []
-    log.write_out()
-    log.write_out()
+    log.writer.write_out()
+    log.writer.write_out()
     (lines,) = written
     kinds = [(line.split(b"\t")[0], line.split(b"\t")[1].decode()) for line in lines.splitlines()]
     assert kinds == [(b"A", one.id), (b"A", two.id), (b"E", one.id)]
@@ -206,7 +210,7 @@ async def test_history_counts_what_was_admitted_within_the_window(
         ]
         for age, fields in ages:
             log.ended(record(created_at=now - age, status_code=200, **fields))
-        await log._load_all()
+        await log._delivery.load_all()
         log.recovered.set()
         history = await log.history("requests", username="alice", user_id=1, window_s=60)
         await log.close()
@@ -255,3 +259,25 @@ def test_what_was_charged_is_what_the_row_says() -> None:
     assert stream.count_tokens() == 103
     stream.response_bytes = 6000
     assert stream.line("E").split(b"\t")[17] == b"103"
+
+
+async def test_a_record_is_in_the_spool_before_bytes_of_its_turn_are_sent(directory: Path) -> None:
+    """Even if the bytes were there first; and without a batcher the record is written at once."""
+    spool = Spool(directory / "spool")
+    writer = RecordWriter(spool)
+    at_once = record()
+    writer.ended(at_once)
+    assert at_once.id.encode() in spool.current.read(0, 10_000)
+    batcher, later, sent = WriteBatcher(writer), record(), []
+
+    class Peer:
+        def send_out(self) -> None:
+            """Note what the spool holds by now."""
+            sent.append(spool.current.read(0, 10_000))
+
+    batcher.add(Peer())
+    writer.ended(later)
+    assert later.id.encode() not in spool.current.read(0, 10_000)
+    await until(lambda: sent, "the turn to end")
+    assert later.id.encode() in sent[0]
+    spool.close()
