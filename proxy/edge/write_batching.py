@@ -43,9 +43,10 @@ class WriteBatcher:
     """
 
     def __init__(self, records: Records | None = None) -> None:
-        self._records = records
+        self._write_records: Callable[[], None] = lambda: None
         if records is not None:
             records.write_at_end_of_turn(self.schedule)
+            self._write_records = records.write_out
         self._waiting: list[Writer] = []
         self._scheduled = False
 
@@ -63,16 +64,18 @@ class WriteBatcher:
 
     def record(self) -> None:
         """Write the records now: bytes are about to be sent without waiting for the turn to end."""
-        if self._records is not None:
-            try:
-                self._records.write_out()
-            except Exception:
-                logger.exception("the records cannot be written")
+        try:
+            self._write_records()
+        except Exception:
+            logger.exception("the records cannot be written")
 
     def _end_turn(self) -> None:
         self._scheduled = False
         waiting, self._waiting = self._waiting, []
-        self.record()
+        try:
+            self._write_records()
+        except Exception:
+            logger.exception("the records cannot be written")
         for writer in waiting:
             try:
                 writer.send_out()

@@ -15,14 +15,14 @@ COLUMNS = (
     "queue_ms, request_bytes, response_bytes, prompt_tokens, completion_tokens, tokens_charged, stream, "
     "admitted, admitted_at, count, error"
 )
-"""Of llama_requests, in the order in which `RequestRecord.line` gives them."""
+"""The columns of llama_requests, in the order of `RequestRecord.line`."""
 
 
 class Answered(Protocol):
-    """What an answer says of itself; None where it does not."""
+    """What a response tells about itself; None where it does not."""
 
     def model(self) -> str | None:
-        """The model that answered."""
+        """The model's name."""
 
     def usage(self) -> tuple[int | None, int | None]:
         """Prompt and completion tokens."""
@@ -56,13 +56,13 @@ class RequestRecord:
     stream: bool = field(init=False, default=False)
     admitted: bool = field(init=False, default=False)
     admitted_at: float | None = field(init=False, default=None)
-    """When it took its place in the rate window, Unix time."""
+    """When it began to count against the rate limit, Unix time."""
     count: int = field(init=False, default=1)
     error: str | None = field(init=False, default=None)
     answer: Answered | None = field(init=False, default=None, repr=False, compare=False)
-    """Where its model and tokens can be read, as long as nobody has."""
+    """Gives model and tokens; None once they have been read."""
     _begins: str = field(init=False, default="", repr=False, compare=False)
-    """What its lines begin with, which never changes."""
+    """The columns that its lines begin with, which never change."""
 
     def count_tokens(self) -> int:
         """Take model and usage from the answer, and compute the tokens charged.
@@ -90,32 +90,38 @@ class RequestRecord:
         return other
 
     def admission_line(self, kind: str) -> bytes:
-        """The line of a request that has been admitted just now, as it stays if no end ever comes."""
+        """The line of a request that has just been admitted. It becomes the row if no end ever comes."""
         admitted_at = NULL if self.admitted_at is None else timestamp(self.admitted_at)
         line = f"{kind}\t{self._beginning()}{_OPEN}{admitted_at}\t1\tinterrupted\n"
         return line.encode("utf-8", "replace")
 
     def line(self, kind: str, *, count_digits: int = 1) -> bytes:
-        """The record as a line of COPY's text format, before it the line's kind.
+        """The record as a line of COPY's text format, with the line's kind before it.
 
-        `count_digits`: how many the count has at least, so that it can be written over.
+        `count_digits`: the least number of digits of the count, so that it can be overwritten in place.
         """
-        charged = self.count_tokens()
-        model, status, error = self.model, self.status_code, self.error
-        latency_ms, ttft_ms, queue_ms = self.latency_ms, self.ttft_ms, self.queue_ms
-        prompt, completion = self.prompt_tokens, self.completion_tokens
-        return (
-            f"{kind}\t{self._beginning()}\t{NULL if model is None else _text(model)}"
-            f"\t{NULL if status is None else status}"
-            f"\t{NULL if latency_ms is None else f'{latency_ms:.3f}'}"
-            f"\t{NULL if ttft_ms is None else f'{ttft_ms:.3f}'}"
-            f"\t{NULL if queue_ms is None else f'{queue_ms:.3f}'}"
-            f"\t{self.request_bytes}\t{self.response_bytes}"
-            f"\t{NULL if prompt is None else prompt}\t{NULL if completion is None else completion}"
-            f"\t{charged}\t{self.stream}\t{self.admitted}"
-            f"\t{NULL if self.admitted_at is None else timestamp(self.admitted_at)}"
-            f"\t{self.count:0{count_digits}d}\t{NULL if error is None else _text(error)}\n"
-        ).encode("utf-8", "replace")
+        tokens_charged = self.count_tokens()
+        fields = (
+            kind,
+            self._begins or self._beginning(),
+            None if self.model is None else _text(self.model),
+            self.status_code,
+            None if self.latency_ms is None else round(self.latency_ms, 3),
+            None if self.ttft_ms is None else round(self.ttft_ms, 3),
+            None if self.queue_ms is None else round(self.queue_ms, 3),
+            self.request_bytes,
+            self.response_bytes,
+            self.prompt_tokens,
+            self.completion_tokens,
+            tokens_charged,
+            self.stream,
+            self.admitted,
+            None if self.admitted_at is None else timestamp(self.admitted_at),
+            f"{self.count:0{count_digits}d}",
+            None if self.error is None else _text(self.error),
+        )
+        line = "\t".join([NULL if field is None else str(field) for field in fields]) + "\n"
+        return line.encode("utf-8", "replace")
 
     def _beginning(self) -> str:
         if not self._begins:
@@ -136,7 +142,7 @@ def estimated_tokens(request_bytes: int, response_bytes: int) -> int:
 
 NULL = "\\N"
 _OPEN = f"\t{NULL}\t{NULL}\t{NULL}\t{NULL}\t{NULL}\t0\t0\t{NULL}\t{NULL}\t0\tf\tt\t"
-"""From `model` to `admitted`, of a request that is under way."""
+"""The columns from `model` to `admitted` of a request that is under way."""
 _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r", "\0": ""})
 
 
