@@ -1,6 +1,7 @@
-"""Who changed which user or key, and when: what triggers of the database wrote to `llama_audit`.
+"""Reads who changed which user or key, and when, from `llama_audit`.
 
-Whatever changes the tables is there, direct SQL too. Nothing here writes or removes a row.
+Triggers of the database write it, so that changes by direct SQL are there too. Nothing here writes or
+removes a row.
 """
 
 from __future__ import annotations
@@ -22,15 +23,15 @@ class Change:
     """Such as `create user`, `change key` or `truncate llama_users`."""
     username: str | None
     public_id: str | None
-    """Of a key."""
+    """The key's public part; None for a user."""
     old: dict[str, Any]
     new: dict[str, Any]
     database_role: str
     """Who logged in to the database."""
     application: str
-    """What the program called itself: a hint, anyone may claim any name."""
+    """The name that the program gave itself; it may be false."""
     client_address: str | None
-    """None: a socket on the database's own machine."""
+    """None if the connection came by a Unix socket."""
 
 
 def changes(connection: Connection, *, since: datetime, user: str | None = None) -> list[Change]:

@@ -33,7 +33,7 @@ logger = logging.getLogger(__name__)
 
 QUERY_TIMEOUT_S = 3.0
 TRIES, RETRY_S = 5, 1.0
-"""For changes that no request waits for."""
+"""Repetitions of changes that no request waits for."""
 UNLIMITED_EVERY_S = 1.0
 MAX_UNLIMITED = 10_000
 

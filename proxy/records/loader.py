@@ -1,8 +1,8 @@
-"""Bringing the spool's lines to `llama_requests`.
+"""Loads lines of the spool into `llama_requests`.
 
-A raw COPY of their bytes into a temporary table, then an INSERT that ignores what is there already: so
+A raw COPY of their bytes into a temporary table, then an INSERT that ignores rows that exist already: so
 a load may be repeated, and what the database did not confirm is loaded again. A line that the database
-will never take is put aside.
+will never accept is put aside in a file.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from proxy.records.spool import Spool, SpoolFile
 logger = logging.getLogger(__name__)
 
 BATCH_BYTES = 2**18
-"""At a time, some 1,400 rows."""
+"""Size of one load: some 1,400 rows."""
 TIMEOUT_S = 30.0
 CONNECTION_TIMEOUT_S = 1.0
 
@@ -39,13 +39,14 @@ _FINISH = f"""
     WHERE k.id = b.key_id AND (k.last_used_at IS NULL OR k.last_used_at < b.at - interval '1 minute');
     COMMIT
 """
-"""Several statements at once: each that is sent alone costs this process as much as 20 rows."""
+"""Sent together: each round trip costs this process as much as 20 rows."""
 
 
 class Loader:
-    """Loads lines; what it raises leaves them to be loaded again.
+    """Loads lines.
 
-    Every method raises one of `db.DATABASE_ERRORS` where the database does not take them.
+    Every method raises one of `DATABASE_ERRORS` if the database is out of reach. Then the same lines may
+    be loaded again.
     """
 
     def __init__(self, pool: AsyncConnectionPool, spool: Spool) -> None:
@@ -59,7 +60,7 @@ class Loader:
             file.loaded += len(lines)
 
     async def load_whole(self, file: SpoolFile, kind: str, *, reject: bool) -> None:
-        """Load all of a file's lines of one kind; put aside what cannot be loaded, if told so."""
+        """Load all of a file's lines of one kind. `reject`: put lines aside that cannot be loaded."""
         offset = 0
         while lines := file.read(offset, BATCH_BYTES):
             await self.load(in_todays_form(lines), kind, reject=reject)

@@ -179,9 +179,9 @@ def _upgraded(line: bytes) -> bytes:
 
 
 def _charged(fields: list[bytes]) -> int:
-    told = [int(value) for value in (fields[_PROMPT], fields[_COMPLETION]) if value != NULL.encode()]
-    if told:
-        return sum(told)
+    usage = [int(value) for value in (fields[_PROMPT], fields[_COMPLETION]) if value != NULL.encode()]
+    if usage:
+        return sum(usage)
     if fields[_STREAM] in (b"True", b"t") and fields[_TTFT] != NULL.encode():
         return estimated_tokens(int(fields[_REQUEST_BYTES]), int(fields[_RESPONSE_BYTES]))
     return 0

@@ -1,9 +1,9 @@
-"""The spool: an append-only file of lines that no death of this process can take back.
+"""The spool: append-only files of lines that survive the death of this process.
 
-A line is in the kernel's hands when `append` returns, so kill -9 loses nothing. A power failure loses
-what was appended since the last `sync`. Each process writes files of its own, held by a lock, so that
-several proxies can share a directory and a successor can tell a dead process's files from a living
-one's. What the lines mean is `request_log.py`'s business.
+The kernel has a line when `append` returns, so kill -9 loses nothing. A power failure loses what was
+appended since the last `sync`. Each process writes and locks files of its own, so that several proxies
+can share a directory, and a successor can tell a dead process's files from a living one's. Leaves the
+meaning of the lines to `record_writer.py`.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ REJECTED = "rejected.lines"
 REJECTED_LIMIT_BYTES = 2**24
 ROTATE_BYTES = 8 * 2**20
 ROTATE_S = 3600.0
-"""After so long a file is put away too: what has been pruned meanwhile must not be loaded again."""
+"""Older files are replaced too: rows that have been pruned meanwhile must not be loaded again."""
 LIMIT_BYTES = 2**30
 AHEAD_BYTES = 2**18
-"""So much room is taken at a time for lines to come."""
+"""The file grows by this much at a time, ahead of the lines."""
 
 
 class SpoolFullError(OSError):
@@ -58,23 +58,27 @@ class SpoolFile:
             os.close(self._fd)
             raise
         self.size = os.fstat(self._fd).st_size
-        """Of its lines; in a file that is being written NULs follow."""
+        """Length of the written lines. The open file is preallocated, so zero bytes follow."""
         self._room = self.size
-        """Up to where the disk has given room."""
+        """Length of the file."""
         self._ahead_bytes = ahead_bytes
         self.loaded = 0
-        """Up to where its ends are in the database."""
+        """Offset up to which its END lines are in the database."""
         self.begun_at = time.monotonic()
         self.unsynced = False
 
     def append(self, lines: bytes) -> None:
-        """Write whole lines, or nothing and raise OSError where the disk has no room."""
+        """Write whole lines.
+
+        Raises:
+            OSError: the disk is full, and nothing is written.
+        """
         end = self.size + len(lines)
         if end > self._room:
             self._make_room(end)
         written = os.pwrite(self._fd, lines, self.size)
         if written < len(lines):
-            # The next line must not be joined to half a one.
+            # The next line must not follow half a line.
             os.ftruncate(self._fd, self.size)
             self._room = self.size
             raise OSError(f"{self.path}: only {written} of {len(lines)} bytes could be written")
@@ -82,13 +86,13 @@ class SpoolFile:
         self.unsynced = True
 
     def _make_room(self, end: int) -> None:
-        """Take room ahead, if there is any: a line that makes its file longer costs much more."""
+        """Make the file longer ahead of its lines: a write that has to do so costs much more."""
         with suppress(OSError):  # when the disk is full, it will say so for the line itself
             self._room += os.pwrite(self._fd, bytes(self._ahead_bytes), self._room)
         self._room = max(self._room, end)
 
     def patch(self, offset: int, replacement: bytes) -> None:
-        """Write over a part of a line that has been appended."""
+        """Overwrite part of a line that has been appended."""
         os.pwrite(self._fd, replacement, offset)
         self.unsynced = True
 
@@ -97,12 +101,12 @@ class SpoolFile:
         chunk = os.pread(self._fd, min(length, self.size - offset), offset)
         end = chunk.rfind(b"\n") + 1
         if not end and len(chunk) == length:
-            # A power failure can leave much that is no line: what follows it is wanted.
+            # A power failure can leave a long stretch that is no line; lines may follow it.
             return self.read(offset, 2 * length)
         return chunk[:end]
 
     def duplicate(self) -> int:
-        """A second descriptor of the file, for a thread: this one may be closed meanwhile."""
+        """A second descriptor of the file, for a thread: the first may be closed meanwhile."""
         return os.dup(self._fd)
 
     def remove(self) -> None:
@@ -118,15 +122,15 @@ class SpoolFile:
 
 
 class Spool:
-    """This process's end of the spool: the file being written, and full ones not yet loaded."""
+    """The spool of this process: the file being written, and full ones that are not loaded yet."""
 
     def __init__(self, directory: Path, *, limit_bytes: int = LIMIT_BYTES) -> None:
-        """Open a new file in the directory, which is made if need be.
+        """Open a new file in the directory, which is created if it does not exist.
 
-        `limit_bytes` bounds what this process keeps there, what dead ones left included.
+        `limit_bytes` bounds the files of this process and those of dead ones together.
 
         Raises:
-            OSError: it cannot be written.
+            OSError: the directory cannot be written.
         """
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._directory = directory
@@ -143,7 +147,7 @@ class Spool:
 
     @property
     def used_bytes(self) -> int:
-        """How much of the limit is used."""
+        """Bytes that count towards the limit."""
         return self._current.size + self._left_bytes + sum(file.size for file in self.pending)
 
     def _new_file(self) -> SpoolFile:
@@ -155,7 +159,7 @@ class Spool:
 
     @property
     def is_due(self) -> bool:
-        """Whether the current file, being loaded, should give way to a new one."""
+        """True if the current file is loaded, and old or long enough to be replaced."""
         file = self._current
         old = file.loaded > 0 and time.monotonic() - file.begun_at >= ROTATE_S
         return old or file.loaded >= self.rotate_bytes
@@ -165,10 +169,10 @@ class Spool:
 
         Raises:
             SpoolFullError: that would exceed the limit.
-            OSError: the disk does not take it.
+            OSError: the disk is full.
         """
         current = self._current
-        # `used_bytes` is not asked twice a request: hardly ever is a file pending.
+        # Without a call of `used_bytes`: files are rarely pending, and this runs for each request.
         used = self.used_bytes if self.pending else current.size + self._left_bytes
         if used + len(line) > self.limit_bytes:
             raise SpoolFullError(f"{self._directory} has its {self.limit_bytes} bytes")
@@ -177,7 +181,8 @@ class Spool:
     def rotate(self, still_open: Iterable[bytes]) -> None:
         """Begin a new file with these lines, the admissions that have no end yet.
 
-        OSError, and nothing has changed, when the disk is full.
+        Raises:
+            OSError: the disk is full, and nothing has changed.
         """
         new = self._new_file()
         try:
@@ -257,7 +262,7 @@ class Spool:
                     logger.error("a left spool file cannot be read and is passed over: %s", error)
 
     def leftovers_loaded(self) -> None:
-        """What was there before this process takes no room any more."""
+        """Stop counting the files of dead processes towards the limit: they have been removed."""
         self._left_bytes = 0
 
     def close(self) -> None:
