@@ -70,7 +70,7 @@ class App:
             stall_timeout_s=settings.stall_timeout_s,
             clock=time.monotonic,
         )
-        self.writes = WriteBatcher()
+        self.writes: WriteBatcher
         self._stack = AsyncExitStack()
         self._handler: Handler
         self._readiness: Readiness
@@ -112,8 +112,8 @@ class App:
         await pool.open(wait=False)
         stack.push_async_callback(pool.close, timeout=2.0)
         spool = Spool(settings.spool_dir, limit_bytes=settings.spool_bytes)
-        log = RequestLog(pool, spool, on_note=self.writes.schedule)
-        self.writes.record = log.write_out
+        log = RequestLog(pool, spool)
+        self.writes = WriteBatcher(log.writer)
         stack.push_async_callback(log.close)
         await stack.enter_async_context(_background(log.run()))
         if settings.spool_sync_s:
@@ -185,9 +185,10 @@ async def _admitter(
     settings: ProxySettings, pool: AsyncConnectionPool, log: RequestLog
 ) -> AsyncIterator[Admitter]:
     if settings.shared:
-        shared = SharedAdmission(settings=settings, pool=pool)
+        shared = SharedAdmission(settings=settings, pool=pool, request_log=log)
         try:
-            yield shared
+            async with _background(shared.run()):
+                yield shared
         finally:
             await shared.close()
     else:

@@ -346,7 +346,7 @@ class Handler:
         exchange.charged = True
         if not exchange.settling and exchange.record is record:  # the turn is over, the record is not
             exchange.complete(record, exchange.response.status_code, None)
-        self._admitter.charge(exchange.principal, record.tokens_charged)
+        self._admitter.charge(exchange.principal, record)
 
     def _note(self, exchange: Exchange, record: RequestRecord) -> None:
         """Write a line to the access log."""

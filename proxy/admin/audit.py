@@ -1,6 +1,7 @@
-"""Who changed which user or key, and when, as triggers of the database wrote it to `llama_audit`.
+"""Reads who changed which user or key, and when, from `llama_audit`.
 
-Every change of the tables is recorded, direct SQL included. This module only reads.
+Triggers of the database write it, so that changes by direct SQL are there too. Nothing here writes or
+removes a row.
 """
 
 from __future__ import annotations
@@ -22,15 +23,15 @@ class Change:
     """Such as `create user`, `change key` or `truncate llama_users`."""
     username: str | None
     public_id: str | None
-    """The key's, where a key was changed."""
+    """The key's public part; None for a user."""
     old: dict[str, Any]
     new: dict[str, Any]
     database_role: str
     """Who logged in to the database."""
     application: str
-    """What the program called itself: a hint, since any program may claim any name."""
+    """The name that the program gave itself; it may be false."""
     client_address: str | None
-    """None: it came through a unix socket."""
+    """None if the connection came by a Unix socket."""
 
 
 def changes(connection: Connection, *, since: datetime, user: str | None = None) -> list[Change]:

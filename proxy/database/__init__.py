@@ -1,1 +1,8 @@
-"""proxy/database."""
+"""Connections to PostgreSQL, and the schema.
+
+Owns the migrations in `migrations/` and whether a database is up to date. Leaves queries to the rooms
+that need them.
+
+Front door: `pool.connect` and `pool.deadline`; `schema.migrate`, `schema.check_schema` and
+`schema.DATABASE_ERRORS`.
+"""

@@ -1,4 +1,4 @@
-"""The schema of the database, and bringing it up to date.
+"""The schema of the database: checks it and brings it up to date.
 
 Owns the numbered files in `migrations/`. Leaves the queries to the rooms that need them.
 """
@@ -25,7 +25,7 @@ class SchemaError(Exception):
 
 
 DATABASE_ERRORS = (psycopg.Error, OSError, TimeoutError, SchemaError)
-"""What a use of the database raises where it is out of reach, too slow, or not this program's."""
+"""Errors of a database that is out of reach, too slow, or has another program's schema."""
 
 
 def known_migrations() -> list[tuple[int, str, str]]:
@@ -54,10 +54,10 @@ def migrate(connection: Connection) -> list[str]:
             "CREATE TABLE IF NOT EXISTS llama_schema (version int PRIMARY KEY, name text NOT NULL,"
             " applied_at timestamptz NOT NULL DEFAULT now())"
         )
-        there = _versions(connection)
-        _refuse_newer(there)
+        applied_before = _versions(connection)
+        _refuse_newer(applied_before)
         for number, name, sql in known:
-            if number not in there:
+            if number not in applied_before:
                 connection.execute(sql.encode())
                 connection.execute(
                     "INSERT INTO llama_schema (version, name) VALUES (%s, %s)", [number, name]
@@ -79,27 +79,27 @@ def check_schema(connection: Connection) -> None:
 async def check_schema_async(connection: AsyncConnection) -> None:
     """The same on an asynchronous connection."""
     row = await (await connection.execute(_HAS_SCHEMA)).fetchone()
-    there: set[int] = set()
+    versions: set[int] = set()
     if row and row[0]:
         cursor = await connection.execute(_VERSIONS)
-        there = {version for (version,) in await cursor.fetchall()}
-    _refuse_other(there)
+        versions = {version for (version,) in await cursor.fetchall()}
+    _refuse_other(versions)
 
 
 def _versions(connection: Connection) -> set[int]:
     return {version for (version,) in connection.execute(_VERSIONS)}
 
 
-def _refuse_other(there: set[int]) -> None:
-    _refuse_newer(there)
-    if {number for number, _, _ in known_migrations()} - there:
-        state = "older than this program's" if there else "missing"
+def _refuse_other(versions: set[int]) -> None:
+    _refuse_newer(versions)
+    if {number for number, _, _ in known_migrations()} - versions:
+        state = "older than this program's" if versions else "missing"
         raise SchemaError(f"the database's schema is {state}: run ./bin/user_management_cli.sh init-db")
 
 
-def _refuse_newer(there: set[int]) -> None:
+def _refuse_newer(versions: set[int]) -> None:
     known = {number for number, _, _ in known_migrations()}
-    if unknown := there - known:
+    if unknown := versions - known:
         raise SchemaError(
             f"the database's schema has version {max(unknown)}, newer than this program's {max(known)}: "
             "update the program, or restore a backup"

@@ -26,15 +26,27 @@ class Writer(Protocol):
         """Send them."""
 
 
+class Records(Protocol):
+    """Writes the records of requests (`proxy/records/record_writer.py`)."""
+
+    def write_at_end_of_turn(self, schedule: Callable[[], None]) -> None:
+        """Call `schedule` for each record instead of writing it."""
+
+    def write_out(self) -> None:
+        """Write the records. It must be cheap."""
+
+
 class WriteBatcher:
     """Collects the writers of one turn of the running event loop.
 
-    Attributes:
-        record: writes the records of the turn; called before any bytes are sent. It must be cheap.
+    `records`: written at the end of the turn before any bytes are sent. None: what is sent has none.
     """
 
-    def __init__(self) -> None:
-        self.record: Callable[[], None] = lambda: None
+    def __init__(self, records: Records | None = None) -> None:
+        self._write_records: Callable[[], None] = lambda: None
+        if records is not None:
+            records.write_at_end_of_turn(self.schedule)
+            self._write_records = records.write_out
         self._waiting: list[Writer] = []
         self._scheduled = False
 
@@ -45,16 +57,23 @@ class WriteBatcher:
             self.schedule()
 
     def schedule(self) -> None:
-        """Call `record` at the end of this turn, whether anything is sent or not."""
+        """Write the records at the end of this turn, whether anything is sent or not."""
         if not self._scheduled:
             self._scheduled = True
             asyncio.get_running_loop().call_soon(self._end_turn)
+
+    def record(self) -> None:
+        """Write the records now: bytes are about to be sent without waiting for the turn to end."""
+        try:
+            self._write_records()
+        except Exception:
+            logger.exception("the records cannot be written")
 
     def _end_turn(self) -> None:
         self._scheduled = False
         waiting, self._waiting = self._waiting, []
         try:
-            self.record()
+            self._write_records()
         except Exception:
             logger.exception("the records cannot be written")
         for writer in waiting:

@@ -1,4 +1,4 @@
-"""Whether a request may go on: what the rate windows of its user say, for requests and for tokens.
+"""Decides whether a request is within its user's limits, for requests and for tokens.
 
 Owns the rules that hold wherever the windows are kept. `local.py` keeps them in this process,
 `shared.py` in the database, for several proxies.
@@ -6,18 +6,18 @@ Owns the rules that hold wherever the windows are kept. `local.py` keeps them in
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from proxy import errors
 from proxy.identity.principal import Principal
 from proxy.ratelimit.sliding_window import Decision
+from proxy.records.record import RequestRecord
 from proxy.settings import ProxySettings
 
 
 class EffectiveLimits(NamedTuple):
-    """One user's, the proxy's defaults filled in."""
+    """The limits of one user, with the proxy's defaults filled in."""
 
     requests: int
     tokens: int | None
@@ -26,35 +26,35 @@ class EffectiveLimits(NamedTuple):
 
 @dataclass(slots=True)
 class Admission:
-    """What the windows said of one request."""
+    """The rate-limit decision for one request."""
 
     requests: Decision
     tokens: Decision | None
-    """None where tokens are not limited."""
+    """None if tokens are not limited."""
     entry: object = None
-    """For giving the place back; None when there is none."""
+    """Set while the request counts against the limit; `give_back` needs it."""
 
 
 class Admitter(Protocol):
     """Keeps the windows of all users."""
 
     async def admit(self, principal: Principal, *, generates: bool) -> Admission:
-        """Take a place in the user's window, unless it is full.
+        """Count a request in the user's window, unless it is full.
 
-        What does not generate is not held against the token window.
+        The token window is looked at only for a request that generates.
 
         Raises:
-            ApiError: 503, it is not known what the windows hold.
+            ApiError: 503, the windows cannot be read.
         """
 
     async def tokens_left(self, principal: Principal) -> Decision | None:
-        """How the token window stands now, after a wait; None where tokens are not limited."""
+        """State of the token window now, after a wait; None if tokens are not limited."""
 
     def give_back(self, principal: Principal, admission: Admission) -> None:
         """Undo an admission: the request was refused after all."""
 
-    def charge(self, principal: Principal, tokens: Callable[[], int]) -> None:
-        """Count what an admitted request used, if it matters. Call it before its turn ends."""
+    def charge(self, principal: Principal, record: RequestRecord) -> None:
+        """Count the tokens that an admitted request used. Call it before its turn ends."""
 
 
 def effective_limits(principal: Principal, settings: ProxySettings) -> EffectiveLimits:

@@ -16,13 +16,14 @@ from proxy.database.schema import DATABASE_ERRORS
 from proxy.identity.principal import Principal
 from proxy.ratelimit.admission import Admission, effective_limits
 from proxy.ratelimit.sliding_window import Decision, Windows
+from proxy.records.record import RequestRecord
 from proxy.records.request_log import RequestLog
 from proxy.settings import ProxySettings
 
 logger = logging.getLogger(__name__)
 
 READ_TIMEOUT_S = 3.0
-"""For so long a request waits for its user's history; the reading goes on."""
+"""How long a request waits for its user's history. The query itself goes on."""
 
 
 class LocalAdmission:
@@ -46,7 +47,7 @@ class LocalAdmission:
         window_s = principal.rate_window_s or settings.rate_window_s
         token_limit = (principal.token_limit or settings.token_limit) if generates else None
         now = self._clock()
-        # Both must be known at the same moment: while one is read, the other may come to need it.
+        # Both must be known at the same moment: one may become incomplete while the other is read.
         while True:
             if self._requests.needs_history(user_id, window_s, now):
                 await self._read_once("requests", principal, window_s)
@@ -79,31 +80,31 @@ class LocalAdmission:
         if isinstance(admission.entry, list):
             self._requests.give_back(principal.user_id, admission.entry)
 
-    def charge(self, principal: Principal, tokens: Callable[[], int]) -> None:
+    def charge(self, principal: Principal, record: RequestRecord) -> None:
         """As Admitter has it."""
         if principal.token_limit is None and self._settings.token_limit is None:
             self._tokens.drop(principal.user_id)
-        elif (used := tokens()) > 0:
+        elif (used := record.count_tokens()) > 0:
             now, window_s = self._clock(), effective_limits(principal, self._settings).window_s
             self._tokens.charge(principal.user_id, used, window_s=window_s, now=now)
 
     async def _read_once(self, kind: str, principal: Principal, window_s: float) -> None:
         """Read a window's history; one reading serves all that wait for it."""
-        of = (kind, principal.user_id)
-        reading = self._readings.get(of)
+        key = (kind, principal.user_id)
+        reading = self._readings.get(key)
         if reading is None:
             reading = asyncio.create_task(self._read(kind, principal, window_s))
-            self._readings[of] = reading
-            reading.add_done_callback(lambda done: self._end_reading(of, done))
+            self._readings[key] = reading
+            reading.add_done_callback(lambda done: self._end_reading(key, done))
         try:
             async with asyncio.timeout(READ_TIMEOUT_S):
                 await asyncio.shield(reading)
         except DATABASE_ERRORS as error:
             raise errors.windows_unavailable() from error
 
-    def _end_reading(self, of: tuple[str, int], reading: asyncio.Task[None]) -> None:
-        # Here, since those who waited may all have left.
-        del self._readings[of]
+    def _end_reading(self, key: tuple[str, int], reading: asyncio.Task[None]) -> None:
+        # Here, since all requests that waited may have left.
+        del self._readings[key]
         if not reading.cancelled() and (error := reading.exception()) is not None:
             logger.warning("a user's window cannot be rebuilt: %s", error)
 

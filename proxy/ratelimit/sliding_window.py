@@ -5,9 +5,8 @@ A sliding log, so that a user cannot get two bursts through at a window's edge. 
 them: memory stays bounded whatever the limit, and the error is towards refusing. A window counts
 requests, which are admitted or not, or tokens, which are charged when they are known.
 
-What it does not know it says (`needs_history`): what was before this process, and what a window had
-forgotten when it was made longer. Where that history comes from is `local.py`'s
-business.
+`needs_history` tells when a window is incomplete: it reaches back to before this process, or it was made
+longer than what had been kept. Leaves to `local.py` where the history comes from.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ Entry = list[float]
 
 @dataclass(slots=True)  # not frozen: that would double what making one costs
 class Decision:
-    """What the window said: counts of requests or tokens, times in seconds from now."""
+    """State of a window: counts of requests or tokens, times in seconds from now."""
 
     admitted: bool
     limit: int
@@ -48,7 +47,7 @@ class SlidingWindow:
         self._used = 0
 
     def look(self, *, limit: int, window_s: float, now: float) -> Decision:
-        """How things stand; takes nothing."""
+        """State of the window; changes nothing."""
         self._forget(window_s=window_s, now=now)
         return self._decision(self._used < limit, limit=limit, window_s=window_s, now=now)
 
@@ -63,7 +62,7 @@ class SlidingWindow:
         )
 
     def admit(self, *, limit: int, window_s: float, now: float) -> tuple[Decision, Entry | None]:
-        """Take a place if one is free, which the entry is for; a refusal uses up nothing."""
+        """Count one more if there is room; the entry is for `give_back`. A refusal does not count."""
         entries = self._entries
         if entries and entries[0][1] + window_s <= now:
             self._forget(window_s=window_s, now=now)
@@ -82,7 +81,7 @@ class SlidingWindow:
         self.empty_at = now + window_s
 
     def give_back(self, entry: Entry) -> None:
-        """Undo an admission, if it still counts."""
+        """Undo an admission, if it still is within the window."""
         if entry[2] > 0:
             entry[2] -= 1
             self._used -= 1
@@ -153,7 +152,7 @@ class Windows:
         self._calls = 0
 
     def needs_history(self, user_id: int, window_s: float, now: float) -> bool:
-        """Whether the window reaches back to where this process does not know what was."""
+        """True if the window reaches back to a time that this process does not know completely."""
         window = self._windows.get(user_id)
         known_from = self._known_from if window is None else window.complete_from
         return known_from + window_s > now
@@ -167,11 +166,11 @@ class Windows:
     def admit(
         self, user_id: int, *, limit: int, window_s: float, now: float
     ) -> tuple[Decision, Entry | None]:
-        """Take a place in the user's window if one is free."""
+        """Count one more in the user's window if there is room."""
         return self._window(user_id, now).admit(limit=limit, window_s=window_s, now=now)
 
     def look(self, user_id: int, *, limit: int, window_s: float, now: float) -> Decision:
-        """How the user's window stands; takes nothing."""
+        """State of the user's window; changes nothing."""
         return self._window(user_id, now).look(limit=limit, window_s=window_s, now=now)
 
     def charge(self, user_id: int, count: int, *, window_s: float, now: float) -> None:

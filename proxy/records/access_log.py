@@ -1,7 +1,6 @@
-"""The log's line for each request. Many are written at once, after a tenth of a second.
+"""The access log: a line of JSON for each request. Lines are written together, every tenth of a second.
 
-One at a time they would cost a request more than its row does. What a death of the process takes with
-it is that much of the log; the rows in `llama_requests` are safe.
+A process that is killed loses as much of the log; the rows in `llama_requests` are safe.
 """
 
 from __future__ import annotations
@@ -9,7 +8,8 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from functools import lru_cache
+
+import orjson
 
 from proxy.records.record import RequestRecord
 from proxy.records.timestamps import timestamp
@@ -18,18 +18,18 @@ logger = logging.getLogger("proxy.requests")
 
 FLUSH_S = 0.1
 MOST_LINES = 256
-"""So many are written without waiting."""
+"""This many lines are written without waiting."""
 
 
 class AccessLog:
-    """Lines on their way to the log, which `JsonFormatter` takes as they are. Needs a running loop."""
+    """Collects lines for `JsonFormatter`, which writes them as they are. Needs a running loop."""
 
     def __init__(self) -> None:
         self._noted: list[tuple[RequestRecord, str, str | None]] = []
         self._timer: asyncio.TimerHandle | None = None
 
     def note(self, record: RequestRecord, client: str, client_request_id: str | None) -> None:
-        """Add a line for a request that has ended, from its record."""
+        """Add a line for a request that has ended: its record, its client's address and id for it."""
         self._noted.append((record, client, client_request_id))
         if len(self._noted) >= MOST_LINES:
             self.flush()
@@ -37,7 +37,7 @@ class AccessLog:
             self._timer = asyncio.get_running_loop().call_later(FLUSH_S, self.flush)
 
     def flush(self) -> None:
-        """Write what is there."""
+        """Write the lines that have been collected."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -48,25 +48,37 @@ class AccessLog:
 
 
 def _line(record: RequestRecord, client: str, client_request_id: str | None) -> str:
-    """A line of JSON, with the members that `JsonFormatter` gives to every line."""
-    latency_ms, queue_ms, error = record.latency_ms or 0.0, record.queue_ms or 0.0, record.error
-    user = f',"user":{_json(record.username)}' if record.username else ""
-    more = "" if error is None else f',"error":{_json(error)}'
+    """A line of JSON, with the members that `JsonFormatter` gives to every line.
+
+    In ASCII, so that no client can steer the terminal of whoever reads the log.
+    """
+    latency_ms = record.latency_ms or 0.0
+    milliseconds = timestamp(record.created_at + latency_ms / 1000)[:23]
+    members: dict[str, object] = {
+        "time": f"{milliseconds}+00:00",
+        "level": "info",
+        "logger": "proxy.requests",
+        "message": "request",
+        "request_id": f"req_{record.id}",
+        "client": client,
+        "user": record.username,
+        "method": record.method,
+        "path": record.path,
+        "status": record.status_code,
+        "latency_ms": round(latency_ms, 3),
+        "queue_ms": round(record.queue_ms or 0.0, 3),
+        "response_bytes": record.response_bytes,
+    }
+    if not record.username:
+        del members["user"]
+    if record.error is not None:
+        members["error"] = record.error
     if client_request_id:
-        more += f',"client_request_id":{_json(client_request_id[:128])}'
-    at = timestamp(record.created_at + latency_ms / 1000)[:23]  # to the millisecond
-    return (
-        f'{{"time":"{at}+00:00","level":"info"'
-        f',"logger":"proxy.requests","message":"request","request_id":"req_{record.id}"'
-        f',"client":{_json(client)}{user},"method":"{record.method}"'
-        f',"path":{_json(record.path)},"status":{record.status_code or "null"}'
-        f',"latency_ms":{latency_ms:.3f},"queue_ms":{queue_ms:.3f},"response_bytes":{record.response_bytes}{more}}}'
-    )
-
-
-@lru_cache(maxsize=1024)  # a few users, addresses and paths come again and again
-def _json(text: str) -> str:
-    """In ASCII, so that no client can steer the terminal of whoever reads the log."""
-    if text.isascii() and text.isprintable() and '"' not in text and "\\" not in text:
-        return f'"{text}"'
-    return json.dumps(text).replace("\x7f", "\\u007f")
+        members["client_request_id"] = client_request_id[:128]
+    try:
+        line = orjson.dumps(members)
+    except orjson.JSONEncodeError:  # halves of surrogates
+        line = b""
+    if line and line.isascii() and b"\x7f" not in line:
+        return line.decode()
+    return json.dumps(members, separators=(",", ":")).replace("\x7f", "\\u007f")

@@ -1,6 +1,6 @@
-"""Records that the spool does not take, since the disk or the spool is full: kept in memory.
+"""Records that the spool cannot take because the disk or the spool is full, kept in memory.
 
-Up to a limit each is kept whole; beyond it they are summed up, one record for those of a user, key and
+Up to a limit each record is kept whole. Beyond it they are summed up, one record for each user, key and
 outcome, so that usage and windows stay right in bounded memory. Leaves to `request_log.py` when to try
 again.
 """
@@ -16,7 +16,7 @@ MAX_SUMS = 20_000
 
 
 class Backlog:
-    """Lines in waiting, and sums of those for which there was no room."""
+    """Waiting lines, and sums of the records for which there was no room."""
 
     def __init__(self, limit_bytes: int = LIMIT_BYTES) -> None:
         self._limit_bytes = limit_bytes
@@ -24,17 +24,17 @@ class Backlog:
         self._bytes = 0
         self._sums: dict[tuple[object, ...], RequestRecord] = {}
         self.lost = 0
-        """Requests for which there was no room even in the sums."""
+        """Number of requests for which even the sums had no room."""
 
     def __bool__(self) -> bool:
         return bool(self._lines or self._sums)
 
     def __len__(self) -> int:
-        """How many rows are waiting."""
+        """Number of waiting rows."""
         return len(self._lines) + len(self._sums)
 
     def add(self, record: RequestRecord, line: bytes) -> None:
-        """Keep a record; `line` is its form in the spool."""
+        """Keep a record. `line` is its line for the spool."""
         if not self._sums and self._bytes + len(line) <= self._limit_bytes:
             self._lines.append(line)
             self._bytes += len(line)
@@ -52,7 +52,7 @@ class Backlog:
             self.lost += record.count
 
     def take(self, size: int, kind: str) -> bytes:
-        """Take out lines, about `size` bytes; the sums come last, as lines of this kind."""
+        """Remove and return lines, about `size` bytes. The sums come last, as lines of this kind."""
         taken: list[bytes] = []
         length = 0
         while self._lines and length < size:
@@ -66,13 +66,13 @@ class Backlog:
         return b"".join(taken)
 
     def put_back(self, lines: bytes) -> None:
-        """Keep lines again that were taken out."""
+        """Undo a `take`."""
         self._lines.extendleft(reversed(lines.splitlines(keepends=True)))
         self._bytes += len(lines)
 
 
 def _sum(sums: RequestRecord, record: RequestRecord) -> RequestRecord:
-    """Both in one, as late as the later: a window must not forget it too early."""
+    """Both in one record, with the later time: a window must not forget it too early."""
     return sums.but(
         created_at=max(sums.created_at, record.created_at),
         admitted_at=_latest(sums.admitted_at, record.admitted_at),
@@ -80,6 +80,7 @@ def _sum(sums: RequestRecord, record: RequestRecord) -> RequestRecord:
         response_bytes=sums.response_bytes + record.response_bytes,
         prompt_tokens=_total(sums.prompt_tokens, record.prompt_tokens),
         completion_tokens=_total(sums.completion_tokens, record.completion_tokens),
+        tokens_charged=sums.count_tokens() + record.count_tokens(),
         count=sums.count + record.count,
     )
 

@@ -1,7 +1,7 @@
 """A flood of refused requests does not become a flood of rows.
 
-The first of a user within a second have rows of their own; further ones of the same kind share a row
-with a count. The count is kept up in the spool as it grows, so that no death of the process loses it.
+A user's first refusals within a second have rows of their own; further ones of the same kind share a row
+with a count. The count is overwritten in the spool as it grows, so that kill -9 loses none.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from proxy.records.record import RequestRecord
 from proxy.records.spool import Spool, SpoolFile
 
 ROWS_PER_SECOND = 10
-"""Of one user; further refusals of the same kind within the second are folded into one row."""
+"""Limit for one user. Further refusals of the same kind within the second are folded into one row."""
 COUNT_DIGITS = 10
 
 
@@ -20,7 +20,7 @@ COUNT_DIGITS = 10
 class _Folded:
     record: RequestRecord
     file: SpoolFile | None = None
-    """Where its line is; None while it is nowhere but here."""
+    """The file that has its line; None if the spool did not take it."""
     count_at: int = 0
     """The offset of its count in the file."""
 
@@ -34,7 +34,7 @@ class Refusals:
         self._folded: dict[tuple[int, int, int | None, str | None], _Folded] = {}
 
     def takes_own_row(self, record: RequestRecord) -> bool:
-        """Whether this refusal gets a row of its own; otherwise it is to be folded."""
+        """Count a refusal; true if it gets a row of its own, false if it must be folded."""
         second = int(record.created_at)
         if second != self._second:
             self._second = second
@@ -43,21 +43,21 @@ class Refusals:
         return rows <= ROWS_PER_SECOND
 
     def fold(self, record: RequestRecord, spool: Spool, kind: str) -> None:
-        """Count a refusal in the row it shares, there and in the spool.
+        """Count a refusal in its shared row, here and in the spool.
 
         Raises:
-            OSError: the spool does not take it; it is counted nevertheless.
+            OSError: the spool cannot be written. The refusal is counted here nevertheless.
         """
-        # Not by path: a client that goes through paths would get a row for each.
-        of = (int(record.created_at), record.user_id, record.status_code, record.error)
-        folded = self._folded.get(of)
+        # Not by path: a client that tries many paths would get a row for each.
+        key = (int(record.created_at), record.user_id, record.status_code, record.error)
+        folded = self._folded.get(key)
         if folded is None:
-            self._folded[of] = folded = _Folded(record=record)
+            self._folded[key] = folded = _Folded(record=record)
             line = record.line(kind, count_digits=COUNT_DIGITS)
             file, at = spool.current, spool.current.size
             spool.append(line)
             folded.file = file
-            # The last column but one.
+            # The count is the last column but one.
             folded.count_at = at + line.rindex(b"\t", 0, line.rindex(b"\t")) + 1
             return
         shared = folded.record
@@ -68,6 +68,6 @@ class Refusals:
             folded.file.patch(folded.count_at, b"%0*d" % (COUNT_DIGITS, shared.count))
 
     def take_folded(self, now: float) -> list[RequestRecord]:
-        """The rows of the seconds that are over at `now`, whole; what is in the spool is less."""
-        done = [of for of in self._folded if of[0] + 1 <= now]
-        return [self._folded.pop(of).record for of in done]
+        """Remove and return the complete rows of seconds that are over at `now`."""
+        done = [key for key in self._folded if key[0] + 1 <= now]
+        return [self._folded.pop(key).record for key in done]

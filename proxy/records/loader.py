@@ -1,8 +1,8 @@
-"""Bringing the spool's lines to `llama_requests`.
+"""Loads lines of the spool into `llama_requests`.
 
-A raw COPY of their bytes into a temporary table, then an INSERT that ignores what is there already: so
+A raw COPY of their bytes into a temporary table, then an INSERT that ignores rows that exist already: so
 a load may be repeated, and what the database did not confirm is loaded again. A line that the database
-will never take is put aside.
+will never accept is put aside in a file.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ import psycopg
 from psycopg_pool import AsyncConnectionPool
 
 from proxy.database.schema import check_schema_async
-from proxy.records.record import COLUMNS
+from proxy.records.record import COLUMNS, in_todays_form
 from proxy.records.spool import Spool, SpoolFile
 
 logger = logging.getLogger(__name__)
 
 BATCH_BYTES = 2**18
-"""At a time, some 1,400 rows."""
+"""Size of one load: some 1,400 rows."""
 TIMEOUT_S = 30.0
 CONNECTION_TIMEOUT_S = 1.0
 
@@ -39,13 +39,14 @@ _FINISH = f"""
     WHERE k.id = b.key_id AND (k.last_used_at IS NULL OR k.last_used_at < b.at - interval '1 minute');
     COMMIT
 """
-"""Several statements at once: each that is sent alone costs this process as much as 20 rows."""
+"""Sent together: each round trip costs this process as much as 20 rows."""
 
 
 class Loader:
-    """Loads lines; what it raises leaves them to be loaded again.
+    """Loads lines.
 
-    Every method raises one of `db.DATABASE_ERRORS` where the database does not take them.
+    Every method raises one of `DATABASE_ERRORS` if the database is out of reach. Then the same lines may
+    be loaded again.
     """
 
     def __init__(self, pool: AsyncConnectionPool, spool: Spool) -> None:
@@ -59,33 +60,47 @@ class Loader:
             file.loaded += len(lines)
 
     async def load_whole(self, file: SpoolFile, kind: str, *, reject: bool) -> None:
-        """Load all of a file's lines of one kind; put aside what cannot be loaded, if told so."""
+        """Load all of a file's lines of one kind. `reject`: put lines aside that cannot be loaded."""
         offset = 0
         while lines := file.read(offset, BATCH_BYTES):
-            await self.load(lines, kind, reject=reject)
+            await self.load(in_todays_form(lines), kind, reject=reject)
             offset += len(lines)
 
     async def load(self, lines: bytes, kind: str, *, reject: bool = True) -> None:
-        """Load those of the lines that are of this kind."""
+        """Load the lines of this kind. Those that never can be loaded are put aside."""
         try:
             await self._copy(lines, kind)
         except (psycopg.DataError, psycopg.IntegrityError):
             async with self._pool.connection(timeout=CONNECTION_TIMEOUT_S) as connection:
-                # To the wrong schema every line is a bad one.
+                # If the schema is not this program's, every line looks like a bad one.
                 await check_schema_async(connection)
+            rejected: list[tuple[bytes, psycopg.Error]] = []
             for line in lines.splitlines(keepends=True):
                 try:
                     await self._copy(line, kind)
                 except (psycopg.DataError, psycopg.IntegrityError) as error:
-                    if reject:
-                        self._reject(line, error)
+                    rejected.append((line, error))
+            if reject and rejected:
+                self._reject(rejected)
 
-    def _reject(self, line: bytes, error: psycopg.Error) -> None:
-        logger.error(
-            "a request record cannot be loaded and is kept in %s: %s",
-            self._spool.reject(line),
-            error.diag.message_primary,
-        )
+    def _reject(self, rejected: list[tuple[bytes, psycopg.Error]]) -> None:
+        """Put lines aside; if that fails they are lost, since loading must go on."""
+        lost = 0
+        for line, _ in rejected:
+            try:
+                kept_in = self._spool.reject(line)
+            except OSError as error:
+                lost, failure = lost + 1, error
+        reason = rejected[0][1].diag.message_primary
+        if lost < len(rejected):
+            logger.error(
+                "%d request records cannot be loaded and are kept in %s: %s",
+                len(rejected) - lost, kept_in, reason,
+            )  # fmt: skip
+        if lost:
+            logger.error(
+                "%d request records cannot be loaded (%s) and are lost: %s", lost, reason, failure
+            )
 
     async def _copy(self, lines: bytes, kind: str) -> None:
         async with (

@@ -12,17 +12,17 @@ from proxy.records.timestamps import timestamp
 
 COLUMNS = (
     "id, created_at, username, user_id, key_id, method, path, model, status_code, latency_ms, ttft_ms, "
-    "queue_ms, request_bytes, response_bytes, prompt_tokens, completion_tokens, stream, admitted, "
-    "admitted_at, count, error"
+    "queue_ms, request_bytes, response_bytes, prompt_tokens, completion_tokens, tokens_charged, stream, "
+    "admitted, admitted_at, count, error"
 )
-"""Of llama_requests, in the order in which `RequestRecord.line` gives them."""
+"""The columns of llama_requests, in the order of `RequestRecord.line`."""
 
 
 class Answered(Protocol):
-    """What an answer says of itself; None where it does not."""
+    """What a response tells about itself; None where it does not."""
 
     def model(self) -> str | None:
-        """The model that answered."""
+        """The model's name."""
 
     def usage(self) -> tuple[int | None, int | None]:
         """Prompt and completion tokens."""
@@ -51,23 +51,37 @@ class RequestRecord:
     response_bytes: int = field(init=False, default=0)
     prompt_tokens: int | None = field(init=False, default=None)
     completion_tokens: int | None = field(init=False, default=None)
+    tokens_charged: int | None = field(init=False, default=None)
+    """What the token window counts; None until `count_tokens` has computed it."""
     stream: bool = field(init=False, default=False)
     admitted: bool = field(init=False, default=False)
     admitted_at: float | None = field(init=False, default=None)
-    """When it took its place in the rate window, Unix time."""
+    """When it began to count against the rate limit, Unix time."""
     count: int = field(init=False, default=1)
     error: str | None = field(init=False, default=None)
     answer: Answered | None = field(init=False, default=None, repr=False, compare=False)
-    """Where its model and tokens can be read, as long as nobody has."""
+    """Gives model and tokens; None once they have been read."""
     _begins: str = field(init=False, default="", repr=False, compare=False)
-    """What its lines begin with, which never changes."""
+    """The columns that its lines begin with, which never change."""
 
-    def read_answer(self) -> None:
-        """Take model and tokens from the answer."""
+    def count_tokens(self) -> int:
+        """Take model and usage from the answer, and compute the tokens charged.
+
+        The first call decides: what has been charged and what the row says are the same number.
+        """
         if self.answer is not None:
             self.model = self.answer.model()
             self.prompt_tokens, self.completion_tokens = self.answer.usage()
             self.answer = None
+        if self.tokens_charged is None:
+            prompt, completion = self.prompt_tokens, self.completion_tokens
+            if prompt is not None or completion is not None:
+                self.tokens_charged = (prompt or 0) + (completion or 0)
+            elif self.stream and self.ttft_ms is not None:
+                self.tokens_charged = estimated_tokens(self.request_bytes, self.response_bytes)
+            else:
+                self.tokens_charged = 0
+        return self.tokens_charged
 
     def but(self, **values: object) -> RequestRecord:
         """A copy with these values."""
@@ -75,47 +89,39 @@ class RequestRecord:
         vars(other).update(values, _begins="")
         return other
 
-    def tokens_charged(self) -> int:
-        """What the token window counts: the usage that the engine told.
-
-        For a stream that told none, as one that its client left, an estimate: a token is about four
-        bytes of a prompt, and in an answer an event of about 200. The function llama_tokens_charged of
-        the database has the same.
-        """
-        self.read_answer()
-        if self.prompt_tokens is not None or self.completion_tokens is not None:
-            return (self.prompt_tokens or 0) + (self.completion_tokens or 0)
-        if self.stream and self.ttft_ms is not None:
-            return self.request_bytes // 4 + self.response_bytes // 200
-        return 0
-
     def admission_line(self, kind: str) -> bytes:
-        """The line of a request that has been admitted just now, as it stays if no end ever comes."""
+        """The line of a request that has just been admitted. It becomes the row if no end ever comes."""
         admitted_at = NULL if self.admitted_at is None else timestamp(self.admitted_at)
         line = f"{kind}\t{self._beginning()}{_OPEN}{admitted_at}\t1\tinterrupted\n"
         return line.encode("utf-8", "replace")
 
     def line(self, kind: str, *, count_digits: int = 1) -> bytes:
-        """The record as a line of COPY's text format, before it the line's kind.
+        """The record as a line of COPY's text format, with the line's kind before it.
 
-        `count_digits`: how many the count has at least, so that it can be written over.
+        `count_digits`: the least number of digits of the count, so that it can be overwritten in place.
         """
-        # One expression, and names for what is asked twice: it is done for each request.
-        model, status, error = self.model, self.status_code, self.error
-        latency_ms, ttft_ms, queue_ms = self.latency_ms, self.ttft_ms, self.queue_ms
-        prompt, completion = self.prompt_tokens, self.completion_tokens
-        return (
-            f"{kind}\t{self._beginning()}\t{NULL if model is None else _text(model)}"
-            f"\t{NULL if status is None else status}"
-            f"\t{NULL if latency_ms is None else f'{latency_ms:.3f}'}"
-            f"\t{NULL if ttft_ms is None else f'{ttft_ms:.3f}'}"
-            f"\t{NULL if queue_ms is None else f'{queue_ms:.3f}'}"
-            f"\t{self.request_bytes}\t{self.response_bytes}"
-            f"\t{NULL if prompt is None else prompt}\t{NULL if completion is None else completion}"
-            f"\t{self.stream}\t{self.admitted}"
-            f"\t{NULL if self.admitted_at is None else timestamp(self.admitted_at)}"
-            f"\t{self.count:0{count_digits}d}\t{NULL if error is None else _text(error)}\n"
-        ).encode("utf-8", "replace")
+        tokens_charged = self.count_tokens()
+        fields = (
+            kind,
+            self._begins or self._beginning(),
+            None if self.model is None else _text(self.model),
+            self.status_code,
+            None if self.latency_ms is None else round(self.latency_ms, 3),
+            None if self.ttft_ms is None else round(self.ttft_ms, 3),
+            None if self.queue_ms is None else round(self.queue_ms, 3),
+            self.request_bytes,
+            self.response_bytes,
+            self.prompt_tokens,
+            self.completion_tokens,
+            tokens_charged,
+            self.stream,
+            self.admitted,
+            None if self.admitted_at is None else timestamp(self.admitted_at),
+            f"{self.count:0{count_digits}d}",
+            None if self.error is None else _text(self.error),
+        )
+        line = "\t".join([NULL if field is None else str(field) for field in fields]) + "\n"
+        return line.encode("utf-8", "replace")
 
     def _beginning(self) -> str:
         if not self._begins:
@@ -126,9 +132,17 @@ class RequestRecord:
         return self._begins
 
 
+def estimated_tokens(request_bytes: int, response_bytes: int) -> int:
+    """Estimate the tokens of a stream that told no usage, such as one that its client left.
+
+    A token is about four bytes of a prompt, and in a response an event of about 200 bytes.
+    """
+    return request_bytes // 4 + response_bytes // 200
+
+
 NULL = "\\N"
-_OPEN = f"\t{NULL}\t{NULL}\t{NULL}\t{NULL}\t{NULL}\t0\t0\t{NULL}\t{NULL}\tf\tt\t"
-"""From `model` to `admitted`, of a request that is under way."""
+_OPEN = f"\t{NULL}\t{NULL}\t{NULL}\t{NULL}\t{NULL}\t0\t0\t{NULL}\t{NULL}\t0\tf\tt\t"
+"""The columns from `model` to `admitted` of a request that is under way."""
 _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r", "\0": ""})
 
 
@@ -137,3 +151,37 @@ def _text(value: str) -> str:
     if value.isprintable() and "\\" not in value:
         return value
     return value.translate(_ESCAPES)
+
+
+_FIELDS = 1 + len(COLUMNS.split(", "))
+"""The kind of the line and the columns."""
+_TTFT, _REQUEST_BYTES, _RESPONSE_BYTES, _PROMPT, _COMPLETION, _STREAM = 11, 13, 14, 15, 16, 17
+
+
+def in_todays_form(lines: bytes) -> bytes:
+    """Lines of spool files that an earlier release left, in today's form.
+
+    A file outlives its process if that was killed, so an update may find lines without the column
+    `tokens_charged`, which stands after `completion_tokens`.
+    """
+    return b"".join([_upgraded(line) for line in lines.splitlines(keepends=True)])
+
+
+def _upgraded(line: bytes) -> bytes:
+    fields = line.split(b"\t")
+    if len(fields) != _FIELDS - 1:
+        return line
+    try:
+        charged = _charged(fields)
+    except ValueError:  # not a record: the database says so too
+        return line
+    return b"\t".join([*fields[:_STREAM], b"%d" % charged, *fields[_STREAM:]])
+
+
+def _charged(fields: list[bytes]) -> int:
+    usage = [int(value) for value in (fields[_PROMPT], fields[_COMPLETION]) if value != NULL.encode()]
+    if usage:
+        return sum(usage)
+    if fields[_STREAM] in (b"True", b"t") and fields[_TTFT] != NULL.encode():
+        return estimated_tokens(int(fields[_REQUEST_BYTES]), int(fields[_RESPONSE_BYTES]))
+    return 0

@@ -1,8 +1,7 @@
-"""What was used, from the sums of whole days in `llama_usage` and, for what is left of a first day, from
-the records in `llama_requests`.
+"""Reports of usage: sums of whole days from `llama_usage`, of part of a first day from the records.
 
-`request_log.py` writes the records, and a trigger of the database sums them up; both outlive their
-users. Where old records are removed (`retention.py`), the sums stay.
+`loader.py` inserts the records, and a trigger of the database sums them up; both outlive their users.
+Where old records are removed (`retention.py`), the sums stay.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ class Usage:
     name: str
     """The username, or the day (UTC) as 2027-01-31."""
     requests: int
-    """Admitted ones."""
+    """Number of admitted requests."""
     refusals: int
     prompt_tokens: int
     completion_tokens: int
@@ -75,15 +74,15 @@ def usage(
     by: Literal["user", "day"] = "user",
     user: str | None = None,
 ) -> list[Usage]:
-    """What arrived at `since` or later: of all users, deleted ones too, or of one.
+    """Sums of the requests that arrived at `since` or later, of all users, deleted ones too, or of one.
 
-    A first day that `since` cuts is known by its records only, as long as there are any.
+    Part of a first day is summed from its records, as far as they have not been removed.
     """
     midnight = datetime.combine(since.astimezone(UTC), time.min, UTC)
     whole_days = midnight if midnight == since else midnight + timedelta(days=1)
-    of = {"since": since, "whole_days": whole_days.date(), "user": user}
+    values = {"since": since, "whole_days": whole_days.date(), "user": user}
     cursor = connection.cursor(row_factory=kwargs_row(_usage_of))
-    return cursor.execute(_SELECT.format(name=_BY[by]), of).fetchall()
+    return cursor.execute(_SELECT.format(name=_BY[by]), values).fetchall()
 
 
 def _usage_of(**row: Any) -> Usage:

@@ -8,13 +8,13 @@ import time
 _VARIANT = dict(zip("0123456789abcdef", 4 * "89ab", strict=True))
 _DIGITS, _AT_ONCE = 20, 128
 _random: list[str] = []
-"""Random digits for ids to come: to ask the system for each costs more than all the rest."""
+"""Random digits for coming ids: a system call for each would cost more than the rest of the work."""
 
 
 def new_request_id() -> str:
     """A UUID of version 7 (RFC 9562, section 5.7) as 32 hexadecimal digits.
 
-    They are in order of time, which keeps the index compact.
+    Ids are in order of time, which keeps the database's index compact.
     """
     if not _random:
         digits = os.urandom(_AT_ONCE * _DIGITS // 2).hex()

@@ -26,14 +26,14 @@ CHECK_EVERY_S = 3600.0
 RETRY_S = 60.0
 CONNECT_TIMEOUT_S = 3
 ANSWER_TIMEOUT_S = 10.0
-"""Beyond what the server itself allows a statement: it has fallen silent."""
+"""More than the server's own limit for a statement: then it has fallen silent."""
 MAX_ROWS = 1_000
-"""Of one transaction."""
+"""Rows of one transaction at most."""
 BATCH_S = 0.05
-"""What a transaction may take: one that takes longer is followed by smaller ones."""
+"""Target duration of a transaction. A longer one is followed by smaller ones."""
 PAUSE_S = 0.05
 REST = 4
-"""A pause is at least so many times as long as the work before it."""
+"""A pause is at least this many times as long as the work before it."""
 
 # Any number of our own will do: it keeps a second proxy from the same work.
 _ADVISORY_LOCK = 0x72657461
@@ -72,7 +72,7 @@ class Retention:
         self._since = _START
 
     async def run(self) -> None:
-        """Remove what is old, at once and every hour, until cancelled."""
+        """Remove old records, at once and every hour, until cancelled."""
         failing = False
         while self._keep["keep_s"] is not None:
             try:

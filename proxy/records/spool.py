@@ -1,9 +1,9 @@
-"""The spool: an append-only file of lines that no death of this process can take back.
+"""The spool: append-only files of lines that survive the death of this process.
 
-A line is in the kernel's hands when `append` returns, so kill -9 loses nothing. A power failure loses
-what was appended since the last `sync`. Each process writes files of its own, held by a lock, so that
-several proxies can share a directory and a successor can tell a dead process's files from a living
-one's. What the lines mean is `request_log.py`'s business.
+The kernel has a line when `append` returns, so kill -9 loses nothing. A power failure loses what was
+appended since the last `sync`. Each process writes and locks files of its own, so that several proxies
+can share a directory, and a successor can tell a dead process's files from a living one's. Leaves the
+meaning of the lines to `record_writer.py`.
 """
 
 from __future__ import annotations
@@ -23,13 +23,14 @@ logger = logging.getLogger(__name__)
 
 SUFFIX = ".spool"
 REJECTED = "rejected.lines"
-"""Where lines are kept that the database does not take."""
+"""Holds the lines that the database does not accept."""
+REJECTED_LIMIT_BYTES = 2**24
 ROTATE_BYTES = 8 * 2**20
 ROTATE_S = 3600.0
-"""After so long a file is put away too: what has been pruned meanwhile must not be loaded again."""
+"""Older files are replaced too: rows that have been pruned meanwhile must not be loaded again."""
 LIMIT_BYTES = 2**30
 AHEAD_BYTES = 2**18
-"""So much room is taken at a time for lines to come."""
+"""The file grows by this much at a time, ahead of the lines."""
 
 
 class SpoolFullError(OSError):
@@ -57,23 +58,27 @@ class SpoolFile:
             os.close(self._fd)
             raise
         self.size = os.fstat(self._fd).st_size
-        """Of its lines; in a file that is being written NULs follow."""
+        """Length of the written lines. The open file is preallocated, so zero bytes follow."""
         self._room = self.size
-        """Up to where the disk has given room."""
+        """Length of the file."""
         self._ahead_bytes = ahead_bytes
         self.loaded = 0
-        """Up to where its ends are in the database."""
+        """Offset up to which its END lines are in the database."""
         self.begun_at = time.monotonic()
         self.unsynced = False
 
     def append(self, lines: bytes) -> None:
-        """Write whole lines, or nothing and raise OSError where the disk has no room."""
+        """Write whole lines.
+
+        Raises:
+            OSError: the disk is full, and nothing is written.
+        """
         end = self.size + len(lines)
         if end > self._room:
             self._make_room(end)
         written = os.pwrite(self._fd, lines, self.size)
         if written < len(lines):
-            # The next line must not be joined to half a one.
+            # The next line must not follow half a line.
             os.ftruncate(self._fd, self.size)
             self._room = self.size
             raise OSError(f"{self.path}: only {written} of {len(lines)} bytes could be written")
@@ -81,13 +86,13 @@ class SpoolFile:
         self.unsynced = True
 
     def _make_room(self, end: int) -> None:
-        """Take room ahead, if there is any: a line that makes its file longer costs much more."""
+        """Make the file longer ahead of its lines: a write that has to do so costs much more."""
         with suppress(OSError):  # when the disk is full, it will say so for the line itself
             self._room += os.pwrite(self._fd, bytes(self._ahead_bytes), self._room)
         self._room = max(self._room, end)
 
     def patch(self, offset: int, replacement: bytes) -> None:
-        """Write over a part of a line that has been appended."""
+        """Overwrite part of a line that has been appended."""
         os.pwrite(self._fd, replacement, offset)
         self.unsynced = True
 
@@ -96,12 +101,12 @@ class SpoolFile:
         chunk = os.pread(self._fd, min(length, self.size - offset), offset)
         end = chunk.rfind(b"\n") + 1
         if not end and len(chunk) == length:
-            # A power failure can leave much that is no line: what follows it is wanted.
+            # A power failure can leave a long stretch that is no line; lines may follow it.
             return self.read(offset, 2 * length)
         return chunk[:end]
 
     def duplicate(self) -> int:
-        """A second descriptor of the file, for a thread: this one may be closed meanwhile."""
+        """A second descriptor of the file, for a thread: the first may be closed meanwhile."""
         return os.dup(self._fd)
 
     def remove(self) -> None:
@@ -117,15 +122,15 @@ class SpoolFile:
 
 
 class Spool:
-    """This process's end of the spool: the file being written, and full ones not yet loaded."""
+    """The spool of this process: the file being written, and full ones that are not loaded yet."""
 
     def __init__(self, directory: Path, *, limit_bytes: int = LIMIT_BYTES) -> None:
-        """Open a new file in the directory, which is made if need be.
+        """Open a new file in the directory, which is created if it does not exist.
 
-        `limit_bytes` bounds what this process keeps there, what dead ones left included.
+        `limit_bytes` bounds the files of this process and those of dead ones together.
 
         Raises:
-            OSError: it cannot be written.
+            OSError: the directory cannot be written.
         """
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._directory = directory
@@ -142,7 +147,7 @@ class Spool:
 
     @property
     def used_bytes(self) -> int:
-        """How much of the limit is used."""
+        """Bytes that count towards the limit."""
         return self._current.size + self._left_bytes + sum(file.size for file in self.pending)
 
     def _new_file(self) -> SpoolFile:
@@ -154,7 +159,7 @@ class Spool:
 
     @property
     def is_due(self) -> bool:
-        """Whether the current file, being loaded, should give way to a new one."""
+        """True if the current file is loaded, and old or long enough to be replaced."""
         file = self._current
         old = file.loaded > 0 and time.monotonic() - file.begun_at >= ROTATE_S
         return old or file.loaded >= self.rotate_bytes
@@ -164,10 +169,10 @@ class Spool:
 
         Raises:
             SpoolFullError: that would exceed the limit.
-            OSError: the disk does not take it.
+            OSError: the disk is full.
         """
         current = self._current
-        # `used_bytes` is not asked twice a request: hardly ever is a file pending.
+        # Without a call of `used_bytes`: files are rarely pending, and this runs for each request.
         used = self.used_bytes if self.pending else current.size + self._left_bytes
         if used + len(line) > self.limit_bytes:
             raise SpoolFullError(f"{self._directory} has its {self.limit_bytes} bytes")
@@ -176,7 +181,8 @@ class Spool:
     def rotate(self, still_open: Iterable[bytes]) -> None:
         """Begin a new file with these lines, the admissions that have no end yet.
 
-        OSError, and nothing has changed, when the disk is full.
+        Raises:
+            OSError: the disk is full, and nothing has changed.
         """
         new = self._new_file()
         try:
@@ -189,40 +195,58 @@ class Spool:
         self._current = new
 
     def reject(self, line: bytes) -> Path:
-        """Put a line aside that can never be loaded; return where it is now.
+        """Keep a line that can never be loaded in a file of its own; return that file's path.
 
         Raises:
-            OSError: the disk does not take it.
+            SpoolFullError: the file has reached REJECTED_LIMIT_BYTES.
+            OSError: the file cannot be written.
         """
         path = self._directory / REJECTED
-        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        # Non-blocking: a named pipe in its place must not stop the event loop.
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK
+        descriptor = os.open(path, flags, 0o600)
         try:
+            if os.fstat(descriptor).st_size + len(line) > REJECTED_LIMIT_BYTES:
+                raise SpoolFullError(f"{path} has reached {REJECTED_LIMIT_BYTES} bytes")
             os.write(descriptor, line)
         finally:
             os.close(descriptor)
         return path
 
     async def sync(self) -> None:
-        """Have the disk take what was appended: no power failure loses it from then on.
+        """Flush to disk what was appended: from then on a power failure does not lose it.
 
         Raises:
-            OSError: the disk failed.
+            OSError: the disk failed; the next call tries again.
         """
         files = [file for file in (*self.pending, self._current) if file.unsynced]
-        if not files and not self._name_unsynced:
+        sync_name = self._name_unsynced
+        if not files and not sync_name:
             return
-        descriptors = [file.duplicate() for file in files]
-        if self._name_unsynced:
-            descriptors.append(os.open(self._directory, os.O_RDONLY | os.O_CLOEXEC))
+        # Lines appended while the thread runs set the flags again.
         for file in files:
             file.unsynced = False
         self._name_unsynced = False
         try:
-            await asyncio.to_thread(_sync, descriptors)
+            await asyncio.to_thread(_sync, self._duplicates(files, with_directory=sync_name))
         except OSError:
             for file in files:
                 file.unsynced = True
+            self._name_unsynced = self._name_unsynced or sync_name
             raise
+
+    def _duplicates(self, files: list[SpoolFile], *, with_directory: bool) -> list[int]:
+        """Descriptors for a thread, which closes them: the files may be closed meanwhile."""
+        descriptors: list[int] = []
+        try:
+            if with_directory:
+                descriptors.append(os.open(self._directory, os.O_RDONLY | os.O_CLOEXEC))
+            descriptors.extend(file.duplicate() for file in files)
+        except OSError:
+            for descriptor in descriptors:
+                os.close(descriptor)
+            raise
+        return descriptors
 
     def leftovers(self) -> Iterator[SpoolFile]:
         """The files of processes that have died, oldest first."""
@@ -238,7 +262,7 @@ class Spool:
                     logger.error("a left spool file cannot be read and is passed over: %s", error)
 
     def leftovers_loaded(self) -> None:
-        """What was there before this process takes no room any more."""
+        """Stop counting the files of dead processes towards the limit: they have been removed."""
         self._left_bytes = 0
 
     def close(self) -> None:

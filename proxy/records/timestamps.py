@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 _SECOND = (-1, "")
-"""The last second that was asked for, and its text: most of what is written has it in common."""
+"""The last second and its text: most timestamps that are written share it."""
 
 
 def timestamp(unix_s: float) -> str:

@@ -174,7 +174,7 @@ async def show_windows(url: str) -> None:
                 admit = partial(local.admit, user, generates=True)
                 cost = await microseconds_async(admit, 20_000)
                 print(f"  windows in memory, {name:20}  {cost:8.2f} µs")
-            shared = SharedAdmission(settings=settings, pool=pool)
+            shared = SharedAdmission(settings=settings, pool=pool, request_log=log)
             await show_shared(shared)
             await shared.close()
             await log.close()

@@ -85,3 +85,26 @@ def test_an_older_schema_is_told_from_none(
             schema.check_schema(connection)
         assert schema.migrate(connection) == ["more"]
         schema.check_schema(connection)
+
+
+def test_old_rows_keep_what_they_were_charged_with(
+    empty_database_url: str, directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Told usage, the estimate of a stream that told none, and nothing for anything else."""
+    migrations = schema.MIGRATIONS
+    for path in sorted(migrations.glob("*.sql"))[:3]:
+        (directory / path.name).write_text(path.read_text())
+    with connect(empty_database_url, application="tests") as connection:
+        monkeypatch.setattr(schema, "MIGRATIONS", directory)
+        schema.migrate(connection)
+        connection.execute(
+            "INSERT INTO llama_requests (id, created_at, username, user_id, method, path, admitted,"
+            " stream, ttft_ms, request_bytes, response_bytes, prompt_tokens, completion_tokens)"
+            " SELECT gen_random_uuid(), now(), 'alice', n, 'POST', '/', true, n > 1,"
+            " CASE WHEN n < 3 THEN 1 END, 400, 600, CASE WHEN n = 1 THEN 7 END, NULL"
+            " FROM generate_series(1, 3) n"
+        )
+        monkeypatch.setattr(schema, "MIGRATIONS", migrations)
+        assert schema.migrate(connection) == ["charged_once"]
+        charged = connection.execute("SELECT tokens_charged FROM llama_requests ORDER BY user_id")
+        assert charged.fetchall() == [(7,), (103,), (0,)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 
 import pytest
 
@@ -22,18 +23,29 @@ class Peer:
         self._happened.append(self._name)
 
 
+class Records:
+    """Records that call `written` when they are to be written."""
+
+    def __init__(self, written: Callable[[], None]) -> None:
+        self.write_out = written
+
+    def write_at_end_of_turn(self, schedule: Callable[[], None]) -> None:
+        """As the batcher's Records has it."""
+        self.note = schedule
+
+
 async def test_records_come_first_and_once_a_turn() -> None:
     """Whoever has written is told in order; what is written next is another turn's."""
     happened: list[str] = []
-    writes = WriteBatcher()
-    writes.record = lambda: happened.append("records")
+    records = Records(lambda: happened.append("records"))
+    writes = WriteBatcher(records)
     writes.add(Peer("one", happened))
     writes.add(Peer("two", happened))
-    writes.schedule()
+    records.note()
     assert happened == []
     await asyncio.sleep(0)
     assert happened == ["records", "one", "two"]
-    writes.schedule()
+    records.note()
     await asyncio.sleep(0)
     assert happened[3:] == ["records"]
 
@@ -64,8 +76,7 @@ async def test_records_that_fail_keep_nobody_s_answer_back(caplog: pytest.LogCap
     def fail() -> None:
         raise RuntimeError("out of order")
 
-    writes = WriteBatcher()
-    writes.record = fail
+    writes = WriteBatcher(Records(fail))
     for turn in (1, 2):
         writes.add(Peer(f"turn {turn}", happened))
         await asyncio.sleep(0)

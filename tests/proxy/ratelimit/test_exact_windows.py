@@ -66,7 +66,7 @@ class Machine:
         self.admitter = LocalAdmission(
             settings=self.settings, request_log=self.log, clock=self.monotonic
         )
-        await self.log._recover()
+        await self.log._delivery.recover()
         self.log.recovered.set()
 
     async def stop(self) -> None:
@@ -169,7 +169,7 @@ async def run(url: str, steps: list[tuple[str, float]], *, set_back_s: float = 0
                     case "end":
                         machine.end_one()
                     case "load":
-                        await machine.log._load_all()
+                        await machine.log._delivery.load_all()
                     case "limit":
                         machine.principal = replace(machine.principal, rate_limit=int(value))
                     case "window":

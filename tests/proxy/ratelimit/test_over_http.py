@@ -223,11 +223,7 @@ async def test_a_stream_whose_client_left_is_charged_an_estimate(
         row = (await proxy.rows(2))[0]
         assert row["completion_tokens"] is None
         estimate = row["request_bytes"] // 4 + row["response_bytes"] // 200
-        with psycopg.connect(settings.database_url) as connection:
-            charged = connection.execute(
-                "SELECT llama_tokens_charged(r) FROM llama_requests r WHERE id = %s", [row["id"]]
-            ).fetchone()
-        assert charged == (estimate,)
+        assert row["tokens_charged"] == estimate
         assert estimate >= 30
     async with running_proxy(settings) as proxy:
         assert (await ask(proxy, key))[0] == 429

@@ -16,12 +16,18 @@ import pytest
 from psycopg_pool import AsyncConnectionPool
 
 from proxy.database.pool import connect
+from proxy.errors import ApiError
 from proxy.handler import NOBODY
 from proxy.identity import users
+from proxy.identity.principal import Principal
+from proxy.ratelimit.admission import Admission
 from proxy.ratelimit.shared import SharedAdmission
+from proxy.records.request_log import RequestLog
+from proxy.records.spool import Spool
 from proxy.settings import ProxySettings
 from tests.support.process import ProxyProcess
 from tests.support.proxy import RunningProxy, running_proxy
+from tests.support.records import record
 from tests.support.upstream import FakeUpstream
 from tests.support.wait import until
 
@@ -202,11 +208,11 @@ async def test_without_the_database_nobody_is_admitted(
     async with running_proxy(replace(settings, shared=True)) as proxy:
         assert (await ask(proxy, key))[0] == 200
         with psycopg.connect(database_url, autocommit=True) as connection:
-            connection.execute("ALTER FUNCTION llama_admit RENAME TO llama_admit_away")
+            connection.execute("ALTER FUNCTION llama_admit_once RENAME TO llama_admit_away")
             status, body, headers = await ask(proxy, key)
             assert (status, body["error"]["code"]) == (503, "auth_unavailable")
             assert headers["retry-after"] == "5"
-            connection.execute("ALTER FUNCTION llama_admit_away RENAME TO llama_admit")
+            connection.execute("ALTER FUNCTION llama_admit_away RENAME TO llama_admit_once")
         assert (await ask(proxy, key))[0] == 200
 
 
@@ -256,28 +262,153 @@ async def test_a_deleted_user_leaves_no_window(
                 assert connection.execute(f"SELECT count(*) FROM {table}").fetchone() == (0,)  # noqa: S608
 
 
+@pytest.fixture
+async def shared(settings: ProxySettings, directory: Path) -> AsyncIterator[SharedAdmission]:
+    """The windows alone, with the records they are made of; `run` is not running."""
+    async with AsyncConnectionPool(settings.database_url, kwargs={"autocommit": True}) as pool:
+        log = RequestLog(pool, Spool(directory / "spool"))
+        log.recovered.set()
+        made = SharedAdmission(settings=replace(settings, shared=True), pool=pool, request_log=log)
+        yield made
+        await made.close()
+        await log.close()
+
+
+def alice(**limits: Any) -> Principal:
+    """The first user, with these limits in ten minutes."""
+    return replace(NOBODY, user_id=1, username="alice", rate_window_s=600.0, **limits)
+
+
+async def test_an_unforeseen_error_leaves_nobody_waiting(
+    shared: SharedAdmission, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Those asked for and those that came meanwhile are refused or served; the next is as ever."""
+    fetch = shared._fetch
+    calls = 0
+
+    async def broken(*values: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls == 1:
+            await asyncio.sleep(0)
+            raise KeyError("unforeseen")
+        return await fetch(*values)
+
+    monkeypatch.setattr(shared, "_fetch", broken)
+    first = asyncio.create_task(shared.admit(alice(rate_limit=5), generates=True))
+    await until(lambda: calls, "the first to be asked for")
+    second = asyncio.create_task(shared.admit(alice(rate_limit=5), generates=True))
+    async with asyncio.timeout(10):
+        ends = await asyncio.gather(first, second, return_exceptions=True)
+    assert isinstance(ends[0], ApiError)
+    assert ends[0].status == 500
+    assert isinstance(ends[1], Admission)
+    assert ends[1].requests.remaining == 4
+    assert "unforeseen" in caplog.text
+
+
+async def test_a_lost_reply_counts_once(
+    shared: SharedAdmission, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The database carries out each call, but its first reply to each is lost."""
+    monkeypatch.setattr("proxy.ratelimit.shared.RETRY_S", 0.0)
+    fetch = shared._fetch
+    lost: list[Any] = []
+
+    async def lossy(statement: Any, values: Any) -> Any:
+        row = await fetch(statement, values)
+        if statement not in lost:
+            lost.append(statement)
+            raise psycopg.OperationalError("the connection is lost")
+        return row
+
+    monkeypatch.setattr(shared, "_fetch", lossy)
+    principal = alice(rate_limit=5, token_limit=100)
+    with pytest.raises(ApiError) as failure:
+        await shared.admit(principal, generates=True)
+    assert failure.value.status == 503
+    await shared.close()
+    admission = await shared.admit(principal, generates=True)
+    assert admission.requests.remaining == 4
+    assert await shared.admit(principal, generates=True)
+    shared.give_back(principal, admission)
+    shared.charge(principal, record(prompt_tokens=7, completion_tokens=3))
+    await shared.close()
+    monkeypatch.undo()
+    admission = await shared.admit(principal, generates=True)
+    assert admission.requests.remaining == 3
+    assert admission.tokens is not None
+    assert admission.tokens.remaining == 90
+    assert len(lost) == 4
+
+
+async def test_a_charge_whose_record_was_counted_already_counts_once(shared: SharedAdmission) -> None:
+    """The window is made of the records, among them the one that is being charged for."""
+    one = record(prompt_tokens=7, completion_tokens=3)
+    shared._log.ended(one)
+    await shared._log.load()
+    shared.charge(alice(rate_limit=5, token_limit=100), one)
+    left = await shared.tokens_left(alice(rate_limit=5, token_limit=100))
+    assert left is not None
+    assert left.remaining == 90
+
+
+async def test_a_token_limit_set_in_mid_request_counts_that_request(
+    shared: SharedAdmission, create_user: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its user had none when it began; another of the user's requests has opened the window since."""
+    monkeypatch.setattr("proxy.ratelimit.shared.UNLIMITED_EVERY_S", 0.01)
+    create_user("alice", token_limit=100)
+    before, after = alice(rate_limit=5), alice(rate_limit=5, token_limit=100)
+    await shared.admit(before, generates=True)
+    await shared.admit(after, generates=True)
+    running = record(prompt_tokens=7, completion_tokens=3)
+    shared._log.ended(running)
+    shared.charge(before, running)
+    task = asyncio.create_task(shared.run())
+
+    async def left() -> bool:
+        tokens = await shared.tokens_left(after)
+        return tokens is not None and tokens.remaining == 90
+
+    await until(left, "the request to be charged", deadline_s=10)
+    task.cancel()
+
+
+async def test_windows_wait_for_what_an_earlier_process_left(
+    shared: SharedAdmission, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Until its records are loaded nobody is admitted: 503 after a while, or as soon as they are."""
+    shared._log.recovered.clear()
+    with monkeypatch.context() as patched:
+        patched.setattr("proxy.ratelimit.shared.QUERY_TIMEOUT_S", 0.01)
+        with pytest.raises(ApiError) as failure:
+            await shared.admit(alice(rate_limit=5), generates=True)
+        assert failure.value.status == 503
+    asked = asyncio.create_task(shared.admit(alice(rate_limit=5), generates=True))
+    await asyncio.sleep(0)
+    assert not shared._waiting
+    shared._log.recovered.set()
+    assert (await asked).requests.remaining == 4
+
+
 async def test_a_client_that_leaves_as_its_answer_comes_takes_no_place(
-    settings: ProxySettings, create_user: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+    shared: SharedAdmission, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of four that were admitted together three leave in that moment: one place is taken."""
-    create_user("alice")
-    principal = replace(NOBODY, user_id=1, username="alice", rate_limit=5, rate_window_s=600.0)
-    async with AsyncConnectionPool(
-        settings.database_url, open=False, kwargs={"autocommit": True}
-    ) as pool:
-        shared = SharedAdmission(settings=settings, pool=pool)
-        asked = [asyncio.create_task(shared.admit(principal, generates=True)) for _ in range(4)]
-        distribute = shared._distribute
+    principal = alice(rate_limit=5)
+    asked = [asyncio.create_task(shared.admit(principal, generates=True)) for _ in range(4)]
+    distribute = shared._distribute
 
-        def distribute_and_leave(*answers: Any) -> None:
-            distribute(*answers)
-            for one in asked[1:]:
-                one.cancel()
+    def distribute_and_leave(*answers: Any) -> None:
+        distribute(*answers)
+        for one in asked[1:]:
+            one.cancel()
 
-        monkeypatch.setattr(shared, "_distribute", distribute_and_leave)
-        ends = await asyncio.gather(*asked, return_exceptions=True)
-        assert [type(end) for end in ends[1:]] == [asyncio.CancelledError] * 3
-        monkeypatch.undo()
-        await shared.close()
-        admission = await shared.admit(principal, generates=True)
-        assert admission.requests.remaining == 3
+    monkeypatch.setattr(shared, "_distribute", distribute_and_leave)
+    ends = await asyncio.gather(*asked, return_exceptions=True)
+    assert [type(end) for end in ends[1:]] == [asyncio.CancelledError] * 3
+    monkeypatch.undo()
+    await shared.close()
+    admission = await shared.admit(principal, generates=True)
+    assert admission.requests.remaining == 3

@@ -20,7 +20,8 @@ from psycopg_pool import AsyncConnectionPool
 
 from proxy.database.schema import SchemaError
 from proxy.records.backlog import Backlog
-from proxy.records.request_log import END, RequestLog
+from proxy.records.record_writer import END
+from proxy.records.request_log import RequestLog
 from proxy.records.spool import AHEAD_BYTES, Spool, SpoolFile
 from tests.support.records import record
 from tests.support.wait import until
@@ -89,12 +90,12 @@ async def test_while_the_disk_is_full_records_reach_the_database_from_memory(
         log.admitted(meanwhile)
         log.ended(before)
         log.ended(meanwhile)
-        assert len(log._backlog) == 2
-        log._warn()
-        await log._load_all()
+        assert len(log.writer.backlog) == 2
+        log._warnings.check()
+        await log._delivery.load_all()
     assert ids(database_url) == sorted([before.id, meanwhile.id])
     assert "wait in memory" in caplog.text
-    assert not log._backlog
+    assert not log.writer.backlog
     await log.close()
     assert ids(database_url) == sorted([before.id, meanwhile.id])
 
@@ -112,12 +113,12 @@ async def test_when_the_disk_has_room_again_memory_is_written_out(
             for one in records:
                 log.admitted(one)
                 log.ended(one)
-        assert len(log._backlog) == 50
-        log._spool_backlog()
-        assert not log._backlog
+        assert len(log.writer.backlog) == 50
+        log.writer.write_backlog()
+        assert not log.writer.backlog
         spool.close()
     heir = RequestLog(pool, Spool(directory / "spool"))
-    await heir._recover()
+    await heir._delivery.recover()
     assert ids(database_url) == sorted(one.id for one in records)
     await heir.close()
 
@@ -138,13 +139,13 @@ async def test_a_full_spool_says_so_and_loses_nothing(
         log.admitted(one)
         log.ended(one)
     assert limit - 500 < spool.used_bytes <= limit
-    assert len(log._backlog) > 50
-    log._warn()
+    assert len(log.writer.backlog) > 50
+    log._warnings.check()
     assert f"has its {limit} bytes" in caplog.text
-    await log._recover()
-    await log._load_all()
+    await log._delivery.recover()
+    await log._delivery.load_all()
     assert sorted(ids(database_url)) == sorted([left.id, *(one.id for one in records)])
-    await log._load_all()  # what was rotated out is removed
+    await log._delivery.load_all()  # what was rotated out is removed
     assert spool.used_bytes < limit / 4
     await log.close()
 
@@ -156,11 +157,11 @@ async def test_a_spool_that_fills_up_is_told_of_before(
     async with AsyncConnectionPool(NOWHERE, min_size=0, max_size=1) as nowhere:
         log = RequestLog(nowhere, Spool(directory / "spool", limit_bytes=1000))
         log._spool.append(b"x" * 700 + b"\n")
-        log._warn()
+        log._warnings.check()
         assert caplog.text == ""
         log._spool.append(b"x" * 150 + b"\n")
-        log._warn()
-        log._warn()
+        log._warnings.check()
+        log._warnings.check()
         log._spool.close()
     assert caplog.text.count("nearly full: 852 of 1000 bytes (LLAMA_PROXY_SPOOL_BYTES)") == 1
 
@@ -188,14 +189,15 @@ def test_beyond_the_memory_s_bound_sums_stay_right() -> None:
         lines += backlog.take(100, END)
     rows = [line.split(b"\t") for line in lines.splitlines()]
     sums = {row[3]: row for row in rows[whole:]}
-    counts = [int(row[20]) for row in rows]
+    counts = [int(row[21]) for row in rows]
     assert sum(counts) == 300
     assert counts[:whole] == [1] * whole
     assert sum(int(row[15]) for row in rows) == sum(range(300))
     assert sum(int(row[16]) for row in rows) == 300
     assert sum(int(row[13]) for row in rows) == 3000
+    assert sum(int(row[17]) for row in rows) == sum(range(300)) + 300
     # As late as the latest: a rate window must not forget it early.
-    assert {row[2] for row in sums.values()} == {row[19] for row in sums.values()}
+    assert {row[2] for row in sums.values()} == {row[20] for row in sums.values()}
     late = {one.line(END).split(b"\t")[2] for one in [record(created_at=now + n) for n in (298, 299)]}
     assert {row[2] for row in sums.values()} == late
 
@@ -210,10 +212,10 @@ async def test_kill_9_loses_no_refusal_that_was_folded(
     for number in range(25):
         log.ended(record(created_at=now, status_code=429, admitted=False, error="rate_limit_exceeded"))
         if number == 17:
-            await log._load_all()
+            await log._delivery.load_all()
     spool.close()  # killed
     heir = RequestLog(pool, Spool(directory / "spool"))
-    await heir._recover()
+    await heir._delivery.recover()
     await heir.close()
     with psycopg.connect(database_url) as connection:
         counts = connection.execute("SELECT count FROM llama_requests ORDER BY count").fetchall()
@@ -270,9 +272,9 @@ async def test_to_another_program_s_schema_nothing_is_loaded_and_nothing_lost(
         connection.execute("ALTER TABLE llama_requests ADD COLUMN more text NOT NULL")
         connection.execute("INSERT INTO llama_schema (version, name) VALUES (9999, 'later')")
         with pytest.raises(SchemaError, match="version 9999, newer than"):
-            await log._load_all()
+            await log._delivery.load_all()
         connection.execute("ALTER TABLE llama_requests DROP COLUMN more")
-    await log._load_all()
+    await log._delivery.load_all()
     assert ids(database_url) == [one.id]
     await log.close()
 
@@ -286,10 +288,10 @@ async def test_a_full_disk_does_not_keep_records_from_the_database(
     for one in records:
         log.admitted(one)
         log.ended(one)
-    assert log._backlog
+    assert log.writer.backlog
     log.admitted(running := record())
     with no_file_larger_than(0):
-        await log._load_all()
+        await log._delivery.load_all()
     assert sorted(ids(database_url)) == sorted(one.id for one in records)
     log.ended(running)
     await log.close()
@@ -319,13 +321,13 @@ async def test_what_was_loaded_and_pruned_is_not_loaded_again(
     log = RequestLog(pool, spool)
     one = record()
     log.ended(one)
-    await log._load_all()
-    await log._load_all()
+    await log._delivery.load_all()
+    await log._delivery.load_all()
     with psycopg.connect(database_url) as connection:
         connection.execute("DELETE FROM llama_requests")
     spool.close()  # killed
     heir = RequestLog(pool, Spool(directory / "spool"))
-    await heir._recover()
+    await heir._delivery.recover()
     await heir.close()
     assert ids(database_url) == []
     with psycopg.connect(database_url) as connection:
@@ -343,7 +345,7 @@ async def test_a_load_that_broke_off_goes_on_where_it_was(
         log.admitted(one)
         log.ended(one)
     loaded: list[bytes] = []
-    copy = log._loader._copy
+    copy = log._delivery._loader._copy
 
     async def cut_at_the_fifth(lines: bytes, kind: str) -> None:
         if len(loaded) == 5:
@@ -352,10 +354,10 @@ async def test_a_load_that_broke_off_goes_on_where_it_was(
         loaded.append(lines)
         await copy(lines, kind)
 
-    monkeypatch.setattr(log._loader, "_copy", cut_at_the_fifth)
+    monkeypatch.setattr(log._delivery._loader, "_copy", cut_at_the_fifth)
     with pytest.raises(psycopg.OperationalError):
-        await log._load_all()
-    await log._load_all()
+        await log._delivery.load_all()
+    await log._delivery.load_all()
     assert len(set(loaded)) == len(loaded)
     assert ids(database_url) == sorted(one.id for one in records)
     await log.close()

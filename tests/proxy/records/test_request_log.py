@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import time
 from pathlib import Path
 from uuid import UUID
@@ -11,9 +12,12 @@ import psycopg
 import pytest
 from psycopg_pool import AsyncConnectionPool
 
+from proxy.edge.write_batching import WriteBatcher
+from proxy.records.record_writer import RecordWriter
 from proxy.records.request_log import RequestLog
-from proxy.records.spool import Spool, SpoolFile
+from proxy.records.spool import REJECTED, Spool, SpoolFile, SpoolFullError
 from tests.support.records import record
+from tests.support.wait import until
 
 
 def rows(url: str, columns: str) -> list[tuple[object, ...]]:
@@ -25,7 +29,7 @@ async def load(url: str, log_of: Spool, *, recover: bool = False) -> None:
     async with AsyncConnectionPool(url, min_size=1, kwargs={"autocommit": True}) as pool:
         log = RequestLog(pool, log_of)
         if recover:
-            await log._recover()
+            await log._delivery.recover()
         await log.close()
 
 
@@ -50,7 +54,7 @@ async def test_an_end_that_never_came_becomes_a_row_that_says_so(
         ended, running = record(), record()
         log.admitted(ended)
         log.admitted(running)
-        dead.rotate([line for _, line in log._open.values()])
+        dead.rotate([line for _, line in log.writer._open.values()])
         ended.status_code = 200
         log.ended(ended)
         dead.append(b"E\ttorn line without an end")
@@ -94,10 +98,57 @@ async def test_a_line_that_cannot_be_loaded_does_not_hold_up_the_others(
     spool.append(bad[0] + bad[1] + good.line("E") + bad[2])
     await load(database_url, spool)
     assert rows(database_url, "id") == [(UUID(good.id),)]
-    assert caplog.text.count("cannot be loaded") == 3
+    assert "3 request records cannot be loaded and are kept in" in caplog.text
     (left,) = (directory / "spool").iterdir()
     assert left.read_bytes() == b"".join(bad)
     assert left.stat().st_mode & 0o777 == 0o600
+
+
+async def test_recovery_goes_on_if_a_bad_line_cannot_be_put_aside(
+    database_url: str, directory: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Here `rejected.lines` is a directory; the good lines are loaded, the log tells of the lost one."""
+    dead = Spool(directory / "spool")
+    good = record(status_code=200)
+    dead.append(b"E\tnonsense\n" + good.line("E"))
+    dead.close()
+    (directory / "spool" / REJECTED).mkdir()
+    await load(database_url, Spool(directory / "spool"), recover=True)
+    assert rows(database_url, "id") == [(UUID(good.id),)]
+    assert "1 request records cannot be loaded" in caplog.text
+    assert "are lost" in caplog.text
+    assert [path.name for path in (directory / "spool").iterdir()] == [REJECTED]
+
+
+def test_the_file_of_rejected_lines_is_bounded(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A line for which there is no room is not written, and raises."""
+    monkeypatch.setattr("proxy.records.spool.REJECTED_LIMIT_BYTES", 20)
+    spool = Spool(directory / "spool")
+    spool.reject(b"E\t0123456789\n")
+    with pytest.raises(SpoolFullError, match="has reached 20 bytes"):
+        spool.reject(b"E\t0123456789\n")
+    assert (directory / "spool" / REJECTED).read_bytes() == b"E\t0123456789\n"
+    spool.close()
+
+
+async def test_a_failing_sync_leaks_no_descriptor_and_is_repeated(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The directory cannot be opened for a while: as many descriptors as before, all is synced later."""
+    spool = Spool(directory / "spool")
+    spool.append(b"E\tone\n")
+    (directory / "spool").rename(directory / "away")
+    before = len(os.listdir("/dev/fd"))
+    for _ in range(3):
+        with pytest.raises(OSError, match="No such file"):
+            await spool.sync()
+    assert len(os.listdir("/dev/fd")) == before
+    (directory / "away").rename(directory / "spool")
+    synced: list[int] = []
+    monkeypatch.setattr(os, "fsync", synced.append)
+    await spool.sync()
+    assert len(synced) == 2
+    spool.close()
 
 
 async def test_a_file_that_cannot_be_opened_does_not_hold_up_the_others(
@@ -128,14 +179,15 @@ def test_what_a_turn_notes_is_one_write(directory: Path, monkeypatch: pytest.Mon
     written: list[bytes] = []
     monkeypatch.setattr(spool, "append", written.append)
     pool = AsyncConnectionPool("", open=False)
-    log = RequestLog(pool, spool, on_note=lambda: None)
+    log = RequestLog(pool, spool)
+    log.writer.write_at_end_of_turn(lambda: None)
     one, two = record(), record()
     log.admitted(one)
     log.admitted(two)
     log.ended(one)
     assert written == []
-    log.write_out()
-    log.write_out()
+    log.writer.write_out()
+    log.writer.write_out()
     (lines,) = written
     kinds = [(line.split(b"\t")[0], line.split(b"\t")[1].decode()) for line in lines.splitlines()]
     assert kinds == [(b"A", one.id), (b"A", two.id), (b"E", one.id)]
@@ -158,7 +210,7 @@ async def test_history_counts_what_was_admitted_within_the_window(
         ]
         for age, fields in ages:
             log.ended(record(created_at=now - age, status_code=200, **fields))
-        await log._load_all()
+        await log._delivery.load_all()
         log.recovered.set()
         history = await log.history("requests", username="alice", user_id=1, window_s=60)
         await log.close()
@@ -183,4 +235,49 @@ def test_a_full_disk_at_a_new_file_changes_nothing(
     assert spool.current is before
     assert spool.pending == []
     assert list((directory / "spool").iterdir()) == [before.path]
+    spool.close()
+
+
+async def test_lines_of_an_earlier_release_are_loaded(database_url: str, directory: Path) -> None:
+    """They lack the column `tokens_charged`; it becomes what that release charged."""
+    told = record(prompt_tokens=7, completion_tokens=3)
+    stream = record(stream=True, ttft_ms=1.0, request_bytes=400, response_bytes=600)
+    running = record()
+    spool = Spool(directory / "spool")
+    for line in (told.line("E"), stream.line("E"), running.admission_line("A"), b"E\t" * 22 + b"\n"):
+        fields = line.split(b"\t")
+        spool.append(b"\t".join([*fields[:17], *fields[18:]]))
+    spool.close()
+    await load(database_url, Spool(directory / "spool"), recover=True)
+    expected = {UUID(told.id): 10, UUID(stream.id): 103, UUID(running.id): 0}
+    assert dict(rows(database_url, "id, tokens_charged")) == expected  # type: ignore[arg-type]
+
+
+def test_what_was_charged_is_what_the_row_says() -> None:
+    """The first count stays, even if more of the response is sent afterwards."""
+    stream = record(stream=True, ttft_ms=1.0, request_bytes=400, response_bytes=600)
+    assert stream.count_tokens() == 103
+    stream.response_bytes = 6000
+    assert stream.line("E").split(b"\t")[17] == b"103"
+
+
+async def test_a_record_is_in_the_spool_before_bytes_of_its_turn_are_sent(directory: Path) -> None:
+    """Even if the bytes were there first; and without a batcher the record is written at once."""
+    spool = Spool(directory / "spool")
+    writer = RecordWriter(spool)
+    at_once = record()
+    writer.ended(at_once)
+    assert at_once.id.encode() in spool.current.read(0, 10_000)
+    batcher, later, sent = WriteBatcher(writer), record(), []
+
+    class Peer:
+        def send_out(self) -> None:
+            """Note what the spool holds by now."""
+            sent.append(spool.current.read(0, 10_000))
+
+    batcher.add(Peer())
+    writer.ended(later)
+    assert later.id.encode() not in spool.current.read(0, 10_000)
+    await until(lambda: sent, "the turn to end")
+    assert later.id.encode() in sent[0]
     spool.close()

@@ -1,0 +1,56 @@
+"""What a user's rate window held, from the records: those in the database and the requests under way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from psycopg_pool import AsyncConnectionPool
+
+from proxy.records.loader import CONNECTION_TIMEOUT_S
+from proxy.records.record import RequestRecord
+
+_HISTORY = """
+    SELECT extract(epoch FROM at)::float8, count
+    FROM llama_window_history(%(user_id)s, %(username)s, %(kind)s,
+                              to_timestamp(%(since)s), to_timestamp(%(now)s),
+                              to_timestamp(%(until)s), %(without)s::uuid[])
+"""
+
+
+def admissions_under_way(records: Iterable[RequestRecord], user_id: int) -> dict[str, float]:
+    """When requests of a user were admitted that have not ended: Unix seconds by request id."""
+    return {
+        record.id: record.admitted_at
+        for record in records
+        if record.user_id == user_id and record.admitted_at is not None
+    }
+
+
+async def read_history(
+    pool: AsyncConnectionPool,
+    *,
+    kind: str,
+    username: str,
+    user_id: int,
+    since: float,
+    now: float,
+    running: dict[str, float],
+    clock: Callable[[], float],
+) -> list[tuple[float, int]]:
+    """Admissions (`requests`) or charges (`tokens`): (seconds before `now`, how many), oldest first.
+
+    `running`: requests under way at `now`. Their rows are left out, since they may end while the
+    database is asked, and their admissions are added here.
+
+    Raises:
+        psycopg.Error, OSError: the database is out of reach.
+    """
+    async with pool.connection(timeout=CONNECTION_TIMEOUT_S) as connection:
+        values = {
+            "kind": kind, "username": username, "user_id": user_id, "without": list(running),
+            "since": since, "now": now, "until": clock(),
+        }  # fmt: skip
+        cursor = await connection.execute(_HISTORY, values)
+        found = [(at, count) for at, count in await cursor.fetchall()]
+    found += [(at, 1) for at in running.values() if at > since]
+    return [(max(0.0, now - at), count) for at, count in sorted(found)]
