@@ -8,6 +8,7 @@ import asyncio
 import math
 import time
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import orjson
@@ -22,7 +23,7 @@ from runtime.engine.http.exchange import Exchange
 from runtime.engine.http.front import COUNTED_AS
 from runtime.engine.http.generated import USAGE_HEADER, GeneratedResponse
 from runtime.engine.http.usage_book import MAX_ID_CHARACTERS, UsageBook
-from runtime.engine.http.workers import workers
+from runtime.engine.http.workers import background_threads
 from runtime.engine.metrics import Metrics
 from runtime.engine.settings import EngineSettings
 from runtime.engine.stock import StockApp
@@ -52,9 +53,9 @@ class Routes:
         self._created = int(time.time())
         self._preparation = prepare = Preparation(llama, settings)
         # Apart from each other: what takes long must not keep other requests from being prepared.
-        self._preparing = workers(4, "preparing")
-        self._tokenizing = workers(2, "tokenizing")
-        self._compiling = workers(1, "compiling")
+        self._preparing = ThreadPoolExecutor(4, "preparing")
+        self._tokenizing = background_threads(2, "tokenizing")
+        self._compiling = ThreadPoolExecutor(1, "compiling")
         self._exchange = Exchange(stock, stall_s=settings.stall_s)
         self._usage_book = UsageBook()
         self._document = openapi(stock)
