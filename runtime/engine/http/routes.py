@@ -109,8 +109,12 @@ class Routes:
         for generation in prepared.generations:
             generation.user = _user(scope)
             if prepared.grammar is not None:
+                # What has been compiled before does not wait behind others that take long.
+                is_known = self._llama.constraints.is_known(prepared.grammar)
                 generation.constraint = await loop.run_in_executor(
-                    self._compiling, self._llama.constraints.compile, prepared.grammar
+                    self._preparing if is_known else self._compiling,
+                    self._llama.constraints.compile,
+                    prepared.grammar,
                 )
         if request_id := header(scope, _REQUEST_HEADER):
             self._usage_book.begin(request_id[:MAX_ID_CHARACTERS], prepared.generations)
