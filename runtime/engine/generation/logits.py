@@ -42,6 +42,7 @@ class LogitShaper:
         self._ends = np.asarray(ends, dtype=np.intp)
         self._constraint = constraint
         self._n_accepted = 0
+        self._not_consumed: list[int] = []
 
     def shape(self, logits: Logits) -> None:
         """Change logits of shape (vocabulary,) in place.
@@ -51,21 +52,24 @@ class LogitShaper:
         """
         if len(self._biased):
             logits[self._biased] += self._bias
-        forbidden = None if self._constraint is None else self._constraint.forbidden()
+        forbidden = None if self._constraint is None else self._forbidden(self._constraint)
         if self._n_accepted < self._min_tokens:
             forbidden = self._without_ends(forbidden, len(logits))
         if forbidden is not None:
             logits[forbidden] = -np.inf
 
-    def accept(self, token: int) -> None:
-        """Go on by a token, one that ends nothing.
+    def _forbidden(self, constraint: Constraint) -> NDArray[np.bool_]:
+        for token in self._not_consumed:
+            constraint.accept(token)
+        self._not_consumed.clear()
+        return constraint.forbidden()
 
-        Raises:
-            Refusal: the grammar turned out too complex.
-        """
+    def accept(self, token: int) -> None:
+        """Go on by a token, one that ends nothing. The constraint is told with the next logits: what has
+        come so far stands, even where that fails."""
         self._n_accepted += 1
         if self._constraint is not None:
-            self._constraint.accept(token)
+            self._not_consumed.append(token)
 
     def _without_ends(self, forbidden: NDArray[np.bool_] | None, n_tokens: int) -> NDArray[np.bool_]:
         longer = np.zeros(n_tokens, dtype=np.bool_) if forbidden is None else forbidden.copy()

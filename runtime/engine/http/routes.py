@@ -8,6 +8,7 @@ import asyncio
 import math
 import time
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import orjson
@@ -22,7 +23,7 @@ from runtime.engine.http.exchange import Exchange
 from runtime.engine.http.front import COUNTED_AS
 from runtime.engine.http.generated import USAGE_HEADER, GeneratedResponse
 from runtime.engine.http.usage_book import MAX_ID_CHARACTERS, UsageBook
-from runtime.engine.http.workers import workers
+from runtime.engine.http.workers import background_threads
 from runtime.engine.metrics import Metrics
 from runtime.engine.settings import EngineSettings
 from runtime.engine.stock import StockApp
@@ -52,9 +53,9 @@ class Routes:
         self._created = int(time.time())
         self._preparation = prepare = Preparation(llama, settings)
         # Apart from each other: what takes long must not keep other requests from being prepared.
-        self._preparing = workers(4, "preparing")
-        self._tokenizing = workers(2, "tokenizing")
-        self._compiling = workers(1, "compiling")
+        self._preparing = ThreadPoolExecutor(4, "preparing")
+        self._tokenizing = background_threads(2, "tokenizing")
+        self._compiling = ThreadPoolExecutor(1, "compiling")
         self._exchange = Exchange(stock, stall_s=settings.stall_s)
         self._usage_book = UsageBook()
         self._document = openapi(stock)
@@ -108,8 +109,12 @@ class Routes:
         for generation in prepared.generations:
             generation.user = _user(scope)
             if prepared.grammar is not None:
+                # What has been compiled before does not wait behind others that take long.
+                is_known = self._llama.constraints.is_known(prepared.grammar)
                 generation.constraint = await loop.run_in_executor(
-                    self._compiling, self._llama.constraints.compile, prepared.grammar
+                    self._preparing if is_known else self._compiling,
+                    self._llama.constraints.compile,
+                    prepared.grammar,
                 )
         if request_id := header(scope, _REQUEST_HEADER):
             self._usage_book.begin(request_id[:MAX_ID_CHARACTERS], prepared.generations)

@@ -1,4 +1,4 @@
-"""Threads for what may take long beside the event loop: reading requests, tokenizing, compiling.
+"""Threads for what may take long and nobody's response waits for: tokenizing on its own.
 
 They have a lower priority than the model's: its threads wait for each other at every step, and a text
 of some MB keeps a core busy for seconds.
@@ -14,7 +14,7 @@ from contextlib import suppress
 NICENESS = 10
 
 
-def workers(number: int, name: str) -> ThreadPoolExecutor:
+def background_threads(number: int, name: str) -> ThreadPoolExecutor:
     """A pool of so many threads."""
     return ThreadPoolExecutor(number, name, initializer=_step_back)
 
