@@ -12,7 +12,7 @@ from runtime.engine.generation.generation import End, Generation
 from runtime.engine.generation.logits import LogitShaper, logprob
 from runtime.engine.generation.sampling import Sampler
 from runtime.engine.generation.slots import Sequence, Slot
-from runtime.engine.generation.text import TextAssembler
+from runtime.engine.text import TextAssembler
 from runtime.engine.vocabulary import Vocabulary
 
 

@@ -18,7 +18,7 @@ from runtime.engine.generation.generation import Generation
 from runtime.engine.generation.logits import LogitShaper
 from runtime.engine.generation.lookup import Lookup
 from runtime.engine.generation.sampling import Sampler
-from runtime.engine.generation.text import TextAssembler
+from runtime.engine.text import TextAssembler
 
 
 class Slot:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.engine.generation.text import TextAssembler
+from runtime.engine.text import TextAssembler
 from tests.runtime.engine.conftest import LONG_PIECE
 from tests.support.client import CHAT, HELLO
 from tests.support.engine import Engine
