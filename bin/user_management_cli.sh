@@ -18,6 +18,7 @@ main() {
       exec "$python" "$ROOT/bin/user_management_cli.py" "$@"
     fi
   done
+  handle_help "$@" # the program itself has more, once it can run
   die 'there is no Python environment yet' './bin/bootstrap_user_cli.sh creates one'
 }
 

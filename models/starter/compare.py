@@ -36,13 +36,13 @@ def main() -> None:
     encoder = Encoder(arguments.model)
     largest, same, places = 0.0, 0, 0
     for messages in conversations.conversations(list(corpus.threads(60)), 1):
-        tokens, own = encoder.conversation(messages)
+        tokens, answered = encoder.conversation(messages)
         states = network.hidden(weights, shape, torch.tensor([tokens]))
         ours = F.linear(states, weights["token_embd.weight"])[0].log_softmax(-1).numpy()
         llama.reset()
         llama.eval(tokens)
         theirs = torch.tensor(np.array(llama.scores[: len(tokens)])).log_softmax(-1).numpy()
-        spoken = np.flatnonzero(own) - 1
+        spoken = np.flatnonzero(answered) - 1
         ours, theirs = ours[spoken], theirs[spoken]
         likely = ours > np.log(0.001)
         largest = max(largest, float(np.abs(ours - theirs)[likely].max(initial=0)))

@@ -80,15 +80,15 @@ class Encoder:
 
     def conversation(self, messages: list[conversations.Message]) -> Example:
         """As the chat template writes it."""
-        tokens, own = [gguf_file.BEGIN], [False]
+        tokens, answered = [gguf_file.BEGIN], [False]
         for role, content in messages:
             said = self.text(content.strip())
             tokens += [gguf_file.CONTROLS.index(f"<|{role}|>"), *said]
-            own += [False] + [role == "assistant"] * len(said)
+            answered += [False] + [role == "assistant"] * len(said)
             if role == "assistant":
                 tokens.append(gguf_file.END)
-                own.append(True)
-        return tokens, own
+                answered.append(True)
+        return tokens, answered
 
 
 def batches(encoder: Encoder, threads: list[Thread], context: int) -> Iterator[tuple[Tensor, Tensor]]:
@@ -116,19 +116,19 @@ def batches(encoder: Encoder, threads: list[Thread], context: int) -> Iterator[t
             length = len(chosen[-1][0])
             tokens = torch.zeros(len(chosen), length, dtype=torch.long)
             targets = torch.full((len(chosen), length), -100)
-            for row, (ids, own) in enumerate(chosen):
+            for row, (ids, answered) in enumerate(chosen):
                 tokens[row, : len(ids)] = torch.tensor(ids)
-                wanted = [i if mine else -100 for i, mine in zip(ids[1:], own[1:], strict=True)]
+                wanted = [i if mine else -100 for i, mine in zip(ids[1:], answered[1:], strict=True)]
                 targets[row, : len(ids) - 1] = torch.tensor(wanted)
             yield tokens, targets
 
 
 def _shortened(chance: Chance, example: Example) -> Example:
     """Mostly only the beginning of the last answer: that is where what was understood shows."""
-    tokens, own = example
-    begin = len(own) - own[::-1].index(False)
+    tokens, answered = example
+    begin = len(answered) - answered[::-1].index(False)
     end = begin + BEGINNING_TOKENS if chance.happens(0.7) else len(tokens)
-    return tokens[:end], own[:end]
+    return tokens[:end], answered[:end]
 
 
 def rate_at(step: int, steps: int) -> float:

@@ -14,11 +14,11 @@ from tests.support.postgres import Postgres
 def test_an_embedded_database_that_was_never_set_up(directory: Path) -> None:
     """Names the command."""
     cli = Cli(directory, sealed_environment(LLAMA_DATA_DIR=str(directory)))
-    told = (
+    expected = (
         "error: the embedded database is not set up yet: run ./console.sh start, or, for one that is "
         "elsewhere, set LLAMA_SERVER_DATABASE_URL\n"
     )
-    assert cli.error("list-users") == told
+    assert cli.error("list-users") == expected
 
 
 def test_an_embedded_database_that_is_stopped(directory: Path) -> None:

@@ -41,7 +41,7 @@ def test_what_cannot_be_done_is_one_clear_line(cli: Cli) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "expected"),
     [
         ("", "the following arguments are required: COMMAND"),
         ("create", "argument COMMAND: invalid choice: 'create'"),
@@ -68,11 +68,11 @@ def test_what_cannot_be_done_is_one_clear_line(cli: Cli) -> None:
         ("delete-user --username a --ye", "unrecognized arguments: --ye"),
     ],
 )
-def test_a_call_that_cannot_be_understood(directory: Path, arguments: str, told: str) -> None:
+def test_a_call_that_cannot_be_understood(directory: Path, arguments: str, expected: str) -> None:
     """Usage and what is wrong on stderr, exit code 2, no database needed."""
     error = Cli(directory, sealed_environment()).error(*arguments.split(), code=2)
     assert error.startswith("usage: user_management_cli.sh")
-    assert told in error.splitlines()[-1]
+    assert expected in error.splitlines()[-1]
 
 
 def test_a_newer_schema_is_left_alone(cli: Cli, database_url: str) -> None:
@@ -86,5 +86,5 @@ def test_a_newer_schema_is_left_alone(cli: Cli, database_url: str) -> None:
 def test_a_bad_configuration_is_told(cli: Cli) -> None:
     """As everywhere: the key, the value, what is allowed."""
     cli.environment["LLAMA_PROXY_PORT"] = "http"
-    told = "error: environment: LLAMA_PROXY_PORT=http: must be a whole number from 1 to 65535\n"
-    assert cli.error("list-users") == told
+    expected = "error: environment: LLAMA_PROXY_PORT=http: must be a whole number from 1 to 65535\n"
+    assert cli.error("list-users") == expected

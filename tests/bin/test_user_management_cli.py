@@ -190,8 +190,8 @@ def test_a_key_can_be_named_in_each_form_that_one_may_have(cli: Cli, form: objec
 def test_deactivate_and_activate(cli: Cli) -> None:
     """Back and forth, and a hint where a deactivated user gets a key."""
     create(cli, "alice")
-    told = cli("deactivate-user", "--username", "alice")
-    assert told == "alice is deactivated: no key of theirs works.\n"
+    output = cli("deactivate-user", "--username", "alice")
+    assert output == "alice is deactivated: no key of theirs works.\n"
     hint = "alice is deactivated: the key works after activate-user.\n"
     assert hint in cli("rotate-key", "--username", "alice")
     assert cli("activate-user", "--username", "alice") == "alice is active.\n"
@@ -231,8 +231,8 @@ def test_limits_of_tokens_turns_and_requests_at_a_time(cli: Cli) -> None:
 def test_delete_user_with_yes(cli: Cli) -> None:
     """Does not ask."""
     create(cli, "alice")
-    told = cli("delete-user", "--username", "alice", "--yes")
-    assert told == "alice is deleted. The records of their requests stay.\n"
+    output = cli("delete-user", "--username", "alice", "--yes")
+    assert output == "alice is deleted. The records of their requests stay.\n"
     assert cli.json("list-users") == []
 
 

@@ -85,3 +85,24 @@ class Terminal:
 
 def _take_terminal() -> None:
     fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+
+def ask_on_terminal(
+    command: Sequence[str], typed: bytes, *, cwd: Path, env: Mapping[str, str]
+) -> tuple[int, str]:
+    """Run a program that asks on a terminal and prints its result to a pipe: exit status and result."""
+    terminal, program_end = pty.openpty()
+    with subprocess.Popen(
+        command,
+        cwd=cwd,
+        env=env,
+        stdin=program_end,
+        stdout=subprocess.PIPE,
+        stderr=program_end,
+        text=True,
+    ) as process:
+        os.close(program_end)
+        os.write(terminal, typed)
+        output, _ = process.communicate(timeout=30)
+        os.close(terminal)
+    return process.returncode, output

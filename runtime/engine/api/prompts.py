@@ -118,9 +118,9 @@ def _decoded(call: dict[str, Any]) -> dict[str, Any]:
 def plain(message: Message, number: int) -> dict[str, Any]:
     """A message as templates expect it: known roles, and content that is text."""
     content = _text(message.content, f"messages[{number}].content")
-    told = message.model_dump(exclude_unset=True)
+    fields = message.model_dump(exclude_unset=True)
     role = "system" if message.role == "developer" else message.role
-    return {**told, "role": role, "content": content}
+    return {**fields, "role": role, "content": content}
 
 
 def _text(content: Any, param: str) -> str:

@@ -70,13 +70,13 @@ class CompletionShape:
         return _usage_chunk(self._head, self._form, self._generations)
 
     def _choice(self, piece: Piece) -> Object:
-        told = None
+        logprobs_field = None
         if self._generations[0].limits.top_logprobs is not None:
-            told = self._logprobs(piece)
+            logprobs_field = self._logprobs(piece)
         return {
             "text": self._echoes.pop(piece.index, "") + piece.text,
             "index": piece.index,
-            "logprobs": told,
+            "logprobs": logprobs_field,
             "finish_reason": piece.finish_reason,
         }
 
@@ -154,8 +154,8 @@ class ChatShape:
     def _delta(
         self, index: int, delta: Object, logprobs: list[TokenLogprob], reason: str | None
     ) -> Object:
-        told = self._logprobs(logprobs) if logprobs else None
-        return {"index": index, "delta": delta, "logprobs": told, "finish_reason": reason}
+        logprobs_field = self._logprobs(logprobs) if logprobs else None
+        return {"index": index, "delta": delta, "logprobs": logprobs_field, "finish_reason": reason}
 
     def _call(self, piece: Piece) -> Object:
         """A part of a call's arguments; the first tells what is called."""

@@ -37,10 +37,10 @@ def test_each_action_is_told_with_its_values(connection: psycopg.Connection) -> 
     users.set_active(connection, "alice", active=False)
     second = users.rotate_key(connection, "alice", expires_at=datetime(2040, 1, 1, tzinfo=UTC)).public_id
     users.delete_user(connection, "alice")
-    told = changes(connection)
-    revoked_at = told[5][4]["revoked_at"]
+    found_text = changes(connection)
+    revoked_at = found_text[5][4]["revoked_at"]
     expiry = {"expires_at": "2040-01-01T00:00:00+00:00"}
-    assert told == [
+    assert found_text == [
         ("create user", "alice", None, {}, {"is_active": True, "weight": 1}),
         ("create key", "alice", first, {}, {}),
         (
@@ -127,8 +127,8 @@ def test_only_what_is_asked_for(connection: psycopg.Connection) -> None:
     """Of one user, and since a time."""
     for name in ("alice", "bob"):
         users.create_user(connection, username=name)
-    told = audit.changes(connection, since=LONG_AGO, user="bob")
-    assert {change.username for change in told} == {"bob"}
-    assert len(told) == 2
-    assert audit.changes(connection, since=told[1].at) == told[1:]
+    found_text = audit.changes(connection, since=LONG_AGO, user="bob")
+    assert {change.username for change in found_text} == {"bob"}
+    assert len(found_text) == 2
+    assert audit.changes(connection, since=found_text[1].at) == found_text[1:]
     assert audit.changes(connection, since=datetime.now(UTC) + timedelta(days=1)) == []

@@ -89,8 +89,8 @@ def test_a_username_is_given_once(database_url: str) -> None:
         results = set(pool.map(create, range(5)))
     with connect(database_url, application="tests") as connection:
         (user,) = users.list_users(connection)
-    told = "there is a user alice already: rotate-key gives that user a new key"
-    assert results == {told, user.keys[0].public_id}
+    expected = "there is a user alice already: rotate-key gives that user a new key"
+    assert results == {expected, user.keys[0].public_id}
 
 
 def test_nobody_s_actions_are_refused(connection: psycopg.Connection) -> None:

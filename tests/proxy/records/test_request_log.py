@@ -240,16 +240,21 @@ def test_a_full_disk_at_a_new_file_changes_nothing(
 
 async def test_lines_of_an_earlier_release_are_loaded(database_url: str, directory: Path) -> None:
     """They lack the column `tokens_charged`; it becomes what that release charged."""
-    told = record(prompt_tokens=7, completion_tokens=3)
+    with_usage = record(prompt_tokens=7, completion_tokens=3)
     stream = record(stream=True, ttft_ms=1.0, request_bytes=400, response_bytes=600)
     running = record()
     spool = Spool(directory / "spool")
-    for line in (told.line("E"), stream.line("E"), running.admission_line("A"), b"E\t" * 22 + b"\n"):
+    for line in (
+        with_usage.line("E"),
+        stream.line("E"),
+        running.admission_line("A"),
+        b"E\t" * 22 + b"\n",
+    ):
         fields = line.split(b"\t")
         spool.append(b"\t".join([*fields[:17], *fields[18:]]))
     spool.close()
     await load(database_url, Spool(directory / "spool"), recover=True)
-    expected = {UUID(told.id): 10, UUID(stream.id): 103, UUID(running.id): 0}
+    expected = {UUID(with_usage.id): 10, UUID(stream.id): 103, UUID(running.id): 0}
     assert dict(rows(database_url, "id, tokens_charged")) == expected  # type: ignore[arg-type]
 
 

@@ -112,7 +112,7 @@ def test_a_model_that_llama_cpp_refuses_ends_with_its_reason(quick: Engine, mode
 
 
 async def test_answers_503_until_the_model_is_loaded(quick: Engine) -> None:
-    """Clients are told to come back; /health turns from 503 to 200."""
+    """Clients are streamed to come back; /health turns from 503 to 200."""
     quick.spawn()
     seen: list[int] = []
 
@@ -146,7 +146,7 @@ def test_the_model_served_last_is_served_again(quick: Engine, models: Path) -> N
 async def test_sigterm_ends_it_at_once_whatever_is_running(
     quick: Engine, models: Path, stream: bool
 ) -> None:
-    """The answer under way and those that wait are told why: a 503, or an error event in a stream."""
+    """Running and waiting requests are told why: by a 503, or by an error event in a stream."""
     quick.env["LLAMA_SERVER_MODEL"] = str(models / "slow.gguf")
     process = quick.start().process
     assert process is not None
@@ -159,14 +159,14 @@ async def test_sigterm_ends_it_at_once_whatever_is_running(
         process.terminate()
         status = await asyncio.to_thread(process.wait, 10)
         answers = [await task for task in asked]
-        told = (await running.read()).decode() if stream else ""
+        streamed = (await running.read()).decode() if stream else ""
 
     assert status == 0
     for answer in answers:
         assert (answer.status, answer.error["code"]) == (503, "stopping")
         assert int(answer.headers["Retry-After"]) > 0
     if stream:
-        assert json.loads(told.split("data: ")[-1])["error"]["code"] == "stopping"
+        assert json.loads(streamed.split("data: ")[-1])["error"]["code"] == "stopping"
 
 
 async def _asked(engine: Engine, number: int) -> bool:

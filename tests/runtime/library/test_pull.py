@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 import os
-import pty
 import signal
 import subprocess
 import sys
@@ -23,6 +22,7 @@ from tests.support.engine import copy_runtime
 from tests.support.gguf import build_model, write_headers_only
 from tests.support.hub import FakeHub, Refusal
 from tests.support.process import free_port, heed_interrupts
+from tests.support.terminal import ask_on_terminal
 from tests.support.wait import wait_until
 
 REPO = "someone/Small-GGUF"
@@ -186,22 +186,14 @@ def test_without_a_file_the_best_that_fits_is_fetched(
 
 def test_a_terminal_is_asked(checkout: Path, hub: FakeHub) -> None:
     """Until the answer is one of the numbers."""
-    terminal, program_end = pty.openpty()
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("LLAMA", "HF_"))}
-    with subprocess.Popen(
+    answer = ask_on_terminal(
         [sys.executable, "-m", "runtime.library.pull", REPO],
+        b"9\n1\n",
         cwd=checkout,
         env=environment | {"HF_ENDPOINT": hub.url},
-        stdin=program_end,
-        stdout=subprocess.PIPE,
-        stderr=program_end,
-        text=True,
-    ) as process:
-        os.close(program_end)
-        os.write(terminal, b"9\n1\n")
-        output, _ = process.communicate(timeout=30)
-        os.close(terminal)
-    assert output == f"{checkout}/models/small-q4_k_m.gguf\n"
+    )
+    assert answer == (0, f"{checkout}/models/small-q4_k_m.gguf\n")
 
 
 def test_another_file_of_that_name_is_not_replaced(checkout: Path, here: Here) -> None:

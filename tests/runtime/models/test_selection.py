@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pty
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +14,7 @@ from runtime.models import selection
 from runtime.models.selection import ModelError
 from tests.support.engine import copy_runtime
 from tests.support.gguf import build_model, truncate, write_headers_only
+from tests.support.terminal import ask_on_terminal
 
 MISSING = "does not exist (./console.sh models lists the models)"
 
@@ -283,22 +283,14 @@ def test_several_models_on_a_terminal_are_asked_for(checkout: Path, folder: Path
     """The question is repeated until the answer is one of the numbers; stdout has only the path."""
     build_model(folder / "one.gguf")
     two = build_model(folder / "two.gguf")
-    terminal, program_end = pty.openpty()
-    with subprocess.Popen(
+    answer = ask_on_terminal(
         [sys.executable, "-m", "runtime.models", "select"],
+        b"7\n2\n",
         cwd=checkout,
         env={k: v for k, v in os.environ.items() if not k.startswith("LLAMA_")},
-        stdin=program_end,
-        stdout=subprocess.PIPE,
-        stderr=program_end,
-        text=True,
-    ) as process:
-        os.close(program_end)
-        os.write(terminal, b"7\n2\n")
-        output, _ = process.communicate(timeout=30)
-        os.close(terminal)
+    )
 
-    assert (process.returncode, output) == (0, f"{two}\n")
+    assert answer == (0, f"{two}\n")
 
 
 def test_no_model_says_how_to_get_one(checkout: Path, folder: Path) -> None:

@@ -93,7 +93,7 @@ async def test_a_prompt_s_own_probabilities_are_llama_cpp_s(
         assert len(logprobs["tokens"]) == len(given) + max_tokens
         assert (logprobs["token_logprobs"][0], logprobs["top_logprobs"][0]) == (None, None)
         assert logprobs["text_offset"][0] == 0
-        own = [expected[at, token] for at, token in enumerate(given[1:])]
-        assert logprobs["token_logprobs"][1 : len(given)] == pytest.approx(own, abs=1e-3)
+        of_given = [expected[at, token] for at, token in enumerate(given[1:])]
+        assert logprobs["token_logprobs"][1 : len(given)] == pytest.approx(of_given, abs=1e-3)
         assert all(len(top) == 2 for top in logprobs["top_logprobs"][1:])
     assert answer.json["usage"]["completion_tokens"] == 2 * max_tokens

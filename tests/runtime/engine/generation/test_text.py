@@ -134,9 +134,9 @@ def _of(chunks: list[dict[str, object]]) -> str:
 
 def usage_of(comment: str) -> dict[str, int]:
     """What a comment tells."""
-    told = json.loads(comment.removeprefix(": usage "))
-    assert isinstance(told, dict)
-    return told
+    usage = json.loads(comment.removeprefix(": usage "))
+    assert isinstance(usage, dict)
+    return usage
 
 
 async def test_the_proxy_is_told_the_usage_of_a_stream_in_comments(quick: Engine) -> None:
@@ -161,10 +161,10 @@ async def test_the_proxy_is_told_the_usage_of_a_whole_response_in_a_header(quick
     asked = await quick.post(CHAT, {"messages": HELLO, "max_tokens": 3, "seed": 3}, headers=ASKS_USAGE)
     plain = await quick.chat(max_tokens=3, seed=3)
 
-    told = json.loads(asked.headers["X-Llamaserve-Usage"])
-    assert told["prompt_tokens"] == asked.usage["prompt_tokens"]
-    assert told["completion_tokens"] == 3
-    assert told["cached_tokens"] == asked.cached_tokens
+    usage = json.loads(asked.headers["X-Llamaserve-Usage"])
+    assert usage["prompt_tokens"] == asked.usage["prompt_tokens"]
+    assert usage["completion_tokens"] == 3
+    assert usage["cached_tokens"] == asked.cached_tokens
     assert "X-Llamaserve-Usage" not in plain.headers
     assert asked.content == plain.content
 
@@ -204,8 +204,8 @@ async def test_probabilities_come_with_the_tokens_they_belong_to(quick: Engine, 
     body = {"max_tokens": 6, "temperature": 0, "repeat_penalty": 1, "logprobs": True, "top_logprobs": 3}
     if stream:
         answer = await quick.stream(**body)
-        told = [chunk["choices"][0]["logprobs"] for chunk in answer.chunks]
-        content = [token for logprobs in told if logprobs for token in logprobs["content"]]
+        usage = [chunk["choices"][0]["logprobs"] for chunk in answer.chunks]
+        content = [token for logprobs in usage if logprobs for token in logprobs["content"]]
         text = answer.streamed
     else:
         whole = await quick.chat(**body)

@@ -205,8 +205,8 @@ def check(request: Request, answer: Answer) -> None:
         return
     text = answer.content.decode()
     if request.path not in {"/openapi.json", "/docs"}:
-        told = _INSIDE.search(text.replace(request.body.decode("utf-8", "replace"), ""))
-        assert told is None or told[0].encode() in request.body, text
+        leaked = _INSIDE.search(text.replace(request.body.decode("utf-8", "replace"), ""))
+        assert leaked is None or leaked[0].encode() in request.body, text
     if answer.status != 200:
         assert answer.status in REFUSALS, (answer.status, text)
         _check_refusal(answer, strict(text))
