@@ -1,8 +1,7 @@
 """Limits how many wrong keys a client address may try, so that a flood of guesses stays cheap.
 
-Failures are counted for each pair of address and public id, and with an empty public id for the address.
-So wrong secrets for one key, or for keys that do not exist, do not lock out other users behind the same
-address.
+Failures are counted for each pair of address and public id; unknown public ids count as an empty one. So
+wrong secrets for one key, or for keys that do not exist, do not lock out other users behind the address.
 """
 
 from __future__ import annotations

@@ -60,7 +60,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._reading_paused = False
         self._paused_at = 0.0
         self.paused_s = 0.0
-        """For how long the engine has had to wait for us to read this response."""
+        """Seconds that the engine has had to wait for us to read this response."""
         self._writing_paused = False
 
     async def exchange(self, head: bytes, body: bytes, *, bodiless: bool) -> None:
@@ -134,7 +134,7 @@ class UpstreamConnection(asyncio.Protocol):
         return body
 
     def take(self) -> bytes:
-        """What has come of the body and not been read, perhaps nothing."""
+        """The part of the body that has arrived and is unread; it may be empty."""
         data = self.parser.take()
         if self._reading_paused:
             self._reading_paused = False
@@ -153,7 +153,7 @@ class UpstreamConnection(asyncio.Protocol):
         return parser.complete and parser.reusable and sent and not self._lost
 
     def fresh(self) -> bool:
-        """Whether a kept connection can be used: nothing has come on it, nor has it been closed.
+        """Whether a kept connection can be used: nothing has arrived on it, and it is not closed.
 
         Bytes that the kernel has and the loop has not seen count too: if a request is sent into a closed
         connection, nobody can tell whether the engine has seen it.

@@ -25,7 +25,7 @@ _RESERVED = (b"x-llamaserve-", b"x-ratelimit-")
 MAX_SPELLINGS, MAX_SPELLING_BYTES = 1024, 64
 """How many header names are remembered, and how long one may be."""
 MAX_USERS = 4096
-"""For so many users the header lines are remembered."""
+"""The number of users whose header lines are cached."""
 TAG_BYTES = 16
 _CONNECTION_OPTIONS = frozenset((b"keep-alive", b"close"))
 Headers = Iterable[tuple[bytes, bytes]]
