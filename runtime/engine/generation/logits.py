@@ -1,7 +1,6 @@
-"""What is done to a token's logits before it is sampled: bias, minimum length, constraint; and what
-they say of a token's probability.
+"""Changes logits before sampling (bias, minimum length, constraint), and computes probabilities.
 
-One place for all three, since the stock server drops the first two when both are asked for.
+One class applies all three, since the stock server drops the first two if both are requested.
 """
 
 from __future__ import annotations
@@ -22,10 +21,10 @@ class LogitShaper:
 
     Args:
         bias: added to the logits, by token.
-        min_tokens: so many come before an end of the response may, unless the constraint leaves no
-            other choice.
+        min_tokens: the response may not end before it has this many tokens, unless the constraint
+            allows nothing else.
         ends: the tokens that end a response.
-        constraint: what may follow, None for anything.
+        constraint: determines which tokens may follow; None allows all.
     """
 
     def __init__(
@@ -58,7 +57,7 @@ class LogitShaper:
             logits[forbidden] = -np.inf
 
     def accept(self, token: int) -> None:
-        """Go on by a token, one that ends nothing.
+        """Advance the constraint by a sampled token, which must not be one of `ends`.
 
         Raises:
             Refusal: the grammar turned out too complex.
