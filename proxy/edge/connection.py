@@ -136,7 +136,7 @@ class ClientConnection(RequestReader):
                 if self._probe is not None:
                     self._probe.stop()
                 if self.writing_paused:
-                    await self._taken()
+                    await self._wait_until_read()
                 if self.state is BODY and not request.is_last:
                     await self._skip_body(request.payload)
                 if request.is_last or self._last or self._draining or self.state is not ANSWERING:
@@ -145,7 +145,7 @@ class ClientConnection(RequestReader):
                 following = self._next_request()
                 if following is not None:
                     await asyncio.sleep(0)  # let other connections run between pipelined requests
-            self._rest()
+            self._become_idle()
         except ConnectionError:
             logger.debug("a client has gone")
             self._close()
@@ -165,7 +165,7 @@ class ClientConnection(RequestReader):
         else:
             self._refuse(errors.internal())
 
-    def _rest(self) -> None:
+    def _become_idle(self) -> None:
         """Wait for the next request. A part of its head may have arrived already."""
         if self.state is CLOSING:
             return
@@ -175,11 +175,11 @@ class ClientConnection(RequestReader):
         elif self.state is IDLE:
             self._set_deadline(self._limits.kept_s)
 
-    async def _taken(self) -> None:
-        """Wait until the client has taken the end of a response, up to `take_s`.
+    async def _wait_until_read(self) -> None:
+        """Wait until the client has read the end of a response, for `take_s` seconds at most.
 
         Raises:
-            ConnectionError: the client has gone, or does not take it.
+            ConnectionError: the client has gone, or does not read the response.
         """
         try:
             async with asyncio.timeout(self._limits.take_s):
@@ -295,7 +295,7 @@ class ClientConnection(RequestReader):
         elif self.state is CLOSING:
             self._end_closing()
         elif self.transport is not None and self.transport.get_write_buffer_size():
-            self._close()  # the client is still taking its last response
+            self._close()  # the client is still reading its last response
         else:
             self.leave()
 
@@ -303,10 +303,10 @@ class ClientConnection(RequestReader):
         transport = self.transport
         if transport is None:
             return
-        taking = transport.get_write_buffer_size() > 0
-        if taking and self._loop.time() < self._closing_since + self._limits.take_s:
+        has_unread = transport.get_write_buffer_size() > 0
+        if has_unread and self._loop.time() < self._closing_since + self._limits.take_s:
             self._set_deadline(self._linger_s())
-        elif taking or transport.is_closing():
+        elif has_unread or transport.is_closing():
             transport.abort()
         else:
             transport.close()
