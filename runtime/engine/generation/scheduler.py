@@ -77,6 +77,7 @@ class Scheduler:
         self._waiting: list[_Queued] = []
         self._running: list[Sequence] = []
         self._post: list[tuple[Channel, Event]] = []
+        """The events of the current step."""
         self._stopping = False
 
     # Any thread may call these.
