@@ -80,7 +80,7 @@ class ClientConnection(RequestReader):
         peer = transport.get_extra_info("peername")
         self.remote = str(peer[0]) if isinstance(peer, tuple) else ""
         self._entry.connection = self
-        if not self._entry.counted:  # the registry has closed it during the TLS handshake
+        if not self._entry.counted:  # it was ended before the connection was made
             self.cut()
             return
         self._registry.waits(self._entry)

@@ -50,7 +50,7 @@ class Response:
     stalled = False
     """Whether the client was cut off for being too slow."""
     watched = False
-    """Whether `slow_clients.py` watches this response. It sets the seven attributes that follow."""
+    """Whether `slow_clients.py` watches it, which sets `user_id` and what follows to `taken_in_turn`."""
     user_id = 0
     """The user whose response memory is charged."""
     held_bytes = 0

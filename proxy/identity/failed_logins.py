@@ -32,7 +32,7 @@ class FailedLogins:
         self._clock = clock
         self._warned_at = -WARN_EVERY_S
         self._clear_at: OrderedDict[tuple[str, str], float] = OrderedDict()
-        """When the failures of an (address, public id) stop to count; the oldest failure first."""
+        """When the failures of an (address, public id) no longer count; the oldest failure first."""
 
     def __len__(self) -> int:
         return len(self._clear_at)

@@ -36,7 +36,7 @@ class SharedPrefix:
     def __init__(self, mode: Mode, tokenize: Tokenize) -> None:
         self._mode = mode
         self._tokenize = tokenize
-        # Replaces the user's text. Nobody can guess it, so no user's text has a token in common with it.
+        # Replaces the user's text. Nobody can guess it, so no user's text begins in the same way.
         self._probe = Message(role="user", content=secrets.token_hex(16))
         self._known: OrderedDict[bytes, Sequence[int]] = OrderedDict()
 

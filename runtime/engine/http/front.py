@@ -25,8 +25,8 @@ logger = logging.getLogger(__name__)
 
 CLIENT_LEFT = 499
 COUNTED_AS = "llamaserve.counted_as"
-"""The key in the ASGI scope for the path under which a request is counted. Unknown paths are not
-counted, since a client can invent any number of them."""
+"""The key in the ASGI scope for the path under which a request is counted. An unknown path sets no key,
+since a client can invent any number of them."""
 
 
 class KeyCheck:
