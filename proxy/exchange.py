@@ -1,4 +1,4 @@
-"""One request and what becomes of it: the state that the steps share, and our own response headers."""
+"""The state of one request that the handler's steps share, and the headers that the proxy adds."""
 
 from __future__ import annotations
 
@@ -19,30 +19,30 @@ from proxy.upstream.routes import Route
 
 
 class Exchange:
-    """One request and what becomes of it. `arrived` is in monotonic seconds."""
+    """The state of one request. `arrived` is in monotonic seconds, `arrived_at` is Unix time."""
 
     principal: Principal
-    """Whose request it is; set by `begin_record`."""
+    """The user and key that sent the request; set by `begin_record`."""
     route: Route
-    """Set once the path has been looked at."""
+    """Set after authentication, from the method and path."""
     body: Body
-    # Defaults of the class: what does not happen to a request costs it nothing.
+    # Defaults on the class save the time of setting them for each request.
     admission: Admission | None = None
     """The rate-limit decision. Its `entry` is set while the request counts against the limit."""
     admission_noted = False
-    """Whether the request log has the admission."""
+    """Whether the admission has been written to the request log."""
     sent = False
-    """Whether the engine may have seen the request: from then on it counts, whatever becomes of it."""
+    """Whether the engine may have received the request. If so, it counts against the rate limit."""
     charged = False
     """Whether the tokens have been charged."""
     settling = False
-    """Whether the engine is being asked what the request used; then that ends the turn."""
+    """Whether the engine is being asked for the request's usage. Its reply then ends the turn."""
     record: RequestRecord | None = None
-    """None before it has begun and after it has been handed to the request log."""
+    """None before `begin_record`, and after the record has been handed to the request log."""
     queue_entry: QueueEntry | None = None
     """Set once the request has joined a queue for the engine."""
     wants_events: bool | None = None
-    """Whether the client asks for a stream; None as long as nobody had to know."""
+    """Whether the client asks for a stream; None until the body has been parsed for it."""
 
     def __init__(self, request: Request, client: str) -> None:
         self.request = request
@@ -55,7 +55,7 @@ class Exchange:
         self.response = Response(request)
 
     def begin_record(self, principal: Principal) -> RequestRecord:
-        """Begin the record, once it is known whose request this is."""
+        """Create the request's record, after authentication."""
         self.principal = principal
         self.record = record = RequestRecord(
             id=self.id,
@@ -69,7 +69,7 @@ class Exchange:
         return record
 
     def complete(self, record: RequestRecord, status: int | None, error: str | None) -> None:
-        """Put into the record what has become of the request. May be called again later."""
+        """Fill in the outcome: status, error, times, sizes. May be called again with later values."""
         response, arrived, entry = self.response, self.arrived, self.queue_entry
         record.status_code = status
         record.error = error
@@ -83,10 +83,10 @@ class Exchange:
         record.answer = response.scanner
 
     def headers(self) -> bytes:
-        """Our own headers of every response, as lines.
+        """The headers that the proxy adds to every response, as encoded lines.
 
-        `openai-processing-ms` is the time from the request's arrival to its response's head, which the
-        client can measure as well: it tells nothing more of what other users do.
+        `openai-processing-ms` is the time from the request's arrival to the response's head. The client
+        can measure this time itself, so the header reveals nothing more about other users.
         """
         lines = (
             f"Server: llamaserve\r\nx-request-id: req_{self.id}\r\n"
@@ -100,7 +100,7 @@ class Exchange:
         return lines.encode()
 
     def refuse(self, error: ApiError) -> None:
-        """Send an error as the response, where none has begun.
+        """Send an error as the response. The response must not have begun.
 
         Raises:
             ConnectionError: the client has gone.

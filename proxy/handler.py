@@ -1,10 +1,10 @@
-"""The way of a request: authenticate, admit, take a turn, relay, record.
+"""Handles one request: authenticate, admit, wait for a turn, relay, record.
 
-Each step is a module of its own; this one puts them in order. Whatever happens, the client gets a
-response that it can read, the request gets its row, and the turn is given back.
+Other modules implement the steps; this module calls them in order. Whatever happens, the client gets a
+valid response, the request gets one row in the database, and its turn ends.
 
-A turn begins when the request is sent to the engine and ends with the engine's last byte. What the
-client has not taken by then waits in memory (`edge/slow_clients.py`).
+A turn begins when the request is sent to the engine and ends with the engine's last byte. Bytes that
+the client has not read by then wait in memory (`edge/slow_clients.py`).
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from proxy.upstream.routes import route_of
 logger = logging.getLogger("proxy.requests")
 
 CLIENT_LEFT = 499
-"""nginx's status for a request whose client left; it is only ever recorded."""
+"""The recorded status of a request whose client left, as in nginx. It is never sent."""
 NOBODY = Principal(
     public_id="", key_id=0, user_id=0, username="", is_active=False, revoked=True, expires_at=None,
     rate_limit=None, rate_window_s=None,
@@ -88,9 +88,9 @@ class Handler:
         if self._settings.trusted_proxies:
             client = client_address(client, request.headers, self._settings.trusted_proxies)
         exchange = Exchange(request, client)
-        # Several headers are treated as none: which one counts would have to be guessed.
-        sent = request.headers.getall("Authorization", ())
-        header = sent[0] if len(sent) == 1 else None
+        # Several Authorization headers are treated as none: it is unknown which one is meant.
+        values = request.headers.getall("Authorization", ())
+        header = values[0] if len(values) == 1 else None
         principal = self._authenticator.known(header)
         if principal is None:
             principal = await self._identify(exchange, header)
@@ -123,11 +123,11 @@ class Handler:
                 entry.queue.leave(entry)
 
     async def _identify(self, exchange: Exchange, header: str | None) -> Principal | None:
-        """Whose request it is; None if it has been refused."""
+        """Return the principal, or None after a refusal has been sent."""
         try:
             return await self._authenticator.authenticate(header, exchange.client)
         except ApiError as error:
-            # A flood of guesses has to cost next to nothing; the authenticator logs it.
+            # A 429 gets no record: a flood of guessed keys must stay cheap. The authenticator logs it.
             if error.status != HTTPStatus.TOO_MANY_REQUESTS:
                 record = exchange.begin_record(NOBODY)
                 exchange.complete(record, error.status, error.error)
@@ -153,8 +153,8 @@ class Handler:
             await body.read(request, settings.max_body_bytes)
             record.request_bytes = len(body.content)
             exchange.queue_entry = entry = self._turns.enter(route, principal)
-            # Not earlier: refusals of bodies and for want of room, of which there may be many, are
-            # folded into one row only if they have no admission of their own in the log.
+            # The admission is logged only now: bodies that are refused and requests that find the queue
+            # full may be many, and the log folds refusals into one row only if they have no admission.
             exchange.admission_noted = True
             self._log.admitted(record)
             await self._take_turns(exchange, entry)
@@ -162,10 +162,10 @@ class Handler:
             body.leave()
         if exchange.record is not None:
             self._charge(exchange, exchange.record)
-        # The engine is free: whoever reads slowly from here on holds up nobody.
+        # The engine has finished, so the turn ends: a slow client does not delay other requests.
         entry.queue.leave(entry)
         response = exchange.response
-        if exchange.record is not None:  # the client is slow: it has not been sent the end
+        if exchange.record is not None:  # the client is slow: the end of the response is not sent yet
             self._slow_clients.watch(response, principal.user_id)
             await response.drained()
             self._end(exchange)
@@ -175,7 +175,7 @@ class Handler:
             await response.drained()
 
     async def _take_turns(self, exchange: Exchange, entry: QueueEntry) -> None:
-        """Wait for a turn and relay; again, if there was no engine."""
+        """Wait for a turn and relay the request; repeat if the engine could not be reached."""
         while True:
             if not entry.running:
                 await self._turns.wait(entry, partial(self._on_wait, exchange, entry))
@@ -190,12 +190,12 @@ class Handler:
                 return
 
     async def _relay_once(self, exchange: Exchange) -> None:
-        """Send the request to the engine and pass its response on, all but the end of it.
+        """Send the request to the engine and forward its response. `_serve` sends the end of it.
 
         Raises:
-            EngineAwayError: there is no engine that could have seen the request.
+            EngineAwayError: the engine cannot be reached and has not received the request.
             ApiError: the engine failed before it responded: 502 or 504.
-            UpstreamFailedError: it failed, or refused, when the response had begun.
+            UpstreamFailedError: the engine failed, or refused, after the response had begun.
             ConnectionError: the client has gone.
         """
         request, response, principal = exchange.request, exchange.response, exchange.principal
@@ -218,7 +218,7 @@ class Handler:
                         response.first_byte_at = time.monotonic()
                     response.response_bytes += len(piece)
                     scanner.feed(piece)
-                # A client that has [DONE] has all: it may leave without waiting for the engine's end.
+                # After [DONE] the client has everything: it may leave before the engine ends the stream.
                 if ended or (response.stream and scanner.saw_done()):
                     if client.writing_paused or response.held_back:
                         response.write_but_the_end(piece)
@@ -230,7 +230,7 @@ class Handler:
                         await self._slow_clients.wait_for_room(response, principal.user_id)
 
     async def _begin(self, exchange: Exchange, upstream: UpstreamResponse) -> None:
-        """Begin the response to the client with the head of the engine's."""
+        """Begin the client's response with the status and headers of the engine's response."""
         response, parser = exchange.response, upstream.parser
         response.status_code = parser.status
         response.scanner.header = parser.usage
@@ -241,14 +241,14 @@ class Handler:
         lines = upstream.header_lines(exchange.headers())
         response.begin(parser.status, parser.reason, lines, length=parser.length)
         if not parser.pieces and not parser.complete:
-            response.write(b"")  # the head alone: what follows may take long
+            response.write(b"")  # send the head at once: the body may take long
 
     async def _on_wait(self, exchange: Exchange, entry: QueueEntry, ahead: int) -> None:
         """Send a comment to a client that waits for a stream, so that its connection stays alive."""
         response = exchange.response
         if exchange.wants_events is None:
             exchange.wants_events = exchange.route.streams and await wants_stream(exchange.body.content)
-        # The turn may have come meanwhile: then the head of the response is the engine's.
+        # If the request got its turn meanwhile, the engine's response provides the head.
         if exchange.wants_events and entry.waiting:
             if not exchange.request.begun:
                 response.begin_events(exchange.headers())
@@ -257,7 +257,11 @@ class Handler:
             response.write(comment)
 
     async def _check_tokens(self, exchange: Exchange) -> None:
-        """After a wait: what ran before this request may have used up its user's tokens."""
+        """Check the token limit again after a wait: earlier requests may have used it up.
+
+        Raises:
+            ApiError: 429, the user has no tokens left.
+        """
         if exchange.route.generates:
             tokens = await self._admitter.tokens_left(exchange.principal)
             if tokens is not None and not tokens.admitted:
@@ -266,7 +270,7 @@ class Handler:
                 raise tokens_refused(tokens, effective_limits(exchange.principal, self._settings))
 
     def _fail(self, exchange: Exchange, error: ApiError) -> None:
-        """Tell the client of an error in the way that is still open."""
+        """Report an error to the client: as a response, as a stream event, or by a reset."""
         if not exchange.sent:
             self._give_back(exchange)
         response = exchange.response
@@ -276,7 +280,7 @@ class Handler:
             self._end(exchange, error.status, error.error)
             exchange.refuse(error)
         elif exchange.record is None and not response.ended:
-            response.end()  # what failed came after the last of the response
+            response.end()  # the failure came after the complete response
         elif response.stream and not response.ended:
             event = response.scanner.rest_of_event() + error.event()
             response.response_bytes += len(event)
@@ -285,12 +289,12 @@ class Handler:
             response.held_back = b""
             response.end()
         else:
-            # Part of a plain body is out: only a broken connection says that it is not whole.
+            # Part of a plain body has been sent: only a reset shows the client that it is incomplete.
             self._end(exchange, error.status, error.error)
             response.break_off()
 
     def _give_back(self, exchange: Exchange) -> None:
-        """Free the rate limit of a request that is refused before the engine saw it."""
+        """Undo the admission of a request that is refused before the engine has received it."""
         record, admission = exchange.record, exchange.admission
         if record is None or admission is None or admission.entry is None:
             return
@@ -301,10 +305,10 @@ class Handler:
         record.admitted_at = None
 
     def _end(self, exchange: Exchange, status: int | None = None, error: str | None = None) -> None:
-        """Record and charge a request that has ended; only the first call counts.
+        """Record and charge a request that has ended. Only the first call has an effect.
 
-        `status`: the engine's if none is given. If it is not known what the engine did for the request,
-        the engine is asked first, and the turn lasts until it has answered.
+        `status` defaults to the engine's status. If the usage is not known, the engine is asked for it
+        first, and the turn lasts until the engine has replied.
         """
         record, exchange.record = exchange.record, None
         if record is None:
@@ -325,7 +329,7 @@ class Handler:
         )
 
     def _settled(self, exchange: Exchange, record: RequestRecord) -> None:
-        """Go on where `_end` left off."""
+        """Finish the work of `_end` after the engine has been asked for the usage."""
         try:
             self._record(exchange, record)
         finally:
@@ -340,11 +344,11 @@ class Handler:
         self._note(exchange, record)
 
     def _charge(self, exchange: Exchange, record: RequestRecord) -> None:
-        """Charge the tokens that a request used; only the first call counts."""
+        """Charge the tokens that a request used. Only the first call has an effect."""
         if exchange.charged or not record.admitted:
             return
         exchange.charged = True
-        if not exchange.settling and exchange.record is record:  # the turn is over, the record is not
+        if not exchange.settling and exchange.record is record:  # the record is still open
             exchange.complete(record, exchange.response.status_code, None)
         self._admitter.charge(exchange.principal, record)
 

@@ -21,19 +21,19 @@ class ProxySettings:
     spool_dir: Path
     spool_bytes: int
     spool_sync_s: float
-    """0: when the system sees fit."""
+    """0: leave flushing to the kernel."""
     auth_failures_per_minute: int
-    """Of one client address; 0: any number."""
+    """For each client address; 0: no limit."""
     trusted_proxies: tuple[IPv4Network | IPv6Network, ...]
-    """Whose X-Forwarded-For is believed."""
+    """The peers whose X-Forwarded-For header is trusted."""
     rate_limit: int
     rate_window_s: float
     token_limit: int | None
-    """For prompts and answers together, in the same window; None: no limit."""
+    """Prompt and completion tokens together, in the same window; None: no limit."""
     shared: bool
-    """Windows are in the database, for several proxies."""
+    """Rate windows are in the database, shared by several proxies."""
     max_concurrent: int | None
-    """Requests that the engine gets at a time; None: as many as it tells."""
+    """Requests sent to the engine at a time; None: as many as the engine reports slots."""
     queue_size: int
     user_queue_size: int
     queue_timeout_s: float
@@ -46,9 +46,9 @@ class ProxySettings:
     stall_timeout_s: float
     drain_s: float
     response_memory_bytes: int = 2**27
-    """For all responses that clients have not taken yet."""
+    """The limit for all response bytes that clients have not read yet."""
     user_response_memory_bytes: int = 2**23
-    """For those of one user."""
+    """The same limit for the responses of one user."""
     tls_cert: Path | None = None
     tls_key: Path | None = field(default=None, repr=False)
     log_level: str = "info"
@@ -75,7 +75,7 @@ class ProxySettings:
             spool_sync_s=config.number("LLAMA_PROXY_SPOOL_SYNC_SECONDS"),
             auth_failures_per_minute=config.integer("LLAMA_PROXY_AUTH_FAILURES_PER_MINUTE"),
             trusted_proxies=tuple(
-                ip_network(word) for word in config.text("LLAMA_PROXY_TRUSTED_PROXIES").split()
+                ip_network(network) for network in config.text("LLAMA_PROXY_TRUSTED_PROXIES").split()
             ),
             rate_limit=config.integer("LLAMA_PROXY_RATE_LIMIT"),
             rate_window_s=config.number("LLAMA_PROXY_RATE_WINDOW_SECONDS"),

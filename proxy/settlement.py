@@ -1,8 +1,8 @@
-"""Finds out what the engine did for a request that ended early, so that it is charged for just that.
+"""Asks the engine for the usage of a request that ended early, so that its user is charged exactly that.
 
-A client that leaves before the usage has been told, or a request that is cut off, has had the engine
-work for it nevertheless. Our own engine tells what it did when it is asked. Such a request keeps its
-turn until the engine has answered, since until then it works on it; no longer than a few seconds.
+If the client leaves or the request is cut off, the engine has worked for it, but its response does not
+say how much. Only our own engine can be asked. The request keeps its turn until the engine has replied,
+for a few seconds at most, since the engine works on the request until then.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from proxy.upstream.relay import Relay
 
 
 class Settlements:
-    """Asks the engine about requests that ended early, in tasks of its own."""
+    """Asks the engine for the usage of requests that ended early, each in a background task."""
 
     def __init__(self, relay: Relay) -> None:
         self._relay = relay
@@ -25,9 +25,9 @@ class Settlements:
         return len(self._tasks)
 
     def start(self, exchange: Exchange, then: Callable[[], None]) -> None:
-        """Ask about a request, and call `then` once its usage is known, or cannot be known.
+        """Ask for a request's usage, then call `then`, also if the usage could not be obtained.
 
-        The request must have given up its connection to the engine, or be about to.
+        The caller must have closed the request's connection to the engine, or be about to close it.
         """
         task = asyncio.create_task(self._settle(exchange, then))
         self._tasks.add(task)
@@ -40,5 +40,5 @@ class Settlements:
             then()
 
     async def close(self) -> None:
-        """Wait for what is still being asked; each question has a time limit."""
+        """Wait for the replies that are still open; each has a time limit."""
         await asyncio.gather(*self._tasks, return_exceptions=True)

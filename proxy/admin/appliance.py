@@ -1,4 +1,4 @@
-"""What the console's own commands need of the users' database: the front door for runtime/.
+"""Access to the users' database for the console's commands: the front door for runtime/.
 
 `./console.sh chat` gets a key here, and `doctor` looks at the database. runtime/ imports nothing else of
 proxy/ (a contract in pyproject.toml).
@@ -39,7 +39,7 @@ class AccessError(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class DatabaseState:
-    """What `database_state` found out."""
+    """The result of `database_state`."""
 
     postgres_version: int
     """The major one."""
@@ -64,9 +64,9 @@ def renew_key(config: Config, *, username: str, old: str, life: timedelta) -> st
 
     Args:
         config: names the database.
-        username: whose key it is.
-        old: the key to be replaced; empty where there is none.
-        life: the new key expires after so long.
+        username: the user who gets the key.
+        old: the key to be replaced; empty if there is none.
+        life: the time until the new key expires.
 
     Raises:
         AccessError: the database cannot be used, or refuses.
@@ -93,7 +93,7 @@ def _issue(connection: Connection, username: str, old: str, expires_at: datetime
 
 
 def database_state(config: Config) -> DatabaseState:
-    """Connect to the database and look at it.
+    """Connect to the database and examine it.
 
     Raises:
         ConfigError: the embedded database has not been set up yet.

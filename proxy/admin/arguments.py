@@ -21,9 +21,9 @@ Parse = Callable[[str], object]
 
 
 def parse(argv: list[str], *, now: datetime) -> argparse.Namespace:
-    """Parse a command line; a bad one ends the program with exit code 2. `7d` counts from `now`.
+    """Parse a command line; a bad one ends the program with exit code 2.
 
-    The result's `run` is the command's function.
+    Relative times such as `7d` count from `now`. The result's `run` is the command's function.
     """
     parser = Parser(
         prog="user_management_cli.sh",
@@ -168,7 +168,7 @@ def _or_default(accepted: Parse) -> Parse:
 
 
 def _public_id(text: str) -> str:
-    """The public id: given as such, as show-user prints it, or within a whole key."""
+    """Accept a public id with or without its prefix, or a whole key that contains it."""
     return keys.public_id_of(text) or text.removeprefix(keys.PREFIX)
 
 

@@ -1,6 +1,6 @@
 """Runs one command; the only place where errors become messages and exit codes.
 
-Exit codes: 0 done, 1 not done (stderr says why), 2 the call cannot be understood.
+Exit codes: 0 done, 1 not done (stderr says why), 2 wrong usage.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from runtime.config import ConfigError
 
 
 def main(argv: list[str]) -> int:
-    """Run one command; the exit code."""
+    """Run one command. Returns the exit code."""
     arguments = parse(argv, now=datetime.now(UTC))
     try:
         _run(arguments)
@@ -33,7 +33,7 @@ def main(argv: list[str]) -> int:
     except psycopg.Error as error:
         problems = [f"the database refused: {error.diag.message_primary or str(error).splitlines()[0]}"]
     except BrokenPipeError:
-        # Whoever read the output has gone; Python's own flush at the end must not fail again.
+        # The reader has closed the pipe. Python flushes stdout again at its end, which must not fail.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except KeyboardInterrupt:
@@ -52,5 +52,5 @@ def _run(arguments: Namespace) -> None:
     with database.connect(config) as connection:
         if arguments.run is not commands.init_db:
             check_schema(connection)
-        answer = arguments.run(connection, config, arguments)
-    print(to_json(answer.data) if arguments.json else answer.text, flush=True)
+        output = arguments.run(connection, config, arguments)
+    print(to_json(output.data) if arguments.json else output.text, flush=True)

@@ -10,7 +10,11 @@ _MAX_S = 100 * 366 * _SECONDS["d"]
 
 
 def parse_duration(text: str) -> float:
-    """Seconds. ValueError, with what is allowed as its text, on anything else."""
+    """Parse a duration into seconds.
+
+    Raises:
+        ValueError: the text is no duration; the error says what is allowed.
+    """
     match = re.fullmatch(r"([0-9]{1,12}(?:\.[0-9]{1,9})?)([smhdw])", text)
     seconds = float(match[1]) * _SECONDS[match[2]] if match else 0.0
     if (match is None and text != "0") or seconds > _MAX_S:

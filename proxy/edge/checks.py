@@ -21,15 +21,15 @@ from proxy.records.request_ids import new_request_id, public_form
 
 MAX_TARGET_BYTES = 8190
 MAX_FIELD_BYTES = 8192
-"""For one header. Not equal to MAX_TARGET_BYTES: only the limit in the parser's error tells which of the
-two was exceeded."""
+"""The limit for one header. It must differ from MAX_TARGET_BYTES: only the limit in the parser's error
+shows which of the two was exceeded."""
 MAX_FIELDS = 100
 VERSIONS = (HttpVersion10, HttpVersion11)
 _ERROR = HTTPStatus.BAD_REQUEST
 
 _TOKEN_FIRST = re.compile(r"\n\n  b['\"][!#$%&*+.^_`|~0-9A-Za-z-]+ /")
 """Matches the parser's error where the line that it failed at begins like one with a method."""
-_BY_WORDS: tuple[tuple[str, Callable[[], ApiError]], ...] = (
+_BY_PHRASE: tuple[tuple[str, Callable[[], ApiError]], ...] = (
     ("Too many headers", lambda: errors.head_too_large(f"more than {MAX_FIELDS} headers")),
     ("Invalid HTTP version", errors.http_version),
     ("PRI/Upgrade", errors.http_version),
@@ -51,8 +51,8 @@ def error_of(exception: BaseException) -> ApiError:
         return errors.head_too_large(f"a header of more than {MAX_FIELD_BYTES} bytes")
     if isinstance(exception, BadHttpMethod) and _TOKEN_FIRST.search(text):
         return errors.unknown_method()
-    for words, error in _BY_WORDS:
-        if words in text.partition("\n\n")[0]:  # the rest is a part of the request
+    for phrase, error in _BY_PHRASE:
+        if phrase in text.partition("\n\n")[0]:  # the rest is a part of the request
             return error()
     return errors.not_http()
 

@@ -1,8 +1,8 @@
-"""One client's connection: its requests answered one after the other, within time limits.
+"""Serves one client connection: answers its requests one after the other, within time limits.
 
-Each `State` has its deadline, but for those in which a request is being answered: the handler bounds
-these. Leaves reading to `request_reader.py`, sending to `client_writer.py`, how many connections there
-may be to `registry.py`, and the responses to the handler.
+Each `State` has a deadline, except those in which a request is being answered: the handler limits
+these. `request_reader.py` reads, `client_writer.py` sends, `registry.py` limits the number of
+connections, and the handler makes the responses.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class ClientConnection(RequestReader):
     """The protocol of one connection.
 
     Args:
-        entry: the connection's entry in `registry`, counted out here when the connection has ended.
+        entry: the connection's entry in `registry`, removed here when the connection has ended.
         scratch: see `RequestReader`.
     """
 
@@ -65,14 +65,14 @@ class ClientConnection(RequestReader):
         self._draining = False
         self._probe: HalfCloseProbe | None = None
         self._task: asyncio.Task[None] | None = None
-        """Answers requests; None while there are none."""
+        """The task that answers requests; None while there are none."""
         self._deadline = 0.0
         self._closing_since = 0.0
-        """Both in the event loop's time."""
+        """When `_close` was called. This and `_deadline` are in the event loop's time."""
         self._timer: asyncio.TimerHandle | None = None
-        """Runs until `_deadline`, or shorter: a deadline that is moved back does not touch it."""
+        """Fires at `_deadline` or earlier: setting a later deadline does not restart the timer."""
 
-    # The transport's side
+    # Callbacks of the transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """asyncio: wait for the first request."""
@@ -80,7 +80,7 @@ class ClientConnection(RequestReader):
         peer = transport.get_extra_info("peername")
         self.remote = str(peer[0]) if isinstance(peer, tuple) else ""
         self._entry.connection = self
-        if not self._entry.counted:  # it was closed while it was being connected
+        if not self._entry.counted:  # it was ended before the connection was made
             self.cut()
             return
         self._registry.waits(self._entry)
@@ -89,12 +89,12 @@ class ClientConnection(RequestReader):
             self.drain()
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        """asyncio: end what is under way; count the connection out once that has ended."""
+        """asyncio: cancel the request under way; leave the registry once it has ended."""
         super().connection_lost(exc)
         self.state = CLOSING
         self._pending = b""
-        # The parser refers to this object. Without the cycle both are freed at once; the garbage
-        # collector runs rarely.
+        # The parser refers to this object. Breaking the cycle frees both at once, without waiting for
+        # the garbage collector.
         del self._parser
         if self._timer is not None:
             self._timer.cancel()
@@ -107,7 +107,7 @@ class ClientConnection(RequestReader):
             self._task.cancel()
 
     def eof_received(self) -> bool:
-        """asyncio: the client has closed its sending side. Whether to keep the connection."""
+        """asyncio: the client has closed its sending side. Returns whether to keep the connection."""
         self._half_closed = True
         transport = self.transport
         # TLS has no half-closed connections in asyncio: the transport closes it in any case.
@@ -136,7 +136,7 @@ class ClientConnection(RequestReader):
                 if self._probe is not None:
                     self._probe.stop()
                 if self.writing_paused:
-                    await self._taken()
+                    await self._wait_until_read()
                 if self.state is BODY and not request.is_last:
                     await self._skip_body(request.payload)
                 if request.is_last or self._last or self._draining or self.state is not ANSWERING:
@@ -144,8 +144,8 @@ class ClientConnection(RequestReader):
                     return
                 following = self._next_request()
                 if following is not None:
-                    await asyncio.sleep(0)  # others get their turn between two pipelined requests
-            self._rest()
+                    await asyncio.sleep(0)  # let other connections run between pipelined requests
+            self._become_idle()
         except ConnectionError:
             logger.debug("a client has gone")
             self._close()
@@ -158,15 +158,15 @@ class ClientConnection(RequestReader):
             self._task = self._request = None
 
     def _fail(self, request: Request) -> None:
-        """Tell a client that its request met a defect of the proxy, and close."""
+        """Answer 500 after a defect of the proxy, unless the response has begun, and close."""
         logger.exception("a request failed")
         if request.begun:
             self._close()
         else:
             self._refuse(errors.internal())
 
-    def _rest(self) -> None:
-        """Wait for the next request, of which a part may have arrived."""
+    def _become_idle(self) -> None:
+        """Wait for the next request. A part of its head may have arrived already."""
         if self.state is CLOSING:
             return
         self._registry.waits(self._entry)
@@ -175,11 +175,11 @@ class ClientConnection(RequestReader):
         elif self.state is IDLE:
             self._set_deadline(self._limits.kept_s)
 
-    async def _taken(self) -> None:
-        """Wait until the client has taken the end of a response, up to `take_s`.
+    async def _wait_until_read(self) -> None:
+        """Wait until the client has read the end of a response, for `take_s` seconds at most.
 
         Raises:
-            ConnectionError: the client has gone, or does not take it.
+            ConnectionError: the client has gone, or does not read the response.
         """
         try:
             async with asyncio.timeout(self._limits.take_s):
@@ -213,15 +213,15 @@ class ClientConnection(RequestReader):
         self._close()
 
     def _log_refusal(self, error: ApiError) -> None:
-        """Log a refusal that comes before anybody asks whose the request is, without any of its text."""
+        """Log a refusal that happens before authentication, without any text of the request."""
         fields = {"client": self.remote or None, "status": error.status, "error": error.error}
         logger.info("refused what is not valid HTTP here", extra={"fields": fields})
 
     def _close(self) -> None:
-        """Close once what was written has been taken; until then drop what arrives.
+        """Close once the client has read what was written; drop what it sends meanwhile.
 
-        The server's side is closed first, so that the client sees the end and closes its own. The time
-        for that is bounded by `take_s` as long as something is left to be taken, else by `linger_s`.
+        The server's sending side is closed first, so that the client sees the end and closes its own
+        side. It may take `take_s` seconds while unread output is left, else `linger_s` seconds.
         """
         more_may_arrive = self.state is not ANSWERING or self._last or self._pending
         self.state = CLOSING
@@ -249,13 +249,13 @@ class ClientConnection(RequestReader):
     def leave(self) -> None:
         """Close at once; no request is under way.
 
-        Without waiting for the peer to agree, as TLS would: the connection is counted out already.
+        Does not wait for TLS's closing messages: the registry no longer counts the connection.
         """
         self.state = CLOSING
         self.cut()
 
     def drain(self) -> None:
-        """Take no further request but one that has begun or is on its way; then close."""
+        """Answer the request under way, or one that is already arriving, then close."""
         self._draining = True
         if self.state is FRESH:
             self._set_deadline(self._limits.fresh_s)
@@ -272,7 +272,7 @@ class ClientConnection(RequestReader):
     # Deadlines
 
     def _linger_s(self) -> float:
-        """How long a client may take to close its side; a drain does not wait long for that."""
+        """Seconds that a client has for closing its side; fewer during a drain."""
         limits = self._limits
         return min(limits.linger_s, limits.fresh_s) if self._draining else limits.linger_s
 
@@ -295,7 +295,7 @@ class ClientConnection(RequestReader):
         elif self.state is CLOSING:
             self._end_closing()
         elif self.transport is not None and self.transport.get_write_buffer_size():
-            self._close()  # the client is still taking its last response
+            self._close()  # the client is still reading its last response
         else:
             self.leave()
 
@@ -303,10 +303,10 @@ class ClientConnection(RequestReader):
         transport = self.transport
         if transport is None:
             return
-        taking = transport.get_write_buffer_size() > 0
-        if taking and self._loop.time() < self._closing_since + self._limits.take_s:
+        has_unread = transport.get_write_buffer_size() > 0
+        if has_unread and self._loop.time() < self._closing_since + self._limits.take_s:
             self._set_deadline(self._linger_s())
-        elif taking or transport.is_closing():
+        elif has_unread or transport.is_closing():
             transport.abort()
         else:
             transport.close()

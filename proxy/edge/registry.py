@@ -24,7 +24,7 @@ class Closable(Protocol):
         """Close at once; no request is under way."""
 
     def drain(self) -> None:
-        """Take no further request but one that has begun or is on its way; then close."""
+        """Answer the request under way, or one that is already arriving, then close."""
 
     def cut(self) -> None:
         """Close at once, whatever is under way."""

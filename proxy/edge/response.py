@@ -1,8 +1,8 @@
-"""The response on its way to the client: how far it has come, and the writing of it.
+"""The response to the client: its progress, and the functions that write it.
 
-HTTP/1.1's framing (RFC 9112, section 6) is here, since a head made once and written with the body's
-first piece costs a fraction of what aiohttp's response objects do. Leaves what is written to the
-handler, and clients that take it slowly to `slow_clients.py`.
+The HTTP/1.1 framing (RFC 9112, section 6) is implemented here: a head that is written together with the
+body's first piece costs a fraction of aiohttp's response objects. The handler decides what is written,
+and `slow_clients.py` deals with clients that read slowly.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ _NO_CONTENT = HTTPStatus.NO_CONTENT
 BODILESS = (_NO_CONTENT, HTTPStatus.NOT_MODIFIED)
 """Statuses of responses that have no body (RFC 9112, section 6.3)."""
 HELD_BACK_BYTES = 1024
-"""The end of a response that a slow client gets only once it has taken most of what comes before."""
+"""Size of the end of a response, which a slow client gets only after it has read most of the rest."""
 _DATE = (0, b"")
 """A second of Unix time, and its text in the Date header."""
 
 
 class Response:
-    """How far a response has come. Times are monotonic seconds."""
+    """The progress of one response. Times are monotonic seconds."""
 
-    # Defaults of the class: what does not happen to a response costs it nothing.
+    # Defaults on the class save the time of setting them for each response.
     status_code: int | None = None
     """The engine's status; None until its head has come."""
     first_byte_at: float | None = None
@@ -50,27 +50,27 @@ class Response:
     stalled = False
     """Whether the client was cut off for being too slow."""
     watched = False
-    """Whether `slow_clients.py` watches it, which keeps what follows."""
+    """Whether `slow_clients.py` watches it, which sets `user_id` and what follows to `taken_in_turn`."""
     user_id = 0
-    """Whose memory it is charged to."""
+    """The user whose response memory is charged."""
     held_bytes = 0
-    """What of it is charged to its user."""
+    """Unread bytes that are charged to the user."""
     behind_since: float | None = None
-    """Since when something has been waiting for the client; None while nothing is."""
+    """Since when the client has had unread bytes; None while it has none."""
     taken_then = 0
-    """How many bytes the client had taken at `behind_since`."""
+    """How many bytes the client had read at `behind_since`."""
     moved_at = 0.0
-    """When the client last took something while it was behind."""
+    """When the client last read something while it was behind."""
     moved_to = 0
-    """How many bytes it had taken then."""
+    """How many bytes the client had read at `moved_at`."""
     turn_held_since: float | None = None
     """Since when the engine has been waiting for the client; None while it is not."""
     taken_in_turn = 0
-    """How many bytes the client had taken at `turn_held_since`."""
+    """How many bytes the client had read at `turn_held_since`."""
     held_back = b""
-    """The last bytes of the body, where they wait for a slow client."""
+    """The last bytes of the body, while they are held back from a slow client."""
     _head = b""
-    """What has to go out before anything else."""
+    """The head, until it is sent with the first piece of the body."""
     _chunked = False
 
     def __init__(self, request: Request) -> None:
@@ -78,10 +78,10 @@ class Response:
         self.scanner = UsageScanner()
 
     def begin(self, status: int, reason: bytes, headers: bytes, *, length: int | None = None) -> None:
-        """Begin the response; its head goes out with what is written next.
+        """Begin the response. Its head is sent with the next `write`.
 
-        `headers` are whole lines; those that are about framing and the connection come from here.
-        `length`: the body's length in bytes, where it is known.
+        `headers` are whole lines, without those for framing and the connection, which are added here.
+        `length` is the body's length in bytes, if it is known.
         """
         request = self.request
         request.begun = True
@@ -94,7 +94,7 @@ class Response:
             self._chunked = True
             framing = b"Transfer-Encoding: chunked\r\n"
         elif length is None:
-            request.is_last = last = True  # the connection's end is the body's
+            request.is_last = last = True  # closing the connection ends the body
         if length is not None and status != _NO_CONTENT:
             framing = b"Content-Length: %d\r\n" % length
         if last:
@@ -107,12 +107,12 @@ class Response:
         )  # fmt: skip
 
     def begin_events(self, headers: bytes) -> None:
-        """Begin a stream before the engine has said anything."""
+        """Begin a stream before the engine has sent anything."""
         self.stream = True
         self.begin(HTTPStatus.OK, b"OK", _EVENT_STREAM + headers)
 
     def whole(self, status: int, headers: bytes, body: bytes) -> None:
-        """Send a whole response of our own, in JSON."""
+        """Send a complete JSON response that the proxy itself has made."""
         headers = b"Content-Type: application/json\r\n" + headers
         self.begin(status, HTTPStatus(status).phrase.encode(), headers, length=len(body))
         self.write(body)
@@ -134,9 +134,9 @@ class Response:
         self.request.client.write(data)
 
     def write_but_the_end(self, piece: bytes) -> None:
-        """Send the last piece, or one of the last, but for its end, which `end` sends.
+        """Send one of the last pieces, but hold back the last HELD_BACK_BYTES, which `end` sends.
 
-        So the client of a response that is still waiting to be taken does not have all of it.
+        So a client cannot have the whole response while a part of it is still unread.
         """
         last = self.held_back + piece
         if len(last) > HELD_BACK_BYTES:
@@ -144,14 +144,14 @@ class Response:
         self.held_back = last[-HELD_BACK_BYTES:]
 
     def unsent_bytes(self) -> int | None:
-        """How many bytes wait in memory for the client to take them; None if it has gone."""
+        """How many bytes wait in memory for the client to read them; None if it has gone."""
         transport = self.request.client.transport
         if transport is None or transport.is_closing():
             return None
         return transport.get_write_buffer_size() + len(self.held_back)
 
     async def drained(self) -> None:
-        """Wait for a client that is slow to take what was written.
+        """Wait until a slow client has read enough of what was written.
 
         Raises:
             ConnectionError: the client has gone.
@@ -180,14 +180,14 @@ class Response:
             self.request.client.transport.abort()
 
     def break_off(self) -> None:
-        """Reset the client's connection, so that it cannot take what it has for a whole response."""
+        """Reset the client's connection, so that it does not take a part for the whole response."""
         self.request.client.flush()
         transport = self.request.client.transport
         if transport is None:
             return
         connection = transport.get_extra_info("socket")
         if connection is not None:
-            # For a client of HTTP/1.0 an orderly close would be the end of the body.
+            # An orderly close would mark the end of the body for an HTTP/1.0 client.
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         transport.abort()
 

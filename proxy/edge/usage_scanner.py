@@ -1,4 +1,4 @@
-"""What a response says of itself: the model's name and the tokens used, without parsing the whole.
+"""Finds a response's model name and token usage without parsing the whole response.
 
 The handler passes bytes on; this looks at copies of their beginning and end. Both fields can be found
 in the text: within a JSON string every quote is escaped, so `"usage":` cannot come from what a model
@@ -34,7 +34,7 @@ _UNKNOWN: Usage = (None, None)
 
 
 class UsageScanner:
-    """Sees the pieces of one response pass by."""
+    """Scans the pieces of one response as they are forwarded."""
 
     __slots__ = ("_events", "_head", "_size", "_tail", "header", "settled")
 
@@ -46,7 +46,7 @@ class UsageScanner:
         self.header = b""
         """The value of the engine's header X-Llamaserve-Usage, if it sent one."""
         self.settled: Usage | None = None
-        """What the engine told when it was asked; it wins over everything else."""
+        """The usage that the engine reported when asked. It takes precedence over everything else."""
 
     def feed(self, piece: bytes) -> None:
         """Look at a piece; keeps a bounded copy of the response's beginning and end."""
@@ -65,7 +65,7 @@ class UsageScanner:
         return self._tail.endswith((b"data: [DONE]\n\n", b"data: [DONE]\r\n\r\n"))
 
     def rest_of_event(self) -> bytes:
-        """What ends the event that a stream broke off in, so that another may follow; mostly nothing."""
+        """The bytes that complete an event in which a stream broke off; usually none."""
         return b"" if not self._tail or self._tail.endswith((b"\n\n", b"\r\n\r\n")) else b"\n\n"
 
     def model(self) -> str | None:

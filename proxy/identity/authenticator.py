@@ -170,7 +170,7 @@ class Authenticator:
         return verification
 
     def _end_verification(self, task: asyncio.Task[Principal | _WrongKey], digest: bytes) -> None:
-        """Take notice of a failure; those who waited for it may all have left."""
+        """Remove a finished verification and log its failure: its waiters may all have left."""
         del self._verifications[digest]
         if not task.cancelled() and (error := task.exception()) is not None:
             logger.warning("a key cannot be checked: %s", error)

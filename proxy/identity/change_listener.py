@@ -1,4 +1,4 @@
-"""Hearing of changes of users and keys: PostgreSQL's LISTEN, proved by a heartbeat.
+"""Receives changes of users and keys by PostgreSQL's LISTEN, which a heartbeat checks.
 
 Triggers in the database NOTIFY every change (CHANNEL). A connection can be alive and hear nothing:
 behind a pooler in transaction mode, LISTEN belongs to a connection that is another client's in the next

@@ -1,7 +1,7 @@
-"""How many wrong keys a client address may try: a flood of guesses must cost next to nothing.
+"""Limits how many wrong keys a client address may try, so that a flood of guesses stays cheap.
 
-Failures count for an address, and for an address and a public id. So wrong secrets for one key, and keys
-that nobody has, say nothing about the other users behind that address.
+Failures are counted for each pair of address and public id; unknown public ids count as an empty one. So
+wrong secrets for one key, or for keys that do not exist, do not lock out other users behind the address.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class FailedLogins:
     """Recent failures, by the generic cell rate algorithm (ITU-T I.371).
 
     Each address, and each address with a public id, may fail `per_minute` times at once, and then again
-    every `60 / per_minute` seconds. An address counts as its network where that is one client's.
+    every `60 / per_minute` seconds. An IPv6 address counts as its /64 network, which is one client's.
     """
 
     def __init__(self, per_minute: int, *, clock: Callable[[], float]) -> None:
@@ -32,13 +32,13 @@ class FailedLogins:
         self._clock = clock
         self._warned_at = -WARN_EVERY_S
         self._clear_at: OrderedDict[tuple[str, str], float] = OrderedDict()
-        """When the failures of each will no longer count; the least recent failure first."""
+        """When the failures of an (address, public id) no longer count; the oldest failure first."""
 
     def __len__(self) -> int:
         return len(self._clear_at)
 
     def wait_s(self, address: str, public_id: str = "") -> float:
-        """How many seconds a further failure is too early; 0.0 when it is allowed now."""
+        """Seconds until a further failure is allowed; 0.0 if it is allowed now."""
         if not self._clear_at:
             return 0.0
         return self._wait_s((client_network(address), public_id))
@@ -46,11 +46,11 @@ class FailedLogins:
     def _wait_s(self, counted: tuple[str, str]) -> float:
         clear_at = self._clear_at.get(counted, 0.0)
         wait_s = clear_at + self._interval_s - self._clock() - PERIOD_S
-        # Sums of floats are a little off.
+        # Ignore the rounding error of the sum.
         return wait_s if wait_s > 1e-6 else 0.0
 
     def note(self, address: str, public_id: str = "") -> float:
-        """Count a wrong key, unless it came too early. Returns what `wait_s` said just before."""
+        """Count a wrong key, unless it came too early. Returns the value of `wait_s` before that."""
         if not self._interval_s:
             return 0.0
         counted, now = (client_network(address), public_id), self._clock()

@@ -1,7 +1,7 @@
 """Decides whether a request is within its user's limits, for requests and for tokens.
 
-Owns the rules that hold wherever the windows are kept. `local.py` keeps them in this process,
-`shared.py` in the database, for several proxies.
+Owns the rules that both kinds of `Admitter` share: `local.py` keeps the windows in this process,
+`shared.py` keeps them in the database, for several proxies.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def effective_limits(principal: Principal, settings: ProxySettings) -> Effective
 
 
 def limit_error(admission: Admission, limits: EffectiveLimits) -> errors.ApiError:
-    """The 429 for a request that was not admitted: of the window that is full for longer."""
+    """The 429 for a request that was not admitted. It describes the window that is full for longer."""
     requests, tokens = admission.requests, admission.tokens
     if tokens is not None and tokens.retry_after_s > requests.retry_after_s:
         return tokens_refused(tokens, limits)
@@ -80,7 +80,7 @@ def limit_error(admission: Admission, limits: EffectiveLimits) -> errors.ApiErro
 
 
 def tokens_refused(decision: Decision, limits: EffectiveLimits) -> errors.ApiError:
-    """The 429 of a token window."""
+    """The 429 for a full token window."""
     return errors.rate_limited(
         kind="tokens",
         limit=decision.limit,

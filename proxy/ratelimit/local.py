@@ -36,7 +36,7 @@ class LocalAdmission:
         self._log = request_log
         self._clock = clock
         self._requests = Windows(started=clock())
-        # Users without a token limit are not charged: when one gets a limit, the records tell.
+        # Users without a token limit are not charged: if one gets a limit, the records are read.
         self._tokens = Windows(started=inf)
         self._readings: dict[tuple[str, int], asyncio.Task[None]] = {}
 
@@ -47,7 +47,7 @@ class LocalAdmission:
         window_s = principal.rate_window_s or settings.rate_window_s
         token_limit = (principal.token_limit or settings.token_limit) if generates else None
         now = self._clock()
-        # Both must be known at the same moment: one may become incomplete while the other is read.
+        # Both windows must be complete at once: one may become incomplete while the other is read.
         while True:
             if self._requests.needs_history(user_id, window_s, now):
                 await self._read_once("requests", principal, window_s)
@@ -103,7 +103,7 @@ class LocalAdmission:
             raise errors.windows_unavailable() from error
 
     def _end_reading(self, key: tuple[str, int], reading: asyncio.Task[None]) -> None:
-        # Here, since all requests that waited may have left.
+        # The error is logged here, since all requests that waited may have left.
         del self._readings[key]
         if not reading.cancelled() and (error := reading.exception()) is not None:
             logger.warning("a user's window cannot be rebuilt: %s", error)

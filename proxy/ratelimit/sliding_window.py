@@ -18,7 +18,7 @@ from dataclasses import dataclass
 MAX_ENTRIES = 4096
 
 Entry = list[float]
-"""[time of the first in it, of the last one, how many]"""
+"""[time of its first request or charge, time of its last, number]"""
 
 
 @dataclass(slots=True)  # not frozen: that would double what making one costs
@@ -29,9 +29,9 @@ class Decision:
     limit: int
     remaining: int
     retry_after_s: float
-    """Until one more would be admitted; 0 when it would be now."""
+    """Seconds until one more would be admitted; 0 if it would be now."""
     reset_s: float
-    """Until the whole limit is free again."""
+    """Seconds until the whole limit is free again."""
 
 
 class SlidingWindow:
@@ -147,7 +147,7 @@ class Windows:
 
     def __init__(self, *, started: float) -> None:
         self._known_from = started
-        """Since when the windows that are not there are complete: nothing has been dropped since."""
+        """A user without a window has had no entries since this time: none has been dropped since."""
         self._windows: dict[int, SlidingWindow] = {}
         self._calls = 0
 

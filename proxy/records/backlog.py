@@ -1,8 +1,8 @@
 """Records that the spool cannot take because the disk or the spool is full, kept in memory.
 
 Up to a limit each record is kept whole. Beyond it they are summed up, one record for each user, key and
-outcome, so that usage and windows stay right in bounded memory. Leaves to `request_log.py` when to try
-again.
+outcome, so that usage and rate windows stay right in bounded memory. `request_log.py` decides when to
+retry.
 """
 
 from __future__ import annotations
@@ -42,12 +42,12 @@ class Backlog:
             self._sum_up(record)
 
     def _sum_up(self, record: RequestRecord) -> None:
-        kind = (record.user_id, record.key_id, record.status_code, record.error, record.admitted)
-        sums = self._sums.get(kind)
+        group = (record.user_id, record.key_id, record.status_code, record.error, record.admitted)
+        sums = self._sums.get(group)
         if sums is not None:
-            self._sums[kind] = _sum(sums, record)
+            self._sums[group] = _sum(sums, record)
         elif len(self._sums) < MAX_SUMS:
-            self._sums[kind] = record.but(latency_ms=None, ttft_ms=None, queue_ms=None)
+            self._sums[group] = record.but(latency_ms=None, ttft_ms=None, queue_ms=None)
         else:
             self.lost += record.count
 
@@ -72,7 +72,7 @@ class Backlog:
 
 
 def _sum(sums: RequestRecord, record: RequestRecord) -> RequestRecord:
-    """Both in one record, with the later time: a window must not forget it too early."""
+    """Add two records. The sum has the later time, so that a rate window does not drop it too early."""
     return sums.but(
         created_at=max(sums.created_at, record.created_at),
         admitted_at=_latest(sums.admitted_at, record.admitted_at),

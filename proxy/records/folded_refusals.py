@@ -1,4 +1,4 @@
-"""A flood of refused requests does not become a flood of rows.
+"""Folds many refused requests into few rows.
 
 A user's first refusals within a second have rows of their own; further ones of the same kind share a row
 with a count. The count is overwritten in the spool as it grows, so that kill -9 loses none.

@@ -1,4 +1,4 @@
-"""What a user's rate window held, from the records: those in the database and the requests under way."""
+"""Reads the past contents of a user's rate window from the database and the requests under way."""
 
 from __future__ import annotations
 

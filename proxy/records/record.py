@@ -19,7 +19,7 @@ COLUMNS = (
 
 
 class Answered(Protocol):
-    """What a response tells about itself; None where it does not."""
+    """A response's own information; None where the response does not contain it."""
 
     def model(self) -> str | None:
         """The model's name."""
@@ -30,7 +30,7 @@ class Answered(Protocol):
 
 @dataclass(kw_only=True)
 class RequestRecord:
-    """What is known of one request. Sizes are bytes of bodies without transfer coding."""
+    """The record of one request. Sizes are bytes of bodies without transfer coding."""
 
     created_at: float
     """Arrival, Unix time."""
@@ -41,7 +41,7 @@ class RequestRecord:
     path: str
     id: str = field(default_factory=new_request_id)
     """As `new_request_id` makes it."""
-    # These are the class's until they are set: what never comes costs a request nothing.
+    # Defaults on the class save the time of setting them for each request.
     model: str | None = field(init=False, default=None)
     status_code: int | None = field(init=False, default=None)
     latency_ms: float | None = field(init=False, default=None)
@@ -60,7 +60,7 @@ class RequestRecord:
     count: int = field(init=False, default=1)
     error: str | None = field(init=False, default=None)
     answer: Answered | None = field(init=False, default=None, repr=False, compare=False)
-    """Gives model and tokens; None once they have been read."""
+    """Provides model and tokens; None once they have been read."""
     _begins: str = field(init=False, default="", repr=False, compare=False)
     """The columns that its lines begin with, which never change."""
 

@@ -1,7 +1,7 @@
 """Writes records to the spool: a line at a request's admission, another at its end.
 
-Owns what is noted and not written yet, the requests under way, folded refusals, and the backlog in
-memory that the spool does not take. Never waits: no await, no database.
+Owns the records that are not written yet, the requests under way, folded refusals, and the backlog of
+records that the spool cannot take. It never blocks: no await, no database.
 
 A record must be written before anything of its turn of the event loop is sent to the engine or to a
 client. Alone, the writer writes each record at once. `edge/write_batching.py` sends the bytes of a turn:
@@ -23,7 +23,7 @@ ADMISSION, END, SHARED = "A", "E", "S"
 
 
 class RecordWriter:
-    """Notes records and writes them, in order."""
+    """Collects records and writes them in order."""
 
     def __init__(self, spool: Spool) -> None:
         self._spool = spool

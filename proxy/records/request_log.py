@@ -1,7 +1,8 @@
-"""The record of every authenticated request: to the spool at once, to `llama_requests` in batches.
+"""Records every authenticated request: in the spool at once, in the table `llama_requests` in batches.
 
-The room's front door, and the loop that keeps its parts at work: `record_writer.py` writes to the spool,
-`delivery.py` loads the spool into the database, `spool_warnings.py` warns, `history.py` reads.
+This module is the front door of `records` and runs the loop that drives its parts: `record_writer.py`
+writes to the spool, `delivery.py` loads the spool into the database, `spool_warnings.py` logs warnings,
+`history.py` reads.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ HISTORY_TIMEOUT_S = 60.0
 
 
 class RequestLog:
-    """Takes records and brings them to the database. `run` and `sync` must be running as tasks."""
+    """Takes records and stores them in the database. `run` and `sync` must be running as tasks."""
 
     def __init__(
         self, pool: AsyncConnectionPool, spool: Spool, clock: Callable[[], float] = time.time
@@ -43,7 +44,7 @@ class RequestLog:
         self._delivery = Delivery(pool, spool, self.writer)
         self._warnings = SpoolWarnings(spool, self.writer)
         self.recovered = asyncio.Event()
-        """Set once what earlier processes left in the spool is in the database."""
+        """Set once the records that earlier processes left in the spool have been loaded."""
         self.admitted: Callable[[RequestRecord], None] = self.writer.admitted
         self.ended: Callable[[RequestRecord], None] = self.writer.ended
 
@@ -69,7 +70,7 @@ class RequestLog:
             await asyncio.sleep(RETRY_S if failing else LOAD_EVERY_S)
 
     async def sync(self, every_s: float) -> None:
-        """Flush the spool to disk every so many seconds, until cancelled."""
+        """Flush the spool to disk every `every_s` seconds, until cancelled."""
         failing = False
         while True:
             await asyncio.sleep(every_s)
@@ -82,7 +83,7 @@ class RequestLog:
                 failing = True
 
     async def close(self) -> None:
-        """Load what is left, within a few seconds; what stays is loaded by the next process."""
+        """Load the remaining records, for a few seconds at most. The next process loads the rest."""
         writer = self.writer
         writer.close_refusals(float("inf"))
         writer.write_backlog()
@@ -113,17 +114,17 @@ class RequestLog:
     async def history(
         self, kind: str, *, username: str, user_id: int, window_s: float
     ) -> list[tuple[float, int]]:
-        """A user's admissions (`requests`) or charges (`tokens`) within the last window.
+        """Return a user's admissions or charged tokens within the last `window_s` seconds.
 
-        Each is (seconds ago, how many), oldest first: of earlier processes and of this one, requests
-        under way included, up to the moment of the call.
+        `kind` is "requests" or "tokens". Each item is (seconds ago, number), the oldest first. The
+        records of earlier processes and requests still under way are included.
 
         Raises:
             one of `DATABASE_ERRORS`: the database is out of reach.
         """
         self.writer.write_out()
         now = self._clock()
-        # Noted before the load: a request may end while the database is asked.
+        # Read before the load, because a request may end during it.
         running = admissions_under_way(self.writer.under_way(), user_id) if kind == "requests" else {}
         async with asyncio.timeout(HISTORY_TIMEOUT_S):
             await self.load()

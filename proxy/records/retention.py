@@ -85,7 +85,7 @@ class Retention:
             await asyncio.sleep(RETRY_S if failing else CHECK_EVERY_S)
 
     async def prune(self) -> int | None:
-        """Remove all that is old; how many rows, None where another proxy is at it.
+        """Remove all old rows. Returns how many; None if another proxy is doing the same.
 
         Raises:
             psycopg.Error, OSError, TimeoutError: the database is out of reach, or something holds the

@@ -1,8 +1,8 @@
-"""Watches for the engine while it is away, and for how many requests it takes at a time.
+"""Watches whether the engine is available, and how many slots it has.
 
-From when a request finds no engine (`lost`), sees one break off, or the console is about to restart
-it (`expect_restart`), until the engine answers again, requests that wait for it are kept waiting
-(`on_change`). Another model, or another setting, may come with another number of slots (`on_slots`).
+The engine counts as away when a request cannot reach it or sees it break off (`lost`), and when the
+console is about to restart it (`expect_restart`), until it answers again. Requests wait meanwhile
+(`on_change`). With another model or other settings the number of slots may change (`on_slots`).
 """
 
 from __future__ import annotations
@@ -17,24 +17,24 @@ from proxy.upstream.readiness import EngineStatus, engine_status
 logger = logging.getLogger(__name__)
 
 CHECK_EVERY_S = 0.25
-"""How often an engine that is away is asked."""
+"""How often an engine that is away is asked for its status."""
 READ_EVERY_S = 10.0
-"""How often our own engine is asked for its slots; it may have been restarted unseen."""
+"""How often our own engine is asked for its slots; it may have been restarted unnoticed."""
 READ_OTHERS_EVERY_S = 60.0
-"""How often an engine is asked that has told no slots."""
+"""How often an engine that has reported no slots is asked again."""
 SETTLE_S = 0.5
-"""How long an engine that broke off is not asked: one that is told to end cuts its streams at once, and
-goes on taking requests for a tenth of a second, which it then cuts too."""
+"""How long an engine that broke off a response is not asked. An engine that stops ends its streams at
+once, but accepts requests for another tenth of a second, and breaks these off too."""
 RESTART_BEGINS_S = 15.0
-"""How long after the announcement of a restart the old engine may go on; then it is used again."""
+"""How long after the announcement of a restart the old engine may run on; then it is used again."""
 
 
 class EngineWatch:
     """Knows whether the engine is away, and its slots. `run` must be running as a task.
 
     Args:
-        on_change: called with whether the engine is there, when that changes.
-        on_slots: called with the slots that the engine tells, when they change; None: it tells none.
+        on_change: called when the engine becomes available (True) or unavailable (False).
+        on_slots: called when the number of slots changes; None if the engine does not report it.
         clock: gives monotonic seconds.
     """
 
@@ -52,9 +52,9 @@ class EngineWatch:
         self._clock = clock
         self._lost = asyncio.Event()
         self._goes_before = float("-inf")
-        """Until then an engine that answers is taken to be the old one, on its way out."""
+        """Until this time an engine that answers counts as the old one, which is about to stop."""
         self.slots: int | None = None
-        """As the engine has told last; None for one that is not ours."""
+        """The number of slots that the engine last reported; None for an engine that is not ours."""
 
     @property
     def away(self) -> bool:

@@ -1,14 +1,14 @@
-"""Fair queue: the engine takes a number of requests at a time, the others wait for their turn.
+"""Fair queue: the engine serves a limited number of requests at a time; the others wait for a turn.
 
-Turns are fair between users: first come, first served within a user, round robin between users. It is
-start-time fair queueing (Goyal, Vin and Cheng, SIGCOMM 1996): each turn has a start tag; a user's next
-one is 1/weight after the last one, never before the virtual time, which is the start tag being served.
-The lowest start tag goes first, and of equal ones the one that has waited longest. So a user whose next
-request is first among that user's sees at most floor(w / v) + 1 turns of each other user of weight w
-before it, where v is the user's own weight: one turn of each where all have the same weight.
+Turns are fair between users: first come, first served within a user, weighted round robin between users.
+The algorithm is start-time fair queueing (Goyal, Vin, Cheng, SIGCOMM 1996). Each turn has a start tag. A
+user's next start tag is 1/weight after the previous one, but never before the virtual time, which is
+the start tag of the latest turn. The lowest start tag goes first; among equal tags, the user that has
+waited longest. So before the first waiting request of a user of weight v, each other user of weight w
+gets at most floor(w / v) + 1 turns; if all weights are equal, one turn.
 
-One entry is made for each request and leaves once, whatever became of the request, so no slot can leak.
-Nothing here waits: `turns.py` does the waiting.
+Each request has one entry, which leaves the queue once, however the request ends, so no slot can leak.
+Nothing in this module blocks: `turns.py` does the waiting.
 """
 
 from __future__ import annotations
@@ -20,29 +20,29 @@ from heapq import heappop, heappush
 from math import inf
 
 FIRST_GUESS_S = 1.0
-"""How long a request is taken to run before any has ended."""
+"""The assumed service time until the first request has ended."""
 SMOOTHING = 0.2
 """The weight of the latest request in the moving average of service times."""
 
 
 class QueueFullError(Exception):
-    """No room is left; `retry_after_s` is when half of those ahead should have been served."""
+    """The queue is full. After `retry_after_s`, half of the requests ahead should have been served."""
 
     def __init__(self, *, waiting: int, of_user: bool, retry_after_s: float) -> None:
         super().__init__()
         self.waiting = waiting
         self.of_user = of_user
-        """Whether the user's share is full, not the queue."""
+        """True if the user's share of the queue is full, False if the whole queue is."""
         self.retry_after_s = retry_after_s
 
 
 class QueueEntry:
-    """One request: it waits, then runs, then has left."""
+    """One request in the queue: it waits, then runs, then leaves."""
 
     running = False
     waiting = False
     turn: asyncio.Event | None = None
-    """Set when it gets its turn; None as long as it has not had to wait."""
+    """Set when the request gets its turn; None if it has not had to wait."""
     start_tag = 0.0
 
     def __init__(self, queue: FairQueue, user: _UserQueue, joined_at: float, number: int) -> None:
@@ -51,11 +51,11 @@ class QueueEntry:
         self.number = number
         self.joined_at = joined_at
         self.ready_at = joined_at
-        """When it got its turn, or left without one; until then, when it joined."""
+        """When the request got its turn or left without one; `joined_at` until then."""
 
     @property
     def waited_s(self) -> float:
-        """How long it has waited."""
+        """Seconds that the request has waited so far."""
         return (self.queue.now() if self.waiting else self.ready_at) - self.joined_at
 
 
@@ -71,11 +71,11 @@ class _UserQueue:
         self.limit: float = inf
         self.next_start = 0.0
         self.scheduled = False
-        """Whether the user is in the heap of those that get turns."""
+        """Whether the user is in the heap `FairQueue._turns`."""
 
 
 class FairQueue:
-    """Gives out `limit` slots, at least 1. `clock` gives monotonic seconds."""
+    """Assigns `limit` slots, at least 1, to requests. `clock` returns monotonic seconds."""
 
     def __init__(
         self, *, limit: int, queue_size: int, user_queue_size: int, clock: Callable[[], float]
@@ -87,27 +87,27 @@ class FairQueue:
         self._queue_size = queue_size
         self._user_queue_size = user_queue_size
         self.now = clock
-        """Gives monotonic seconds."""
+        """Returns monotonic seconds."""
         self._users: dict[int, _UserQueue] = {}
         self._sweep_at = 64
         self._turns: list[tuple[float, int, _UserQueue]] = []
         """A heap of (start tag, order, user), one for each user that waits and may run."""
         self._virtual_time = 0.0
-        """The start tag being served."""
+        """The start tag of the latest turn."""
         self._last_start = 0.0
-        """The highest start tag that has been set for a next turn."""
+        """The highest `next_start` that any user has had."""
         self._number = 0
         self._service_s = FIRST_GUESS_S
 
     def enter(
         self, user_id: int, *, weight: float = 1.0, max_concurrent: int | None = None
     ) -> QueueEntry:
-        """An entry for a request: `running` if there is a slot for it, else it waits for its `turn`.
+        """Add a request. Its entry is `running` if a slot is free, else `waiting` for its `turn`.
 
-        The caller must call `leave` with it, however the request ends.
+        The caller must call `leave` with the entry, however the request ends.
 
         Raises:
-            QueueFullError: it would have to wait, and there is no room.
+            QueueFullError: the request would have to wait, and the queue is full.
         """
         user = self._users.get(user_id)
         if user is None:
@@ -116,7 +116,7 @@ class FairQueue:
         user.limit = max_concurrent or inf
         self._number = number = self._number + 1
         entry = QueueEntry(self, user, self.now(), number)
-        # While a slot is free no request waits that may have it, unless the user's limit has just grown.
+        # If a slot is free, no waiting request may use it, unless this user's limit was just raised.
         free = self.running < self.limit and user.running < user.limit and not self.paused
         if free and not user.waiting:
             self._grant(
@@ -137,25 +137,25 @@ class FairQueue:
         user = self._users.get(user_id)
         if self.running < self.limit and not self.paused and (user is None or user.running < user.limit):
             return
-        of_user = len(user.waiting) if user is not None else 0
-        if of_user < self._user_queue_size and self.waiting < self._queue_size:
+        user_waiting = len(user.waiting) if user is not None else 0
+        if user_waiting < self._user_queue_size and self.waiting < self._queue_size:
             return
-        full = of_user >= self._user_queue_size
+        user_full = user_waiting >= self._user_queue_size
         raise QueueFullError(
-            waiting=of_user if full else self.waiting,
-            of_user=full,
+            waiting=user_waiting if user_full else self.waiting,
+            of_user=user_full,
             retry_after_s=self.wait_s(user_id) / 2,
         )
 
     def wait_s(self, user_id: int) -> float:
-        """How long a new request of this user would wait, from recent service times."""
+        """Seconds that a new request of this user would wait, estimated from recent service times."""
         user = self._users.get(user_id)
-        of_user = len(user.waiting) if user is not None else 0
-        ahead = self._ahead(of_user, user.weight if user is not None else 1.0, user)
+        user_waiting = len(user.waiting) if user is not None else 0
+        ahead = self._ahead(user_waiting, user.weight if user is not None else 1.0, user)
         return (ahead + 1) * self._service_s / self.limit
 
     def wait_s_of(self, entry: QueueEntry) -> float:
-        """How long a request that waits should go on waiting."""
+        """Seconds that a waiting request still has to wait, estimated from recent service times."""
         return (self.ahead(entry) + 1) * self._service_s / self.limit
 
     def leave(self, entry: QueueEntry) -> None:
@@ -170,7 +170,7 @@ class FairQueue:
                 self._schedule(user)
                 self._give_turns()
             elif not self.running:
-                # Nobody is there to be fair to: all begin anew, at a time that is nobody's next.
+                # The queue is empty. All users start again equal: no start tag is above this time.
                 self._virtual_time = self._last_start
         elif entry.waiting:
             entry.waiting = False
@@ -179,7 +179,7 @@ class FairQueue:
             self.waiting -= 1
 
     def give_up_turn(self, entry: QueueEntry) -> None:
-        """Wait again, ahead of those who came later: the turn was of no use."""
+        """Return a running request to its former position in the queue: its turn was of no use."""
         if not entry.running:
             return
         user = entry.user
@@ -195,12 +195,12 @@ class FairQueue:
         self._give_turns()
 
     def resize(self, limit: int) -> None:
-        """Give out `limit` slots, at least 1, from now on. Turns that have begun go on."""
+        """Assign `limit` slots, at least 1, from now on. Turns that have begun continue."""
         self.limit = limit
         self._give_turns()
 
     def pause(self) -> None:
-        """Give no more turns: the engine is not there."""
+        """Give no turns until `resume`: the engine cannot be reached."""
         self.paused = True
 
     def resume(self) -> None:
@@ -209,14 +209,15 @@ class FairQueue:
         self._give_turns()
 
     def ahead(self, entry: QueueEntry) -> int:
-        """How many of those that wait should get their turn before this one; 0 for one that does not."""
+        """Estimated number of turns before this request's turn; 0 if it does not wait."""
         user = entry.user
         return self._ahead(user.waiting.index(entry), user.weight, user) if entry.waiting else 0
 
-    def _ahead(self, index: int, weight: float, of_user: _UserQueue | None) -> int:
+    def _ahead(self, index: int, weight: float, user: _UserQueue | None) -> int:
+        """Turns before a user's request number `index`. `user` is None if it has no requests yet."""
         span = (index + 1) / weight
-        others = (user for user in self._users.values() if user is not of_user and user.waiting)
-        return index + sum(min(len(user.waiting), int(span * user.weight)) for user in others)
+        others = (other for other in self._users.values() if other is not user and other.waiting)
+        return index + sum(min(len(other.waiting), int(span * other.weight)) for other in others)
 
     def _grant(self, entry: QueueEntry, start: float) -> None:
         user = entry.user
@@ -255,8 +256,8 @@ class FairQueue:
             self._users = {
                 known: queue
                 for known, queue in self._users.items()
-                # One whose next turn is still to come is kept: its next request would otherwise be
-                # taken for that of a user who has not been served yet.
+                # A user with a start tag in the future is kept: without it, the user's next request
+                # would count as that of a user who has had no turn.
                 if queue.running
                 or queue.waiting
                 or queue.scheduled

@@ -1,4 +1,4 @@
-"""Turns at the engine: which requests wait, for how long, and what they are told meanwhile.
+"""Gives requests their turns at the engine: which requests wait, and for how long.
 
 Owns three queues, so that nothing waits for requests that cost more than itself: for requests that
 generate, for those that do not, and for lists of models. All are paused while the engine is away. Leaves
@@ -20,14 +20,14 @@ from proxy.upstream.routes import Route, Work
 CHEAP_AT_A_TIME = 16
 """Requests at the engine that generate nothing, such as tokenizing."""
 MODELS_AT_A_TIME = 16
-"""For lists of models. They have a queue of their own, rather than a cached copy: a copy would have to
-be dropped at each change of model, and the engine answers them from memory anyway."""
+"""Requests for lists of models at a time. The lists are not cached: a cached copy would have to be
+dropped at each change of model, and the engine answers such a request from memory."""
 PER_USER: dict[Work, int | None] = {"generate": None, "cheap": 4, "list models": 4}
-"""How many of them may be one user's; users may have a lower limit of their own."""
+"""How many of these one user may have; a user may have a lower limit."""
 SLOTS_UNKNOWN = 1
-"""Requests at a time for an engine that does not tell, where LLAMA_PROXY_MAX_CONCURRENT is not set."""
+"""Requests at a time if the engine does not report slots and LLAMA_PROXY_MAX_CONCURRENT is not set."""
 COMMENT_EVERY_S = 10.0
-"""How often a waiting stream gets a comment, so that nobody on the way takes the connection for dead."""
+"""How often a waiting stream gets a comment, so that no intermediary closes the idle connection."""
 LONGEST_RETRY_S = 120.0
 """The openai client does not try again by itself when it is told to wait longer."""
 
@@ -35,7 +35,7 @@ OnWait = Callable[[int], Awaitable[None]]
 
 
 class Turns:
-    """Gives out turns. `clock` gives monotonic seconds; `run` must be running as a task."""
+    """Gives turns to requests. `clock` returns monotonic seconds; `run` must be running as a task."""
 
     def __init__(self, settings: ProxySettings, *, clock: Callable[[], float]) -> None:
         self._settings = settings
@@ -132,12 +132,12 @@ class Turns:
                 continue
 
     def engine_lost(self, entry: QueueEntry) -> None:
-        """The engine is away and has seen nothing of this request, which waits again."""
+        """Put a request back into its queue: the engine could not be reached and did not receive it."""
         self._watch.lost("cannot be reached")
         entry.queue.give_up_turn(entry)
 
     def engine_broke(self) -> None:
-        """The engine broke off a response: nobody gets a turn before it is known to be well."""
+        """Pause all queues until the engine is known to work: it has broken off a response."""
         self._watch.lost("broke off")
 
     def expect_restart(self) -> None:
@@ -148,9 +148,9 @@ class Turns:
         """Watch the engine until cancelled."""
         await self._watch.run()
 
-    def _engine_changed(self, there: bool) -> None:
+    def _engine_changed(self, available: bool) -> None:
         for queue in self._queues.values():
-            if there:
+            if available:
                 queue.resume()
             else:
                 queue.pause()

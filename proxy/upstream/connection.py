@@ -1,7 +1,6 @@
-"""One connection to the engine: a request goes out, its response comes in, with back-pressure both ways.
+"""One connection to the engine: sends requests and receives responses, with back-pressure both ways.
 
-Leaves to `pool.py` which connection is used and for how long it is kept, and to `parser.py` what the
-bytes mean.
+`pool.py` chooses and keeps connections; `parser.py` parses the bytes.
 """
 
 from __future__ import annotations
@@ -16,21 +15,21 @@ from proxy.edge.write_batching import WriteBatcher
 from proxy.upstream.parser import BadResponseError, ResponseParser
 
 HIGH_WATER_BYTES = 65_536
-"""When more than this has come and has not been read, the engine has to wait."""
+"""Reading from the engine pauses while more unread bytes than this have arrived."""
 SLICE_BYTES = 262_144
-"""A longer body is sent in slices, so that a response that comes before its end is seen."""
+"""A longer body is sent in slices, so that a response that arrives before its end is noticed."""
 
 
 class UpstreamError(Exception):
-    """The engine gave no whole response."""
+    """The engine has sent no complete response."""
 
 
 class ConnectError(UpstreamError):
-    """No connection could be made: the engine has seen nothing of the request."""
+    """No connection could be made: the engine has received nothing of the request."""
 
 
 class BrokeOffError(UpstreamError):
-    """The engine broke off, or what it sent is no response. It may have seen the request."""
+    """The engine closed the connection early or sent no valid response. It may have seen the request."""
 
 
 class SilentError(UpstreamError):
@@ -43,10 +42,10 @@ class UpstreamConnection(asyncio.Protocol):
     def __init__(self, writes: WriteBatcher, on_lost: Callable[[UpstreamConnection], None]) -> None:
         self.parser = ResponseParser()
         self.moved_at = 0.0
-        """When anything last came or went, by the loop's clock."""
+        """When bytes were last sent or received, by the loop's clock."""
         self._writes = writes
         self._out = b""
-        """A request that goes out at the end of this turn of the event loop."""
+        """A request that is sent at the end of this turn of the event loop."""
         self._on_lost = on_lost
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport
@@ -60,7 +59,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._reading_paused = False
         self._paused_at = 0.0
         self.paused_s = 0.0
-        """For how long the engine has had to wait for us to read this response."""
+        """Seconds that the engine has had to wait for us to read this response."""
         self._writing_paused = False
 
     async def exchange(self, head: bytes, body: bytes, *, bodiless: bool) -> None:
@@ -93,7 +92,7 @@ class UpstreamConnection(asyncio.Protocol):
             self._out = b""
 
     async def _send_in_slices(self, head: bytes, body: bytes) -> None:
-        """Send until all is sent or the engine has answered, as it may when it wants no more."""
+        """Send until all is sent or the engine has answered: it may refuse a body before its end."""
         self._writes.record()
         self._transport.write(head)
         view = memoryview(body)
@@ -108,10 +107,12 @@ class UpstreamConnection(asyncio.Protocol):
         self._whole = True
 
     async def read(self) -> bytes:
-        """The next piece of the body, all that has come of it; nothing at its end.
+        """Return all of the body that has arrived since the last call, after a wait if nothing has.
+
+        Returns nothing at the end of the body.
 
         Raises:
-            BrokeOffError, SilentError: the response is not whole; raised after all that came of it.
+            BrokeOffError, SilentError: the response is incomplete; all that arrived has been returned.
         """
         parser = self.parser
         while not parser.pieces:
@@ -134,7 +135,7 @@ class UpstreamConnection(asyncio.Protocol):
         return body
 
     def take(self) -> bytes:
-        """What has come of the body and not been read, perhaps nothing."""
+        """The part of the body that has arrived and is unread; it may be empty."""
         data = self.parser.take()
         if self._reading_paused:
             self._reading_paused = False
@@ -153,7 +154,7 @@ class UpstreamConnection(asyncio.Protocol):
         return parser.complete and parser.reusable and sent and not self._lost
 
     def fresh(self) -> bool:
-        """Whether a kept connection can be used: nothing has come on it, nor has it been closed.
+        """Whether a kept connection can be used: nothing has arrived on it, and it is not closed.
 
         Bytes that the kernel has and the loop has not seen count too: if a request is sent into a closed
         connection, nobody can tell whether the engine has seen it.
@@ -163,18 +164,18 @@ class UpstreamConnection(asyncio.Protocol):
         return not self._readiness.poll(0)
 
     def check(self, now: float, timeout_s: float) -> None:
-        """Give up if somebody has waited for the engine for too long."""
+        """Fail a wait for the engine that has lasted longer than `timeout_s`."""
         waiting = self._waiter is not None and not self._reading_paused
         if waiting and now - self.moved_at >= timeout_s:
             self._fail(SilentError(f"nothing came for {timeout_s:g} s"))
 
     def abort(self) -> None:
-        """Close at once: that is how the engine learns that nobody wants the rest."""
+        """Close at once, so that the engine stops working on the request."""
         self._busy = False
         self._fail(BrokeOffError("given up"))
 
     def _news(self) -> asyncio.Future[None]:
-        """To be awaited: done when anything has happened.
+        """Return a future that is done when bytes have arrived or the connection has failed.
 
         Raises:
             BrokeOffError, SilentError: nothing more will come.

@@ -25,7 +25,7 @@ _RESERVED = (b"x-llamaserve-", b"x-ratelimit-")
 MAX_SPELLINGS, MAX_SPELLING_BYTES = 1024, 64
 """How many header names are remembered, and how long one may be."""
 MAX_USERS = 4096
-"""For so many users the header lines are remembered."""
+"""The number of users whose header lines are cached."""
 TAG_BYTES = 16
 _CONNECTION_OPTIONS = frozenset((b"keep-alive", b"close"))
 Headers = Iterable[tuple[bytes, bytes]]
@@ -34,9 +34,9 @@ Headers = Iterable[tuple[bytes, bytes]]
 class RequestHeaders:
     """The header lines that the proxy sets on requests to the engine.
 
-    A user is told to the engine as a tag, within which prompts share their prefixes: the user's id under
-    a keyed hash. Its key is derived from the engine's key, so that a restarted proxy, and several
-    proxies of one engine, make the same tags, and nobody else can; without an engine key it is random.
+    The engine gets a tag for each user, a keyed hash of the user's id, and shares prompt prefixes only
+    within a tag. The hash's key is derived from the engine's key, so that a restarted proxy, and several
+    proxies of one engine, make the same tags and nobody else can. Without an engine key it is random.
     """
 
     def __init__(self, host: str, key: str) -> None:
@@ -45,9 +45,9 @@ class RequestHeaders:
         if key:
             lines.append(f"Authorization: Bearer {key}")
         self.fixed = "\r\n".join(lines).encode()
-        """What every request says, without the last line's end."""
+        """The lines that are the same for every request, without the last line end."""
         self.line_ends = self.fixed.count(b"\n") + 2
-        """The line ends within what `for_user` gives."""
+        """Number of line ends in the result of `for_user`."""
         secret = key.encode() if key else secrets.token_bytes(32)
         self._tag_key = blake2b(secret, person=b"user tags").digest()
         self.for_user = lru_cache(MAX_USERS)(self._for_user)
@@ -63,10 +63,10 @@ class RequestHeaders:
 
 
 class Names(dict[bytes, bool | None]):
-    """Tells for the name of a header, as it is spelled, whether the header is passed on.
+    """Maps the name of a header, in any spelling, to whether the header is forwarded.
 
-    None for `Connection`, which names further headers that are not. Spellings that have been seen are
-    remembered.
+    The value is None for `Connection`, which names further headers that are not forwarded. Known
+    spellings are cached.
     """
 
     def __init__(self, dropped: frozenset[bytes]) -> None:

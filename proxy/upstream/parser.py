@@ -87,7 +87,7 @@ class ResponseParser:
             raise BadResponseError("too much beside the content")
 
     def end(self) -> None:
-        """The connection was closed in good order.
+        """End the response, if it may end here: the engine has closed the connection.
 
         Raises:
             BadResponseError: the response is not whole.
@@ -100,7 +100,7 @@ class ResponseParser:
         self.complete = True
 
     def take(self) -> bytes:
-        """Take what has come of the body."""
+        """Remove and return the part of the body that has arrived."""
         pieces = self.pieces
         data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
         self.pieces = []

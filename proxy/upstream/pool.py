@@ -21,7 +21,7 @@ MAX_IDLE = 256
 """The most connections that are kept while nobody uses them."""
 MAX_SWEEP_S = 0.5
 SWEEPS_PER_TIMEOUT = 8
-"""So a time-out is noticed an eighth of it too late at most."""
+"""The checks for each time-out: a time-out is noticed late by an eighth of it at most."""
 
 
 class UpstreamPool:

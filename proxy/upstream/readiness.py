@@ -1,4 +1,4 @@
-"""Asks the engine how it is: whether it answers, and how many requests it takes at a time."""
+"""Asks the engine for its status: whether it answers, and how many slots it has."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ _SERVER_ERROR = 500
 
 
 class EngineStatus(NamedTuple):
-    """What GET /health told."""
+    """The result of GET /health."""
 
     ready: bool
     slots: int | None = None
-    """How many requests the engine answers at a time; None if it is not our engine, which tells."""
+    """How many requests the engine answers at a time; None if the engine is not ours."""
 
 
 async def engine_status(backend_url: str) -> EngineStatus:

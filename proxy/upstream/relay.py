@@ -31,7 +31,7 @@ logger = logging.getLogger(__name__)
 MAX_ERROR_BYTES = 65_536
 """Limit for an engine's error that is passed on as an event, and for its usage."""
 USAGE_TIMEOUT_S = 5.0
-"""How long the engine has to end a request that was broken off and to tell what it used."""
+"""How long the engine may take to end a request that was broken off and to report its usage."""
 LONG_PAUSE_S = 1.0
 """An engine that we kept waiting longer than this may have given up on us; it is not broken."""
 
@@ -40,7 +40,7 @@ _NOT_FOR_CLIENTS = (HTTPStatus.UNAUTHORIZED, HTTPStatus.SERVICE_UNAVAILABLE)
 
 
 class UpstreamFailedError(Exception):
-    """The engine failed after the response had begun; `error` is what the client should learn."""
+    """The engine failed after the response had begun; `error` is to be sent to the client."""
 
     def __init__(self, error: errors.ApiError) -> None:
         super().__init__(error.message)
@@ -48,7 +48,7 @@ class UpstreamFailedError(Exception):
 
 
 class EngineAwayError(Exception):
-    """There is no engine just now, and none has seen the request: it may be sent again."""
+    """The engine cannot be reached and has not received the request: it may be sent again."""
 
 
 class Relay:
@@ -111,9 +111,9 @@ class Relay:
     # UpstreamResponse calls the methods below.
 
     def broke_off(self, error: UpstreamError, paused_s: float) -> UpstreamFailedError:
-        """What to tell the client when the response did not come to its end.
+        """Return the error for the client after an incomplete response.
 
-        `paused_s`: for how long the engine has had to wait for us.
+        `paused_s`: seconds that the engine has had to wait for us.
         """
         if isinstance(error, SilentError):
             return UpstreamFailedError(errors.upstream_timeout(self._settings.idle_timeout_s))
@@ -123,7 +123,7 @@ class Relay:
         return UpstreamFailedError(errors.upstream_broke())
 
     async def refuse(self, status: int) -> None:
-        """Raise what a status that is not meant for the client comes to, if it comes to anything.
+        """Raise an error for a status of the engine that must not reach the client; else do nothing.
 
         Raises:
             EngineAwayError: the engine is loading.
@@ -137,7 +137,7 @@ class Relay:
             raise EngineAwayError
 
     def unanswered(self, error: UpstreamError) -> Exception:
-        """What to raise for a request to which no response came."""
+        """Return the exception for a request that got no response."""
         if isinstance(error, ConnectError):
             logger.info("cannot connect to the engine: %s", error)
             return EngineAwayError()
@@ -184,13 +184,13 @@ class UpstreamResponse:
     """
 
     parser: ResponseParser
-    """The head, and what has come of the body."""
+    """Has the head, and the part of the body that has arrived."""
     take: Callable[[], bytes]
-    """Gives what has come of the body and has not been read, perhaps nothing; does not wait."""
+    """Returns the unread part of the body that has arrived, perhaps nothing; does not wait."""
     read: Callable[[], Awaitable[bytes]]
-    """Waits for the next piece of the body and gives all that has come of it; nothing at its end.
+    """Waits for more of the body and returns all that has arrived; nothing at the end.
 
-    Raises UpstreamError if the response is not whole; after all that came of it.
+    Raises UpstreamError if the response is incomplete, after all that arrived has been returned.
     """
 
     def __init__(self, relay: Relay, head: bytes, body: bytes, *, bodiless: bool) -> None:
@@ -227,7 +227,7 @@ class UpstreamResponse:
         return b"\r\n".join((*passed_lines(self.parser.headers, TO_CLIENT), further))
 
     async def check_is_stream(self) -> None:
-        """Refuse anything but a stream, where the client has been sent the head of one already.
+        """Refuse any response but a stream: the head of a stream has been sent to the client already.
 
         Raises:
             UpstreamFailedError: with the engine's own error, if it is in OpenAI's envelope.

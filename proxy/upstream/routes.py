@@ -9,8 +9,8 @@ from typing import Literal
 from proxy import errors
 
 Work = Literal["generate", "cheap", "list models"]
-"""What a request has the engine do. No request waits for requests of another kind. (An enumeration's
-member would be looked up in a dictionary by a Python function.)"""
+"""The kind of work that a request causes. Each kind has a queue of its own. (It is no enumeration, since
+hashing a member would call a Python function.)"""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -20,7 +20,7 @@ class Route:
     method: str
     work: Work
     generates: bool = field(init=False)
-    """Whether it keeps the model busy."""
+    """Whether the engine runs the model for it."""
     streams: bool = False
     """Whether `"stream": true` in its body asks for server-sent events."""
 

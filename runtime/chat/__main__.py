@@ -69,7 +69,7 @@ def _session(config: Config, given: str) -> Session:
         return _opened(client(given))
     kept = keys.kept(config)
     try:
-        # Also without a key: no key is made if the proxy cannot be reached.
+        # Try this even without a key, so that no key is created if the proxy cannot be reached.
         return _opened(client(kept))
     except RefusedError as error:
         if (kept and error.code not in _MAY_RENEW) or error.status not in (401, 403):
@@ -78,6 +78,7 @@ def _session(config: Config, given: str) -> Session:
 
 
 def _opened(client: Client) -> Session:
+    """Open a session, which asks the API for the model's name and so checks the key."""
     return Session(client=client, model=client.model())
 
 

@@ -63,7 +63,7 @@ def engine(checkout: Installation) -> Iterator[Finding]:
 def prove_engine(root: Path) -> str:
     """Read a prompt with the starter model. Returns "", or the reason why that did not work.
 
-    In another process: a library that was built for another processor ends it by a signal.
+    This runs in another process, since a library that was built for another processor may crash it.
     """
     script, starter = root / "runtime/install/engine_proof.py", root / STARTER
     try:

@@ -1,8 +1,8 @@
 """Every refusal of the engine: its status, type, code and text.
 
 The envelope and the codes are OpenAI's: https://platform.openai.com/docs/guides/error-codes. A text
-says what to do; it never holds a path, a trace, or more of the input than the name of a field, but for
-a grammar's, which may quote the place that it cannot read.
+says what to do. It never contains a path, a trace, or more of the input than the name of a field; only
+errors of a grammar may quote the part that cannot be parsed.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Refusal(Exception):
         return json.dumps({"error": error}, separators=(",", ":")).encode()
 
     def headers(self) -> list[tuple[bytes, bytes]]:
-        """What goes with it, the body's own headers aside."""
+        """The error's headers, except those that describe the body."""
         headers = []
         if self.retry_after_s is not None:
             headers.append((b"retry-after", str(self.retry_after_s).encode()))

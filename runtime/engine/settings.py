@@ -14,8 +14,8 @@ from runtime.engine import tuning
 from runtime.models.selection import Model, replaced_id
 
 THREAD_STACK_BYTES = 16 * 2**20
-"""Of every thread: the tokenizer's recursion needs it (`vocabulary.py`), and the system's default may be
-a small fraction of it."""
+"""The stack of every thread. The tokenizer's recursion needs it (`vocabulary.py`), and the system's
+default may be much smaller."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,9 +38,9 @@ class EngineSettings:
     """Whether tokens are guessed by prompt lookup."""
     n_batch: int
     n_threads: int
-    """For one token after the other."""
+    """The number of threads that generate tokens."""
     n_threads_batch: int
-    """For prompts."""
+    """The number of threads that evaluate prompts."""
     n_gpu_layers: int
     """-1 is all."""
     chat_format: str | None
@@ -50,7 +50,7 @@ class EngineSettings:
     use_mlock: bool
     verbose: bool
     max_tokens: int
-    """Of a response whose request leaves its length open."""
+    """The limit for a response whose request does not set one."""
     request_s: float
     """Seconds that one response may take of the model, prompt included."""
     hang_s: float
@@ -60,13 +60,13 @@ class EngineSettings:
     stall_s: float
     """Seconds after which a client that takes nothing of its response is given up."""
     cache_bytes: int
-    """Of saved conversations."""
+    """The memory limit of saved conversations."""
     max_body_bytes: int
     any_model: bool
-    """Whether a request may name any model, and gets the one there is."""
+    """Whether a request may name any model; the loaded model answers it."""
     replaced_alias: str
-    """The name of the model whose place this one takes while the appliance runs. It holds for this one
-    too, for `replaced_s` seconds: for requests that came before the switch. Empty: there is none."""
+    """The name of the model that this one replaced while the appliance was running; empty if none. For
+    `replaced_s` seconds requests may still use it, since they may have been sent before the switch."""
     replaced_s: float
     cors_origins: tuple[str, ...]
 

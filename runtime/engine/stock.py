@@ -51,7 +51,7 @@ def build(
 
     Args:
         settings, metrics, progress: the engine's.
-        endpoint: an object that takes the place of its endpoints on `GENERATING_PATHS`.
+        endpoint: an ASGI app that replaces the stock app's endpoints on `GENERATING_PATHS`.
 
     Raises:
         Exception: whatever llama_cpp raises when it cannot load the model.
@@ -63,7 +63,7 @@ def build(
     made: list[GuardedLlama] = []
 
     class Served(GuardedLlama):
-        """The class that the stock app makes its model of."""
+        """The class from which the stock app creates its model."""
 
         def __init__(self, **kwargs: Any) -> None:
             super().__init__(
@@ -87,7 +87,7 @@ def build(
         server_settings=server, model_settings=[_model_settings(settings)]
     )
     for path in GENERATING_PATHS:
-        # Before its own, which take a lock for the whole of a response.
+        # Inserted before the stock app's own routes, which hold a lock for the whole response.
         app.router.routes.insert(0, Route(path, endpoint, methods=["POST"]))
     return app, made[0]
 

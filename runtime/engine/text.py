@@ -1,7 +1,7 @@
-"""From the bytes of tokens to the text of a response, piece by piece.
+"""Converts the bytes of tokens to the text of a response, piece by piece.
 
-Owns what the stock server gets wrong in it: bytes that are no UTF-8 come out as replacement
-characters as soon as that is certain, and a stop sequence is found wherever token borders fall.
+Corrects two defects of the stock server: invalid UTF-8 becomes replacement characters as soon as it is
+certainly invalid, and a stop sequence is found even across token boundaries.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class TextAssembler:
         self._held = ""
         """The end of the text so far: it may be the beginning of a stop sequence."""
         self.stopped = False
-        """Whether a stop sequence has come; nothing more will be given after it."""
+        """Whether a stop sequence has been found. No more text is returned after that."""
 
     def feed(self, piece: bytes) -> str:
         """Add a token's bytes; the text that is now certain, often empty."""

@@ -1,4 +1,4 @@
-"""What the machine decides of the engine's settings where the configuration leaves them open, and why.
+"""Chooses the engine's settings that the configuration leaves open, from the machine's properties.
 
 - Threads that generate: the usable cores less one, 1 at least. They meet at every step of a token, so
   that one of them whose core is busy with something else, be it the proxy or the database, holds up all.
@@ -31,7 +31,7 @@ MIN_CONTEXT = 2048
 """Tokens. With less the model is of no use; where memory is too short for it, the start warns."""
 
 MAX_SLOTS = 8
-"""Unasked. What more of them would gain is little, and each takes the memory of a context."""
+"""The default is never more. More slots gain little, and each takes the memory of a context."""
 
 WAIT_POLICY = ("OMP_WAIT_POLICY", "passive")
 """OpenMP's threads sleep while they wait for each other (OpenMP 5.2, section 21.7). By default GCC's
@@ -48,7 +48,7 @@ class Choice:
 
 
 def threads(config: Config) -> Choice:
-    """How many generate."""
+    """The number of threads that generate tokens."""
     if chosen := _configured(config, "LLAMA_SERVER_N_THREADS"):
         return chosen
     cores = processors.usable_cores()
@@ -58,7 +58,7 @@ def threads(config: Config) -> Choice:
 
 
 def threads_batch(config: Config) -> Choice:
-    """How many read prompts."""
+    """The number of threads that evaluate prompts."""
     if chosen := _configured(config, "LLAMA_SERVER_N_THREADS_BATCH"):
         return chosen
     if chosen := _configured(config, "LLAMA_SERVER_N_THREADS"):
@@ -125,7 +125,7 @@ def _options(config: Config) -> _Options:
 
 
 def gpu_layers(config: Config) -> Choice:
-    """How many go to the GPU; -1 is all."""
+    """The number of layers on the GPU; -1 is all."""
     if chosen := _configured(config, "LLAMA_SERVER_N_GPU_LAYERS"):
         return chosen
     kinds = backends()
@@ -135,7 +135,7 @@ def gpu_layers(config: Config) -> Choice:
 
 
 def uses_gpu(config: Config) -> bool:
-    """Whether llama.cpp can put something on a GPU, and is to do so."""
+    """Whether llama.cpp supports a GPU and the settings put layers on it."""
     return bool(backends()) and gpu_layers(config).value != 0
 
 

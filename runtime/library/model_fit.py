@@ -61,10 +61,10 @@ def _private_bytes(pid: int) -> int:
     return max(0, used.rss - getattr(used, "shared", 0)) if used else 0
 
 
-def fit(config: Config, model: Model, there: Room) -> Fit:
-    """How the model fits with the settings with which the engine would be started."""
+def fit(config: Config, model: Model, available: Room) -> Fit:
+    """Estimate how the model fits, with the settings that the engine would be started with."""
     settings = EngineSettings.from_config(
-        config, model, tuning.room_bytes(config, there.memory, there.gpu)
+        config, model, tuning.room_bytes(config, available.memory, available.gpu)
     )
     n_ctx = settings.n_ctx or model.context_length
     need = memory_need.memory_need(
@@ -76,38 +76,38 @@ def fit(config: Config, model: Model, there: Room) -> Fit:
         cache_bytes=settings.cache_bytes,
     )
     beside = need.process + need.saved_prompts
-    if there.gpu and need.on_device_bytes <= there.gpu and beside <= there.memory:
+    if available.gpu and need.on_device_bytes <= available.gpu and beside <= available.memory:
         verdict = "gpu"
-    elif need.total_bytes <= there.memory:
+    elif need.total_bytes <= available.memory:
         verdict = "yes"
-    elif need.total_bytes - need.saved_prompts <= there.memory:
+    elif need.total_bytes - need.saved_prompts <= available.memory:
         verdict = "tight"
     else:
         verdict = "no"
     return Fit(n_ctx=n_ctx, n_slots=settings.n_slots, need=need, verdict=verdict)
 
 
-def problem(config: Config, model: Model, there: Room) -> str:
+def problem(config: Config, model: Model, available: Room) -> str:
     """Empty if the model fits, else the shortage and what can be done about it."""
-    found = fit(config, model, there)
+    found = fit(config, model, available)
     if found.verdict != "no":
         return ""
     least = found.need.total_bytes - found.need.saved_prompts
     slots = "" if found.n_slots == 1 else f" in each of {found.n_slots} slots"
     return (
         f"{model.id} needs about {gigabytes(least)} with a context of {found.n_ctx} tokens{slots}, and "
-        f"{gigabytes(there.memory)} can be had here: {_remedy(model, found, there)}"
+        f"{gigabytes(available.memory)} can be had here: {_remedy(model, found, available)}"
     )
 
 
-def _remedy(model: Model, found: Fit, there: Room) -> str:
+def _remedy(model: Model, found: Fit, available: Room) -> str:
     """Fewer slots, then a shorter context, then another model."""
     for n_slots in range(found.n_slots - 1, 0, -1):
         need = memory_need.memory_need(model.shape, n_ctx=found.n_ctx, n_slots=n_slots)
-        if need.total_bytes <= there.memory:
+        if need.total_bytes <= available.memory:
             return f"LLAMA_SERVER_PARALLEL={n_slots} would fit"
     n_ctx = memory_need.largest_context(
-        model.shape, room_bytes=there.memory, n_ctx_limit=max(0, found.n_ctx - 1)
+        model.shape, room_bytes=available.memory, n_ctx_limit=max(0, found.n_ctx - 1)
     )
     if not n_ctx:
         return "a smaller model or quantisation may fit"

@@ -1,8 +1,8 @@
 """Check, list and select models, for the shell scripts of the console.
 
-python -m runtime.models check FILE               1, with the reason on stderr, if FILE is not a
-model python -m runtime.models list                     print a model a line; those in models/ by
-their name python -m runtime.models select [--model FILE]    print the path of the model to serve
+python -m runtime.models check FILE               exit 1, with the reason on stderr, if it is no model
+python -m runtime.models list                     print one model a line; those in models/ by name
+python -m runtime.models select [--model FILE]    print the path of the model to serve
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Summary: The beginning and the end that start, restart and use share; sources all they need.
 #
-# To be sourced as the only file. A command calls `begin_command`, does its work and calls `end_command`;
-# whatever ends it in between, `clean_up` stops what it has started and releases the lock.
+# A command sources only this file. It calls `begin_command`, does its work and calls `end_command`. If it
+# ends in between, for whatever reason, `clean_up` stops what it has started and releases the lock.
 
 # shellcheck source=runtime/shell/lib.sh
 . "$(dirname -- "${BASH_SOURCE[0]}")/../shell/lib.sh"
@@ -38,6 +38,7 @@ begin_command() {
   read_config
 }
 
+# Release the lock and print what is running.
 end_command() {
   release_lock "$RUN_DIR/lock"
   print_summary

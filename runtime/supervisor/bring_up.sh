@@ -54,7 +54,7 @@ start_programs() {
   [ "$(id -u)" -ne 0 ] || say 'note: running as root; an ordinary user is enough'
   if supervisord_runs; then
     BEGUN=" $names"
-    # A program that fails again and again may be between two attempts.
+    # supervisord may be about to restart a program that fails: prevent that.
     # shellcheck disable=SC2086 # several names
     supervision stop $names
   fi
@@ -73,7 +73,7 @@ start_programs() {
   done
 }
 
-# The database and its schema come first: server and proxy can then start together.
+# start_database NAMES: start the database and apply its schema. Server and proxy can then start together.
 start_database() {
   [ "$PROXY" = 1 ] || return 0
   case " $1 " in *' postgres '*) supervision start postgres ;; esac
@@ -81,13 +81,14 @@ start_database() {
   py bin/user_management_cli.py init-db >&2 || die 'the database schema could not be applied'
 }
 
-# warn_about_memory MODEL: the model is served in any case, since the estimate may be wrong.
+# warn_about_memory MODEL: warn if the model may not fit into memory. It is served in any case, since the
+# estimate may be wrong.
 warn_about_memory() {
   local reason
   reason="$(py -m runtime.library.model_fit "$1" 2>&1)" || warn "${reason#error: }"
 }
 
-# remember_model MODEL: the next start of the server serves it.
+# remember_model MODEL: store it as the model that the next start of the server serves.
 remember_model() (
   umask 077
   mkdir -p "$DATA_DIR"
@@ -95,8 +96,8 @@ remember_model() (
   mv -f "$DATA_DIR/model.$$" "$DATA_DIR/model"
 )
 
-# comes_up NAME SECONDS: wait until the program is ready, if it is one of WANTED. 1, with the end of its
-# log on stderr, if it does not become ready.
+# comes_up NAME SECONDS: wait until the program is ready, if it is one of WANTED. If it does not become
+# ready, print the end of its log on stderr and return 1.
 comes_up() {
   case " $WANTED " in *" $1 "*) ;; *) return 0 ;; esac
   in_background -m runtime.supervisor wait "$1" "$2" && return
@@ -104,4 +105,5 @@ comes_up() {
   return 1
 }
 
+# wait_for NAME SECONDS: like comes_up, but exit 1.
 wait_for() { comes_up "$@" || exit 1; }

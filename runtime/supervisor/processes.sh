@@ -16,7 +16,8 @@ our_processes() {
   done
 }
 
-# A quick first selection. It may contain the search itself, which has ended when it is looked at again.
+# Print the pids of a quick first selection. It may contain the search itself, which has ended by the time
+# that our_processes looks at it again.
 marked_processes() {
   if [ -r /proc/self/cmdline ]; then
     grep -lsF -- "$MARK" /proc/[0-9]*/cmdline | cut -d/ -f3 || :

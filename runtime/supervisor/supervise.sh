@@ -24,6 +24,7 @@ init_supervision() {
   export LLAMASERVE_CONTROL="$CONTROL"
 }
 
+# Create and check the directories of logs, pids and the control socket.
 make_dirs() {
   local dir
   [ -n "${LLAMASERVE_LENIENT:-}" ] || refuse_foreign
@@ -38,7 +39,7 @@ make_dirs() {
 }
 
 # Exit 1 if another user runs this checkout's appliance: files written by root would lock that user out,
-# and the control socket may be in another place. Stopping it is allowed.
+# and the control socket may have another path. Stopping the appliance is allowed (LLAMASERVE_LENIENT).
 refuse_foreign() {
   local owner
   [ -e "$RUN_DIR" ] && [ ! -O "$RUN_DIR" ] || return 0

@@ -1,7 +1,7 @@
-"""From a request's body to what is to be generated.
+"""Turns a request's body into generations.
 
-All that can be wrong with a request is found here, before it waits for a slot. Everything in here may
-take long and belongs in a worker thread.
+All checks of a request happen here, before it waits for a slot. Every call may take long and belongs in
+a worker thread.
 """
 
 from __future__ import annotations
@@ -34,20 +34,21 @@ from runtime.engine.settings import EngineSettings
 _SAMPLING = [field.name for field in fields(Sampling)]
 
 MAX_SPECIAL_TOKENS = 16_384
-"""That a text to be tokenized may name; a chat's are bounded by the context."""
+"""Special tokens that a text for /extras/tokenize may contain. In prompts the context's length bounds
+them."""
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """A request that can be answered."""
+    """A request that has passed all checks."""
 
     generations: list[Generation]
-    """What is to be generated, one for each choice of the response."""
+    """One for each choice of the response."""
     shape: Shape
     """How the response is written."""
     is_stream: bool
     grammar: Grammar | None
-    """To be compiled for the generations' constraints; apart from the rest, as it may take seconds."""
+    """The grammar of the generations. The caller has to compile it, which may take seconds."""
 
 
 class Preparation:
@@ -63,7 +64,7 @@ class Preparation:
         self._replaced_until = time.monotonic() + settings.replaced_s
 
     def completion(self, body: bytes) -> Prepared:
-        """Of /v1/completions.
+        """Prepare a request to /v1/completions.
 
         Raises:
             Refusal: the request cannot be answered; says why.
@@ -92,7 +93,7 @@ class Preparation:
         )
 
     def chat(self, body: bytes) -> Prepared:
-        """Of /v1/chat/completions.
+        """Prepare a request to /v1/chat/completions.
 
         Raises:
             Refusal: the request cannot be answered; says why.
@@ -104,7 +105,7 @@ class Preparation:
         function = _chosen(request)
         prompt = self._prompts.of_chat(request, _tools_shown(request, sent))
         if function is not None:
-            # Where a call ends is its schema's to say.
+            # The function's schema determines where the call ends.
             prompt = replace(prompt, stops=())
         limits = self._limits(
             request, prompt, max_tokens, request.top_logprobs if request.logprobs else None
@@ -124,9 +125,10 @@ class Preparation:
         )
 
     def check_model(self, name: str | None) -> None:
-        """Refuse another model than the one there is, unless any name will do.
+        """Raise a Refusal if the request names another model, unless any name is accepted.
 
-        Who has waited while this model took another's place may name that one.
+        For some time after a switch of models the former name is accepted too: the request may have
+        been sent before the switch.
         """
         if not name or name in self._names or self._settings.any_model:
             return
@@ -134,7 +136,7 @@ class Preparation:
             raise errors.model_not_found(self._settings.model_alias)
 
     def tokens(self, body: bytes) -> list[int]:
-        """Of /extras/tokenize.
+        """Return the tokens for a request to /extras/tokenize.
 
         Raises:
             Refusal: the request cannot be answered; says why.
@@ -149,7 +151,7 @@ class Preparation:
         return vocabulary.tokenize(request.input, add_special=True, parse_special=True)
 
     def text(self, body: bytes) -> str:
-        """Of /extras/detokenize.
+        """Return the text for a request to /extras/detokenize.
 
         Raises:
             Refusal: the request cannot be answered; says why.
@@ -206,10 +208,10 @@ class Preparation:
         grammar: Grammar | None,
         first_index: int = 0,
     ) -> list[Generation]:
-        """One for each response to a prompt; seeds go on from the request's."""
+        """Return one generation for each response to a prompt; each seed is one above the previous."""
         sampling = Sampling(**{name: getattr(request, name) for name in _SAMPLING})
         if grammar is not None:
-            # Its estimate of the distribution has no meaning where most tokens are forbidden.
+            # Mirostat's estimate of the distribution has no meaning if most tokens are forbidden.
             sampling = replace(sampling, mirostat_mode=0)
         seeds = [None if request.seed is None else request.seed + number for number in range(request.n)]
         return [
@@ -247,12 +249,12 @@ class Preparation:
 
 
 def _names(alias: str) -> tuple[str, str]:
-    """How requests may name a model."""
+    """The names by which requests may call a model."""
     return alias, alias.removesuffix(".gguf")
 
 
 def _tools_shown(request: ChatRequest, sent: dict[str, Any]) -> list[dict[str, Any]]:
-    """The tools that the model's template is given, as they were sent."""
+    """The tools for the model's chat template, in the form in which the client sent them."""
     if request.tools:
         return [] if request.tool_choice == "none" else list(sent["tools"])
     if request.functions and request.function_call != "none":
@@ -261,7 +263,7 @@ def _tools_shown(request: ChatRequest, sent: dict[str, Any]) -> list[dict[str, A
 
 
 def _chosen(request: ChatRequest) -> Function | None:
-    """The function whose call the request demands by name, None if it leaves the choice."""
+    """The function that the request demands to be called; None if it names none."""
     if isinstance(request.tool_choice, ToolChoice) and request.tools:
         return _named(request.tool_choice.function.name, request.tools, "tool_choice")
     if isinstance(request.function_call, FunctionName):

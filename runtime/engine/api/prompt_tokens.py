@@ -1,6 +1,6 @@
-"""From texts, tokens and messages to the tokens of prompts, no longer than the context.
+"""Makes a prompt's tokens from texts, tokens or messages; refuses prompts longer than the context.
 
-What cannot fit is refused before time is spent on tokenizing it.
+A text that cannot fit is refused before time is spent on tokenizing it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from runtime.engine.generation.model import GuardedLlama
 _CHARACTERS_PER_TOKEN = 8
 """More than ordinary text has in any vocabulary."""
 _CUT_TOKENS = 64
-"""Where a text is cut, its last tokens may be other ones than in the whole."""
+"""The last tokens of a text that was cut may differ from those of the whole text."""
 
 
 class Prompts:
@@ -75,7 +75,7 @@ class Prompts:
         return self._tokenize(rendered.text, "messages", add_special=rendered.add_special)
 
     def _tokenize(self, text: str, param: str, *, add_special: bool) -> list[int]:
-        # Before its tokens are counted, which for what cannot fit might take long.
+        # Checked before tokenizing, which might take long for a text that cannot fit.
         vocabulary = self._llama.vocabulary
         n_bytes = len(text.encode())
         fits = n_bytes <= self._n_ctx * vocabulary.longest_piece_bytes

@@ -1,8 +1,8 @@
-"""From a chat's messages to the prompt, by the model's own template.
+"""Renders a chat's messages into a prompt, with the model's own template.
 
-Owns what templates cannot cope with: newer roles, content in parts, content that is null. Leaves the
-rendering to llama_cpp's chat handlers: the one that the stock server would use is asked to answer, and
-what it is about to ask the model is noted instead.
+Converts what templates cannot handle: newer roles, content in parts, content that is null. llama_cpp's
+chat handlers do the rendering: the handler that the stock server would use is called with a stand-in for
+the model, which records the prompt instead of generating.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from runtime.engine import errors
 from runtime.engine.api.schemas import ChatRequest, Message
 
 _StockLlama = llama_cpp.Llama
-"""The class itself: `stock.py` puts ours in its place in the module."""
+"""The original class: `stock.py` replaces the name in the module by our class."""
 _REASON_CHARACTERS = 200
 
 
@@ -34,7 +34,7 @@ class Rendered:
 
 
 class _Rendering:
-    """Stands in for the model before a chat handler: notes the prompt, answers nothing."""
+    """Stands in for the model in a chat handler: records the prompt and generates nothing."""
 
     def __init__(self, llama: llama_cpp.Llama) -> None:
         self._llama = llama

@@ -25,11 +25,11 @@ class Form:
 
     model: str
     include_usage: bool = False
-    """Whether a stream ends with a chunk that tells the usage."""
+    """Whether a stream ends with a chunk that contains the usage."""
     call: str | None = None
     """The function whose arguments the response is, where the request named one."""
     legacy_call: bool = False
-    """Whether that is told in the older form, `function_call`."""
+    """Whether the call has the older form, `function_call`."""
 
 
 class Shape(Protocol):
@@ -46,7 +46,7 @@ class Shape(Protocol):
 
 
 class CompletionShape:
-    """Of /v1/completions."""
+    """Writes responses of /v1/completions."""
 
     def __init__(self, generations: Sequence[Generation], form: Form) -> None:
         self._generations = generations
@@ -70,13 +70,13 @@ class CompletionShape:
         return _usage_chunk(self._head, self._form, self._generations)
 
     def _choice(self, piece: Piece) -> Object:
-        logprobs_field = None
+        logprobs = None
         if self._generations[0].limits.top_logprobs is not None:
-            logprobs_field = self._logprobs(piece)
+            logprobs = self._logprobs(piece)
         return {
             "text": self._echoes.pop(piece.index, "") + piece.text,
             "index": piece.index,
-            "logprobs": logprobs_field,
+            "logprobs": logprobs,
             "finish_reason": piece.finish_reason,
         }
 
@@ -99,7 +99,7 @@ class CompletionShape:
 
 
 class ChatShape:
-    """Of /v1/chat/completions, with messages of text or calls of one function."""
+    """Writes responses of /v1/chat/completions, with messages of text or calls of one function."""
 
     def __init__(self, generations: Sequence[Generation], form: Form) -> None:
         self._generations = generations
@@ -107,9 +107,9 @@ class ChatShape:
         self._head = _head("chatcmpl-", form.model)
         self._call_ids = {one.index: f"call_{uuid.uuid4().hex[:24]}" for one in generations}
         self._begun: set[int] = set()
-        """The choices of a stream whose role has been told."""
+        """The choices of a stream whose role has been sent."""
         self._called: set[int] = set()
-        """Those whose function has been named."""
+        """The choices whose function name has been sent."""
 
     def whole(self, pieces: Sequence[Piece]) -> Object:
         return {
@@ -154,11 +154,11 @@ class ChatShape:
     def _delta(
         self, index: int, delta: Object, logprobs: list[TokenLogprob], reason: str | None
     ) -> Object:
-        logprobs_field = self._logprobs(logprobs) if logprobs else None
-        return {"index": index, "delta": delta, "logprobs": logprobs_field, "finish_reason": reason}
+        content = self._logprobs(logprobs) if logprobs else None
+        return {"index": index, "delta": delta, "logprobs": content, "finish_reason": reason}
 
     def _call(self, piece: Piece) -> Object:
-        """A part of a call's arguments; the first tells what is called."""
+        """A part of a call's arguments; the first part also names the function."""
         first = piece.index not in self._called
         self._called.add(piece.index)
         name = {"name": self._form.call} if first else {}

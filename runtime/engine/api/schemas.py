@@ -33,12 +33,12 @@ MAX_TOOLS = 128
 MAX_CHOICES = 16
 """Responses to one prompt."""
 MAX_PROMPTS = 128
-"""Of a request, and responses of a request."""
+"""The most prompts of a request, and the most responses to all of them."""
 MAX_DETOKENIZED = 65_536
 MAX_TOKENIZED_CHARACTERS = 2**22
 MAX_VALUES = 500_000
-"""Of one body, about: values are read with the interpreter's lock held, some 500,000 in a quarter of a
-second."""
+"""The most values in one body, approximately. Parsing holds the interpreter's lock: some 500,000 values
+take a quarter of a second."""
 
 
 def _whole(value: Any) -> Any:

@@ -1,8 +1,8 @@
-"""How much of a prompt's beginning users may share: LLAMA_SERVER_SHARED_PREFIX.
+"""Determines how much of a prompt's prefix users share: LLAMA_SERVER_SHARED_PREFIX.
 
-Whoever sends the beginning of another's prompt would otherwise learn from a quick response that it has
-been read before. So only what the operator declares is shared: nothing, the system messages at a
-chat's beginning (with what the model's template puts before them), or all.
+A user who guesses the beginning of another user's prompt could learn from a quick response that the
+guess is right. So only what the operator declares is shared: nothing, the system messages at the
+beginning of a chat (with what the model's template puts before them), or everything.
 """
 
 from __future__ import annotations
@@ -36,16 +36,16 @@ class SharedPrefix:
     def __init__(self, mode: Mode, tokenize: Tokenize) -> None:
         self._mode = mode
         self._tokenize = tokenize
-        # Another text in place of the user's: nobody can guess it, so nothing of theirs agrees with it.
+        # Replaces the user's text. Nobody can guess it, so no user's text begins in the same way.
         self._probe = Message(role="user", content=secrets.token_hex(16))
         self._known: OrderedDict[bytes, Sequence[int]] = OrderedDict()
 
     def of_completion(self, tokens: Sequence[int]) -> int:
-        """Of a completion's prompt, which has no system messages."""
+        """Return the shared length of a completion's prompt, which has no system messages."""
         return len(tokens) if self._mode == "all" else 0
 
     def of_chat(self, request: ChatRequest, tools: list[dict[str, Any]], tokens: Sequence[int]) -> int:
-        """Of a chat's prompt, whose tokens are given."""
+        """Return the shared length of a chat's prompt with these tokens."""
         if self._mode != "system":
             return self.of_completion(tokens)
         system = []

@@ -1,7 +1,7 @@
-"""Puts new sequences into slots, with as much of their prompts as is known already.
+"""Puts new sequences into slots, and reuses the prefix of their prompts that is evaluated already.
 
-Owns the slots and the saved states beside them; which slot and which source it is, is
-`decisions.choose_place`'s to say. For the scheduler's thread only.
+Owns the slots and the saved states. `decisions.choose_place` chooses the slot and the source of the
+prefix. Only the scheduler's thread may use this module.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ class SlotTable:
     Args:
         context: the context.
         n_slots: how many sequences it has.
-        n_tokens: the context of each.
-        cache_bytes: the bound of saved states.
+        n_tokens: the context length of each sequence.
+        cache_bytes: the memory limit of all saved states.
     """
 
     def __init__(self, context: Context, *, n_slots: int, n_tokens: int, cache_bytes: int) -> None:
@@ -39,7 +39,7 @@ class SlotTable:
         return sum(slot.is_free for slot in self.slots)
 
     def place(self, generation: Generation) -> Slot:
-        """Find a slot for a generation and set its prompt there; one at least is free.
+        """Choose a slot for a generation and set its prompt there. At least one slot must be free.
 
         `slot.n_past` tells how many of the prompt's tokens need no evaluation.
         """
@@ -79,7 +79,7 @@ class SlotTable:
         return length if restored and self._context.trim(slot.key, length) else 0
 
     def _filled(self, slot: Slot, place: Place, views: list[SlotView]) -> int:
-        """Have the slot hold what its source gives; so many tokens."""
+        """Fill the slot with the prefix that its source holds. Returns the length in tokens."""
         source = slot.key if place.source is None else place.source
         length = views[source].n_reusable
         if source == slot.key:
@@ -91,7 +91,10 @@ class SlotTable:
         return length if copied and self._context.trim(slot.key, length) else 0
 
     def leader(self, slot: Slot) -> tuple[Sequence | None, int]:
-        """A sequence about to read the same beginning, of more tokens than this slot has: how many."""
+        """Find a running sequence that is about to evaluate a longer common prefix than this slot has.
+
+        Returns the sequence and the length of the prefix.
+        """
         best, best_length = None, slot.n_past + MIN_REUSE - 1
         for other in self.slots:
             if other is slot or other.sequence is None or other.sequence.leader is not None:
@@ -102,7 +105,7 @@ class SlotTable:
         return best, best_length
 
     def adopt(self, slot: Slot, source: Slot) -> bool:
-        """Go on from another slot's tokens where that saves evaluating."""
+        """Copy the common prefix from another slot, if that saves work. Returns whether it did."""
         length = self._common(source.held, source, slot)
         if length < slot.n_past + MIN_REUSE:
             return False
@@ -115,7 +118,7 @@ class SlotTable:
         return lendable(tokens, slot.known, same=other.tag == slot.tag, n_shared=n_shared)
 
     def move(self, source: Slot, target: Slot) -> None:
-        """Have a sequence go on in a free slot, unless its state cannot be copied."""
+        """Move a sequence to a free slot, unless its state cannot be copied."""
         sequence = source.sequence
         assert sequence is not None
         self._prefixes.save(target)
@@ -129,7 +132,7 @@ class SlotTable:
         self.empty(source)
 
     def rewind(self, slot: Slot) -> bool:
-        """Bring a slot back to `n_past` tokens after a failed step; False: it has to read anew."""
+        """Restore a slot to `n_past` tokens after a failed step. False: it must evaluate all again."""
         if self._context.trim(slot.key, slot.n_past):
             return True
         slot.n_past = 0

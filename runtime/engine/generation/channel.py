@@ -1,7 +1,7 @@
-"""The way from the scheduler's thread to the event loop that serves the client.
+"""Passes events from the scheduler's thread to the event loop that serves the client.
 
-The scheduler collects what a step has brought for all requests and posts it once: waking an event
-loop costs more than all that is told. A channel is bounded by its responses' lengths.
+The scheduler collects a step's events for all requests and delivers them together, since waking an event
+loop costs more than the events do. The length of its responses bounds a channel.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class TokenLogprob:
     logprob: float | None
     """None for a prompt's first token, which follows from nothing."""
     top: list[tuple[bytes, float]]
-    """The likeliest tokens in its place, likeliest first."""
+    """The likeliest tokens at the same position, likeliest first."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,14 +38,14 @@ class Piece:
     text: str
     logprobs: list[TokenLogprob] = field(default_factory=list)
     finish_reason: str | None = None
-    """With the last piece."""
+    """Set on the last piece only."""
     index: int = 0
     """Which response of the request it belongs to."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Ended:
-    """Nothing more comes of a response: exactly one for each that was submitted."""
+    """The last event of a response. Each submitted generation gets exactly one."""
 
     index: int = 0
 
@@ -54,9 +54,9 @@ Event = PromptRead | Piece | Ended
 
 
 class Channel:
-    """What has come for one request and has not been taken yet.
+    """The unread events of one request.
 
-    Made and read in an event loop, or in no loop at all where nobody reads it.
+    It must be created in the event loop that reads it, or outside of any loop if nothing reads it.
     """
 
     def __init__(self) -> None:
@@ -68,12 +68,12 @@ class Channel:
         self._news = asyncio.Event()
 
     def put(self, event: Event) -> None:
-        """Add an event; in the loop's own thread."""
+        """Add an event. Must be called in the loop's thread."""
         self._events.append(event)
         self._news.set()
 
     async def get(self) -> list[Event]:
-        """All that has come since the last time, waiting for one event at least."""
+        """Wait for at least one event, and return all unread events."""
         await self._news.wait()
         self._news.clear()
         events = list(self._events)

@@ -58,7 +58,7 @@ class Batch:
 
     @property
     def tokens(self) -> Tokens:
-        """Those that are in it."""
+        """The tokens in the batch."""
         return self._tokens[: self.n_tokens]
 
     def clear(self) -> None:
@@ -69,10 +69,10 @@ class Batch:
         """Add tokens of a sequence.
 
         Args:
-            sequence: its id.
-            tokens: of shape (n,).
-            at: the position of the first.
-            n_logits: so many of the last ones get logits.
+            sequence: the sequence's id.
+            tokens: the tokens, of shape (n,).
+            at: the position of the first token in the sequence.
+            n_logits: how many of the last tokens get logits.
 
         Returns:
             The row of the first token that gets logits.
@@ -122,8 +122,9 @@ class Context:
         if length == 0:
             self.clear(sequence)
             return True
-        kept = llama_cpp.llama_memory_seq_pos_min(self._memory, sequence) == 0 or not self.can_trim
-        if kept and llama_cpp.llama_memory_seq_rm(self._memory, sequence, length, -1):
+        # If the context has dropped the first tokens, the others are of no use.
+        is_whole = llama_cpp.llama_memory_seq_pos_min(self._memory, sequence) == 0 or not self.can_trim
+        if is_whole and llama_cpp.llama_memory_seq_rm(self._memory, sequence, length, -1):
             return True
         self.clear(sequence)
         return False

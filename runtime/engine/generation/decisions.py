@@ -1,11 +1,12 @@
-"""What the scheduler decides, as pure functions over plain data: no model, no clock, no state.
+"""The scheduler's policies, as pure functions of plain data: no model, no clock, no state.
 
-- `admit`: who gets a free slot. The user with the fewest responses under way (by weight) is first, among
-  those who came first; being passed over counts, so that everybody's time comes.
-- `choose_place`: which slot, and from where the known beginning of its prompt comes.
-- `prompt_budget`: how many prompt tokens a step may read, so that nobody's stream pauses for long.
-- `deal`: whose prompt tokens they are. Users are served by turns (by weight), a user's shortest prompt
-  first; having waited counts as being shorter.
+- `admit` chooses the requests that get a free slot. The user with the fewest running responses, divided
+  by weight, goes first; equal ones go in order of arrival. Each time that a request is passed over, its
+  priority rises, so that none waits for ever.
+- `choose_place` chooses a slot, and the source of the part of the prompt that is evaluated already.
+- `prompt_budget` limits the prompt tokens of a step, so that running streams do not pause for long.
+- `deal` divides this budget. Users get turns, by weight; a user's shortest prompt goes first, and one
+  that has waited counts as shorter.
 """
 
 from __future__ import annotations
@@ -14,23 +15,23 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 MIN_REUSE = 64
-"""Tokens. Evaluating fewer than this anew is as cheap as copying them."""
+"""Tokens. A shorter prefix is not copied: evaluating it again costs no more."""
 QUANTUM = 128
-"""Tokens of prompts that a user is dealt in one turn: shorter prompts are read whole in it."""
+"""Prompt tokens that a user gets in one turn. A shorter prompt needs one turn only."""
 PASSED_OVER = 16
-"""Having been passed over so often is worth one response under way less."""
+"""Being passed over this many times counts like having one running response less."""
 STEP_S = 0.25
-"""While others generate, a step with prompt tokens takes no longer, about; as many times longer as there
-are more who read than who generate."""
+"""The approximate limit of a step with prompt tokens while responses are generated. It is multiplied by
+1 + (prompts being read / responses being generated)."""
 LONGEST_STEP_S = 0.5
-"""Nor longer than this in any case: a newcomer, or one who leaves, waits for the step's end."""
+"""The limit of any step: new requests, and the end of those whose client left, wait for its end."""
 _STEP_FACTOR = 3
-"""Nor more than so many times a step without prompt tokens, with the same exception."""
+"""The limit of a step with prompt tokens, in steps without any; multiplied like STEP_S."""
 _SHORT_STEP_S = 0.05
-"""Shorter than this need no step be."""
+"""The limit that follows from `_STEP_FACTOR` is never below this."""
 _MIN_BUDGET = 16
 _FIRST_BUDGET = 64
-"""Tokens of the first prompt: nothing is known of their cost."""
+"""Prompt tokens of a step while their cost is unknown."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +42,7 @@ class Waiting:
     tag: str = ""
     weight: float = 1.0
     passed_over: int = 0
-    """So many others have been admitted since it came."""
+    """Number of requests that were admitted while this one waited."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,54 +53,54 @@ class Reader:
     tag: str = ""
     weight: float = 1.0
     remaining: int
-    """Tokens, at least 1."""
+    """Prompt tokens still to be evaluated, at least 1."""
     waited: int = 0
-    """Steps since it was last dealt any."""
+    """Steps since it last got prompt tokens."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SlotView:
-    """What `choose_place` has to know of a slot."""
+    """The properties of a slot that `choose_place` uses."""
 
     key: int
     is_free: bool
     n_held: int = 0
-    """Tokens in it."""
+    """Tokens in the slot."""
     n_reusable: int = 0
-    """How many of them the new prompt begins with, and may use."""
+    """How many of them are a prefix of the new prompt that its user may reuse."""
     is_foreign: bool = False
-    """Whether another user's tokens are in it."""
+    """Whether the slot holds another user's tokens."""
     used_at: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
-    """Where a new sequence goes."""
+    """The slot of a new sequence, and the source of its prompt's evaluated prefix."""
 
     slot: int
     source: int | None = None
-    """The slot whose tokens it begins with, `slot` itself for those that are there; None: see below."""
+    """The slot that holds the prefix, which may be `slot` itself; None if `from_saved`."""
     from_saved: bool = False
-    """Whether it begins with a saved state."""
+    """Whether the prefix comes from a saved state."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class StepCost:
-    """What steps have taken lately, in seconds; 0 where nothing is known."""
+    """Moving averages of measured step times, in seconds; 0 while unknown."""
 
     decode_s: float = 0.0
     """A step without prompt tokens."""
     prompt_token_s: float = 0.0
-    """Each prompt token beside that."""
+    """The additional time for each prompt token."""
 
     def observed(self, *, n_decoding: int, n_prompt: int, seconds: float) -> StepCost:
-        """With one more step taken into account."""
+        """Return the averages after one more measured step."""
         if n_prompt == 0:
             return replace(self, decode_s=_smoothed(self.decode_s, seconds))
-        rest = seconds - (self.decode_s if n_decoding else 0.0)
-        if n_prompt < _MIN_BUDGET or rest <= 0:
+        prompt_s = seconds - (self.decode_s if n_decoding else 0.0)
+        if n_prompt < _MIN_BUDGET or prompt_s <= 0:
             return self
-        return replace(self, prompt_token_s=_smoothed(self.prompt_token_s, rest / n_prompt))
+        return replace(self, prompt_token_s=_smoothed(self.prompt_token_s, prompt_s / n_prompt))
 
 
 def _smoothed(old: float, new: float) -> float:
@@ -107,37 +108,37 @@ def _smoothed(old: float, new: float) -> float:
 
 
 def admit(waiting: Sequence[Waiting], running: Mapping[str, int], n_free: int) -> list[int]:
-    """The keys of those who get a slot now.
+    """Return the keys of the requests that get a slot now.
 
     Args:
-        waiting: in the order in which they came.
-        running: responses under way, by tag.
-        n_free: slots.
+        waiting: all waiting requests, in order of arrival.
+        running: number of running responses, by tag.
+        n_free: number of free slots.
     """
-    counts, left = dict(running), list(waiting)
+    counts, candidates = dict(running), list(waiting)
     admitted: list[int] = []
-    while left and len(admitted) < n_free:
+    while candidates and len(admitted) < n_free:
 
-        def urgency(request: Waiting, n_admitted: int = len(admitted)) -> float:
+        def rank(request: Waiting, n_admitted: int = len(admitted)) -> float:
             passed_over = request.passed_over + n_admitted
             return counts.get(request.tag, 0) / request.weight - passed_over / PASSED_OVER
 
-        chosen = min(left, key=urgency)
-        left.remove(chosen)
+        chosen = min(candidates, key=rank)
+        candidates.remove(chosen)
         admitted.append(chosen.key)
         counts[chosen.tag] = counts.get(chosen.tag, 0) + 1
     return admitted
 
 
 def choose_place(slots: Sequence[SlotView], n_saved: int) -> Place:
-    """Where a new sequence goes; one slot at least is free.
+    """Choose the slot of a new sequence. At least one slot must be free.
 
-    llama.cpp computes sequences with consecutive ids together, so the free slot that leaves the fewest
-    gaps is taken, and what the prompt begins with is copied there.
+    llama.cpp computes sequences with consecutive ids together. So the free slot that leaves the fewest
+    gaps is chosen, and the evaluated prefix of the prompt is copied into it.
 
     Args:
-        slots: all of them.
-        n_saved: how many of the prompt's tokens the best saved state has.
+        slots: all slots.
+        n_saved: length of the prompt's prefix that the best saved state contains.
     """
     taken = {slot.key for slot in slots if not slot.is_free}
     free = sorted(
@@ -162,12 +163,12 @@ def choose_place(slots: Sequence[SlotView], n_saved: int) -> Place:
 
 
 def n_runs(keys: Collection[int]) -> int:
-    """How many runs of consecutive numbers there are."""
+    """Return the number of runs of consecutive keys."""
     return sum(key - 1 not in keys for key in set(keys))
 
 
 def moved_into_gap(running: Collection[int], free: Collection[int]) -> tuple[int, int] | None:
-    """The sequence to move, and the free slot that it moves to, until there is no gap; None if none."""
+    """Return the key of the sequence to move and that of the gap; None if there is no gap."""
     if n_runs(running) < 2:
         return None
     gaps = [key for key in free if min(running) < key < max(running)]
@@ -175,13 +176,13 @@ def moved_into_gap(running: Collection[int], free: Collection[int]) -> tuple[int
 
 
 def prompt_budget(cost: StepCost, *, n_decoding: int, n_reading: int, n_batch: int) -> int:
-    """How many prompt tokens the next step may read.
+    """Return how many prompt tokens the next step may evaluate.
 
     Args:
-        cost: of steps.
-        n_decoding: responses that grow, each by a token of the same step.
-        n_reading: sequences whose prompts are read.
-        n_batch: tokens that a step may have.
+        cost: the measured step times.
+        n_decoding: responses being generated; each needs one token of the step.
+        n_reading: sequences whose prompts are being evaluated.
+        n_batch: the most tokens that a step may have.
     """
     room = n_batch - n_decoding
     if cost.prompt_token_s == 0:
@@ -195,10 +196,11 @@ def prompt_budget(cost: StepCost, *, n_decoding: int, n_reading: int, n_batch: i
 
 
 def drafts_allowed(cost: StepCost, *, n_decoding: int, n_batch: int) -> int:
-    """How many tokens may be guessed for each of `n_decoding` responses.
+    """Return how many tokens may be guessed for each of `n_decoding` responses.
 
-    A guess costs what a prompt token does and spares its response a step, of which the others bear a
-    part: it pays where that is dearer, if half of the guesses come true.
+    A guess costs as much as a prompt token. A right one saves its response a step, whose cost all
+    responses share. Guessing pays if that share is at least twice the cost of a guess: half of the
+    guesses are assumed to be right.
     """
     if cost.prompt_token_s * 2 * n_decoding > cost.decode_s > 0:
         return 0
@@ -206,43 +208,43 @@ def drafts_allowed(cost: StepCost, *, n_decoding: int, n_batch: int) -> int:
 
 
 def deal(readers: Sequence[Reader], served: Mapping[str, float], budget: int) -> dict[int, int]:
-    """How many prompt tokens each reader is dealt, by key; those without any are left out.
+    """Divide a step's prompt tokens among the readers. Returns the tokens by key, without zeros.
 
     Args:
-        readers: all who read.
-        served: what each tag has been dealt, divided by its weight (see `serve`).
-        budget: tokens, of all together.
+        readers: all sequences whose prompts are being evaluated.
+        served: prompt tokens that each tag has got, divided by its weight (see `serve`).
+        budget: prompt tokens for all readers together.
     """
-    ahead = {reader.tag: served.get(reader.tag, 0.0) for reader in readers}
+    received = {reader.tag: served.get(reader.tag, 0.0) for reader in readers}
     remaining = {reader.key: reader.remaining for reader in readers}
     dealt: dict[int, int] = {}
-    left = budget
-    while left > 0 and (hungry := [reader for reader in readers if remaining[reader.key]]):
+    while budget > 0 and (unfinished := [reader for reader in readers if remaining[reader.key]]):
         chosen = min(
-            hungry,
+            unfinished,
             key=lambda reader: (
-                int(ahead[reader.tag] / QUANTUM),
+                int(received[reader.tag] / QUANTUM),
                 remaining[reader.key] - reader.waited * QUANTUM,
                 reader.key,
             ),
         )
-        given = min(QUANTUM, remaining[chosen.key], left)
-        remaining[chosen.key] -= given
-        left -= given
-        ahead[chosen.tag] += given / chosen.weight
-        dealt[chosen.key] = dealt.get(chosen.key, 0) + given
+        n_tokens = min(QUANTUM, remaining[chosen.key], budget)
+        remaining[chosen.key] -= n_tokens
+        budget -= n_tokens
+        received[chosen.tag] += n_tokens / chosen.weight
+        dealt[chosen.key] = dealt.get(chosen.key, 0) + n_tokens
     return dealt
 
 
 def serve(
     readers: Sequence[Reader], served: Mapping[str, float], dealt: Mapping[int, int]
 ) -> dict[str, float]:
-    """`served` after a deal, for the tags that read. One that has just begun to read starts level with
-    the one that has got least: not having asked earns nothing.
+    """Return `served` after a call of `deal`, for the tags that have readers, less the minimum.
+
+    A tag without readers before starts at the minimum: it earns no credit while it asks for nothing.
     """
     known = [served[reader.tag] for reader in readers if reader.tag in served]
-    level = min(known, default=0.0)
-    after = {reader.tag: served.get(reader.tag, level) - level for reader in readers}
+    least = min(known, default=0.0)
+    after = {reader.tag: served.get(reader.tag, least) - least for reader in readers}
     for reader in readers:
         after[reader.tag] += dealt.get(reader.key, 0) / reader.weight
     return after

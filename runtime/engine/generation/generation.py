@@ -1,4 +1,4 @@
-"""One response under way: what it is made from, who may end it, and what it came to.
+"""One response: its prompt and settings, how it can be ended, and its token counts.
 
 Owns the state that the endpoint (in the event loop) and the scheduler (in its thread) share.
 """
@@ -24,17 +24,17 @@ class End(Enum):
 
 @dataclass(frozen=True, kw_only=True)
 class Prompt:
-    """What the model is given."""
+    """The model's input."""
 
     tokens: Sequence[int]
     stops: Sequence[str] = ()
     """Texts that end the response."""
     echo: str = ""
-    """Stands before the response's text."""
+    """Text that is put before the response's text."""
     is_scored: bool = False
-    """Whether the probabilities of its own tokens are reported; all of it is evaluated then."""
+    """Whether the probabilities of the prompt's tokens are reported. Then nothing of it is reused."""
     n_shared: int = 0
-    """So many tokens at the beginning may be reused by any user (LLAMA_SERVER_SHARED_PREFIX)."""
+    """Length of the prefix that any user may reuse (LLAMA_SERVER_SHARED_PREFIX)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +57,7 @@ class Sampling:
 
 @dataclass(frozen=True, kw_only=True)
 class GenerationLimits:
-    """What bounds a response and shapes it, sampling aside."""
+    """The limits of a response, and settings other than sampling."""
 
     max_tokens: int
     min_tokens: int = 0
@@ -70,7 +70,7 @@ class GenerationLimits:
 
 @dataclass(frozen=True, kw_only=True)
 class User:
-    """On whose behalf a request comes, as far as the engine has to know."""
+    """The user of a request, as far as the engine needs to know."""
 
     tag: str = ""
     """Opaque. Prefixes are shared, and prompt work is dealt, within a tag."""
@@ -85,12 +85,12 @@ class Generation:
     limits: GenerationLimits
     sampling: Sampling = field(default_factory=Sampling)
     constraint: Constraint | None = None
-    """What the response is held to; compiled before it is submitted."""
+    """The schema or grammar of the response, compiled before the generation is submitted."""
     user: User = field(default_factory=User)
     channel: Channel = field(default_factory=Channel)
-    """Where its pieces go."""
+    """Receives the response's events."""
     index: int = 0
-    """Its number among those of the same request."""
+    """The response's number among those of the same request."""
     prompt_tokens: int = 0
     """Tokens of the prompt that have been evaluated or reused so far."""
     cached_tokens: int = 0
@@ -100,17 +100,17 @@ class Generation:
     deadline: float | None = None
     """Monotonic; None until it has been admitted to a slot."""
     is_ended: bool = False
-    """Set when the scheduler has let go of it; its numbers are final."""
+    """Set when the scheduler has finished with it: the token counts are final."""
     failure: Exception | None = None
-    """What ended it inside the engine; the client is told."""
+    """The engine's error that ended it; the client gets it."""
 
     def end(self, reason: End) -> None:
-        """Have it ended within a step; the first reason counts."""
+        """End the generation with the next step. Only the first reason counts."""
         if self.ended_by is None:
             self.ended_by = reason
 
     def is_over(self) -> bool:
-        """Whether it is to end now; ends it when its time is up."""
+        """Whether the generation must end now. Also ends it if its deadline has passed."""
         if self.deadline is not None and time.monotonic() >= self.deadline:
             self.end(End.DEADLINE)
         return self.ended_by is not None

@@ -1,7 +1,6 @@
-"""What is done to a token's logits before it is sampled: bias, minimum length, constraint; and what
-they say of a token's probability.
+"""Changes logits before sampling (bias, minimum length, constraint), and computes probabilities.
 
-One place for all three, since the stock server drops the first two when both are asked for.
+One class applies all three, since the stock server drops the first two if both are requested.
 """
 
 from __future__ import annotations
@@ -22,10 +21,10 @@ class LogitShaper:
 
     Args:
         bias: added to the logits, by token.
-        min_tokens: so many come before an end of the response may, unless the constraint leaves no
-            other choice.
+        min_tokens: the response may not end before it has this many tokens, unless the constraint
+            allows nothing else.
         ends: the tokens that end a response.
-        constraint: what may follow, None for anything.
+        constraint: determines which tokens may follow; None allows all.
     """
 
     def __init__(
@@ -65,8 +64,10 @@ class LogitShaper:
         return constraint.forbidden()
 
     def accept(self, token: int) -> None:
-        """Go on by a token, one that ends nothing. The constraint is told with the next logits: what has
-        come so far stands, even where that fails."""
+        """Advance by a sampled token, which must not be one of `ends`.
+
+        The constraint is advanced with the next logits: the text so far stands even if that fails.
+        """
         self._n_accepted += 1
         if self._constraint is not None:
             self._not_consumed.append(token)

@@ -12,12 +12,12 @@ import numpy as np
 from runtime.engine.generation.context import Tokens
 
 NGRAM = 3
-"""So many last tokens have to have stood somewhere before."""
+"""The length of the last tokens that must have occurred before."""
 MAX_DRAFT = 12
 """Tokens guessed at a time."""
 _FIRST_DRAFT = 4
 _ENOUGH = 0.5
-"""Where a smaller share than this comes true, it pauses."""
+"""Guessing pauses if a smaller share of the guesses is right."""
 _PAUSE_TOKENS = 32
 _SMOOTHING = 0.3
 
@@ -27,7 +27,7 @@ class Lookup:
 
     def __init__(self) -> None:
         self._share = 1.0
-        """Of the guesses that have come true, lately."""
+        """Moving average of the share of right guesses."""
         self._length = _FIRST_DRAFT
         self._resumes_at = 0
 
@@ -53,10 +53,10 @@ class Lookup:
 
 
 def _last_occurrence(known: Tokens) -> int | None:
-    """Where what followed the last occurrence of the last `NGRAM` tokens begins."""
+    """The position after the latest earlier occurrence of the last `NGRAM` tokens; None if none."""
     n_starts = len(known) - NGRAM
     found = known[:n_starts] == known[-NGRAM]
     for offset in range(1, NGRAM):
         found &= known[offset : n_starts + offset] == known[-NGRAM + offset]
-    places = np.flatnonzero(found)
-    return int(places[-1]) + NGRAM if len(places) else None
+    starts = np.flatnonzero(found)
+    return int(starts[-1]) + NGRAM if len(starts) else None

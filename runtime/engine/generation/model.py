@@ -28,10 +28,10 @@ class GuardedLlama(llama_cpp.Llama):
 
     Args:
         n_slots: responses at a time, each with a context of `n_ctx` tokens.
-        cache_bytes: the bound of saved conversations, see `prefix_cache.py`.
+        cache_bytes: the memory limit of saved conversations, see `prefix_cache.py`.
         looks_up: guess tokens by prompt lookup.
         metrics: counts tokens and seconds.
-        progress: told of each step.
+        progress: is notified of each step.
         kwargs: as llama_cpp.Llama's.
     """
 
@@ -75,7 +75,7 @@ class GuardedLlama(llama_cpp.Llama):
         return int(llama_cpp.llama_n_ctx_seq(self.ctx))
 
     def _release_single_use(self) -> None:
-        """Let go of what the base class keeps for a sequence of its own."""
+        """Free what the base class has allocated for its own single sequence."""
         self._batch.close()  # type: ignore[no-untyped-call]
         del self.scores, self.input_ids, self._candidates
 

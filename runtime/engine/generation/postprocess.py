@@ -1,4 +1,4 @@
-"""From a step's logits to a response's next tokens, text and end. For the scheduler's thread only."""
+"""Samples a step's logits and makes events of the tokens. For the scheduler's thread only."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ class Postprocessor:
 
         Args:
             sequence: `n_tokens` of its prompt have just been evaluated.
-            row: of the first of them.
-            n_tokens: as said.
+            row: the batch row of the first of them.
+            n_tokens: the number of prompt tokens in the step.
 
         Returns:
             The row of the last of them.
@@ -71,11 +71,11 @@ class Postprocessor:
 
         Args:
             sequence: its pending tokens have been evaluated.
-            row: of the batch, the first of its tokens with logits.
-            drafts: tokens after that which were guessed, and evaluated with it.
+            row: the batch row of the sequence's first token with logits.
+            drafts: the guessed tokens that were evaluated after that token.
 
         Returns:
-            The events for the client; and why the response is at its end, None where it goes on.
+            The events for the client; and why the response has ended, None if it continues.
 
         Raises:
             Refusal: the constraint became too complex.
@@ -114,7 +114,7 @@ class Postprocessor:
         return token
 
     def _added(self, sequence: Sequence, token: int) -> str | None:
-        """Take a token into the response; why it ends with it, if it does."""
+        """Add a token to the response. Returns why the response ends with it, or None."""
         if token in self._is_end:
             return "stop"
         generation = sequence.generation
@@ -129,14 +129,14 @@ class Postprocessor:
         return Piece(text=text, logprobs=logprobs, finish_reason=reason, index=index)
 
     def last_events(self, sequence: Sequence) -> list[Event]:
-        """What is told of a response that is ended from outside."""
+        """The last events, before `Ended`, of a response that was ended from outside."""
         if sequence.generation.ended_by is not End.DEADLINE or sequence.generation.failure is not None:
             return []
         return [self._piece(sequence, sequence.assembler.finish(), "length")]
 
 
 def ended(generation: Generation) -> Event:
-    """Close the books of a generation; the event that tells so."""
+    """Mark a generation as ended. Returns the event for its channel."""
     if generation.ended_by is End.STOPPING and generation.failure is None:
         generation.failure = errors.stopping()
     generation.is_ended = True

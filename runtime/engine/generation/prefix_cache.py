@@ -1,10 +1,10 @@
-"""Saved states of conversations that are in no slot just now.
+"""Saves the states of conversations that are in no slot at the moment.
 
-When a new prompt would overwrite what is in a slot, its state is saved first, and when a saved one has
-more of a prompt's beginning than any slot, it is restored: users who take turns do not make each
-other's prompts be evaluated anew.
+Before a new prompt overwrites a slot, the slot's state is saved. If a saved state contains a longer
+prefix of a prompt than any slot does, it is restored. So users who alternate do not cause each other's
+prompts to be evaluated again.
 
-Owns the saved states and their bound in bytes. For the scheduler's thread only.
+Owns the saved states and their limit in bytes. Only the scheduler's thread may use this module.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Saved:
     tag: str
     n_shared: int
     buffer: NDArray[np.uint8]
-    """Of which the state takes the first `n_state` bytes."""
+    """The state is in its first `n_state` bytes."""
     n_state: int
 
     @property
@@ -38,19 +38,19 @@ class Saved:
         return self.buffer.nbytes + self.tokens.nbytes
 
     def is_superseded_by(self, slot: Slot) -> bool:
-        """Whether a slot goes on from here. A response may come back in other tokens than it was given
-        in, so the last ones need not agree."""
+        """Whether a slot continues this conversation. The last tokens need not agree: when a client
+        sends a response back, its text may be split into other tokens."""
         if self.tag != slot.tag:
             return False
         return common_prefix(self.tokens, slot.held) >= len(self.tokens) - MIN_REUSE
 
 
 class SavedPrefixes:
-    """States of one context's sequences, least recently used first to go.
+    """The saved states of one context. The least recently used are dropped first.
 
     Args:
-        context: where they come from and go to.
-        capacity_bytes: of all states together; 0 saves none.
+        context: the context whose sequences are saved and restored.
+        capacity_bytes: the limit for all states together; 0 saves none.
     """
 
     def __init__(self, context: Context, *, capacity_bytes: int) -> None:
@@ -60,11 +60,11 @@ class SavedPrefixes:
 
     @property
     def n_bytes(self) -> int:
-        """What is held now, never more than the capacity."""
+        """The memory in use, never more than the capacity."""
         return sum(saved.n_bytes for saved in self._saved)
 
     def best(self, prompt: Tokens, tag: str, n_shared: int) -> tuple[Saved | None, int]:
-        """The state with the most of a prompt's beginning, and how many of its tokens it gives."""
+        """The state with the longest reusable prefix of a prompt, and the prefix's length."""
         best, best_length = None, 0
         for saved in self._saved:
             length = lendable(
@@ -77,13 +77,13 @@ class SavedPrefixes:
         return best, best_length
 
     def restore(self, saved: Saved, slot: Slot) -> bool:
-        """Bring a state back into a slot's sequence; on False that is empty."""
+        """Restore a state into a slot's sequence. On False the sequence is empty."""
         self._saved.remove(saved)
         self._saved.append(saved)
         return self._context.restore(slot.key, saved.buffer, saved.n_state)
 
     def save(self, slot: Slot, *, keep: Saved | None = None) -> None:
-        """Save a slot's state if there is room, or can be made without the one to `keep`."""
+        """Save a slot's state. Drops older states to make room, but never `keep`."""
         if len(slot.held) < MIN_REUSE or self._has(slot):
             return
         n_state = self._context.state_size(slot.key)
@@ -94,7 +94,7 @@ class SavedPrefixes:
             if oldest is None:
                 return
             dropped.append(held.pop(oldest))
-        # Let go of before the copy is made: the bound holds meanwhile too.
+        # Release the dropped states before the copy, so that the limit is never exceeded.
         self._saved, dropped = held, []
         if self._context.save(slot.key, buffer, n_state):
             self._saved.append(Saved(slot.held.copy(), slot.tag, slot.n_shared, buffer, n_state))
@@ -110,8 +110,8 @@ class SavedPrefixes:
     ) -> NDArray[np.uint8] | None:
         """A buffer for a state beside those held; None if there is no room.
 
-        One of a dropped state where it is large enough: the kernel takes twenty times as long to give
-        fresh memory as a state takes to be copied.
+        A dropped state's buffer is used if it is large enough: getting fresh memory from the kernel
+        takes twenty times as long as copying a state.
         """
         room = self._capacity - tokens.nbytes - sum(saved.n_bytes for saved in held)
         if len(held) >= MAX_STATES or n_state > room:
@@ -119,5 +119,5 @@ class SavedPrefixes:
         fitting = [saved.buffer for saved in dropped if n_state <= saved.buffer.nbytes <= room]
         if fitting:
             return min(fitting, key=len)
-        # With some to spare, for the conversation as it goes on.
+        # Larger than needed, so that the buffer can be reused as the conversation grows.
         return np.empty(min(n_state + n_state // 4, room), dtype=np.uint8)

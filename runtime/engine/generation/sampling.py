@@ -16,7 +16,7 @@ from runtime.engine.generation.context import Context, Logits
 from runtime.engine.generation.generation import Sampling
 
 WINDOW = 64
-"""So many of the last tokens of a response are penalized."""
+"""The number of last tokens of a response that are penalized."""
 _MIROSTAT_M = 100
 
 
@@ -54,7 +54,7 @@ class Sampler:
         self._chain = None if sampling.temperature == 0 else _chain(sampling, context.n_vocab)
 
     def sample(self, row: int, logits: Logits) -> int:
-        """A token by the logits of a batch's row, which are changed."""
+        """Sample a token from the logits of a batch's row. Changes the logits."""
         self._penalties.apply(logits)
         token = int(logits.argmax()) if self._chain is None else self._context.sample(self._chain, row)
         self._penalties.accept(token)

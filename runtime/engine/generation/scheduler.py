@@ -1,8 +1,8 @@
-"""The loop that generates: one thread which owns the context, the slots and all that grows in them.
+"""The generation loop: one thread that owns the context, its slots and the running sequences.
 
-A step: drop who is over, admit who waits, evaluate one token for each response that grows and prompt
-tokens within a budget, take the new tokens, post what they bring. What is decided is in
-`decisions.py`. Everybody else sends events (`submit`, `stop`, `Generation.end`) and reads a channel.
+One step: remove ended generations, admit waiting ones, evaluate one token for each decoding sequence and
+prompt tokens within a budget, sample the next tokens, and post the resulting events. `decisions.py` has
+the policies. Other threads call `submit`, `stop` and `Generation.end`, and read channels.
 """
 
 from __future__ import annotations
@@ -37,20 +37,21 @@ class _Queued:
 
     generation: Generation
     passed_over: int = 0
+    """Number of generations that were admitted while this one waited."""
 
 
 class Scheduler:
-    """Generates for many at once.
+    """Generates many responses at once.
 
     Args:
-        context: llama.cpp's, of this thread alone from now on.
-        table: its slots.
-        vocabulary: the model's.
-        n_batch: tokens that a step may evaluate, at least one for each slot.
-        switch: breaks a step off.
+        context: the llama.cpp context; from now on only the scheduler's thread may use it.
+        table: the context's slots.
+        vocabulary: the model's vocabulary.
+        n_batch: the most tokens that a step may evaluate, at least one for each slot.
+        switch: aborts a running step.
         metrics: counts tokens and seconds.
-        progress: told of each step.
-        looks_up: guess tokens by prompt lookup, where the context can drop wrong ones.
+        progress: is notified of each step.
+        looks_up: guess tokens by prompt lookup, if the context can drop wrong guesses.
     """
 
     def __init__(
@@ -76,9 +77,10 @@ class Scheduler:
         self._waiting: list[_Queued] = []
         self._running: list[Sequence] = []
         self._post: list[tuple[Channel, Event]] = []
+        """The events of the current step."""
         self._stopping = False
 
-    # From any thread.
+    # Any thread may call these.
 
     @property
     def n_slots(self) -> int:
@@ -93,16 +95,16 @@ class Scheduler:
         return len(self._waiting) + self._inbox.qsize()
 
     def start(self) -> None:
-        """Generate from now on, in a thread of its own."""
+        """Start the scheduler's thread."""
         threading.Thread(target=self._run, name="scheduler", daemon=True).start()
 
     def submit(self, generations: Iterable[Generation]) -> None:
-        """Have responses generated. Each one's channel gets exactly one `Ended`, whatever happens."""
+        """Queue generations. Each one's channel gets exactly one `Ended` event, whatever happens."""
         for generation in generations:
             self._inbox.put(generation)
 
     def stop(self) -> None:
-        """End all responses, and each that comes from now on. A signal's handler may call it."""
+        """End all generations, present and future. May be called from a signal handler."""
         self._stopping = True
         self._evaluator.is_aborting = True
         self._switch.set(True)
@@ -110,44 +112,44 @@ class Scheduler:
 
     @property
     def is_aborting(self) -> bool:
-        """Whether steps are being broken off, which llama.cpp logs as errors."""
+        """Whether steps are being aborted. llama.cpp logs that as errors, which are then expected."""
         return self._stopping
 
-    # In its own thread.
+    # Only the scheduler's thread calls these.
 
     def _run(self) -> None:
         while True:
             self.turn()
 
     def turn(self) -> None:
-        """Take what has come in and make a step; waits while there is nothing to do."""
+        """Receive generations, run one step and deliver its events; block while there is no work."""
         self._receive()
         try:
             self._step()
         except Exception as error:
             logger.exception("a step failed; all responses under way end with it")
             self._end_all(error)
-        self._tell()
+        self._deliver()
 
     def _receive(self) -> None:
-        """Take what has come in; wait for it while there is nothing to do."""
+        """Move generations from the inbox to the waiting list; block while there is no work."""
         if not self._running and not self._waiting:
             self._progress.rest()
             self._metrics.busy(running=0, waiting=0)
-            self._take_in(self._inbox.get())
+            self._enqueue(self._inbox.get())
             self._progress.step()
         while True:
             try:
-                self._take_in(self._inbox.get_nowait())
+                self._enqueue(self._inbox.get_nowait())
             except Empty:
                 return
 
-    def _take_in(self, generation: Generation | None) -> None:
-        if generation is not None:
+    def _enqueue(self, generation: Generation | None) -> None:
+        if generation is not None:  # None only wakes the thread
             self._waiting.append(_Queued(generation))
 
-    def _tell(self) -> None:
-        """Post what the step has brought."""
+    def _deliver(self) -> None:
+        """Update the gauges, and deliver the step's events to their channels."""
         self._metrics.saved_bytes(self._table.saved_bytes)
         self._metrics.busy(running=len(self._running), waiting=len(self._waiting))
         post, self._post = self._post, []
@@ -158,9 +160,9 @@ class Scheduler:
         self._post += [(generation.channel, event) for event in events]
 
     def _step(self) -> None:
-        self._drop_over()
+        self._remove_ended()
         self._admit()
-        self._follow()
+        self._copy_from_leaders()
         self._close_gap()
         if plan := self._planner.plan(self._running):
             began = time.perf_counter()
@@ -169,8 +171,8 @@ class Scheduler:
             self._planner.observe(plan, time.perf_counter() - began)
             self._metrics.stepped(len(plan))
 
-    def _drop_over(self) -> None:
-        """End who has left, whose time is up, and everybody when the server is being stopped."""
+    def _remove_ended(self) -> None:
+        """End generations whose client left or whose time is up; all of them when the server stops."""
         for queued in list(self._waiting):
             if self._is_over(queued.generation):
                 self._waiting.remove(queued)
@@ -186,7 +188,7 @@ class Scheduler:
         return generation.is_over()
 
     def _finish(self, sequence: Sequence) -> None:
-        """Let go of a sequence; its slot is free."""
+        """End a sequence: free its slot, count its tokens and times, post `Ended`."""
         generation = sequence.generation
         self._running.remove(sequence)
         sequence.slot.release()
@@ -202,7 +204,7 @@ class Scheduler:
         self._add(generation, [ended(generation)])
 
     def _end_all(self, error: Exception) -> None:
-        """After a defect: nothing in the slots can be relied on."""
+        """Fail all sequences and empty all slots: after a defect their contents are unreliable."""
         for sequence in list(self._running):
             self._fail(sequence, error)
         for slot in self._table.slots:
@@ -242,8 +244,8 @@ class Scheduler:
             sequence.leader, sequence.n_led = self._table.leader(slot)
         self._running.append(sequence)
 
-    def _follow(self) -> None:
-        """Who waits for another to read the same beginning copies it when it is there."""
+    def _copy_from_leaders(self) -> None:
+        """Copy a common prompt prefix to the sequences that wait for another one to evaluate it."""
         for sequence in self._running:
             leader = sequence.leader
             if leader is None or (leader.slot.n_past < sequence.n_led and not leader.has_ended):
@@ -254,7 +256,7 @@ class Scheduler:
                 generation.prompt_tokens = generation.cached_tokens = sequence.slot.n_past
 
     def _close_gap(self) -> None:
-        """Sequences with consecutive ids are computed together: move one that is not."""
+        """Move a sequence into a gap: llama.cpp computes only consecutive ids together."""
         slots = self._table.slots
         free = [slot.key for slot in slots if slot.is_free]
         move = moved_into_gap([sequence.slot.key for sequence in self._running], free)
@@ -263,7 +265,7 @@ class Scheduler:
         self._table.move(slots[move[0]], slots[move[1]])
 
     def _take(self, part: Part, row: int) -> None:
-        """Take what follows from a part whose logits begin at a batch's row."""
+        """Sample the tokens that follow a part. `row` is its first row of logits in the batch."""
         sequence, slot = part.sequence, part.sequence.slot
         if part.is_scored:
             row = self._postprocessor.score(sequence, row, part.n_tokens)
@@ -277,13 +279,13 @@ class Scheduler:
             return
         finally:
             if part.drafts:
-                self._settle(part, accepted=slot.n_past - n_before)
+                self._drop_wrong_guesses(part, accepted=slot.n_past - n_before)
         self._add(sequence.generation, events)
         if reason is not None:
             self._finish(sequence)
 
-    def _settle(self, part: Part, *, accepted: int) -> None:
-        """Drop the guesses that were wrong."""
+    def _drop_wrong_guesses(self, part: Part, *, accepted: int) -> None:
+        """Remove wrong guesses from the slot; count how many were right."""
         proposed, slot = len(part.drafts), part.sequence.slot
         if accepted < proposed:
             self._table.rewind(slot)

@@ -1,7 +1,7 @@
-"""Slots, and the sequences that grow in them.
+"""Slots, and the sequences that run in them.
 
-A slot is a sequence of tokens in the context: those of the response under way, or of the last one, kept
-for whoever goes on from them. The scheduler's thread alone touches them.
+A slot is one sequence of tokens in the context: those of the running response, or of the last one, kept
+for a prompt that continues it. Only the scheduler's thread may use them.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ class Slot:
         self.key = key
         self._tokens = np.zeros(capacity + 1, dtype=np.int32)
         self.n_tokens = 0
-        """Known ones: the prompt and what has been generated."""
+        """Number of known tokens: the prompt and what has been generated."""
         self.n_past = 0
-        """Those of them that are in the context."""
+        """How many of them are evaluated, and so in the context."""
         self.tag = ""
-        """Whose they are."""
+        """The tag of the user whose tokens they are."""
         self.n_shared = 0
-        """So many at the beginning may be used by others."""
+        """Length of the prefix that other users may reuse."""
         self.used_at = 0.0
         self.sequence: Sequence | None = None
-        """What grows in it now."""
+        """The running sequence; None if the slot is free."""
 
     @property
     def is_free(self) -> bool:
@@ -50,49 +50,49 @@ class Slot:
 
     @property
     def pending(self) -> Tokens:
-        """The known ones that are not."""
+        """The known tokens that are not evaluated yet."""
         return self._tokens[self.n_past : self.n_tokens]
 
     @property
     def known(self) -> Tokens:
-        """All known ones."""
+        """All known tokens."""
         return self._tokens[: self.n_tokens]
 
     def set_tokens(self, tokens: Tokens | Ids[int], *, n_past: int) -> None:
-        """Have it hold the first `n_past` of these tokens, and know all of them."""
+        """Set the known tokens, of which the first `n_past` are in the context."""
         self.n_tokens, self.n_past = len(tokens), n_past
         self._tokens[: self.n_tokens] = tokens
 
     def append(self, token: int) -> None:
-        """One more known token."""
+        """Add a known token."""
         self._tokens[self.n_tokens] = token
         self.n_tokens += 1
 
     def release(self) -> None:
-        """What grew in it has ended; what is in the context stays."""
+        """Free the slot. Its tokens stay in the context."""
         self.sequence = None
         self.n_tokens = self.n_past
         self.used_at = time.monotonic()
 
     def lend(self, prompt: Tokens, tag: str, n_shared: int) -> int:
-        """How many of its tokens a prompt begins with, and may use.
+        """Return the length of the prompt's prefix that it may reuse from this slot.
 
         Args:
-            prompt: the tokens.
-            tag: whose prompt it is.
-            n_shared: so many of the prompt's tokens are declared shared.
+            prompt: the prompt's tokens.
+            tag: the tag of the prompt's user.
+            n_shared: length of the prompt's prefix that is declared shared.
         """
         return lendable(self.held, prompt, same=tag == self.tag, n_shared=min(n_shared, self.n_shared))
 
 
 def lendable(held: Tokens, prompt: Tokens, *, same: bool, n_shared: int) -> int:
-    """How many tokens of a prompt another sequence has and may give.
+    """Return the length of a prompt's prefix that it may reuse from another sequence.
 
     Args:
-        held: the other's tokens.
-        prompt: the prompt's. Its last token is always evaluated: the logits come from that.
-        same: whether both are the same user's.
-        n_shared: how many may be given to others.
+        held: the other sequence's tokens.
+        prompt: the prompt's tokens. The last one is always evaluated, to get its logits.
+        same: whether both belong to the same user.
+        n_shared: length of the prefix that different users may share.
     """
     length = min(common_prefix(held, prompt), len(prompt) - 1)
     return length if same else min(length, n_shared)
@@ -107,7 +107,7 @@ def common_prefix(a: Tokens, b: Tokens) -> int:
 
 @dataclass(kw_only=True, eq=False)
 class Sequence:
-    """A response that grows in a slot."""
+    """A response that is being generated in a slot."""
 
     generation: Generation
     slot: Slot
@@ -117,14 +117,14 @@ class Sequence:
     admitted_at: float = field(default_factory=time.perf_counter)
     first_token_at: float | None = None
     logprobs: list[TokenLogprob] = field(default_factory=list)
-    """Of tokens whose text has not been given out yet."""
+    """The logprobs of tokens whose text has not been sent yet."""
     lookup: Lookup = field(default_factory=Lookup)
     waited: int = 0
-    """Steps without prompt tokens while it reads."""
+    """Steps since it last got prompt tokens, while its prompt is being evaluated."""
     leader: Sequence | None = None
-    """The one that reads the same beginning just now; this one waits to copy it."""
+    """The sequence that is evaluating a common prefix, which this sequence waits to copy."""
     n_led: int = 0
-    """So many tokens of it."""
+    """The length of that prefix."""
 
     @property
     def has_ended(self) -> bool:
@@ -132,5 +132,5 @@ class Sequence:
 
     @property
     def is_decoding(self) -> bool:
-        """Whether one token is all that is left to evaluate, and it is not the prompt's."""
+        """Whether the prompt is evaluated and only the last generated token is pending."""
         return self.first_token_at is not None and self.slot.n_tokens == self.slot.n_past + 1

@@ -1,6 +1,6 @@
-"""What a step evaluates, and how: its plan, its run, and who is to blame when that fails.
+"""Plans and runs a step, and finds the sequence that makes it fail.
 
-For the scheduler's thread only.
+Only the scheduler's thread may use this module.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Part:
-    """What a step evaluates of one sequence."""
+    """The tokens of one sequence that a step evaluates."""
 
     sequence: Sequence
     n_tokens: int
-    """Known ones."""
+    """Number of known tokens."""
     drafts: tuple[int, ...] = ()
-    """Guesses of what follows, where the last known token is among them."""
+    """Guessed tokens after the known ones; only if the last known token is evaluated."""
 
     @property
     def is_scored(self) -> bool:
@@ -44,8 +44,8 @@ class Part:
 
     @property
     def n_logits(self) -> int:
-        """Tokens that others follow from: the last known one, where it is among them, and guesses; or
-        all, of a prompt whose own probabilities are reported."""
+        """Number of tokens that need logits: the last known one, if it is evaluated, and the guesses;
+        all tokens of a prompt whose probabilities are reported."""
         if self.is_scored:
             return self.n_tokens
         return int(self.n_tokens == len(self.sequence.slot.pending)) + len(self.drafts)
@@ -113,7 +113,7 @@ class Planner:
         return dealt
 
     def observe(self, plan: Parts[Part], seconds: float) -> None:
-        """A plan has been evaluated in so many seconds."""
+        """Learn from a plan that took so many seconds to evaluate."""
         n_drafts = sum(len(part.drafts) for part in plan)
         n_prompt = n_drafts + sum(part.n_tokens for part in plan if part.n_tokens > 1)
         n_decoding = sum(part.n_tokens == 1 for part in plan)
@@ -146,13 +146,13 @@ class Evaluator:
         self._take = take
         self._fail = fail
         self.is_aborting = False
-        """Set when the server is being stopped: steps are broken off then, and nobody is to blame."""
+        """Set when the server is stopping: steps are aborted then, and no sequence is at fault."""
 
     def evaluate(self, parts: Parts[Part]) -> None:
-        """Evaluate all parts together; each alone if that fails, so that only its cause fails."""
+        """Evaluate all parts together; each alone if that fails, so that only the cause fails."""
         if self._evaluated(parts) or self.is_aborting:
             return
-        # Of a failed step some may be there; what was there before it is kept where that can be.
+        # A failed step may leave tokens in the context: remove them, and keep earlier ones if possible.
         intact = [part for part in parts if self._table.rewind(part.sequence.slot)]
         for part in intact:
             if not self._evaluated([part]) and not self.is_aborting:
@@ -160,7 +160,7 @@ class Evaluator:
                 self._fail(part.sequence, RuntimeError("llama.cpp could not evaluate it"))
 
     def _evaluated(self, parts: Parts[Part]) -> bool:
-        """Evaluate parts and have taken what follows from them; False: nothing has been taken."""
+        """Evaluate parts and call `take` for each that has logits. False: the evaluation failed."""
         self._batch.clear()
         rows = []
         for part in parts:

@@ -28,9 +28,9 @@ from runtime.engine.vocabulary import Vocabulary
 logger = logging.getLogger(__name__)
 
 MAX_DEPTH = 64
-"""Of a schema: llguidance recurses into it, on the stack."""
+"""The deepest nesting of a schema: llguidance recurses into it, on the stack."""
 MAX_GRAMMAR_CHARACTERS = 262_144
-"""Of a grammar or a schema."""
+"""The longest grammar or schema."""
 _REASON_CHARACTERS = 300
 
 
@@ -54,7 +54,7 @@ class Constraint:
         return np.equal(bits, 0)
 
     def accept(self, token: int) -> None:
-        """Go on by a token that was allowed.
+        """Advance by a token that was allowed.
 
         Raises:
             Refusal: the grammar turned out too complex.
@@ -69,7 +69,7 @@ class Constraint:
 
 @dataclass(frozen=True)
 class Grammar:
-    """What a response is to be held to, not compiled yet. `param` is the request's field it came in."""
+    """A schema or grammar that is not compiled yet. `param` is the request's field that contained it."""
 
     source: Source
     param: str

@@ -32,10 +32,10 @@ from llguidance import LLMatcher, LLParserLimits, LLTokenizer, TokenizerWrapper
 from llguidance.gbnf_to_lark import any_to_lark
 
 SECONDS = 2.0
-"""Of a processor's time, for one grammar. Of 20,000 words to choose from, or 300 properties with
-patterns, it takes a tenth."""
+"""Processor time that one grammar may take. A choice of 20,000 strings, or 300 properties with patterns,
+takes a tenth of it."""
 _PATIENCE_S = 20.0
-"""Seconds by the clock: the child yields to the model, which may be using every processor."""
+"""Elapsed time that one grammar may take: the child has a lower priority than the model's threads."""
 _START_SECONDS = 60.0
 _NICE = 5
 _MEMORY_BYTES = 2**30

@@ -1,7 +1,7 @@
-"""One generating request's way to the stock app, and the response's way back.
+"""Runs a generating request through the stock app and sends the response to the client.
 
-The response goes into an outbox, from which the client is served: a client that reads slowly, or not at
-all, holds neither a slot nor anybody else.
+The response is buffered in an outbox, so that a client that reads slowly, or not at all, occupies no
+slot and delays no other request.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ _NOT_TO_STOCK = frozenset(
 
 
 class Outbox:
-    """What is yet to be sent to a client. Takes everything at once and sends as the client reads.
+    """The messages still to be sent to a client. Accepts all at once, and sends as the client reads.
 
-    A response is bounded by the context's length, and so is this.
+    The context's length bounds a response, and so the outbox.
     """
 
     def __init__(self, send: Send, *, stall_s: float) -> None:
@@ -42,12 +42,12 @@ class Outbox:
         """Set when it has been closed and all is sent."""
 
     async def put(self, message: Message) -> None:
-        """Have a message sent after all before it; ASGI's `send`, but that it never waits."""
+        """Append a message. Like ASGI's `send`, but never waits."""
         self._messages.append(message)
         self._news.set()
 
     def close(self) -> None:
-        """There is no more to come."""
+        """Declare that no more messages follow."""
         self._closed = True
         self._news.set()
 
@@ -69,14 +69,14 @@ class Outbox:
 
 
 class _Visit:
-    """A client that is there until it leaves, and what is done for it meanwhile."""
+    """A connected client, and the work that is done for it until it leaves."""
 
     def __init__(self, work: anyio.CancelScope) -> None:
         self._work = work
         self.response: GeneratedResponse | None = None
 
     def leave(self) -> None:
-        """The client has left, or takes nothing: stop all that is done for it."""
+        """Stop all work for a client that has left or reads nothing."""
         if self.response is not None:
             self.response.end()
         self._work.cancel()
@@ -93,8 +93,8 @@ class Exchange:
         """Answer one request whose body has been read.
 
         Args:
-            scope, receive, send: the request's.
-            prepare: gives the response that is to be sent; may raise Refusal.
+            scope, receive, send: the request's ASGI arguments.
+            prepare: returns the response to send; may raise Refusal.
         """
         outbox = Outbox(send, stall_s=self._stall_s)
         async with anyio.create_task_group() as group:
@@ -114,7 +114,7 @@ class Exchange:
 
 
 async def _watch(receive: Receive, visit: _Visit) -> None:
-    """Wait for the client to leave; it has sent all it has to send."""
+    """Wait for the client to leave. Its request's body has been read already."""
     while (await receive())["type"] != "http.disconnect":
         pass
     visit.leave()

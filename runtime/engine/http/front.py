@@ -25,8 +25,8 @@ logger = logging.getLogger(__name__)
 
 CLIENT_LEFT = 499
 COUNTED_AS = "llamaserve.counted_as"
-"""In the scope: the path by which a request is counted. Those that are not served have none, since there
-are as many as clients can think of."""
+"""The key in the ASGI scope for the path under which a request is counted. An unknown path sets no key,
+since a client can invent any number of them."""
 
 
 class KeyCheck:
@@ -89,7 +89,7 @@ class _Begun:
         self.request_id = f"req_{uuid.uuid4().hex}"
         self.client_s_id = (header(scope, b"x-request-id") or "")[:128]
         self.status = CLIENT_LEFT
-        """Of the response, once one has begun."""
+        """The status of the response, once it has begun."""
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":

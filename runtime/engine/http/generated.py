@@ -25,9 +25,9 @@ from runtime.engine.http.asgi import Receive, Scope, Send, send_bytes, send_refu
 logger = logging.getLogger(__name__)
 
 RESPONSE = "llamaserve.response"
-"""In the scope: the `GeneratedResponse` that the stock app's endpoint sends."""
+"""The key in the ASGI scope for the `GeneratedResponse` that the stock app's endpoint sends."""
 PING_S = 15.0
-"""A stream that has nothing to say for so long says so, or proxies on the way might close it."""
+"""A stream without events for this long sends a comment, so that no proxy closes it as idle."""
 USAGE_HEADER = b"x-llamaserve-usage"
 
 _PING = b": ping\n\n"
@@ -53,8 +53,7 @@ class GeneratedResponse:
     Args:
         prepared: what is to be generated.
         scheduler: generates it.
-        tells_usage: tell the usage beside the response, for the proxy: in a header, or in a stream's
-            comments.
+        tells_usage: report the usage to the proxy, in a header or, in a stream, in comments.
     """
 
     def __init__(self, prepared: Prepared, scheduler: Scheduler, *, tells_usage: bool) -> None:
@@ -68,7 +67,7 @@ class GeneratedResponse:
             generation.channel = self._channel
 
     async def send(self, send: Send) -> None:
-        """Have it generated, and send it as it comes; never raises but when cancelled."""
+        """Generate the response and send it as it is generated. Raises only when cancelled."""
         self._scheduler.submit(self._generations)
         try:
             if self._is_stream:
@@ -79,7 +78,7 @@ class GeneratedResponse:
             self.end()
 
     def end(self) -> None:
-        """Nobody takes any more of it."""
+        """End the generations: the client reads no more of the response."""
         for generation in self._generations:
             if not generation.is_ended:
                 generation.end(End.LEFT)
@@ -118,7 +117,7 @@ class GeneratedResponse:
         await send({"type": "http.response.body", "body": self._closing(failure)})
 
     async def _news(self) -> Sequence[Event]:
-        """What has come; nothing after `PING_S` seconds without news."""
+        """Wait for events; returns none after `PING_S` seconds without any."""
         try:
             async with asyncio.timeout(PING_S):
                 return await self._channel.get()
@@ -146,7 +145,7 @@ class GeneratedResponse:
         return orjson.dumps(usage if completion else {**usage, "completion_tokens": 0})
 
     def _failure(self) -> Refusal | None:
-        """Why the response is not whole."""
+        """The reason why the response is incomplete; None if it is complete."""
         failure = next((one.failure for one in self._generations if one.failure is not None), None)
         if failure is None or isinstance(failure, Refusal):
             return failure

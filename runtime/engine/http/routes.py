@@ -52,7 +52,7 @@ class Routes:
         self._metrics = metrics
         self._created = int(time.time())
         self._preparation = prepare = Preparation(llama, settings)
-        # Apart from each other: what takes long must not keep other requests from being prepared.
+        # Separate pools: slow work in one must not delay the preparation of other requests.
         self._preparing = ThreadPoolExecutor(4, "preparing")
         self._tokenizing = background_threads(2, "tokenizing")
         self._compiling = ThreadPoolExecutor(1, "compiling")
@@ -177,7 +177,7 @@ class Routes:
 
 
 def _user(scope: Scope) -> User:
-    """On whose behalf a request comes. Whoever has the server's key may say so: the proxy."""
+    """The user that a request's headers name. The request has passed the key check before."""
     tag = header(scope, _USER_HEADER) or ""
     try:
         weight = float(header(scope, _WEIGHT_HEADER) or "1")

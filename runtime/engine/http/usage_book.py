@@ -1,6 +1,6 @@
-"""What requests have used, for whoever asks when they have ended: GET /internal/usage/<id>.
+"""Remembers the usage of requests by id: GET /internal/usage/<id>.
 
-The proxy asks when it has closed a connection early, and charges what has really been done.
+After the proxy has closed a connection early, it asks here what the request really used.
 """
 
 from __future__ import annotations
@@ -16,26 +16,26 @@ MAX_ENDED = 1024
 MAX_ID_CHARACTERS = 128
 _POLL_S = 0.005
 _PATIENCE_S = 10.0
-"""A step is far shorter; a request that still runs is told of as far as it has come."""
+"""The longest wait for a request's end, far longer than a step; then the usage so far is reported."""
 
 Usage = dict[str, int]
 
 
 class UsageBook:
-    """Requests by their ids: those that run, and the last `MAX_ENDED` that have ended."""
+    """The usage of running requests and of the last `MAX_ENDED` that have ended, by request id."""
 
     def __init__(self) -> None:
         self._running: dict[str, Sequence[Generation]] = {}
         self._ended: OrderedDict[str, Usage] = OrderedDict()
 
     def begin(self, request_id: str, generations: Sequence[Generation]) -> None:
-        """A request begins. An id that is used again means the later request."""
+        """Add a request. If an id is used again, it means the later request."""
         self._settle()
         self._ended.pop(request_id, None)
         self._running[request_id] = generations
 
     async def usage(self, request_id: str) -> Usage | None:
-        """What a request has used, once the scheduler has let go of it; None for an unknown id."""
+        """Wait until a request has ended, and return its usage; None for an unknown id."""
         loop = asyncio.get_running_loop()
         until = loop.time() + _PATIENCE_S
         while (generations := self._running.get(request_id)) is not None:
@@ -45,7 +45,7 @@ class UsageBook:
         return self._ended.get(request_id)
 
     def _settle(self) -> None:
-        """Keep only the numbers of those that have ended."""
+        """Replace the generations of ended requests by their token counts."""
         for request_id, generations in list(self._running.items()):
             if _have_ended(generations):
                 del self._running[request_id]

@@ -29,7 +29,7 @@ class LlamaLog:
         self.first_error = ""
         """The cause; later lines tell how it was passed on."""
         self.is_expected: Callable[[], bool] = lambda: False
-        """Whether errors are of our own making just now."""
+        """Whether errors are expected now, because we abort steps."""
         logger.setLevel(logging.DEBUG if verbose else logging.ERROR)
         self._callback = llama_cpp.llama_log_callback(self._write)
         llama_cpp.llama_log_set(self._callback, ctypes.c_void_p(0))

@@ -1,6 +1,6 @@
-"""Whether the model gets on, and the watchdog that ends the process when it does not.
+"""Tracks the model's progress; a watchdog ends the process if there is none for too long.
 
-Owns the clock of progress and the decision to end. The supervisor starts a new process.
+The supervisor then starts a new process.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ logger = logging.getLogger(__name__)
 
 TICK_S = 0.5
 GRACE_S = 2.0
-"""Between health's turning bad and the end of the process: so long it is seen to be stuck."""
+"""The time between a bad /health and the end of the process, in which the bad state can be observed."""
 
 
 class Progress:
-    """When the model last came a step further: a token, or a batch of a prompt."""
+    """Records when the model last made a step."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -32,7 +32,7 @@ class Progress:
         self._last = self._clock()
 
     def rest(self) -> None:
-        """Nothing is to be done."""
+        """The model is idle: no step is expected."""
         self._last = None
 
     def stalled_s(self) -> float:
