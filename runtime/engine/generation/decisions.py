@@ -41,7 +41,9 @@ class Waiting:
     tag: str = ""
     weight: float = 1.0
     passed_over: int = 0
-    """So many others have been admitted since it came."""
+    """So many requests of other users have been admitted since it came."""
+    is_further: bool = False
+    """Whether another response to the same request is under way, or waits ahead of it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,6 +111,9 @@ def _smoothed(old: float, new: float) -> float:
 def admit(waiting: Sequence[Waiting], running: Mapping[str, int], n_free: int) -> list[int]:
     """The keys of those who get a slot now.
 
+    The last free slot is kept for other requests than those that have one: to the proxy's fair queue a
+    request is one turn, however many responses it asks for. Who has been passed over often gets it.
+
     Args:
         waiting: in the order in which they came.
         running: responses under way, by tag.
@@ -116,13 +121,24 @@ def admit(waiting: Sequence[Waiting], running: Mapping[str, int], n_free: int) -
     """
     counts, left = dict(running), list(waiting)
     admitted: list[int] = []
-    while left and len(admitted) < n_free:
 
-        def urgency(request: Waiting, n_admitted: int = len(admitted)) -> float:
-            passed_over = request.passed_over + n_admitted
-            return counts.get(request.tag, 0) / request.weight - passed_over / PASSED_OVER
+    def passed_over(request: Waiting) -> int:
+        of_user = counts.get(request.tag, 0) - running.get(request.tag, 0)
+        return request.passed_over + len(admitted) - of_user
 
-        chosen = min(left, key=urgency)
+    def urgency(request: Waiting) -> float:
+        return counts.get(request.tag, 0) / request.weight - passed_over(request) / PASSED_OVER
+
+    while len(admitted) < n_free:
+        is_last = len(admitted) == n_free - 1
+        eligible = [
+            request
+            for request in left
+            if not (is_last and request.is_further) or passed_over(request) >= PASSED_OVER
+        ]
+        if not eligible:
+            break
+        chosen = min(eligible, key=urgency)
         left.remove(chosen)
         admitted.append(chosen.key)
         counts[chosen.tag] = counts.get(chosen.tag, 0) + 1

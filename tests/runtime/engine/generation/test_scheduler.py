@@ -252,3 +252,31 @@ def test_no_user_gets_another_s_tokens() -> None:
         cached.append(one.cached_tokens)
 
     assert cached == [0, 199, 0, 199, 0, 199]
+
+
+def test_a_user_s_own_responses_do_not_count_as_having_waited() -> None:
+    """Many of one user's have been answered, and many wait: another's first one is next all the same."""
+    scheduler, _ = make(FakeContext(can_trim=True, failures=[], ends_after=1000))
+    many = [generation([1] * 5, 1, "a") for _ in range(100)]
+    scheduler.submit(many)
+    while sum(one.is_ended for one in many) < 80:
+        scheduler.turn()
+    newcomer = generation([2] * 5, 1, "b")
+    scheduler.submit([newcomer])
+    scheduler.turn()
+    scheduler.turn()
+
+    assert newcomer.is_ended
+    assert sum(one.is_ended for one in many) < 90
+
+
+def test_one_request_leaves_a_slot_to_others_however_many_prompts_it_has() -> None:
+    """Also when many of its responses have been made already."""
+    scheduler, _ = make(FakeContext(can_trim=True, failures=[], ends_after=1000))
+    many = [generation([1] * 5, 3, "a") for _ in range(100)]
+    for one in many:
+        one.channel = many[0].channel
+    scheduler.submit(many)
+    while not all(one.is_ended for one in many):
+        scheduler.turn()
+        assert scheduler.n_running < N_SLOTS
