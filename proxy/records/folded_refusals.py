@@ -35,7 +35,7 @@ class Refusals:
 
     def takes_own_row(self, record: RequestRecord) -> bool:
         """Count a refusal; true if it gets a row of its own, false if it must be folded."""
-        second = int(record.created_at)
+        second = _second_of_end(record)
         if second != self._second:
             self._second = second
             self._rows.clear()
@@ -49,7 +49,7 @@ class Refusals:
             OSError: the spool cannot be written. The refusal is counted here nevertheless.
         """
         # Not by path: a client that tries many paths would get a row for each.
-        key = (int(record.created_at), record.user_id, record.status_code, record.error)
+        key = (_second_of_end(record), record.user_id, record.status_code, record.error)
         folded = self._folded.get(key)
         if folded is None:
             self._folded[key] = folded = _Folded(record=record)
@@ -71,3 +71,10 @@ class Refusals:
         """Remove and return the complete rows of seconds that are over at `now`."""
         done = [key for key in self._folded if key[0] + 1 <= now]
         return [self._folded.pop(key).record for key in done]
+
+
+def _second_of_end(record: RequestRecord) -> int:
+    """When a request was refused, in Unix seconds. Requests that came at different times may be refused
+    in the same second, for instance because their bodies break off.
+    """
+    return int(record.created_at + (record.latency_ms or 0.0) / 1000)

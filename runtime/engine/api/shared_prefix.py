@@ -7,6 +7,7 @@ beginning of a chat (with what the model's template puts before them), or everyt
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -64,7 +65,9 @@ class SharedPrefix:
         self, request: ChatRequest, system: list[Message], tools: list[dict[str, Any]]
     ) -> Sequence[int]:
         """The tokens of a chat of these system messages and another user's text."""
-        key = orjson.dumps([[message.model_dump() for message in system], tools])
+        # A hash: tools that the template leaves out may be as long as a body.
+        text = orjson.dumps([[message.model_dump() for message in system], tools])
+        key = hashlib.blake2b(text, digest_size=32).digest()
         found = self._known.get(key)
         if found is None:
             try:

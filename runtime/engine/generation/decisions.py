@@ -42,7 +42,9 @@ class Waiting:
     tag: str = ""
     weight: float = 1.0
     passed_over: int = 0
-    """Number of requests that were admitted while this one waited."""
+    """Number of other users' requests that were admitted while this one waited."""
+    is_further: bool = False
+    """Whether another response to the same request is running, or waits ahead of it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,6 +112,9 @@ def _smoothed(old: float, new: float) -> float:
 def admit(waiting: Sequence[Waiting], running: Mapping[str, int], n_free: int) -> list[int]:
     """Return the keys of the requests that get a slot now.
 
+    The last free slot is kept for a request that has none yet: in the proxy's fair queue a request is one
+    turn, however many responses it asks for. A request that was passed over often gets it all the same.
+
     Args:
         waiting: all waiting requests, in order of arrival.
         running: number of running responses, by tag.
@@ -117,13 +122,24 @@ def admit(waiting: Sequence[Waiting], running: Mapping[str, int], n_free: int) -
     """
     counts, candidates = dict(running), list(waiting)
     admitted: list[int] = []
-    while candidates and len(admitted) < n_free:
 
-        def rank(request: Waiting, n_admitted: int = len(admitted)) -> float:
-            passed_over = request.passed_over + n_admitted
-            return counts.get(request.tag, 0) / request.weight - passed_over / PASSED_OVER
+    def passed_over(request: Waiting) -> int:
+        same_user = counts.get(request.tag, 0) - running.get(request.tag, 0)
+        return request.passed_over + len(admitted) - same_user
 
-        chosen = min(candidates, key=rank)
+    def rank(request: Waiting) -> float:
+        return counts.get(request.tag, 0) / request.weight - passed_over(request) / PASSED_OVER
+
+    while len(admitted) < n_free:
+        is_last = len(admitted) == n_free - 1
+        eligible = [
+            request
+            for request in candidates
+            if not (is_last and request.is_further) or passed_over(request) >= PASSED_OVER
+        ]
+        if not eligible:
+            break
+        chosen = min(eligible, key=rank)
         candidates.remove(chosen)
         admitted.append(chosen.key)
         counts[chosen.tag] = counts.get(chosen.tag, 0) + 1

@@ -213,17 +213,8 @@ class Scheduler:
     def _admit(self) -> None:
         if not self._waiting or not self._table.n_free:
             return
-        waiting = [
-            Waiting(
-                key=key,
-                tag=queued.generation.user.tag,
-                weight=queued.generation.user.weight,
-                passed_over=queued.passed_over,
-            )
-            for key, queued in enumerate(self._waiting)
-        ]
         running = Counter(sequence.generation.user.tag for sequence in self._running)
-        keys = admit(waiting, running, self._table.n_free)
+        keys = admit(self._views(), running, self._table.n_free)
         admitted = [self._waiting[key] for key in keys]
         for queued in admitted:
             self._waiting.remove(queued)
@@ -232,8 +223,27 @@ class Scheduler:
             except Exception as error:
                 queued.generation.failure = error
                 self._add(queued.generation, [ended(queued.generation)])
+        tags = Counter(queued.generation.user.tag for queued in admitted)
         for queued in self._waiting:
-            queued.passed_over += len(admitted)
+            queued.passed_over += len(admitted) - tags[queued.generation.user.tag]
+
+    def _views(self) -> list[Waiting]:
+        """Those who wait, as `admit` has to know them. Responses to one request share a channel."""
+        known = {sequence.generation.channel for sequence in self._running}
+        views = []
+        for key, queued in enumerate(self._waiting):
+            user, channel = queued.generation.user, queued.generation.channel
+            views.append(
+                Waiting(
+                    key=key,
+                    tag=user.tag,
+                    weight=user.weight,
+                    passed_over=queued.passed_over,
+                    is_further=channel in known,
+                )
+            )
+            known.add(channel)
+        return views
 
     def _begin(self, generation: Generation) -> None:
         generation.deadline = time.monotonic() + generation.limits.seconds

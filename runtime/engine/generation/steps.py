@@ -26,6 +26,10 @@ from runtime.engine.generation.slots import Sequence
 
 logger = logging.getLogger(__name__)
 
+SCORED_TOKENS = 64
+"""In a step, of all prompts whose own probabilities are reported. Each has the logits of the whole
+vocabulary, and llama.cpp keeps room for as many as a step ever had."""
+
 
 @dataclass(frozen=True)
 class Part:
@@ -106,7 +110,7 @@ class Planner:
             )
             for key, sequence in reading.items()
         ]
-        dealt = deal(readers, self._served, budget)
+        dealt = _few_scored(deal(readers, self._served, budget), reading)
         self._served = serve(readers, self._served, dealt)
         for key, sequence in reading.items():
             sequence.waited = 0 if key in dealt else sequence.waited + 1
@@ -118,6 +122,20 @@ class Planner:
         n_prompt = n_drafts + sum(part.n_tokens for part in plan if part.n_tokens > 1)
         n_decoding = sum(part.n_tokens == 1 for part in plan)
         self._cost = self._cost.observed(n_decoding=n_decoding, n_prompt=n_prompt, seconds=seconds)
+
+
+def _few_scored(dealt: dict[int, int], reading: dict[int, Sequence]) -> dict[int, int]:
+    """What is dealt, with at most `SCORED_TOKENS` for prompts that are scored."""
+    left = SCORED_TOKENS
+    kept: dict[int, int] = {}
+    for key, n_tokens in dealt.items():
+        n_kept = n_tokens
+        if reading[key].generation.prompt.is_scored:
+            n_kept = min(n_tokens, left)
+            left -= n_kept
+        if n_kept:
+            kept[key] = n_kept
+    return kept
 
 
 class Evaluator:

@@ -62,6 +62,7 @@ class GeneratedResponse:
         self._is_stream = prepared.is_stream
         self._scheduler = scheduler
         self._tells_usage = tells_usage
+        self._has_told_early = False
         self._channel = Channel()
         for generation in self._generations:
             generation.channel = self._channel
@@ -127,7 +128,9 @@ class GeneratedResponse:
     def _framed(self, event: Event) -> bytes:
         if isinstance(event, Piece):
             return b"".join(map(_data, self._shape.chunks(event)))
-        if isinstance(event, PromptRead) and self._tells_usage:
+        # Once: with the second of several prompts, tokens of the first may have been generated.
+        if isinstance(event, PromptRead) and self._tells_usage and not self._has_told_early:
+            self._has_told_early = True
             return self._usage_comment(completion=False)
         return b""
 

@@ -104,6 +104,27 @@ async def test_a_line_that_cannot_be_loaded_does_not_hold_up_the_others(
     assert left.stat().st_mode & 0o777 == 0o600
 
 
+async def test_refusals_of_requests_that_came_at_different_times_are_folded(
+    database_url: str, directory: Path
+) -> None:
+    """What counts is when they are refused: bodies that break off later do not begin a new second."""
+    now = time.time()
+    async with AsyncConnectionPool(database_url, kwargs={"autocommit": True}) as pool:
+        log = RequestLog(pool, Spool(directory / "spool"))
+        for number in range(200):
+            took_s = number % 20
+            came_at = now - took_s
+            log.ended(
+                record(admitted=False, status_code=400, created_at=came_at, latency_ms=took_s * 1000)
+            )
+            log.writer.close_refusals(time.time())
+        await log.close()
+    counts = [count for (count,) in rows(database_url, "count")]
+    assert sum(counts) == 200  # type: ignore[arg-type]
+    # Two seconds' worth, since the 200 may lie in two; each with one row that counts the others.
+    assert len(counts) <= 22
+
+
 async def test_recovery_goes_on_if_a_bad_line_cannot_be_put_aside(
     database_url: str, directory: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

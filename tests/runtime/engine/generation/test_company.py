@@ -14,7 +14,7 @@ from typing import Any
 import llama_cpp
 import pytest
 
-from tests.support.client import Answer
+from tests.support.client import CHAT, HELLO, Answer
 from tests.support.engine import Engine
 from tests.support.killers import INVALID_GRAMMARS, KILLING_SCHEMAS, json_schema, named_tool
 from tests.support.wait import until
@@ -117,6 +117,25 @@ async def test_a_newcomer_does_not_wait_for_a_long_prompt(slow: Engine) -> None:
     assert short.usage["completion_tokens"] == 3
     assert not long.done()
     assert (await long).status == 200
+
+
+async def test_a_newcomer_does_not_wait_for_another_s_many_responses(slow: Engine) -> None:
+    """One request may ask for more responses than there are slots; a slot is left to others."""
+    before = await slow.metric("llama_generated_tokens_total")
+    body = {"messages": HELLO, "n": 16, "max_tokens": 60}
+    many = asyncio.create_task(slow.post(CHAT, body))
+
+    async def are_running() -> bool:
+        return await slow.metric("llama_slots_running") >= 7
+
+    await until(are_running, "several to be under way")
+    short = await slow.post(
+        CHAT, {"messages": HELLO, "max_tokens": 1}, headers={"X-Llamaserve-User": "newcomer"}
+    )
+
+    assert short.usage["completion_tokens"] == 1
+    assert await slow.metric("llama_generated_tokens_total") - before == 1, "none of the many has ended"
+    assert len((await many).json["choices"]) == 16
 
 
 async def test_those_who_leave_do_not_change_the_others(fresh: Engine) -> None:

@@ -79,6 +79,25 @@ def test_who_has_less_under_way_is_admitted_first() -> None:
                  {"busy": 2, "other": 1}, 1) == [0]  # fmt: skip
 
 
+@given(n_free=st.integers(1, 9), n_more=st.integers(0, 20))
+def test_one_request_leaves_a_slot_to_others(n_free: int, n_more: int) -> None:
+    """However many responses it asks for: to the proxy they are one turn, and it sends others too."""
+    request = [Waiting(key=0)] + [Waiting(key=key, is_further=True) for key in range(1, n_more + 1)]
+    other = Waiting(key=99, tag="other")
+    alone = admit(request, {}, n_free)
+
+    assert alone == list(range(min(1 + n_more, max(1, n_free - 1))))
+    if n_free > len(alone):
+        assert 99 in admit([*request[len(alone) :], other], {"": len(alone)}, n_free - len(alone))
+
+
+def test_further_responses_do_not_wait_for_ever() -> None:
+    """Though others keep coming for the one free slot."""
+    further = Waiting(key=0, is_further=True, passed_over=PASSED_OVER)
+
+    assert admit([further], {}, 1) == [0]
+
+
 @given(n_others=st.integers(1, 7))
 def test_nobody_waits_for_ever_behind_newcomers(n_others: int) -> None:
     """A user with many responses under way comes to their turn though others keep coming."""

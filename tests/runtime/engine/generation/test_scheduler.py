@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from dataclasses import replace
 from typing import Any, cast
 
 import numpy as np
@@ -25,6 +26,7 @@ from runtime.engine.generation.generation import (
     User,
 )
 from runtime.engine.generation.scheduler import Scheduler
+from runtime.engine.generation.steps import SCORED_TOKENS
 from runtime.engine.metrics import Metrics
 from runtime.engine.watchdog.progress import Progress
 
@@ -252,3 +254,59 @@ def test_no_user_gets_another_s_tokens() -> None:
         cached.append(one.cached_tokens)
 
     assert cached == [0, 199, 0, 199, 0, 199]
+
+
+def test_a_user_s_own_responses_do_not_count_as_having_waited() -> None:
+    """Many of one user's have been answered, and many wait: another's first one is next all the same."""
+    scheduler, _ = make(FakeContext(can_trim=True, failures=[], ends_after=1000))
+    many = [generation([1] * 5, 1, "a") for _ in range(100)]
+    scheduler.submit(many)
+    while sum(one.is_ended for one in many) < 80:
+        scheduler.turn()
+    newcomer = generation([2] * 5, 1, "b")
+    scheduler.submit([newcomer])
+    scheduler.turn()
+    scheduler.turn()
+
+    assert newcomer.is_ended
+    assert sum(one.is_ended for one in many) < 90
+
+
+def test_one_request_leaves_a_slot_to_others_however_many_prompts_it_has() -> None:
+    """Also when many of its responses have been made already."""
+    scheduler, _ = make(FakeContext(can_trim=True, failures=[], ends_after=1000))
+    many = [generation([1] * 5, 3, "a") for _ in range(100)]
+    for one in many:
+        one.channel = many[0].channel
+    scheduler.submit(many)
+    while not all(one.is_ended for one in many):
+        scheduler.turn()
+        assert scheduler.n_running < N_SLOTS
+
+
+def test_few_tokens_of_a_step_have_logits_however_many_prompts_are_scored() -> None:
+    """llama.cpp keeps room for as many as a step ever had: half a MB each with a large vocabulary."""
+    context = FakeContext(can_trim=True, failures=[], ends_after=1000)
+    scheduler, _ = make(context)
+    most = 0
+
+    def decode(batch: Batch) -> int:
+        nonlocal most
+        most = max(most, int(batch._has_logits[: batch.n_tokens].sum()))
+        return FakeContext.decode(context, batch)
+
+    context.decode = decode  # type: ignore[method-assign]
+    scored = [generation([1] * 300, 1, user) for user in "aab"]
+    for one in scored:
+        one.prompt = replace(one.prompt, is_scored=True)
+    scheduler.submit(scored)
+    while not all(one.is_ended for one in scored):
+        scheduler.turn()
+
+    assert SCORED_TOKENS < N_BATCH
+    assert most <= SCORED_TOKENS + N_SLOTS
+    for one in scored:
+        told = [
+            logprob for event in events(one) if isinstance(event, Piece) for logprob in event.logprobs
+        ]
+        assert len(told) == 300

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from runtime.engine.text import TextAssembler
 from tests.runtime.engine.conftest import LONG_PIECE
-from tests.support.client import CHAT, HELLO
+from tests.support.client import CHAT, COMPLETIONS, HELLO
 from tests.support.engine import Engine
 from tests.support.gguf import token_ids
 
@@ -154,6 +154,22 @@ async def test_the_proxy_is_told_the_usage_of_a_stream_in_comments(quick: Engine
     }  # fmt: skip
     assert usage_of(final) == {**usage_of(early), "completion_tokens": tokens}
     assert not any("usage" in chunk for chunk in answer.chunks)
+
+
+async def test_a_prompt_that_is_read_later_tells_no_early_usage(quick: Engine) -> None:
+    """It would say "0 tokens generated" after others' text: the proxy would charge nothing for that.
+
+    There are more prompts than slots, so that some are read once others have been answered.
+    """
+    prompts = [f"{number} of many" for number in range(12)]
+    body = {"prompt": prompts, "max_tokens": 8, "stream": True}
+    answer = await quick.post(COMPLETIONS, body, headers=ASKS_USAGE)
+
+    early, final = answer.comments
+    assert answer.text.startswith(f"{early}\n\ndata: ")
+    assert answer.text.endswith(f"{final}\n\ndata: [DONE]\n\n")
+    assert usage_of(early)["completion_tokens"] == 0
+    assert usage_of(final)["completion_tokens"] > 12
 
 
 async def test_the_proxy_is_told_the_usage_of_a_whole_response_in_a_header(quick: Engine) -> None:
