@@ -112,8 +112,8 @@ def _smoothed(old: float, new: float) -> float:
 def admit(waiting: Sequence[Waiting], running: Mapping[str, int], n_free: int) -> list[int]:
     """Return the keys of the requests that get a slot now.
 
-    The last free slot is kept for a request that has none yet: in the proxy's fair queue a request is one
-    turn, however many responses it asks for. A request that was passed over often gets it all the same.
+    The last free slot is kept for a request that has none yet: in the proxy's fair queue a request is
+    one turn, however many responses it asks for. A request that was passed over often gets it all the same.
 
     Args:
         waiting: all waiting requests, in order of arrival.
