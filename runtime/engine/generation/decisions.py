@@ -113,7 +113,7 @@ def admit(waiting: Sequence[Waiting], running: Mapping[str, int], n_free: int) -
     """Return the keys of the requests that get a slot now.
 
     The last free slot is kept for a request that has none yet: in the proxy's fair queue a request is
-    one turn, however many responses it asks for. A request that was passed over often gets it all the same.
+    one turn, however many responses it asks for. A request that was passed over often may take it.
 
     Args:
         waiting: all waiting requests, in order of arrival.
