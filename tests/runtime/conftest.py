@@ -18,7 +18,8 @@ def running() -> Iterator[Appliance]:
     """
     configuration = {
         "LLAMA_SERVER_N_THREADS": "1",
-        "LLAMA_SERVER_MAX_TOKENS": "200",
+        "LLAMA_SERVER_MAX_TOKENS": "400",
+        "LLAMA_SERVER_PROMPT_LOOKUP": "0",  # it would finish repetitive answers at once
         "LLAMA_PROXY_RATE_LIMIT": "1000000",
     }
     with Appliance(model=False, **configuration) as appliance:

@@ -15,6 +15,7 @@ from runtime.engine.api.prompt_tokens import Prompts
 from runtime.engine.api.response_shapes import ChatShape, CompletionShape, Form, Shape
 from runtime.engine.api.schemas import (
     MAX_PROMPTS,
+    MAX_TOP_LOGPROBS,
     ChatRequest,
     CompletionRequest,
     DetokenizeRequest,
@@ -36,6 +37,10 @@ _SAMPLING = [field.name for field in fields(Sampling)]
 MAX_SPECIAL_TOKENS = 16_384
 """Special tokens that a text for /extras/tokenize may contain. In prompts the context's length bounds
 them."""
+
+MAX_PROBABILITIES = 2**20
+"""Probabilities of tokens, alternatives included, that the responses to one request may report; some 200
+bytes each until the whole response is sent."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +90,7 @@ class Preparation:
             if request.echo and request.max_tokens == 0:
                 limits = replace(limits, max_tokens=0)
             generations += self._generations(request, prompt, limits, grammar, len(generations))
+        _check_probabilities(generations, self._n_ctx)
         return Prepared(
             generations=generations,
             shape=CompletionShape(generations, self._form(request)),
@@ -117,6 +123,7 @@ class Preparation:
         )
         grammar = self._chat_grammar(request, function)
         generations = self._generations(request, prompt, limits, grammar)
+        _check_probabilities(generations, self._n_ctx)
         return Prepared(
             generations=generations,
             shape=ChatShape(generations, form),
@@ -246,6 +253,26 @@ class Preparation:
             return json_schema(schema, param="response_format", strict=strict)
         schema = {"type": "object"} if form.schema_ is None else form.schema_
         return json_schema(schema, param="response_format", strict=False)
+
+
+def _check_probabilities(generations: list[Generation], n_ctx: int) -> None:
+    """Refuse a request whose responses together may report more probabilities than memory should hold.
+
+    A whole response keeps all of them until its end. One response with the most alternatives always may.
+    """
+    reported = 0
+    for generation in generations:
+        limits, prompt = generation.limits, generation.prompt
+        if limits.top_logprobs is not None:
+            n_tokens = limits.max_tokens + (len(prompt.tokens) if prompt.is_scored else 0)
+            reported += n_tokens * (1 + limits.top_logprobs)
+    most = max(MAX_PROBABILITIES, n_ctx * (1 + MAX_TOP_LOGPROBS))
+    if reported > most:
+        raise errors.invalid(
+            "logprobs",
+            f"logprobs: the responses may report {reported} probabilities together, and at most {most} "
+            "are possible: ask for fewer responses, tokens or alternatives.",
+        )
 
 
 def _names(alias: str) -> tuple[str, str]:

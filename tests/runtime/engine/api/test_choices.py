@@ -97,3 +97,14 @@ async def test_a_prompt_s_own_probabilities_are_llama_cpp_s(
         assert logprobs["token_logprobs"][1 : len(given)] == pytest.approx(of_given, abs=1e-3)
         assert all(len(top) == 2 for top in logprobs["top_logprobs"][1:])
     assert answer.json["usage"]["completion_tokens"] == 2 * max_tokens
+
+
+async def test_a_request_reports_only_as_many_probabilities_as_memory_should_hold(quick: Engine) -> None:
+    """128 responses of a whole context with 20 alternatives each would take gigabytes."""
+    body: dict[str, Any] = {"max_tokens": 460, "logprobs": 20}
+    refused = await quick.complete(["a"] * 128, **body)
+    fewer = await quick.complete(["a"] * 8, **{**body, "max_tokens": 4})
+
+    assert (refused.status, refused.error["param"]) == (400, "logprobs")
+    assert "fewer responses" in refused.error["message"]
+    assert fewer.status == 200
