@@ -105,6 +105,6 @@ def test_old_rows_keep_what_they_were_charged_with(
             " FROM generate_series(1, 3) n"
         )
         monkeypatch.setattr(schema, "MIGRATIONS", migrations)
-        assert schema.migrate(connection) [:1] == ["charged_once"]
+        assert schema.migrate(connection)[:1] == ["charged_once"]
         charged = connection.execute("SELECT tokens_charged FROM llama_requests ORDER BY user_id")
         assert charged.fetchall() == [(7,), (103,), (0,)]
