@@ -47,6 +47,10 @@ class Terminal:
         """Type this text."""
         os.write(self._end, text.encode())
 
+    def until_more(self, after: int) -> None:
+        """Wait until anything is shown behind that place."""
+        wait_until(lambda: len(self._read()) > after, "more text on the terminal")
+
     def until(self, shown: str, *, after: int = 0) -> int:
         """Wait until `text` contains this after an index; return the index behind it."""
         wait_until(lambda: shown in self._read()[after:], f"{shown!r} on the terminal")

@@ -105,9 +105,9 @@ def test_a_conversation_in_the_terminal(running: Appliance) -> None:
         assert "slow.gguf" in terminal.text
         for _ in range(2):
             terminal.press("Tell me a story\n")
-            # Its first words, behind what was typed.
+            # The beginning of the answer, behind what was typed.
             place = terminal.until("\n", after=place)
-            place = terminal.until(" ", after=place)
+            terminal.until_more(after=place)
             terminal.press(INTERRUPT)
             place = terminal.until("(stopped)", after=place)
             place = terminal.until("> ", after=place)
