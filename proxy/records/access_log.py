@@ -12,7 +12,7 @@ import logging
 import orjson
 
 from proxy.records.record import RequestRecord
-from proxy.records.timestamps import timestamp
+from proxy.timestamps import timestamp
 
 logger = logging.getLogger("proxy.requests")
 

@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import Protocol
 
 from proxy.records.request_ids import new_request_id
-from proxy.records.timestamps import timestamp
+from proxy.timestamps import timestamp
 
 COLUMNS = (
     "id, created_at, username, user_id, key_id, method, path, model, status_code, latency_ms, ttft_ms, "
