@@ -1,7 +1,8 @@
 """The client's side of HTTP: connections, requests, bodies and responses, and the limits of each.
 
-Owns accepting, TLS, the reading of requests and the writing of responses, with their bounds on time,
-memory and number. Leaves who a client is to `identity`, and what a request means to the handler.
+Owns accepting, TLS handshakes, the reading of requests and the writing of responses, with their bounds
+on time, memory and number. Leaves who a client is to `identity`, and what
+a request means to the handler.
 
 Front door: `acceptor.Acceptor` and `connection.ClientConnection` for the server; `request.Request`,
 `body.Body` and `response.Response` for the handler and the relay; `write_batching.WriteBatcher` for

@@ -3,8 +3,11 @@
 Owns the cache of known keys. `change_listener.py` keeps it true: it calls `_refresh` for every change of
 a user or key. While the database is down, keys known to this process go on and others get a 503.
 
-A good key is never refused because of others' wrong ones: a well-formed key is always looked up, and
-wrong secrets count for their address and public id alone (`failed_logins.py`).
+Wrong keys do not shut out other users: a well-formed key is looked up whatever else its address has
+sent, and wrong secrets count for their address and public id alone (`failed_logins.py`). So a key that
+is not cached is refused for a while only after many wrong secrets for that very key from the same
+address.
+
 Leaves to its caller what a change means for requests under way (`on_change`).
 """
 

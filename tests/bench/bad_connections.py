@@ -16,12 +16,8 @@ import contextlib
 import math
 import os
 import socket
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,8 +27,8 @@ from proxy.database import schema
 from proxy.database.pool import connect
 from proxy.edge.acceptor import raise_descriptor_limit
 from proxy.identity import users
-from runtime.config import ROOT
 from tests.bench.processes import Tree
+from tests.support.mock_engine import mock_engine
 from tests.support.postgres import Postgres
 from tests.support.process import ProxyProcess
 from tests.support.wait import until
@@ -181,17 +177,6 @@ def _health_check_s(port: int) -> float:
     return time.monotonic() - begun
 
 
-@contextmanager
-def _engine() -> Iterator[str]:
-    command = [sys.executable, "-m", "tests.bench.gateway.mock"]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        try:
-            yield f"http://127.0.0.1:{process.stdout.readline().strip()}"
-        finally:
-            process.terminate()
-
-
 async def _run(name: str, configuration: dict[str, str], key: str, options: argparse.Namespace) -> None:
     kind = KINDS[name]
     with tempfile.TemporaryDirectory() as folder:
@@ -220,7 +205,7 @@ def main() -> None:
     if unknown := set(options.kinds) - set(KINDS):
         parser.error(f"no such kind: {', '.join(unknown)}")
     raise_descriptor_limit()
-    with Postgres(fsync=False) as postgres, _engine() as engine_url:
+    with Postgres(fsync=False) as postgres, mock_engine() as engine_url:
         url = postgres.fresh_database()
         with connect(url, application="bench") as connection:
             schema.migrate(connection)

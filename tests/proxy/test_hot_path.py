@@ -14,11 +14,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from itertools import pairwise
 from pathlib import Path
 from types import CodeType, FrameType
@@ -28,6 +27,7 @@ import pytest
 from proxy.log_format import JsonFormatter
 from runtime.config import ROOT
 from tests.bench.gateway.targets import chat_body
+from tests.support.mock_engine import mock_engine
 from tests.support.proxy import running_proxy, settings_for
 
 CALLS = 165
@@ -65,17 +65,6 @@ def _where(code: CodeType) -> str:
     file = Path(code.co_filename)
     name = file.relative_to(ROOT) if file.is_relative_to(ROOT) else Path(*file.parts[-2:])
     return f"{name}  {code.co_qualname}"
-
-
-@contextmanager
-def _mock_engine() -> Iterator[str]:
-    command = [sys.executable, "-m", "tests.bench.gateway.mock"]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        try:
-            yield f"http://127.0.0.1:{process.stdout.readline().strip()}"
-        finally:
-            process.terminate()
 
 
 def _ask(port: int, key: str, count: int, total: Callable[[], int]) -> list[int]:
@@ -122,7 +111,7 @@ async def test_a_chat_request_takes_no_more_calls_than_it_may(
 ) -> None:
     """CALLS at most, in the least of COUNTED: the longer ones have the loader's calls in them."""
     key = create_user("alice", rate_limit=10**6)
-    with _mock_engine() as engine_url:
+    with mock_engine() as engine_url:
         settings = settings_for(database_url=database_url, backend_url=engine_url, directory=directory)
         async with running_proxy(settings) as proxy:
             port = int(proxy.url.rsplit(":", 1)[1])

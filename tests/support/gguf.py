@@ -86,14 +86,7 @@ def build_model(
     writer.add_head_count_kv(shape.heads)
     writer.add_rope_dimension_count(shape.width // shape.heads)
     writer.add_layer_norm_rms_eps(1e-5)
-    writer.add_vocab_size(len(tokens))
-    writer.add_tokenizer_model("llama")
-    writer.add_token_list(tokens)
-    writer.add_token_scores([-float(rank) for rank in range(len(tokens))])
-    writer.add_token_types(types)
-    writer.add_unk_token_id(UNKNOWN)
-    writer.add_bos_token_id(BOS)
-    writer.add_eos_token_id(EOS)
+    add_vocabulary(writer, tokens, types)
     if chat_template is not None:
         writer.add_chat_template(chat_template)
     for name, weights in _weights(shape, seed, _logits(types, eos_logit)).items():
@@ -115,6 +108,18 @@ def token_ids(extra_tokens: Sequence[str] = ()) -> dict[str, int]:
     """The id of each token of a model with these `extra_tokens`; a byte's token reads `<0x0A>`."""
     tokens, _ = _vocabulary(extra_tokens)
     return {token: number for number, token in enumerate(tokens)}
+
+
+def add_vocabulary(writer: GGUFWriter, tokens: Sequence[str], types: Sequence[int]) -> None:
+    """Write a SentencePiece vocabulary whose scores fall with the rank."""
+    writer.add_vocab_size(len(tokens))
+    writer.add_tokenizer_model("llama")
+    writer.add_token_list(tokens)
+    writer.add_token_scores([-float(rank) for rank in range(len(tokens))])
+    writer.add_token_types(types)
+    writer.add_unk_token_id(UNKNOWN)
+    writer.add_bos_token_id(BOS)
+    writer.add_eos_token_id(EOS)
 
 
 def _vocabulary(extra_tokens: Sequence[str] = ()) -> tuple[list[str], list[int]]:

@@ -11,7 +11,7 @@ import numpy as np
 from gguf import GGUFWriter
 from numpy.typing import NDArray
 
-from tests.support.gguf import BOS, CHAT_TEMPLATE, EOS, UNKNOWN, _vocabulary
+from tests.support.gguf import CHAT_TEMPLATE, _vocabulary, add_vocabulary
 
 LAYERS, WIDTH = 2, 64
 Tensor = NDArray[np.float32]
@@ -81,14 +81,7 @@ def _begun(path: Path, architecture: str) -> GGUFWriter:
     writer.add_embedding_length(WIDTH)
     writer.add_block_count(LAYERS)
     writer.add_layer_norm_rms_eps(1e-5)
-    writer.add_vocab_size(len(tokens))
-    writer.add_tokenizer_model("llama")
-    writer.add_token_list(tokens)
-    writer.add_token_scores([-float(rank) for rank in range(len(tokens))])
-    writer.add_token_types(types)
-    writer.add_unk_token_id(UNKNOWN)
-    writer.add_bos_token_id(BOS)
-    writer.add_eos_token_id(EOS)
+    add_vocabulary(writer, tokens, types)
     writer.add_chat_template(CHAT_TEMPLATE)
     return writer
 

@@ -59,7 +59,7 @@ class CompletionShape:
         }
 
     def whole(self, pieces: Sequence[Piece]) -> Object:
-        choices = [self._choice(_joined(pieces, one.index)) for one in self._generations]
+        choices = [self._choice(one) for one in _joined(pieces, self._generations)]
         return {**self._head, "choices": choices, "usage": openai_usage(self._generations)}
 
     def chunks(self, piece: Piece) -> list[Object]:
@@ -115,7 +115,7 @@ class ChatShape:
         return {
             **self._head,
             "object": "chat.completion",
-            "choices": [self._choice(_joined(pieces, one.index)) for one in self._generations],
+            "choices": [self._choice(one) for one in _joined(pieces, self._generations)],
             "usage": openai_usage(self._generations),
         }
 
@@ -186,15 +186,20 @@ class ChatShape:
         return {"content": content, "refusal": None}
 
 
-def _joined(pieces: Sequence[Piece], index: int) -> Piece:
-    """All pieces of one response as one."""
-    ours = [piece for piece in pieces if piece.index == index]
-    return Piece(
-        text="".join(piece.text for piece in ours),
-        logprobs=[logprob for piece in ours for logprob in piece.logprobs],
-        finish_reason=(ours[-1].finish_reason if ours else None) or "length",
-        index=index,
-    )
+def _joined(pieces: Sequence[Piece], generations: Sequence[Generation]) -> list[Piece]:
+    """All pieces of each response as one, in the order of the generations."""
+    by_index: dict[int, list[Piece]] = {one.index: [] for one in generations}
+    for piece in pieces:
+        by_index[piece.index].append(piece)
+    return [
+        Piece(
+            text="".join(piece.text for piece in parts),
+            logprobs=[logprob for piece in parts for logprob in piece.logprobs],
+            finish_reason=(parts[-1].finish_reason if parts else None) or "length",
+            index=index,
+        )
+        for index, parts in by_index.items()
+    ]
 
 
 def _head(prefix: str, model: str) -> Object:

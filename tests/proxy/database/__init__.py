@@ -1,1 +1,1 @@
-"""tests/proxy/database."""
+"""Tests of proxy/database/."""

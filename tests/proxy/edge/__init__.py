@@ -1,1 +1,1 @@
-"""tests/proxy/edge."""
+"""Tests of proxy/edge/."""

@@ -1,1 +1,1 @@
-"""tests/proxy/identity."""
+"""Tests of proxy/identity/."""

@@ -1,1 +1,1 @@
-"""tests/proxy/ratelimit."""
+"""Tests of proxy/ratelimit/."""

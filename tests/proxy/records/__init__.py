@@ -1,1 +1,1 @@
-"""tests/proxy/records."""
+"""Tests of proxy/records/."""

@@ -1,1 +1,1 @@
-"""tests/proxy/scheduling."""
+"""Tests of proxy/scheduling/."""

@@ -1,1 +1,1 @@
-"""tests/proxy/upstream."""
+"""Tests of proxy/upstream/."""

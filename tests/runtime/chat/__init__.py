@@ -1,1 +1,1 @@
-"""tests/runtime/chat."""
+"""Tests of runtime/chat/."""

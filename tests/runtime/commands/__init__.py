@@ -1,1 +1,1 @@
-"""tests/runtime/commands."""
+"""Tests of runtime/commands/."""

@@ -1,1 +1,1 @@
-"""tests/runtime/config."""
+"""Tests of runtime/config/."""

@@ -1,1 +1,1 @@
-"""tests/runtime/doctor."""
+"""Tests of runtime/doctor/."""

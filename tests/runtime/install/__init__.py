@@ -1,1 +1,1 @@
-"""tests/runtime/install."""
+"""Tests of runtime/install/."""

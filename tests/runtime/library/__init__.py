@@ -1,1 +1,1 @@
-"""tests/runtime/library."""
+"""Tests of runtime/library/."""

@@ -1,1 +1,1 @@
-"""tests/runtime/machine."""
+"""Tests of runtime/machine/."""

@@ -1,1 +1,1 @@
-"""tests/runtime/models."""
+"""Tests of runtime/models/."""

@@ -1,1 +1,1 @@
-"""tests/runtime/postgres."""
+"""Tests of runtime/postgres/."""

@@ -1,1 +1,1 @@
-"""tests/runtime/shell."""
+"""Tests of runtime/shell/."""

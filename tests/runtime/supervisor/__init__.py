@@ -1,1 +1,1 @@
-"""tests/runtime/supervisor."""
+"""Tests of runtime/supervisor/."""

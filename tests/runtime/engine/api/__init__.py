@@ -1,1 +1,1 @@
-"""tests/runtime/engine/api."""
+"""Tests of runtime/engine/api/."""

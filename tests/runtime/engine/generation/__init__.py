@@ -1,1 +1,1 @@
-"""tests/runtime/engine/generation."""
+"""Tests of runtime/engine/generation/."""

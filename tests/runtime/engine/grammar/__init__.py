@@ -1,1 +1,1 @@
-"""tests/runtime/engine/grammar."""
+"""Tests of runtime/engine/grammar/."""

@@ -1,1 +1,1 @@
-"""tests/runtime/engine/http."""
+"""Tests of runtime/engine/http/."""

@@ -1,1 +1,1 @@
-"""tests/runtime/engine/watchdog."""
+"""Tests of runtime/engine/watchdog/."""
