@@ -16,7 +16,7 @@ MEANINGS = {
     "LLAMA_SERVER_SHARED_PREFIX": "Which beginnings of prompts users share: none, system or all.",
     "LLAMA_SERVER_PROMPT_LOOKUP": "1 guesses tokens from the prompt where a response repeats it.",
     "LLAMA_SERVER_N_BATCH": "Prompt tokens evaluated at a time.",
-    "LLAMA_SERVER_N_THREADS": "Threads for generating. Empty: one less than the usable cores.",
+    "LLAMA_SERVER_N_THREADS": "Threads for generating. Empty: all usable cores that others leave free.",
     "LLAMA_SERVER_N_THREADS_BATCH": "Threads for evaluating prompts. Empty: all usable cores.",
     "LLAMA_SERVER_N_GPU_LAYERS": "Layers on the GPU; -1 is all. Empty: all if there is a GPU.",
     "LLAMA_SERVER_CHAT_FORMAT": "Chat format of llama-cpp-python. Empty: the model's own template.",

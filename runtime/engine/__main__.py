@@ -37,7 +37,8 @@ def main(arguments: list[str]) -> int:
     """Serve until SIGTERM or SIGINT, which end the process; 1 when the start failed."""
     options = _parse(arguments)
     _log_to_stderr()
-    os.environ.setdefault(*tuning.WAIT_POLICY)
+    for name, value in tuning.WAIT_POLICY.items():
+        os.environ.setdefault(name, value)
     try:
         config = load()
         settings = EngineSettings.from_config(config, _model(config, options))

@@ -39,6 +39,8 @@ class EngineSettings:
     n_batch: int
     n_threads: int
     """The number of threads that generate tokens."""
+    adjusts_threads: bool
+    """Whether fewer threads generate while other processes are busy."""
     n_threads_batch: int
     """The number of threads that evaluate prompts."""
     n_gpu_layers: int
@@ -90,6 +92,7 @@ class EngineSettings:
             looks_up=config.switch("LLAMA_SERVER_PROMPT_LOOKUP"),
             n_batch=config.integer("LLAMA_SERVER_N_BATCH"),
             n_threads=tuning.threads(config).value,
+            adjusts_threads=tuning.adjusts_threads(config),
             n_threads_batch=tuning.threads_batch(config).value,
             n_gpu_layers=tuning.gpu_layers(config).value,
             chat_format=config.text("LLAMA_SERVER_CHAT_FORMAT") or None,

@@ -70,6 +70,7 @@ def build(
                 n_slots=settings.n_slots,
                 cache_bytes=settings.cache_bytes,
                 looks_up=settings.looks_up,
+                adjusts_threads=settings.adjusts_threads,
                 metrics=metrics,
                 progress=progress,
                 **kwargs,

@@ -1,8 +1,8 @@
 """Chooses the engine's settings that the configuration leaves open, from the machine's properties.
 
-- Threads that generate: the usable cores less one, 1 at least. They meet at every step of a token, so
-  that one of them whose core is busy with something else, be it the proxy or the database, holds up all.
-- Threads that read prompts: all usable cores. They meet more rarely, and wait asleep (`WAIT_POLICY`).
+- Threads that generate: all usable cores. Beside other busy processes fewer are faster; `threads.py`
+  adjusts the number while the engine runs.
+- Threads that read prompts: all usable cores.
 - Context: the model's own, as far as it fits into memory, MAX_CONTEXT at most: a number that is the
   same at every start is worth more than the last token that today's free memory would hold.
 - Slots (responses at a time): as many as fit into memory with that context each, MAX_SLOTS at most.
@@ -33,10 +33,13 @@ MIN_CONTEXT = 2048
 MAX_SLOTS = 8
 """The default is never more. More slots gain little, and each takes the memory of a context."""
 
-WAIT_POLICY = ("OMP_WAIT_POLICY", "passive")
-"""OpenMP's threads sleep while they wait for each other (OpenMP 5.2, section 21.7). By default GCC's
-spin, and keep from running what they wait for where something else wants the core. Read when the
-library is loaded."""
+WAIT_POLICY = {"OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "1000"}
+"""The environment of OpenMP's threads: how they wait for each other.
+
+GCC's spin for milliseconds by default, and so keep from running what they wait for where something else
+wants the core. With `passive` alone (OpenMP 5.2, section 21.7) they sleep at once, and waking them costs
+half of a small model's time. With a short spin they are as fast as by default, and yield to others. Read
+when the library is loaded."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +57,12 @@ def threads(config: Config) -> Choice:
     cores = processors.usable_cores()
     if cores == 1:
         return Choice(value=1, why="one core may be used")
-    return Choice(value=cores - 1, why=f"{cores} cores may be used, one is left for everything else")
+    return Choice(value=cores, why="all cores that may be used; fewer while other processes are busy")
+
+
+def adjusts_threads(config: Config) -> bool:
+    """Whether the number of threads that generate follows the machine's load: unless it is set."""
+    return _configured(config, "LLAMA_SERVER_N_THREADS") is None
 
 
 def threads_batch(config: Config) -> Choice:

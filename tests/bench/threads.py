@@ -4,7 +4,7 @@
 
 One model of 203 million random parameters in Q8_0, read and continued by llama.cpp with one thread and
 with as many as there are cores, which wait for each other as GCC's OpenMP has it by default (they spin)
-and with OMP_WAIT_POLICY=passive (they sleep). All are asked in turn, round by round.
+and as the engine has it (they spin briefly, then sleep). All are asked in turn, round by round.
 What else runs on the machine keeps it busy too: look at the load before.
 """
 
@@ -44,7 +44,7 @@ class Worker:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env={**{k: v for k, v in os.environ.items() if k != WAIT_POLICY[0]}, **environment},
+            env={**{k: v for k, v in os.environ.items() if k not in WAIT_POLICY}, **environment},
         )
         self.measure(1)
 
@@ -102,7 +102,7 @@ def measure(rounds: int, neighbours: list[int]) -> Table:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         model = build_model(folder / "large.gguf", shape=LARGE, quantized=True)
         spinning = stack.enter_context(Worker(model))
-        sleeping = stack.enter_context(Worker(model, **dict([WAIT_POLICY])))
+        sleeping = stack.enter_context(Worker(model, **WAIT_POLICY))
         cells = [
             (ONE, sleeping, 1),
             (SPINNING, spinning, physical_cores()),

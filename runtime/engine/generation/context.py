@@ -102,6 +102,10 @@ class Context:
         self.can_trim = can_trim
         self._memory = llama_cpp.llama_get_memory(context)
 
+    def set_threads(self, number: int) -> None:
+        """Have so many threads evaluate the next batches."""
+        llama_cpp.llama_set_n_threads(self.pointer, number, number)
+
     def decode(self, batch: Batch) -> int:
         """Evaluate a batch; 0, or llama.cpp's code of what went wrong."""
         return int(llama_cpp.llama_decode(self.pointer, batch.struct))

@@ -18,9 +18,11 @@ from runtime.engine.generation.context import Context
 from runtime.engine.generation.scheduler import Scheduler
 from runtime.engine.grammar.constraint import Constraints
 from runtime.engine.metrics import Metrics
+from runtime.engine.threads import StepThreads
 from runtime.engine.vocabulary import Vocabulary
 from runtime.engine.watchdog.abort import AbortSwitch
 from runtime.engine.watchdog.progress import Progress
+from runtime.machine.load import OtherLoad
 
 
 class GuardedLlama(llama_cpp.Llama):
@@ -30,6 +32,7 @@ class GuardedLlama(llama_cpp.Llama):
         n_slots: responses at a time, each with a context of `n_ctx` tokens.
         cache_bytes: the memory limit of saved conversations, see `prefix_cache.py`.
         looks_up: guess tokens by prompt lookup.
+        adjusts_threads: generate with fewer threads while other processes are busy.
         metrics: counts tokens and seconds.
         progress: is notified of each step.
         kwargs: as llama_cpp.Llama's.
@@ -41,6 +44,7 @@ class GuardedLlama(llama_cpp.Llama):
         n_slots: int,
         cache_bytes: int,
         looks_up: bool,
+        adjusts_threads: bool,
         metrics: Metrics,
         progress: Progress,
         **kwargs: Any,
@@ -66,6 +70,12 @@ class GuardedLlama(llama_cpp.Llama):
             metrics=metrics,
             progress=progress,
             looks_up=looks_up,
+            threads=StepThreads(
+                generating=self.n_threads,
+                reading=self.n_threads_batch,
+                apply=context.set_threads,
+                other_cores=OtherLoad().cores if adjusts_threads else None,
+            ),
         )
         metrics.slots(n_slots)
         self.scheduler.start()

@@ -24,6 +24,7 @@ from runtime.engine.generation.postprocess import Postprocessor, ended
 from runtime.engine.generation.slots import Sequence
 from runtime.engine.generation.steps import Evaluator, Part, Planner
 from runtime.engine.metrics import Metrics
+from runtime.engine.threads import StepThreads
 from runtime.engine.vocabulary import Vocabulary
 from runtime.engine.watchdog.abort import AbortSwitch
 from runtime.engine.watchdog.progress import Progress
@@ -51,6 +52,7 @@ class Scheduler:
         switch: aborts a running step.
         metrics: counts tokens and seconds.
         progress: is notified of each step.
+        threads: the context's numbers of threads.
         looks_up: guess tokens by prompt lookup, if the context can drop wrong guesses.
     """
 
@@ -64,6 +66,7 @@ class Scheduler:
         switch: AbortSwitch,
         metrics: Metrics,
         progress: Progress,
+        threads: StepThreads,
         looks_up: bool = True,
     ) -> None:
         self._table = table
@@ -73,6 +76,7 @@ class Scheduler:
         self._switch = switch
         self._metrics = metrics
         self._progress = progress
+        self._threads = threads
         self._inbox: SimpleQueue[Generation | None] = SimpleQueue()
         self._waiting: list[_Queued] = []
         self._running: list[Sequence] = []
@@ -165,6 +169,7 @@ class Scheduler:
         self._copy_from_leaders()
         self._close_gap()
         if plan := self._planner.plan(self._running):
+            self._threads.set_for(sum(part.n_tokens + len(part.drafts) for part in plan))
             began = time.perf_counter()
             self._evaluator.evaluate(plan)
             self._progress.step()

@@ -41,14 +41,13 @@ def test_the_model_is_called_by_its_file_name_and_the_key_is_not_shown(tmp_path:
     assert "very-secret" not in repr(found)
 
 
-@pytest.mark.parametrize(("cores", "generate"), [(1, 1), (2, 1), (8, 7)])
-def test_one_core_is_left_to_everything_else(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cores: int, generate: int
-) -> None:
-    """By the threads that generate; prompts are read by all."""
+@pytest.mark.parametrize("cores", [1, 2, 8])
+def test_all_cores_are_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cores: int) -> None:
+    """To generate and to read prompts; fewer generate while other processes are busy."""
     monkeypatch.setattr(processors, "usable_cores", lambda: cores)
     found = settings(tmp_path)
-    assert (found.n_threads, found.n_threads_batch) == (generate, cores)
+    assert (found.n_threads, found.n_threads_batch) == (cores, cores)
+    assert found.adjusts_threads
 
 
 def test_threads_that_are_set_win(tmp_path: Path) -> None:
@@ -57,6 +56,8 @@ def test_threads_that_are_set_win(tmp_path: Path) -> None:
     each = settings(tmp_path, LLAMA_SERVER_N_THREADS="3", LLAMA_SERVER_N_THREADS_BATCH="5")
     assert (both.n_threads, both.n_threads_batch) == (3, 3)
     assert (each.n_threads, each.n_threads_batch) == (3, 5)
+    assert not both.adjusts_threads
+    assert not each.adjusts_threads
 
 
 def test_a_context_that_memory_has_no_room_for_is_made_smaller(tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ from runtime.engine.generation.generation import (
 from runtime.engine.generation.scheduler import Scheduler
 from runtime.engine.generation.steps import SCORED_TOKENS
 from runtime.engine.metrics import Metrics
+from runtime.engine.threads import StepThreads
 from runtime.engine.watchdog.progress import Progress
 
 N_VOCAB, END, N_SLOTS, N_CTX, N_BATCH = 8, 0, 3, 400, 96
@@ -126,6 +127,7 @@ def make(context: FakeContext, cache_bytes: int = 4000) -> tuple[Scheduler, Slot
         switch=cast("Any", None),
         metrics=Metrics(),
         progress=Progress(),
+        threads=StepThreads(generating=1, reading=1, apply=lambda _number: None, other_cores=None),
     )
     return scheduler, table
 
