@@ -22,8 +22,8 @@ class TextAssembler:
         self._stops = [stop for stop in stops if stop]
         self._held = ""
         """The end of the text so far: it may be the beginning of a stop sequence."""
-        self.stopped = False
-        """Whether a stop sequence has been found. No more text is returned after that."""
+        self.stopped_by: str | None = None
+        """The stop sequence that has been found. No more text is returned after that."""
 
     def feed(self, piece: bytes) -> str:
         """Add a token's bytes; the text that is now certain, often empty."""
@@ -36,14 +36,14 @@ class TextAssembler:
         return text + held
 
     def _settle(self, new: str) -> str:
-        if self.stopped:
+        if self.stopped_by is not None:
             return ""
         text = self._held + new
-        found = [at for stop in self._stops if (at := text.find(stop)) >= 0]
+        found = [(at, stop) for stop in self._stops if (at := text.find(stop)) >= 0]
         if found:
-            self.stopped = True
+            at, self.stopped_by = min(found)
             self._held = ""
-            return text[: min(found)]
+            return text[:at]
         held = max((_overlap(text, stop) for stop in self._stops), default=0)
         self._held = text[len(text) - held :]
         return text[: len(text) - held]

@@ -7,15 +7,17 @@ a worker thread.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, fields, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from runtime.engine import errors
+from runtime.engine.api.body import parse, read_object, validated
+from runtime.engine.api.generations import Generations, check_probabilities
 from runtime.engine.api.prompt_tokens import Prompts
-from runtime.engine.api.response_shapes import ChatShape, CompletionShape, Form, Shape
+from runtime.engine.api.readers import ArgumentsReader, PlainReader, Reader
 from runtime.engine.api.schemas import (
     MAX_PROMPTS,
-    MAX_TOP_LOGPROBS,
     ChatRequest,
     CompletionRequest,
     DetokenizeRequest,
@@ -25,22 +27,21 @@ from runtime.engine.api.schemas import (
     TokenizeRequest,
     Tool,
     ToolChoice,
-    parse,
 )
-from runtime.engine.generation.generation import Generation, GenerationLimits, Prompt, Sampling
+from runtime.engine.api.shapes.chat import ChatShape
+from runtime.engine.api.shapes.completion import CompletionShape
+from runtime.engine.api.shapes.shape import Form, Shape
+from runtime.engine.generation.generation import Generation
 from runtime.engine.generation.model import GuardedLlama
 from runtime.engine.grammar.constraint import Grammar
 from runtime.engine.settings import EngineSettings
-
-_SAMPLING = [field.name for field in fields(Sampling)]
 
 MAX_SPECIAL_TOKENS = 16_384
 """Special tokens that a text for /extras/tokenize may contain. In prompts the context's length bounds
 them."""
 
-MAX_PROBABILITIES = 2**20
-"""Probabilities of tokens, alternatives included, that the responses to one request may report; some 200
-bytes each until the whole response is sent."""
+
+MakeShape = Callable[[Sequence[Generation], Form], Shape]
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,8 @@ class Prepared:
 
     generations: list[Generation]
     """One for each choice of the response."""
+    readers: list[Reader]
+    """One for each generation."""
     shape: Shape
     """How the response is written."""
     is_stream: bool
@@ -63,6 +66,7 @@ class Preparation:
         self._llama = llama
         self._settings = settings
         self._n_ctx = llama.n_ctx()
+        self._generations = Generations(llama, settings)
         self._prompts = Prompts(llama, settings.shared_prefix)
         self._names = _names(settings.model_alias)
         self._replaced_names = _names(settings.replaced_alias)
@@ -86,13 +90,20 @@ class Preparation:
         generations: list[Generation] = []
         for given in request.prompts:
             prompt = self._prompts.of_completion(request, given)
-            limits = self._limits(request, prompt, request.max_tokens, request.logprobs)
+            limits = self._generations.limits(request, prompt, request.max_tokens, request.logprobs)
             if request.echo and request.max_tokens == 0:
                 limits = replace(limits, max_tokens=0)
-            generations += self._generations(request, prompt, limits, grammar, len(generations))
-        _check_probabilities(generations, self._n_ctx)
+            generations += self._generations.make(
+                request,
+                prompt,
+                limits,
+                is_constrained=grammar is not None,
+                first_index=len(generations),
+            )
+        check_probabilities(generations, self._n_ctx)
         return Prepared(
             generations=generations,
+            readers=[PlainReader()] * len(generations),
             shape=CompletionShape(generations, self._form(request)),
             is_stream=request.stream,
             grammar=grammar,
@@ -104,7 +115,19 @@ class Preparation:
         Raises:
             Refusal: the request cannot be answered; says why.
         """
-        request, sent = parse(ChatRequest, body)
+        return self.chat_of(read_object(body), ChatShape)
+
+    def chat_of(self, sent: dict[str, Any], shape: MakeShape) -> Prepared:
+        """Prepare a chat that is not in bytes: every API that has messages comes down to this.
+
+        Args:
+            sent: the fields of a request to /v1/chat/completions.
+            shape: makes the response's shape.
+
+        Raises:
+            Refusal: the request cannot be answered; says why.
+        """
+        request = validated(ChatRequest, sent)
         self.check_model(request.model)
         wanted = request.max_completion_tokens
         max_tokens = request.max_tokens if wanted is None else wanted
@@ -113,20 +136,20 @@ class Preparation:
         if function is not None:
             # The function's schema determines where the call ends.
             prompt = replace(prompt, stops=())
-        limits = self._limits(
+        limits = self._generations.limits(
             request, prompt, max_tokens, request.top_logprobs if request.logprobs else None
         )
-        form = replace(
-            self._form(request),
-            call=None if function is None else function.name,
-            legacy_call=not request.tools,
-        )
+        form = replace(self._form(request), legacy_call=not request.tools)
         grammar = self._chat_grammar(request, function)
-        generations = self._generations(request, prompt, limits, grammar)
-        _check_probabilities(generations, self._n_ctx)
+        generations = self._generations.make(request, prompt, limits, is_constrained=grammar is not None)
+        check_probabilities(generations, self._n_ctx)
         return Prepared(
             generations=generations,
-            shape=ChatShape(generations, form),
+            readers=[
+                PlainReader() if function is None else ArgumentsReader(function.name)
+                for _ in generations
+            ],
+            shape=shape(generations, form),
             is_stream=request.stream,
             grammar=grammar,
         )
@@ -172,65 +195,6 @@ class Preparation:
             )
         return vocabulary.join(request.tokens).decode("utf-8", "replace")
 
-    def _limits(
-        self,
-        request: GenerationRequest,
-        prompt: Prompt,
-        max_tokens: int | None,
-        top_logprobs: int | None,
-    ) -> GenerationLimits:
-        if max_tokens is None or max_tokens <= 0:
-            max_tokens = self._settings.max_tokens
-        return GenerationLimits(
-            max_tokens=min(max_tokens, self._n_ctx - len(prompt.tokens)),
-            min_tokens=request.min_tokens,
-            seconds=self._settings.request_s,
-            logit_bias=self._logit_bias(request),
-            top_logprobs=top_logprobs,
-        )
-
-    def _logit_bias(self, request: GenerationRequest) -> dict[int, float]:
-        biases: dict[int, float] = {}
-        for name, bias in request.logit_bias.items():
-            for token in self._biased_tokens(name, by_text=request.logit_bias_type == "tokens"):
-                biases[token] = bias
-        return biases
-
-    def _biased_tokens(self, name: str, *, by_text: bool) -> list[int]:
-        vocabulary = self._llama.vocabulary
-        if by_text:
-            return vocabulary.tokenize(name, add_special=False, parse_special=True)
-        if name.isascii() and name.isdecimal() and len(name) < 10 and int(name) < vocabulary.n_tokens:
-            return [int(name)]
-        raise errors.invalid(
-            "logit_bias",
-            f"logit_bias: its keys are tokens, whole numbers from 0 to {vocabulary.n_tokens - 1}.",
-        )
-
-    def _generations(
-        self,
-        request: GenerationRequest,
-        prompt: Prompt,
-        limits: GenerationLimits,
-        grammar: Grammar | None,
-        first_index: int = 0,
-    ) -> list[Generation]:
-        """Return one generation for each response to a prompt; each seed is one above the previous."""
-        sampling = Sampling(**{name: getattr(request, name) for name in _SAMPLING})
-        if grammar is not None:
-            # Mirostat's estimate of the distribution has no meaning if most tokens are forbidden.
-            sampling = replace(sampling, mirostat_mode=0)
-        seeds = [None if request.seed is None else request.seed + number for number in range(request.n)]
-        return [
-            Generation(
-                prompt=prompt,
-                limits=limits,
-                sampling=replace(sampling, seed=seed),
-                index=first_index + number,
-            )
-            for number, seed in enumerate(seeds)
-        ]
-
     def _form(self, request: GenerationRequest) -> Form:
         include_usage = request.stream and request.stream_options.include_usage
         return Form(model=self._settings.model_alias, include_usage=include_usage)
@@ -253,26 +217,6 @@ class Preparation:
             return json_schema(schema, param="response_format", strict=strict)
         schema = {"type": "object"} if form.schema_ is None else form.schema_
         return json_schema(schema, param="response_format", strict=False)
-
-
-def _check_probabilities(generations: list[Generation], n_ctx: int) -> None:
-    """Refuse a request whose responses together may report more probabilities than memory should hold.
-
-    A whole response keeps all of them until its end. One response with the most alternatives always may.
-    """
-    reported = 0
-    for generation in generations:
-        limits, prompt = generation.limits, generation.prompt
-        if limits.top_logprobs is not None:
-            n_tokens = limits.max_tokens + (len(prompt.tokens) if prompt.is_scored else 0)
-            reported += n_tokens * (1 + limits.top_logprobs)
-    most = max(MAX_PROBABILITIES, n_ctx * (1 + MAX_TOP_LOGPROBS))
-    if reported > most:
-        raise errors.invalid(
-            "logprobs",
-            f"logprobs: the responses may report {reported} probabilities together, and at most {most} "
-            "are possible: ask for fewer responses, tokens or alternatives.",
-        )
 
 
 def _names(alias: str) -> tuple[str, str]:

@@ -8,20 +8,16 @@ model has no use for (store, metadata, user, service_tier, parallel_tool_calls â
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, Self
 
-import orjson
 from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
-    ValidationError,
     field_validator,
     model_validator,
 )
-
-from runtime.engine import errors
 
 INT64 = 2**63
 MAX_STOPS = 16
@@ -36,9 +32,6 @@ MAX_PROMPTS = 128
 """The most prompts of a request, and the most responses to all of them."""
 MAX_DETOKENIZED = 65_536
 MAX_TOKENIZED_CHARACTERS = 2**22
-MAX_VALUES = 500_000
-"""The most values in one body, approximately. Parsing holds the interpreter's lock: some 500,000 values
-take a quarter of a second."""
 
 
 def _whole(value: Any) -> Any:
@@ -54,7 +47,9 @@ BiasedToken = Annotated[str, Field(max_length=64)]
 Bias = Annotated[float, Field(ge=-100, le=100)]
 
 
-class _Body(BaseModel):
+class Body(BaseModel):
+    """What all requests and their parts have in common: a field that is null counts as absent."""
+
     model_config = ConfigDict(strict=True, extra="ignore", hide_input_in_errors=True)
 
     @model_validator(mode="before")
@@ -76,13 +71,13 @@ def _bounded(most: int) -> BeforeValidator:
     return BeforeValidator(check)
 
 
-class StreamOptions(_Body):
+class StreamOptions(Body):
     """How a stream ends."""
 
     include_usage: bool = False
 
 
-class GenerationRequest(_Body):
+class GenerationRequest(Body):
     """What requests for a completion and for a chat have in common."""
 
     model: Annotated[str, Field(max_length=512)] | None = None
@@ -142,7 +137,7 @@ class CompletionRequest(GenerationRequest):
         return [given] if is_single else list(given)
 
 
-class Function(_Body):
+class Function(Body):
     """A function that the model may call; `parameters` is a JSON schema."""
 
     name: Annotated[str, Field(min_length=1, max_length=128)]
@@ -151,27 +146,27 @@ class Function(_Body):
     strict: bool = False
 
 
-class Tool(_Body):
+class Tool(Body):
     """A tool; functions are the only kind."""
 
     type: Literal["function"] = "function"
     function: Function
 
 
-class FunctionName(_Body):
+class FunctionName(Body):
     """The choice of a function."""
 
     name: str
 
 
-class ToolChoice(_Body):
+class ToolChoice(Body):
     """The choice of a tool."""
 
     type: Literal["function"] = "function"
     function: FunctionName
 
 
-class JsonSchemaFormat(_Body):
+class JsonSchemaFormat(Body):
     """What `response_format` holds beside the type json_schema."""
 
     name: str = ""
@@ -179,7 +174,7 @@ class JsonSchemaFormat(_Body):
     strict: bool = False
 
 
-class ResponseFormat(_Body):
+class ResponseFormat(Body):
     """The form of the response's text."""
 
     type: Literal["text", "json_object", "json_schema"] = "text"
@@ -195,7 +190,7 @@ class ResponseFormat(_Body):
         return self
 
 
-class Message(_Body):
+class Message(Body):
     """A message of a chat. What else it holds goes to the model's chat template as it is."""
 
     model_config = ConfigDict(strict=True, extra="allow", hide_input_in_errors=True)
@@ -223,63 +218,15 @@ class ChatRequest(GenerationRequest):
     function_call: Literal["none", "auto"] | FunctionName = "auto"
 
 
-class TokenizeRequest(_Body):
+class TokenizeRequest(Body):
     """POST /extras/tokenize and /extras/tokenize/count."""
 
     model: Annotated[str, Field(max_length=512)] | None = None
     input: Annotated[str, Field(max_length=MAX_TOKENIZED_CHARACTERS)]
 
 
-class DetokenizeRequest(_Body):
+class DetokenizeRequest(Body):
     """POST /extras/detokenize."""
 
     model: Annotated[str, Field(max_length=512)] | None = None
     tokens: Annotated[Tokens, _bounded(MAX_DETOKENIZED)]
-
-
-Request = TypeVar("Request", bound=_Body)
-
-
-def parse(kind: type[Request], body: bytes) -> tuple[Request, dict[str, Any]]:
-    """Read a request's body; also as it was sent.
-
-    Raises:
-        Refusal: 400 that names the field.
-    """
-    if sum(body.count(mark) for mark in (b",", b"[", b"{")) > MAX_VALUES:
-        raise errors.invalid(None, f"The request body has more than {MAX_VALUES} values or commas.")
-    try:
-        sent = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise errors.invalid_json(f"{error.msg} at line {error.lineno}, column {error.colno}") from error
-    if not isinstance(sent, dict):
-        raise errors.invalid_json("an object is wanted")
-    try:
-        return kind.model_validate(sent), sent
-    except ValidationError as error:
-        raise _refusal(sent, error) from error
-
-
-def _refusal(sent: dict[str, Any], error: ValidationError) -> errors.Refusal:
-    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-    param = _param(sent, first["loc"])
-    missing = first["type"] == "missing"
-    text = "is required" if missing else first["msg"].removeprefix("Value error, ")
-    code = "missing_required_parameter" if missing else "invalid_value"
-    return errors.invalid(param or None, f"{param or 'The body'}: {text}.", code=code)
-
-
-def _param(sent: Any, location: tuple[int | str, ...]) -> str:
-    """A field's name as OpenAI's errors write it: messages[0].content.
-
-    pydantic's locations also name the members of unions, which are left out: they are not in the body.
-    """
-    name, here = "", sent
-    for number, step in enumerate(location):
-        if isinstance(step, int) and isinstance(here, list) and step < len(here):
-            name, here = f"{name}[{step}]", here[step]
-        elif isinstance(step, str) and isinstance(here, dict):
-            is_last = number == len(location) - 1
-            if step in here or is_last:
-                name, here = f"{name}.{step}" if name else step, here.get(step)
-    return name[:200]

@@ -39,6 +39,8 @@ class Piece:
     logprobs: list[TokenLogprob] = field(default_factory=list)
     finish_reason: str | None = None
     """Set on the last piece only."""
+    stop: str | None = None
+    """On the last piece: the stop sequence that ended the response."""
     index: int = 0
     """Which response of the request it belongs to."""
 

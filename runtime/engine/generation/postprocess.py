@@ -92,7 +92,7 @@ class Postprocessor:
             reason = self._added(sequence, token)
             if token not in self._is_end:
                 text += sequence.assembler.feed(self._pieces[token])
-                if sequence.assembler.stopped:
+                if sequence.assembler.stopped_by is not None:
                     reason = "stop"
             if reason is not None or number == len(drafts) or token != drafts[number]:
                 break
@@ -126,7 +126,8 @@ class Postprocessor:
     def _piece(self, sequence: Sequence, text: str, reason: str | None) -> Piece:
         logprobs, sequence.logprobs = sequence.logprobs, []
         index = sequence.generation.index
-        return Piece(text=text, logprobs=logprobs, finish_reason=reason, index=index)
+        stop = sequence.assembler.stopped_by
+        return Piece(text=text, logprobs=logprobs, finish_reason=reason, stop=stop, index=index)
 
     def last_events(self, sequence: Sequence) -> list[Event]:
         """The last events, before `Ended`, of a response that was ended from outside."""

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 import orjson
 
 from runtime.engine import errors
+from runtime.engine.api.pieces import ReplyPiece
 from runtime.engine.api.preparation import Prepared
 from runtime.engine.api.usage import evaluated_usage
 from runtime.engine.errors import Refusal
@@ -31,7 +32,6 @@ PING_S = 15.0
 USAGE_HEADER = b"x-llamaserve-usage"
 
 _PING = b": ping\n\n"
-_DONE = b"data: [DONE]\n\n"
 _STREAM_HEADERS = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
     (b"cache-control", b"no-store"),
@@ -58,6 +58,7 @@ class GeneratedResponse:
 
     def __init__(self, prepared: Prepared, scheduler: Scheduler, *, tells_usage: bool) -> None:
         self._generations = prepared.generations
+        self._readers = prepared.readers
         self._shape = prepared.shape
         self._is_stream = prepared.is_stream
         self._scheduler = scheduler
@@ -85,11 +86,13 @@ class GeneratedResponse:
                 generation.end(End.LEFT)
 
     async def _send_whole(self, send: Send) -> None:
-        pieces: list[Piece] = []
+        pieces: list[ReplyPiece] = []
         n_open = len(self._generations)
         while n_open:
             events = await self._channel.get()
-            pieces += [event for event in events if isinstance(event, Piece)]
+            for event in events:
+                if isinstance(event, Piece):
+                    pieces += self._readers[event.index].read(event)
             n_open -= _n_ended(events)
         if (failure := self._failure()) is not None:
             await send_refusal(send, failure)
@@ -127,7 +130,8 @@ class GeneratedResponse:
 
     def _framed(self, event: Event) -> bytes:
         if isinstance(event, Piece):
-            return b"".join(map(_data, self._shape.chunks(event)))
+            pieces = self._readers[event.index].read(event)
+            return b"".join(map(self._shape.frame, self._shape.chunks(pieces)))
         # Once: with the second of several prompts, tokens of the first may have been generated.
         if isinstance(event, PromptRead) and self._tells_usage and not self._has_told_early:
             self._has_told_early = True
@@ -137,8 +141,9 @@ class GeneratedResponse:
     def _closing(self, failure: Refusal | None) -> bytes:
         usage = self._usage_comment() if self._tells_usage else b""
         if failure is not None:
-            return usage + b"data: " + failure.body() + b"\n\n"
-        return b"".join(map(_data, self._shape.closing())) + usage + _DONE
+            return usage + self._shape.failure(failure)
+        closing = b"".join(map(self._shape.frame, self._shape.closing()))
+        return closing + usage + self._shape.done()
 
     def _usage_comment(self, *, completion: bool = True) -> bytes:
         return b": usage " + self._usage(completion=completion) + b"\n\n"
@@ -158,7 +163,3 @@ class GeneratedResponse:
 
 def _n_ended(events: Sequence[Event]) -> int:
     return sum(isinstance(event, Ended) for event in events)
-
-
-def _data(chunk: object) -> bytes:
-    return b"data: " + orjson.dumps(chunk) + b"\n\n"

@@ -49,13 +49,13 @@ def test_a_stop_sequence_ends_the_text_wherever_it_is_cut(
     given_out = ""
     for piece in cut(text.encode(), places):
         given_out += assembler.feed(piece)
-        if assembler.stopped:
+        if assembler.stopped_by:
             break
     given_out += assembler.finish()
 
     found = [at for stop in stops if stop and (at := text.find(stop)) >= 0]
     earliest_end = min((text.find(s) + len(s) for s in stops if s and s in text), default=None)
-    assert assembler.stopped == bool(found)
+    assert bool(assembler.stopped_by) == bool(found)
     if earliest_end is None:
         assert given_out == text
     else:
