@@ -38,6 +38,7 @@ class Vocabulary:
         self.pieces = [_read_piece(vocab, token) for token in range(self.n_tokens)]
         self.longest_piece_bytes = max(map(len, self.pieces), default=1) or 1
         self._specials = _specials(vocab, self.n_tokens)
+        """The texts that are read as one token wherever they stand, and these tokens."""
         self._first_of_specials = {text[0] for text in self._specials}
 
     def is_end(self, token: int) -> bool:
@@ -99,6 +100,29 @@ class Vocabulary:
                     tokens += self._tokenize(part, add_special=False, parse_special=parse_special)
         return tokens
 
+    def continuing(self, text: str) -> list[int]:
+        """The tokens of a text that follows other text; nothing in it is read as a special token."""
+        if not text:
+            return []
+        before = self._tokenize(_SENTINEL, add_special=False, parse_special=False)
+        tokens = self._tokenize(_SENTINEL + text, add_special=False, parse_special=False)
+        if tokens[: len(before)] == before:
+            return tokens[len(before) :]
+        return self._tokenize(text, add_special=False, parse_special=False)
+
+    def parts(self, text: str) -> list[int | str]:
+        """A text as the special tokens that it names, and the texts between them."""
+        named = sorted((name for name in self._specials if name in text), key=len, reverse=True)
+        if not named:
+            return [text] if text else []
+        found = re.split("(" + "|".join(map(re.escape, named)) + ")", text)
+        return [self._specials.get(part, part) for part in found if part]
+
+    def special_text(self, token: int) -> bytes:
+        """A token's text, also that of a control token, whose piece is empty."""
+        text: bytes = llama_cpp.llama_vocab_get_text(self._vocab, token)
+        return self.pieces[token] or text
+
     def _tokenize(self, text: str, *, add_special: bool, parse_special: bool) -> list[int]:
         content = text.encode()
         room = len(content) + 2
@@ -123,19 +147,18 @@ def _read_piece(vocab: object, token: int) -> bytes:
         room = -size
 
 
-def _specials(vocab: object, n_tokens: int) -> list[str]:
-    """The texts that are read as one token wherever they stand."""
+def _specials(vocab: object, n_tokens: int) -> dict[str, int]:
     special = (
         llama_cpp.LLAMA_TOKEN_ATTR_CONTROL
         | llama_cpp.LLAMA_TOKEN_ATTR_USER_DEFINED
         | llama_cpp.LLAMA_TOKEN_ATTR_UNKNOWN
     )
-    texts = [
-        llama_cpp.llama_vocab_get_text(vocab, token).decode("utf-8", "replace")
+    texts = {
+        llama_cpp.llama_vocab_get_text(vocab, token).decode("utf-8", "replace"): token
         for token in range(n_tokens)
         if llama_cpp.llama_vocab_get_attr(vocab, token) & special
-    ]
-    return [text for text in texts if text]
+    }
+    return {text: token for text, token in texts.items() if text}
 
 
 def _parts(text: str) -> list[str]:

@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
+from runtime.engine.generation.marks.markup import Phase
+
 
 @dataclass(frozen=True, kw_only=True)
 class TokenLogprob:
@@ -43,6 +45,8 @@ class Piece:
     """On the last piece: the stop sequence that ended the response."""
     index: int = 0
     """Which response of the request it belongs to."""
+    phase: Phase = Phase.CONTENT
+    """What the text is, in a response with marks."""
 
 
 @dataclass(frozen=True, kw_only=True)

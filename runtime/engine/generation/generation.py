@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from runtime.engine.generation.channel import Channel
+from runtime.engine.generation.marks.markup import Markup
 from runtime.engine.grammar.constraint import Constraint
 
 
@@ -86,6 +87,8 @@ class Generation:
     sampling: Sampling = field(default_factory=Sampling)
     constraint: Constraint | None = None
     """The schema or grammar of the response, compiled before the generation is submitted."""
+    markup: Markup | None = None
+    """The marks in the response's text; None: it is all content, and the constraint holds at once."""
     user: User = field(default_factory=User)
     channel: Channel = field(default_factory=Channel)
     """Receives the response's events."""

@@ -42,6 +42,29 @@ class LogitShaper:
         self._constraint = constraint
         self._n_accepted = 0
         self._not_consumed: list[int] = []
+        self._n_skipped = 0
+        self._also: int | None = None
+        self._took_exception = False
+
+    def constrain(self, constraint: Constraint, *, skip: int = 0, also: int | None = None) -> None:
+        """Hold the response to a constraint from now on.
+
+        Args:
+            constraint: has consumed nothing yet.
+            skip: the next tokens, as many as this, are not for the constraint.
+            also: a token that is allowed as the next one even if the constraint forbids it. If it is
+                taken, the constraint holds no longer.
+        """
+        self._constraint, self._n_skipped, self._also = constraint, skip, also
+
+    def advance(self, token: int) -> None:
+        """Advance the constraint by a token that has been accepted before it held."""
+        self._not_consumed.append(token)
+
+    def took_exception(self) -> bool:
+        """Whether the exception that `also` made has been taken. True once."""
+        taken, self._took_exception = self._took_exception, False
+        return taken
 
     def shape(self, logits: Logits) -> None:
         """Change logits of shape (vocabulary,) in place.
@@ -61,7 +84,10 @@ class LogitShaper:
         for token in self._not_consumed:
             constraint.accept(token)
         self._not_consumed.clear()
-        return constraint.forbidden()
+        forbidden = constraint.forbidden()
+        if self._also is not None:
+            forbidden[self._also] = False
+        return forbidden
 
     def accept(self, token: int) -> None:
         """Advance by a sampled token, which must not be one of `ends`.
@@ -69,7 +95,14 @@ class LogitShaper:
         The constraint is advanced with the next logits: the text so far stands even if that fails.
         """
         self._n_accepted += 1
-        if self._constraint is not None:
+        if self._constraint is None:
+            return
+        also, self._also = self._also, None
+        if self._n_skipped:
+            self._n_skipped -= 1
+        elif token == also and not self._constraint.allows([token]):
+            self._constraint, self._took_exception = None, True
+        else:
             self._not_consumed.append(token)
 
     def _without_ends(self, forbidden: NDArray[np.bool_] | None, n_tokens: int) -> NDArray[np.bool_]:

@@ -10,6 +10,8 @@ from runtime.engine.generation.channel import Ended, Event, Piece, PromptRead, T
 from runtime.engine.generation.context import Context
 from runtime.engine.generation.generation import End, Generation
 from runtime.engine.generation.logits import LogitShaper, logprob
+from runtime.engine.generation.marks.guide import Guide
+from runtime.engine.generation.marks.markup import Phase
 from runtime.engine.generation.sampling import Sampler
 from runtime.engine.generation.slots import Sequence, Slot
 from runtime.engine.text import TextAssembler
@@ -21,23 +23,30 @@ class Postprocessor:
 
     def __init__(self, context: Context, vocabulary: Vocabulary) -> None:
         self._context = context
+        self._vocabulary = vocabulary
         self._pieces = vocabulary.pieces
         self._ends = vocabulary.ends()
         self._is_end = frozenset(self._ends)
 
     def begin(self, generation: Generation, slot: Slot) -> Sequence:
         """A sequence for a response whose prompt has been set in a slot."""
+        markup, stops, constraint = generation.markup, generation.prompt.stops, generation.constraint
+        shaper = LogitShaper(
+            bias=generation.limits.logit_bias,
+            min_tokens=generation.limits.min_tokens,
+            ends=self._ends,
+            constraint=constraint if markup is None else None,
+        )
+        guide = None
+        if markup is not None:
+            guide = Guide(markup, stops, constraint, shaper, self._vocabulary)
         sequence = Sequence(
             generation=generation,
             slot=slot,
             sampler=Sampler(self._context, generation.sampling),
-            shaper=LogitShaper(
-                bias=generation.limits.logit_bias,
-                min_tokens=generation.limits.min_tokens,
-                ends=self._ends,
-                constraint=generation.constraint,
-            ),
-            assembler=TextAssembler(generation.prompt.stops),
+            shaper=shaper,
+            assembler=TextAssembler(stops),
+            guide=guide,
         )
         slot.sequence = sequence
         return sequence
@@ -86,29 +95,41 @@ class Postprocessor:
             events.append(PromptRead(index=sequence.generation.index))
         text, reason = "", None
         if sequence.generation.limits.max_tokens == 0:
-            return [*events, self._piece(sequence, "", "length")], "length"
+            return [*events, *self._texts(sequence, "", "length")], "length"
         for number in range(len(drafts) + 1):
             token = self._sample(sequence, row + number)
             reason = self._added(sequence, token)
             if token not in self._is_end:
-                text += sequence.assembler.feed(self._pieces[token])
-                if sequence.assembler.stopped_by is not None:
+                text += self._fed(sequence, token)
+                if sequence.stopped_by is not None:
                     reason = "stop"
             if reason is not None or number == len(drafts) or token != drafts[number]:
                 break
             sequence.slot.n_past += 1
-        if reason is None and text:
-            events.append(self._piece(sequence, text, None))
-        elif reason is not None:
-            events.append(self._piece(sequence, text + sequence.assembler.finish(), reason))
-        return events, reason
+        return events + self._texts(sequence, text, reason), reason
+
+    def _fed(self, sequence: Sequence, token: int) -> str:
+        """The text that is certain with a token; none where a guide keeps it."""
+        guide = sequence.guide
+        if guide is None:
+            return sequence.assembler.feed(self._pieces[token])
+        was_content = guide.phase is Phase.CONTENT
+        guide.feed(token)
+        if not (was_content and guide.phase is Phase.CONTENT):
+            sequence.logprobs.clear()
+        return ""
 
     def _sample(self, sequence: Sequence, row: int) -> int:
         logits = self._context.logits(row)
         top = sequence.generation.limits.top_logprobs
         before = None if top is None else logits.copy()
-        sequence.shaper.shape(logits)
-        token = sequence.sampler.sample(row, logits)
+        guide = sequence.guide
+        token = None if guide is None else guide.forced
+        if token is None:
+            sequence.shaper.shape(logits)
+            token = sequence.sampler.sample(row, logits)
+            if guide is not None:
+                token = guide.choose(token, is_end=token in self._is_end)
         if before is not None and top is not None and token not in self._is_end:
             sequence.logprobs.append(logprob(before, token, top, self._pieces))
         return token
@@ -123,17 +144,44 @@ class Postprocessor:
         generation.completion_tokens += 1
         return "length" if generation.completion_tokens >= generation.limits.max_tokens else None
 
-    def _piece(self, sequence: Sequence, text: str, reason: str | None) -> Piece:
-        logprobs, sequence.logprobs = sequence.logprobs, []
-        index = sequence.generation.index
-        stop = sequence.assembler.stopped_by
-        return Piece(text=text, logprobs=logprobs, finish_reason=reason, stop=stop, index=index)
+    def _texts(self, sequence: Sequence, text: str, reason: str | None) -> list[Event]:
+        """The pieces for the text that is certain; the last one, if the response ends, says why."""
+        guide = sequence.guide
+        if guide is None:
+            if reason is not None:
+                text += sequence.assembler.finish()
+            return [self._piece(sequence, text, reason)] if text or reason is not None else []
+        if reason is not None:
+            guide.finish()
+        events: list[Event] = []
+        spans = guide.spans()
+        for number, (phase, part) in enumerate(spans):
+            is_last = number == len(spans) - 1
+            events.append(self._piece(sequence, part, reason if is_last else None, phase))
+        if reason is not None and not spans:
+            events.append(self._piece(sequence, "", reason))
+        return events
+
+    def _piece(
+        self, sequence: Sequence, text: str, reason: str | None, phase: Phase = Phase.CONTENT
+    ) -> Piece:
+        logprobs: list[TokenLogprob] = []
+        if phase is Phase.CONTENT:
+            logprobs, sequence.logprobs = sequence.logprobs, []
+        return Piece(
+            text=text,
+            logprobs=logprobs,
+            finish_reason=reason,
+            stop=sequence.stopped_by,
+            index=sequence.generation.index,
+            phase=phase,
+        )
 
     def last_events(self, sequence: Sequence) -> list[Event]:
         """The last events, before `Ended`, of a response that was ended from outside."""
         if sequence.generation.ended_by is not End.DEADLINE or sequence.generation.failure is not None:
             return []
-        return [self._piece(sequence, sequence.assembler.finish(), "length")]
+        return self._texts(sequence, "", "length")
 
 
 def ended(generation: Generation) -> Event:

@@ -17,6 +17,7 @@ from runtime.engine.generation.context import Tokens
 from runtime.engine.generation.generation import Generation
 from runtime.engine.generation.logits import LogitShaper
 from runtime.engine.generation.lookup import Lookup
+from runtime.engine.generation.marks.guide import Guide
 from runtime.engine.generation.sampling import Sampler
 from runtime.engine.text import TextAssembler
 
@@ -114,6 +115,9 @@ class Sequence:
     sampler: Sampler
     shaper: LogitShaper
     assembler: TextAssembler
+    """Makes text of its tokens."""
+    guide: Guide | None = None
+    """The same for a response with marks, in place of the assembler."""
     admitted_at: float = field(default_factory=time.perf_counter)
     first_token_at: float | None = None
     logprobs: list[TokenLogprob] = field(default_factory=list)
@@ -125,6 +129,11 @@ class Sequence:
     """The sequence that is evaluating a common prefix, which this sequence waits to copy."""
     n_led: int = 0
     """The length of that prefix."""
+
+    @property
+    def stopped_by(self) -> str | None:
+        """The stop sequence that has ended the response."""
+        return (self.guide or self.assembler).stopped_by
 
     @property
     def has_ended(self) -> bool:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import logging
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,6 +61,10 @@ class Constraint:
         """
         self._matcher.consume_token(token)
         self._check()
+
+    def allows(self, tokens: Sequence[int]) -> bool:
+        """Whether all of these tokens may come next, in this order."""
+        return self._matcher.validate_tokens(list(tokens)) == len(tokens)
 
     def _check(self) -> None:
         if self._matcher.is_error():

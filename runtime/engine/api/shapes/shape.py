@@ -93,6 +93,6 @@ def joined(pieces: Iterable[ReplyPiece], choices: Sequence[int]) -> Mapping[int,
                 reply.end = piece
     for choice, reply in replies.items():
         reply.text, reply.reasoning = "".join(texts[choice]), "".join(thoughts[choice])
-        for number, call in enumerate(reply.calls):
-            call.arguments = "".join(arguments.get((choice, number), ()))
+        for number, whole in enumerate(reply.calls):
+            whole.arguments = "".join(arguments.get((choice, number), ()))
     return replies
