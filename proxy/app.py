@@ -48,7 +48,8 @@ CONNECT_TIMEOUT_S = 3
 CONNECTION_CHECK_TIMEOUT_S = 1.0
 # Requests try again anyway; the pool's own back-off would double up to minutes.
 RECONNECT_TIMEOUT_S = 1.0
-LIVENESS, READINESS = HEALTH_PATHS = ("/healthz", "/readyz")
+READINESS = "/readyz"
+HEALTH_PATHS = ("/healthz", "/health", READINESS)
 
 
 class App:
@@ -98,10 +99,10 @@ class App:
         exchange, method = Exchange(request, request.client.remote), request.method
         if method not in ("GET", "HEAD"):
             exchange.refuse(errors.method_not_allowed(method, exchange.path, "GET"))
-        elif exchange.path == LIVENESS:
-            healthz(exchange)
-        else:
+        elif exchange.path == READINESS:
             await self._readiness(exchange)
+        else:
+            healthz(exchange)
 
     async def _open(self, stack: AsyncExitStack) -> None:
         """Open all parts; they are closed when the last request has ended."""

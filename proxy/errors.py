@@ -1,68 +1,28 @@
-"""Every error that a client can get, in OpenAI's envelope.
+"""Every error that a client can get.
 
 This is the one place that knows statuses, types and codes
 (https://platform.openai.com/docs/guides/error-codes). The rooms raise `ApiError`, made by one of the
-functions here; the handler sends it.
+functions here; the handler sends it, in the form that `error_envelopes.py` gives it.
 """
 
 from __future__ import annotations
 
-import json
-import math
 from collections.abc import Mapping
-from functools import lru_cache
 
+from proxy.error_envelopes import ApiError, duration, retry_headers
 
-class ApiError(Exception):
-    """A response other than success. `error` is the short name in the request's record."""
-
-    def __init__(
-        self,
-        status: int,
-        message: str,
-        *,
-        type_: str = "invalid_request_error",
-        code: str | None = None,
-        param: str | None = None,
-        headers: Mapping[str, str] | None = None,
-    ) -> None:
-        super().__init__(message)
-        self.status = status
-        self.message = message
-        self.type = type_
-        self.code = code
-        self.param = param
-        self.headers = dict(headers or {})
-
-    @property
-    def error(self) -> str:
-        return self.code or self.type
-
-    def body(self) -> bytes:
-        """The JSON envelope."""
-        return json.dumps(
-            {
-                "error": {
-                    "message": self.message,
-                    "type": self.type,
-                    "param": self.param,
-                    "code": self.code,
-                }
-            }
-        ).encode()
-
-    def event(self) -> bytes:
-        """The error as an event of a stream that has begun; the openai client raises APIError for it."""
-        return b"data: " + self.body() + b"\n\n"
+__all__ = ["ApiError", "duration", "retry_headers"]
 
 
 _CHALLENGE = {"WWW-Authenticate": "Bearer"}  # RFC 9110, section 11.6.1
 
 
-def missing_key() -> ApiError:
+def missing_key(found: str | None = None) -> ApiError:
+    """`found`: what was sent instead, as a clause without its end."""
+    because = "You didn't provide an API key." if found is None else f"{found}: no API key was found."
     return ApiError(
         401,
-        "You didn't provide an API key. Send it as a header: Authorization: Bearer YOUR_KEY.",
+        f"{because} Send it once, in one header: Authorization: Bearer YOUR_KEY, or x-api-key: YOUR_KEY.",
         headers=_CHALLENGE,
     )
 
@@ -127,13 +87,15 @@ def windows_unavailable() -> ApiError:
     )
 
 
-def unknown_url(method: str, path: str) -> ApiError:
-    return ApiError(
-        404,
-        f"Unknown request URL: {method} {path[:200]}. Check it for typing mistakes; the API's "
-        "paths begin with /v1/.",
-        code="unknown_url",
-    )
+def unknown_url(method: str, path: str, *, meant: str | None = None) -> ApiError:
+    """`meant`: the path of the API that this one ends like."""
+    hint = "Check it for typing mistakes; the API's paths begin with /v1/."
+    if meant is not None:
+        hint = (
+            f"Did you mean {meant}? The base URL of OpenAI's clients ends with /v1, that of Anthropic's "
+            "has no path."
+        )
+    return ApiError(404, f"Unknown request URL: {method} {path[:200]}. {hint}", code="unknown_url")
 
 
 def method_not_allowed(method: str, path: str, allowed: str) -> ApiError:
@@ -346,25 +308,3 @@ def internal() -> ApiError:
         "this response's x-request-id header.",
         type_="server_error",
     )
-
-
-def retry_headers(seconds: float) -> dict[str, str]:
-    """`retry-after` in whole seconds, never 0 (the openai client ignores 0), and in milliseconds."""
-    return {
-        "retry-after": str(max(1, math.ceil(seconds))),
-        "retry-after-ms": str(max(1, math.ceil(seconds * 1000))),
-    }
-
-
-@lru_cache(maxsize=256)  # an admitted request's window is always free again after all of it
-def duration(seconds: float) -> str:
-    """A time as in OpenAI's headers (Go's form), rounded up: 12ms, 1s, 1.5s, 6m0s, 1h0m0s."""
-    ms = max(0, math.ceil(seconds * 1000 - 1e-6))
-    if ms < 1000:
-        return f"{ms}ms"
-    minutes, rest = divmod(ms, 60_000)
-    text = f"{rest / 1000:g}s"
-    if not minutes:
-        return text
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}h{minutes}m{text}" if hours else f"{minutes}m{text}"

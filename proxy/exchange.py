@@ -8,12 +8,13 @@ from proxy import errors
 from proxy.edge.body import Body
 from proxy.edge.request import Request
 from proxy.edge.response import Response
+from proxy.error_envelopes import MESSAGES
 from proxy.errors import ApiError
 from proxy.identity.principal import Principal
 from proxy.ratelimit.admission import Admission
 from proxy.ratelimit.sliding_window import Decision
 from proxy.records.record import RequestRecord
-from proxy.records.request_ids import new_request_id
+from proxy.records.request_ids import new_request_id, public_form
 from proxy.scheduling.fair_queue import QueueEntry
 from proxy.upstream.routes import Route
 
@@ -92,6 +93,8 @@ class Exchange:
             f"Server: llamaserve\r\nx-request-id: req_{self.id}\r\n"
             f"openai-processing-ms: {round((time.monotonic() - self.arrived) * 1000)}\r\n"
         )
+        if self.path.startswith(MESSAGES):
+            lines += f"request-id: req_{self.id}\r\n"
         admission = self.admission
         if admission is not None:
             lines += _limits("requests", admission.requests)
@@ -106,7 +109,17 @@ class Exchange:
             ConnectionError: the client has gone.
         """
         lines = "".join(f"{name}: {value}\r\n" for name, value in error.headers.items())
-        self.response.whole(error.status, lines.encode() + self.headers(), error.body())
+        self.response.whole(error.status, lines.encode() + self.headers(), self.error_body(error))
+
+    def error_body(self, error: ApiError) -> bytes:
+        """The body of an error response, in the form of the request's path."""
+        return error.body(self.path, public_form(self.id))
+
+    def error_event(self, error: ApiError) -> bytes:
+        """The error as an event of the stream that has begun, a broken event completed before it."""
+        scanner = self.response.scanner
+        event = error.event(self.path, public_form(self.id), number=scanner.events)
+        return scanner.rest_of_event() + event
 
 
 def _limits(kind: str, decision: Decision) -> str:

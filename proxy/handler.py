@@ -24,6 +24,7 @@ from proxy.errors import ApiError
 from proxy.exchange import Exchange
 from proxy.identity.active_requests import ActiveRequests
 from proxy.identity.authenticator import Authenticator
+from proxy.identity.credentials import key_of
 from proxy.identity.principal import Principal
 from proxy.ratelimit.admission import Admitter, effective_limits, limit_error, tokens_refused
 from proxy.records.access_log import AccessLog
@@ -88,12 +89,12 @@ class Handler:
         if self._settings.trusted_proxies:
             client = client_address(client, request.headers, self._settings.trusted_proxies)
         exchange = Exchange(request, client)
-        # Several Authorization headers are treated as none: it is unknown which one is meant.
+        # The other headers that may hold a key are looked at in `_identify`.
         values = request.headers.getall("Authorization", ())
         header = values[0] if len(values) == 1 else None
         principal = self._authenticator.known(header)
         if principal is None:
-            principal = await self._identify(exchange, header)
+            principal = await self._identify(exchange)
             if principal is None:
                 return
         record = exchange.begin_record(principal)
@@ -122,10 +123,12 @@ class Handler:
             if entry is not None and not exchange.settling:
                 entry.queue.leave(entry)
 
-    async def _identify(self, exchange: Exchange, header: str | None) -> Principal | None:
+    async def _identify(self, exchange: Exchange) -> Principal | None:
         """Return the principal, or None after a refusal has been sent."""
+        request = exchange.request
         try:
-            return await self._authenticator.authenticate(header, exchange.client)
+            key = key_of(request.headers, request.target)
+            return await self._authenticator.authenticate(key, exchange.client)
         except ApiError as error:
             # A 429 gets no record: a flood of guessed keys must stay cheap. The authenticator logs it.
             if error.status != HTTPStatus.TOO_MANY_REQUESTS:
@@ -276,13 +279,13 @@ class Handler:
         response = exchange.response
         if not exchange.request.begun:
             if exchange.request.method != "HEAD":
-                response.response_bytes = len(error.body())
+                response.response_bytes = len(exchange.error_body(error))
             self._end(exchange, error.status, error.error)
             exchange.refuse(error)
         elif exchange.record is None and not response.ended:
             response.end()  # the failure came after the complete response
         elif response.stream and not response.ended:
-            event = response.scanner.rest_of_event() + error.event()
+            event = exchange.error_event(error)
             response.response_bytes += len(event)
             self._end(exchange, error.status, error.error)
             response.write(response.held_back + event)

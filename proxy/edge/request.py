@@ -59,8 +59,11 @@ class Request:
     def __init__(self, message: RawRequestMessage, payload: StreamReader, client: Client) -> None:
         self.method: str = message.method
         self.target: str = message.path
-        """The path and query as the client sent them."""
-        self.path = self.target.partition("?")[0]
+        """The path and query as the client sent them, but for a slash at the path's end."""
+        self.path, mark, query = self.target.partition("?")
+        if self.path[-1:] == "/" != self.path:  # many a client's base URL brings a slash too many
+            self.path = self.path[:-1]
+            self.target = self.path + mark + query
         self.version: HttpVersion = message.version
         self.headers: CIMultiDictProxy[str] = message.headers
         self.content_length = int(self.headers.get("Content-Length", 0))

@@ -28,21 +28,28 @@ _FIRST_COMMENT = re.compile(rb"^: usage" + _OBJECT, re.MULTILINE)
 _FIRST_EVENT = re.compile(rb"^data:", re.MULTILINE)
 
 
+_ENDS = tuple(
+    last + blank_line
+    for last in (b"data: [DONE]", b'data: {"type":"message_stop"}', b'data: {"type": "message_stop"}')
+    for blank_line in (b"\n\n", b"\r\n\r\n")
+)
+
 Usage = tuple[int | None, int | None]
 """Prompt and completion tokens; None where the response does not say."""
 _UNKNOWN: Usage = (None, None)
+_CACHED = ("cache_read_input_tokens", "cache_creation_input_tokens")
 
 
 class UsageScanner:
     """Scans the pieces of one response as they are forwarded."""
 
-    __slots__ = ("_events", "_head", "_size", "_tail", "header", "settled")
+    __slots__ = ("_head", "_size", "_tail", "events", "header", "settled")
 
     def __init__(self) -> None:
         self._head = b""
         self._tail = b""
         self._size = 0
-        self._events = 0
+        self.events = 0
         self.header = b""
         """The value of the engine's header X-Llamaserve-Usage, if it sent one."""
         self.settled: Usage | None = None
@@ -54,15 +61,15 @@ class UsageScanner:
         head = self._head
         if len(head) < HEAD_BYTES:
             self._head = (head + piece)[:HEAD_BYTES]
-        self._events += piece.count(b"\n\n")
+        self.events += piece.count(b"\n\n")
         if piece.startswith(b"\n") and self._tail.endswith(b"\n"):
-            self._events += 1  # the blank line that ends an event came in two pieces
+            self.events += 1  # the blank line that ends an event came in two pieces
         self._tail = (self._tail + piece if size < TAIL_BYTES else piece)[-TAIL_BYTES:]
         self._size += size
 
     def saw_done(self) -> bool:
-        """Whether a stream has come to its `data: [DONE]`, the blank line after it included."""
-        return self._tail.endswith((b"data: [DONE]\n\n", b"data: [DONE]\r\n\r\n"))
+        """Whether a stream has come to its end: `data: [DONE]`, or Anthropic's last event."""
+        return self._tail.endswith(_ENDS)
 
     def rest_of_event(self) -> bytes:
         """The bytes that complete an event in which a stream broke off; usually none."""
@@ -91,7 +98,7 @@ class UsageScanner:
         at, usage = self._first_comment()
         if at < 0:
             return _UNKNOWN
-        return usage[0], max(0, self._events - 1)
+        return usage[0], max(0, self.events - 1)
 
     def final_usage(self) -> Usage | None:
         """What the request used in all, None as long as it is not known."""
@@ -107,9 +114,15 @@ class UsageScanner:
             if match is not None and usage is not None:
                 position = self._size - len(tail) + match.start()
                 is_first = match[0].startswith(b":") and position == self._first_comment()[0]
-                return None if is_first else usage
+                return None if is_first else self._with_prompt(usage)
             at = tail.rfind(b"usage", 0, at)
         return None
+
+    def _with_prompt(self, usage: Usage) -> Usage:
+        """A final usage; Anthropic's streams tell the prompt's tokens in their first event alone."""
+        first = _USAGE.search(self._head) if usage[0] is None else None
+        begun = None if first is None else parse_usage(first[1])
+        return usage if begun is None else (begun[0], usage[1])
 
     def _first_comment(self) -> tuple[int, Usage]:
         """Where the comment before the first event begins, and what it tells; -1 if there is none."""
@@ -124,14 +137,22 @@ class UsageScanner:
 
 
 def parse_usage(text: bytes) -> Usage | None:
-    """The tokens in a JSON object with the fields of OpenAI's `usage`; None if it is no JSON object."""
+    """The tokens in a JSON object with the fields of `usage`; None if it is no JSON object.
+
+    Its fields have OpenAI's older names, or those of /v1/responses, or of Anthropic's, which do not count
+    the cached part of a prompt as input.
+    """
     try:
         fields = orjson.loads(text)
     except ValueError:
         return None
     if not isinstance(fields, dict):
         return None
-    return _count(fields, "prompt_tokens"), _count(fields, "completion_tokens")
+    prompt = _count(fields, "prompt_tokens")
+    if prompt is None and (prompt := _count(fields, "input_tokens")) is not None:
+        prompt += sum(_count(fields, name) or 0 for name in _CACHED)
+    completion = _count(fields, "completion_tokens")
+    return prompt, _count(fields, "output_tokens") if completion is None else completion
 
 
 def _count(usage: dict[str, object], name: str) -> int | None:

@@ -1,4 +1,4 @@
-"""Who sends a request: bearer keys, checked against the database once and then from memory.
+"""Who sends a request: keys, checked against the database once and then from memory.
 
 Owns the cache of known keys. `change_listener.py` keeps it true: it calls `_refresh` for every change of
 a user or key. While the database is down, keys known to this process go on and others get a 503.
@@ -59,7 +59,7 @@ class _CachedKey:
 
 
 class Authenticator:
-    """Turns `Authorization` headers into principals. `run` must be running as a task."""
+    """Turns keys into principals. `run` must be running as a task."""
 
     def __init__(
         self,
@@ -92,7 +92,10 @@ class Authenticator:
         await self._listener.run()
 
     def known(self, header: str | None) -> Principal | None:
-        """The principal of a header whose key is cached and may be used; else ask `authenticate`."""
+        """The principal of an `Authorization` header whose key is cached and may be used, else None.
+
+        Whoever gets None asks `authenticate`.
+        """
         if header is None or header[:7] != "Bearer ":
             return None
         principal = self._cache.get(digest := self._digest(header[7:]))
@@ -103,14 +106,13 @@ class Authenticator:
         self._cache.move_to_end(digest)
         return principal
 
-    async def authenticate(self, header: str | None, client: str) -> Principal:
-        """The principal of an `Authorization` header that came from the address `client`.
+    async def authenticate(self, key: str, client: str) -> Principal:
+        """The principal of a key that came from the address `client`.
 
         Raises:
             ApiError: 401, 403, 429 after many wrong keys from that address or, when the key is not
                 known here and the database is down, 503.
         """
-        key = _bearer_key(header)
         digest = self._digest(key)
         principal = self._cache.get(digest)
         if principal is None:
@@ -241,15 +243,6 @@ class Authenticator:
             return None
         self._cache[cached.digest] = new
         return new
-
-
-def _bearer_key(header: str | None) -> str:
-    """The token of a bearer header (RFC 6750, section 2.1); the scheme's case does not matter."""
-    scheme, _, key = (header or "").strip().partition(" ")
-    key = key.strip()
-    if scheme.lower() != "bearer" or not key:
-        raise errors.missing_key()
-    return key
 
 
 def _principal(row: Row) -> Principal:

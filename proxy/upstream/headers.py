@@ -14,7 +14,7 @@ _HOP_BY_HOP = frozenset(
     b"transfer-encoding upgrade content-length".split()
 )
 _NOT_TO_ENGINE = _HOP_BY_HOP | frozenset(
-    b"host authorization cookie expect accept-encoding x-request-id".split()
+    b"host authorization x-api-key api-key cookie expect accept-encoding x-request-id".split()
 )
 _NOT_TO_CLIENT = _HOP_BY_HOP | frozenset(
     b"date server set-cookie x-request-id openai-processing-ms".split()

@@ -34,9 +34,13 @@ _ROUTES = {
     "/v1/models": _MODELS,
     "/v1/completions": Route(method="POST", work="generate", streams=True),
     "/v1/chat/completions": Route(method="POST", work="generate", streams=True),
-    "/v1/embeddings": Route(method="POST", work="generate"),
     "/v1/responses": Route(method="POST", work="generate", streams=True),
+    "/v1/messages": Route(method="POST", work="generate", streams=True),
+    "/v1/messages/count_tokens": _POST,
+    "/v1/embeddings": Route(method="POST", work="generate"),
     "/v1/rerank": Route(method="POST", work="generate"),
+    "/v2/rerank": Route(method="POST", work="generate"),
+    "/rerank": Route(method="POST", work="generate"),
     "/extras/tokenize": _POST,
     "/extras/tokenize/count": _POST,
     "/extras/detokenize": _POST,
@@ -55,7 +59,13 @@ def route_of(method: str, path: str) -> Route:
     if route is None and _MODEL_PATH.fullmatch(path) and "/." not in path and "//" not in path:
         route = _MODELS
     if route is None:
-        raise errors.unknown_url(method, path)
+        raise errors.unknown_url(method, path, meant=_meant(path))
     if method != route.method:
         raise errors.method_not_allowed(method, path, route.method)
     return route
+
+
+def _meant(path: str) -> str | None:
+    """The path of the API that this one ends like: clients are often given a wrong base URL."""
+    endings = ((known, known.removeprefix("/v1")) for known in _ROUTES if known.startswith("/v1/"))
+    return next((known for known, ending in endings if path.endswith(ending)), None)
