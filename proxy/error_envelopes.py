@@ -69,7 +69,7 @@ class ApiError(Exception):
             return b"event: error\ndata: " + self.body(path, request_id) + b"\n\n"
         if path == RESPONSES:
             fields = self._openai()
-            event = {"type": "error", "sequence_number": number, **_without_type(fields), "error": fields}
+            event = {**fields, "type": "error", "sequence_number": number, "error": fields}
             return b"event: error\ndata: " + json.dumps(event).encode() + b"\n\n"
         return b"data: " + self.body() + b"\n\n"
 
@@ -86,10 +86,6 @@ class ApiError(Exception):
 def is_anthropic(path: str) -> bool:
     """Whether a path belongs to Anthropic's API."""
     return path == MESSAGES or path.startswith(_BELOW_MESSAGES)
-
-
-def _without_type(fields: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in fields.items() if name != "type"}
 
 
 def retry_headers(seconds: float) -> dict[str, str]:

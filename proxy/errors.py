@@ -22,7 +22,7 @@ def missing_key(found: str | None = None) -> ApiError:
     because = "You didn't provide an API key." if found is None else f"{found}: no API key was found."
     return ApiError(
         401,
-        f"{because} Send it once, in one header: Authorization: Bearer YOUR_KEY, or x-api-key: YOUR_KEY.",
+        f"{because} Send it in one header: Authorization: Bearer YOUR_KEY, or x-api-key: YOUR_KEY.",
         headers=_CHALLENGE,
     )
 

@@ -139,8 +139,8 @@ class UsageScanner:
 def parse_usage(text: bytes) -> Usage | None:
     """The tokens in a JSON object with the fields of `usage`; None if it is no JSON object.
 
-    Its fields have OpenAI's older names, or those of /v1/responses, or of Anthropic's, which do not count
-    the cached part of a prompt as input.
+    Its fields have OpenAI's older names, those of /v1/responses, or Anthropic's, which do not count the
+    cached part of a prompt as input.
     """
     try:
         fields = orjson.loads(text)

@@ -19,8 +19,8 @@ _MISTAKEN_PARAMETERS = ("key", "api_key", "api-key")
 def key_of(headers: CIMultiDictProxy[str], target: str) -> str:
     """The key that a request carries in one of the headers that may hold one.
 
-    A header that stands twice counts as none: it is unknown which one is meant. Where several headers
-    hold different values, one with the form of a key is taken: some clients always fill in a bearer token.
+    A header that stands twice counts as none: it is unknown which one is meant. Of different values in
+    several headers, one with the form of a key is taken: some clients always send a bearer token.
 
     Raises:
         ApiError: 401, there is none. It names the place where one stands that is not looked for there.

@@ -67,5 +67,9 @@ def route_of(method: str, path: str) -> Route:
 
 def _meant(path: str) -> str | None:
     """The path of the API that this one ends like: clients are often given a wrong base URL."""
-    endings = ((known, known.removeprefix("/v1")) for known in _ROUTES if known.startswith("/v1/"))
-    return next((known for known, ending in endings if path.endswith(ending)), None)
+    like = [
+        known
+        for known in _ROUTES
+        if known.startswith("/v1/") and path.endswith(known.removeprefix("/v1"))
+    ]
+    return max(like, key=len, default=None)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, TypeVar
 
 import orjson
 from pydantic import ValidationError
 
 from runtime.engine import errors
-from runtime.engine.api.schemas import Body
+from runtime.engine.api.schemas import FIELD_ERROR, Body
 
 MAX_VALUES = 500_000
 """The most values in one body, approximately. Parsing holds the interpreter's lock: some 500,000 values
@@ -57,25 +58,51 @@ def validated(kind: type[Request], sent: dict[str, Any]) -> Request:
 
 
 def _refusal(sent: dict[str, Any], error: ValidationError) -> errors.Refusal:
-    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-    param = _param(sent, first["loc"])
+    found = error.errors(include_url=False, include_input=False)
+    first = max(found, key=lambda one: _depth(sent, one["loc"], of=found[0]["loc"]))
     missing = first["type"] == "missing"
+    if first["type"] == FIELD_ERROR:
+        param = first["ctx"]["field"]
+    else:
+        param = _param(sent, first["loc"], missing=missing)
     text = "is required" if missing else first["msg"].removeprefix("Value error, ")
     code = "missing_required_parameter" if missing else "invalid_value"
     return errors.invalid(param or None, f"{param or 'The body'}: {text}.", code=code)
 
 
-def _param(sent: Any, location: tuple[int | str, ...]) -> str:
+def _depth(sent: Any, location: tuple[int | str, ...], *, of: tuple[int | str, ...]) -> int:
+    """How many steps of an error's location are in the body; -1 unless it is about the field `of`.
+
+    The members of a union fail one by one: the one that failed deepest is the one that was meant.
+    """
+    if location[:1] != of[:1]:
+        return -1
+    return sum(1 for _ in _steps(sent, location))
+
+
+def _steps(sent: Any, location: tuple[int | str, ...]) -> Iterator[int | str]:
+    """Those steps of a location that are in the body.
+
+    pydantic's locations also name the members of unions, and validators: they are no fields.
+    """
+    here = sent
+    for step in location:
+        is_item = isinstance(step, int) and isinstance(here, list) and step < len(here)
+        if is_item or (isinstance(step, str) and isinstance(here, dict) and step in here):
+            here = here[step]
+            yield step
+
+
+def _param(sent: Any, location: tuple[int | str, ...], *, missing: bool) -> str:
     """A field's name as OpenAI's errors write it: messages[0].content.
 
-    pydantic's locations also name the members of unions, which are left out: they are not in the body.
+    A field that is missing is the last step.
     """
-    name, here = "", sent
-    for number, step in enumerate(location):
-        if isinstance(step, int) and isinstance(here, list) and step < len(here):
-            name, here = f"{name}[{step}]", here[step]
-        elif isinstance(step, str) and isinstance(here, dict):
-            is_last = number == len(location) - 1
-            if step in here or is_last:
-                name, here = f"{name}.{step}" if name else step, here.get(step)
+    steps = [*_steps(sent, location), *(location[-1:] if missing else ())]
+    name = ""
+    for step in steps:
+        if isinstance(step, int):
+            name += f"[{step}]"
+        else:
+            name += f".{step}" if name else step
     return name[:200]

@@ -196,7 +196,7 @@ class Preparation:
         return vocabulary.join(request.tokens).decode("utf-8", "replace")
 
     def _form(self, request: GenerationRequest) -> Form:
-        include_usage = request.stream and request.stream_options.include_usage
+        include_usage = request.stream_options is not None and request.stream_options.include_usage
         return Form(model=self._settings.model_alias, include_usage=include_usage)
 
     def _grammar(self, request: GenerationRequest) -> Grammar | None:

@@ -3,7 +3,7 @@
 Sources: https://platform.openai.com/docs/api-reference/chat/create and …/completions/create; beside
 them the fields of llama_cpp.server's own (top_k, min_p, mirostat_*, grammar …). A null counts as
 absent. Fields not named here are accepted and ignored, as OpenAI's clients send many that a local
-model has no use for (store, metadata, user, service_tier, parallel_tool_calls …).
+model has no use for (store, service_tier, parallel_tool_calls …).
 """
 
 from __future__ import annotations
@@ -18,13 +18,16 @@ from pydantic import (
     field_validator,
     model_validator,
 )
+from pydantic_core import PydanticCustomError
 
+FIELD_ERROR = "field_error"
 INT64 = 2**63
 MAX_STOPS = 16
 MAX_STOP_CHARACTERS = 256
 MAX_LOGIT_BIASES = 1024
 MAX_MESSAGES = 4096
 MAX_TOP_LOGPROBS = 20
+MAX_METADATA = 16
 MAX_TOOLS = 128
 MAX_CHOICES = 16
 """Responses to one prompt."""
@@ -71,10 +74,21 @@ def _bounded(most: int) -> BeforeValidator:
     return BeforeValidator(check)
 
 
+def field_error(field: str, text: str) -> PydanticCustomError:
+    """The error of a field that does not fit the others. `text` goes on after the field's name."""
+    return PydanticCustomError(FIELD_ERROR, "{text}", {"field": field, "text": text})
+
+
 class StreamOptions(Body):
     """How a stream ends."""
 
     include_usage: bool = False
+
+
+Metadata = Annotated[
+    dict[Annotated[str, Field(max_length=64)], Annotated[str, Field(max_length=512)]],
+    _bounded(MAX_METADATA),
+]
 
 
 class GenerationRequest(Body):
@@ -85,7 +99,7 @@ class GenerationRequest(Body):
         None, description="Of the response; absent, 0 and below: the server's default."
     )
     min_tokens: Annotated[Whole, Field(ge=0, le=2**31 - 1)] = 0
-    temperature: Annotated[Number, Field(ge=0, le=10)] = 0.8
+    temperature: Annotated[Number, Field(ge=0, le=2)] = 0.8
     top_p: Annotated[Number, Field(ge=0, le=1)] = 0.95
     min_p: Annotated[Number, Field(ge=0, le=1)] = 0.05
     top_k: Annotated[Whole, Field(ge=0, le=2**31 - 1)] = 40
@@ -98,18 +112,26 @@ class GenerationRequest(Body):
     seed: Whole | None = None
     stop: Annotated[list[Stop], _bounded(MAX_STOPS)] = Field(default_factory=list)
     stream: bool = False
-    stream_options: StreamOptions = StreamOptions()
+    stream_options: StreamOptions | None = None
     logit_bias: Annotated[dict[BiasedToken, Bias], _bounded(MAX_LOGIT_BIASES)] = Field(
         default_factory=dict
     )
     logit_bias_type: Literal["input_ids", "tokens"] = "input_ids"
     n: Annotated[Whole, Field(ge=1, le=MAX_CHOICES, description="Responses to each prompt.")] = 1
     grammar: str | None = Field(None, description="GBNF, or llguidance's Lark.")
+    user: Annotated[str, Field(max_length=512)] | None = Field(None, description="Ignored.")
+    metadata: Metadata | None = Field(None, description="Ignored.")
 
     @field_validator("stop", mode="before")
     @classmethod
     def _one_stop(cls, value: Any) -> Any:
         return [value] if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _options_of_a_stream(self) -> Self:
+        if self.stream_options is not None and not self.stream:
+            raise field_error("stream_options", "goes with stream: true, or is left out")
+        return self
 
 
 class CompletionRequest(GenerationRequest):
@@ -216,6 +238,18 @@ class ChatRequest(GenerationRequest):
         default_factory=list, description="Older form of tools."
     )
     function_call: Literal["none", "auto"] | FunctionName = "auto"
+    modalities: Annotated[list[Literal["text"]], Field(max_length=1)] | None = Field(
+        None, description="Text is the only one."
+    )
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if self.top_logprobs and not self.logprobs:
+            raise field_error("top_logprobs", "needs logprobs: set logprobs to true, or leave it out")
+        older, newer = self.max_tokens, self.max_completion_tokens
+        if older is not None and newer is not None and older != newer:
+            raise field_error("max_tokens", "contradicts max_completion_tokens: send one of the two")
+        return self
 
 
 class TokenizeRequest(Body):

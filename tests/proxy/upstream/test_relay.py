@@ -143,7 +143,7 @@ async def _read_all(proxy: RunningProxy, key: str) -> bytes:
         ("GET", "/docs", 404, "unknown_url"),
         ("GET", "/openapi.json", 404, "unknown_url"),
         ("GET", "/v1", 404, "unknown_url"),
-        ("GET", "/v1/models/", 404, "unknown_url"),
+        ("GET", "/v1/models//", 404, "unknown_url"),
         ("GET", "/v1/models/../../docs", 404, "unknown_url"),
         ("GET", "/v1/models/x/%2e%2e/docs", 404, "unknown_url"),
         ("POST", "/v1//chat/completions", 404, "unknown_url"),

@@ -128,7 +128,7 @@ async def test_the_documentation_is_true(quick: Engine) -> None:
     )
     chat = document["components"]["schemas"]["ChatRequest"]["properties"]
     assert "max_completion_tokens" in chat
-    assert chat["temperature"]["maximum"] == 10
+    assert chat["temperature"]["maximum"] == 2
     text = json.dumps(document)
     for name in set(re.findall(r"#/components/schemas/(\w+)", text)):
         assert name in document["components"]["schemas"]
