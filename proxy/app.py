@@ -17,6 +17,7 @@ from psycopg_pool import AsyncConnectionPool
 from proxy import errors
 from proxy.database.pool import PREPARE_THRESHOLD, deadline
 from proxy.edge.body import BodyMemory
+from proxy.edge.registry import ConnectionRegistry
 from proxy.edge.request import Request
 from proxy.edge.slow_clients import SlowClients
 from proxy.edge.write_batching import WriteBatcher
@@ -26,6 +27,10 @@ from proxy.health import Readiness, healthz
 from proxy.identity.active_requests import ActiveRequests
 from proxy.identity.authenticator import Authenticator
 from proxy.identity.failed_logins import FailedLogins
+from proxy.metrics.exposition import Metrics
+from proxy.metrics.gauges import Parts
+from proxy.metrics.request_totals import RequestTotals
+from proxy.operators.endpoints import PATHS, Operators
 from proxy.ratelimit.admission import Admitter
 from proxy.ratelimit.local import LocalAdmission
 from proxy.ratelimit.shared import SharedAdmission
@@ -50,6 +55,7 @@ CONNECTION_CHECK_TIMEOUT_S = 1.0
 RECONNECT_TIMEOUT_S = 1.0
 READINESS = "/readyz"
 HEALTH_PATHS = ("/healthz", "/health", READINESS)
+OWN_PATHS = HEALTH_PATHS + PATHS
 
 
 class App:
@@ -61,8 +67,9 @@ class App:
         OSError: on entry, the spool cannot be written.
     """
 
-    def __init__(self, settings: ProxySettings) -> None:
+    def __init__(self, settings: ProxySettings, connections: ConnectionRegistry) -> None:
         self._settings = settings
+        self._connections = connections
         self.running = ActiveRequests()
         self.turns = Turns(settings, clock=time.monotonic)
         self.slow_clients = SlowClients(
@@ -75,6 +82,7 @@ class App:
         self._stack = AsyncExitStack()
         self._handler: Handler
         self._readiness: Readiness
+        self.operators: Operators
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
@@ -91,8 +99,11 @@ class App:
         Raises:
             ConnectionError: the client has gone.
         """
-        if request.target.startswith(HEALTH_PATHS) and request.path in HEALTH_PATHS:
-            return self._answer_health(request)
+        if request.target.startswith(OWN_PATHS):
+            if request.path in HEALTH_PATHS:
+                return self._answer_health(request)
+            if request.target.startswith(PATHS):
+                return self.operators(request)
         return self._handler(request)
 
     async def _answer_health(self, request: Request) -> None:
@@ -107,7 +118,8 @@ class App:
     async def _open(self, stack: AsyncExitStack) -> None:
         """Open all parts; they are closed when the last request has ended."""
         settings, running, turns = self._settings, self.running, self.turns
-        access_log = AccessLog()
+        totals = RequestTotals()
+        access_log = AccessLog(totals.add_all)
         stack.callback(access_log.flush)
         pool = _pool(settings)
         await pool.open(wait=False)
@@ -137,6 +149,26 @@ class App:
         settlements = Settlements(relay)
         stack.push_async_callback(settlements.close)
         self._readiness = Readiness(pool, backend_url=settings.backend_url)
+        body_memory = BodyMemory(
+            settings.body_memory_bytes, body_limit_bytes=settings.max_body_bytes, clock=time.monotonic
+        )
+        parts = Parts(
+            turns=turns,
+            authenticator=authenticator,
+            request_log=log,
+            pool=pool,
+            connections=self._connections,
+            slow_clients=self.slow_clients,
+            body_memory=body_memory,
+            under_way=running.__len__,
+            started_at=time.time(),
+        )
+        self.operators = Operators(
+            settings,
+            authenticator=authenticator,
+            metrics=Metrics(totals, parts),
+            flush=access_log.flush,
+        )
         self._handler = Handler(
             settings=settings,
             authenticator=authenticator,
@@ -148,11 +180,7 @@ class App:
             running=running,
             settlements=settlements,
             slow_clients=self.slow_clients,
-            body_memory=BodyMemory(
-                settings.body_memory_bytes,
-                body_limit_bytes=settings.max_body_bytes,
-                clock=time.monotonic,
-            ),
+            body_memory=body_memory,
         )
 
 

@@ -65,6 +65,16 @@ def user_inactive() -> ApiError:
     )
 
 
+def admin_required() -> ApiError:
+    return ApiError(
+        403,
+        "This needs the key of an administrator. Whoever runs this server can make a user one: "
+        "user_management_cli.sh set-admin.",
+        type_="permission_error",
+        code="admin_required",
+    )
+
+
 def auth_unavailable() -> ApiError:
     return ApiError(
         503,

@@ -99,11 +99,11 @@ class ProxyServer:
         self._limits = limits or EdgeLimits()
         self._hurry = asyncio.Event()
         self.address: tuple[str, int] = listener.getsockname()[:2]
-        self.app = App(settings)
         self._scratch = memoryview(bytearray(READ_BYTES))
         self._watch: asyncio.Task[None] | None = None
         most = connection_limit(settings.max_connections, raise_descriptor_limit())
         self.connections = ConnectionRegistry(most, exempt=settings.trusted_proxies)
+        self.app = App(settings, self.connections)
 
     async def __aenter__(self) -> Self:
         try:

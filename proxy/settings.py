@@ -54,6 +54,8 @@ class ProxySettings:
     log_level: str = "info"
     retention_s: float | None = None
     """How long records are kept; None: for good."""
+    metrics_on_loopback: bool = True
+    """Whether programs on this machine may read the metrics without a key."""
 
     @classmethod
     def from_config(cls, config: Config) -> ProxySettings:
@@ -99,4 +101,5 @@ class ProxySettings:
             tls_key=config.path("LLAMA_PROXY_TLS_KEY", "") if tls else None,
             log_level=config.text("LLAMA_PROXY_LOG_LEVEL"),
             retention_s=days * 86_400.0 if days else None,
+            metrics_on_loopback=config.switch("LLAMA_PROXY_METRICS_ON_LOOPBACK"),
         )

@@ -18,7 +18,7 @@ from proxy.admin import database
 from proxy.admin.database import DatabaseUnavailable
 from proxy.database import schema
 from proxy.database.schema import SchemaError
-from proxy.identity import keys, users
+from proxy.identity import keys, user_errors, users
 from runtime.config import Config, ConfigError
 
 __all__ = [
@@ -76,18 +76,18 @@ def renew_key(config: Config, *, username: str, old: str, life: timedelta) -> st
         with database.connect(config) as connection:
             schema.check_schema(connection)
             return _issue(connection, username, keys.public_id_of(old) or "", expires_at)
-    except (ConfigError, DatabaseUnavailable, SchemaError, users.UserError) as error:
+    except (ConfigError, DatabaseUnavailable, SchemaError, user_errors.UserError) as error:
         raise AccessError(str(error)) from error
     except psycopg.Error as error:
         raise AccessError(str(error).splitlines()[0]) from error
 
 
 def _issue(connection: Connection, username: str, old: str, expires_at: datetime) -> str:
-    with suppress(users.UserExists):
+    with suppress(user_errors.UserExists):
         return users.create_user(connection, username=username, expires_at=expires_at).key
     if old:
         # The user has no such key where it has expired, or where another database is in use now.
-        with suppress(users.KeyNotFound):
+        with suppress(user_errors.KeyNotFound):
             return users.rotate_key(connection, username, public_id=old, expires_at=expires_at).key
     return users.add_key(connection, username, expires_at=expires_at).key
 

@@ -78,6 +78,8 @@ def _add_user_commands(add: Add) -> None:
         "deactivate-user", commands.deactivate_user, "Deactivate a user: no key works any more, at once."
     )
     add("activate-user", commands.activate_user, "Activate a user again.")
+    sub = add("set-admin", commands.set_admin, "Make a user an administrator, who may see everything.")
+    sub.add_argument("--revoke", action="store_true", help="an administrator no longer")
     sub = add("delete-user", commands.delete_user, "Delete a user and all keys; records stay.")
     sub.add_argument("--yes", action="store_true", help="do not ask")
     sub = add("set-limits", commands.set_limits, "Set a user's limits and weight.")

@@ -16,7 +16,7 @@ from proxy.admin import commands, database
 from proxy.admin.arguments import parse
 from proxy.admin.output import to_json
 from proxy.database.schema import SchemaError, check_schema
-from proxy.identity.users import UserError
+from proxy.identity.user_errors import UserError
 from runtime import config as configuration
 from runtime.config import ConfigError
 

@@ -15,7 +15,8 @@ from proxy.admin.output import CommandOutput, change_text, table, time_text
 from proxy.database import schema
 from proxy.identity import keys, users
 from proxy.identity.limits import LIMITS, UserLimits
-from proxy.identity.users import UNCHANGED, IssuedKey, User, UserError
+from proxy.identity.user_errors import UserError
+from proxy.identity.users import UNCHANGED, IssuedKey, User
 from proxy.records import reports
 from runtime.config import Config
 
@@ -141,6 +142,7 @@ def show_user(connection: Connection, config: Config, arguments: Namespace) -> C
     text = f"""\
 Username    {user.username}
 Active      {_yes_or_no(user.is_active)}
+Admin       {_yes_or_no(user.is_admin)}
 Rate limit  {_limit_text(user, config)}
 Weight      {user.weight:.12g}
 At a time   {user.max_concurrent or "as many as the engine takes"}
@@ -184,6 +186,13 @@ def set_limits(connection: Connection, config: Config, arguments: Namespace) -> 
     users.set_limits(connection, arguments.username, **_limits_in(arguments))
     user = users.get_user(connection, arguments.username)
     return _changed(connection, arguments, f"may send {_all_limits(user, config)}")
+
+
+def set_admin(connection: Connection, _config: Config, arguments: Namespace) -> CommandOutput:
+    """Make a user an administrator, or one no longer."""
+    users.set_admin(connection, arguments.username, admin=not arguments.revoke)
+    what = "is no longer an administrator" if arguments.revoke else "is an administrator now"
+    return _changed(connection, arguments, what)
 
 
 def revoke_key(connection: Connection, _config: Config, arguments: Namespace) -> CommandOutput:

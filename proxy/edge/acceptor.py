@@ -98,10 +98,12 @@ class Acceptor:
             task.add_done_callback(self._tasks.discard)
 
     def _refuse(self, connection: socket.socket) -> None:
+        error = errors.too_many_connections(RETRY_S)
+        self._connections.refused[error.error] += 1
         with connection:
             if self._context is None:
                 try:
-                    connection.send(written_out(errors.too_many_connections(RETRY_S)))
+                    connection.send(written_out(error))
                     connection.shutdown(socket.SHUT_WR)
                     connection.recv(65_536)  # with unread input, closing could lose the response
                 except OSError:

@@ -213,7 +213,8 @@ class ClientConnection(RequestReader):
         self._close()
 
     def _log_refusal(self, error: ApiError) -> None:
-        """Log a refusal that happens before authentication, without any text of the request."""
+        """Count and log a refusal before authentication, without any text of the request."""
+        self._registry.refused[error.error] += 1
         fields = {"client": self.remote or None, "status": error.status, "error": error.error}
         logger.info("refused what is not valid HTTP here", extra={"fields": fields})
 

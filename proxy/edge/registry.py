@@ -51,7 +51,7 @@ class ConnectionRegistry:
     """
 
     def __init__(self, limit: int, *, exempt: Networks = ()) -> None:
-        self._limit = limit
+        self.limit = limit
         self._address_limit = max(1, limit // ADDRESS_SHARE)
         self._exempt = exempt
         self._entries: set[RegisteredConnection] = set()
@@ -59,6 +59,8 @@ class ConnectionRegistry:
         self._waiting: dict[RegisteredConnection, Closable] = {}
         """Those that wait, in the order in which they began to."""
         self.draining = False
+        self.refused: Counter[str] = Counter()
+        """What was refused before authentication, by the error's code."""
         self._none_left = asyncio.Event()
         self._none_left.set()
 
@@ -72,9 +74,9 @@ class ConnectionRegistry:
             self._make_room(address)
             if self._by_address[address] >= self._address_limit:
                 return None
-        if len(self._entries) >= self._limit:
+        if len(self._entries) >= self.limit:
             self._make_room("")
-            if len(self._entries) >= self._limit:
+            if len(self._entries) >= self.limit:
                 return None
         entry = RegisteredConnection(address)
         self._entries.add(entry)

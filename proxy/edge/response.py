@@ -111,9 +111,11 @@ class Response:
         self.stream = True
         self.begin(HTTPStatus.OK, b"OK", _EVENT_STREAM + headers)
 
-    def whole(self, status: int, headers: bytes, body: bytes) -> None:
-        """Send a complete JSON response that the proxy itself has made."""
-        headers = b"Content-Type: application/json\r\n" + headers
+    def whole(
+        self, status: int, headers: bytes, body: bytes, *, content_type: bytes = b"application/json"
+    ) -> None:
+        """Send a complete response that the proxy itself has made."""
+        headers = b"Content-Type: %b\r\n%b" % (content_type, headers)
         self.begin(status, HTTPStatus(status).phrase.encode(), headers, length=len(body))
         self.write(body)
         self.end()

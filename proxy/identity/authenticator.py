@@ -86,6 +86,13 @@ class Authenticator:
         self._verifications: dict[bytes, asyncio.Task[Principal | _WrongKey]] = {}
         self._changes = 0
         self._slowed = 0
+        self.refused_guesses = 0
+        """Requests that got a 429 because of many wrong keys before. They have no records."""
+
+    @property
+    def hears_changes(self) -> bool:
+        """Whether the database is in touch and its notifications arrive."""
+        return self._listener.in_touch
 
     async def run(self) -> None:
         """Keep the cache true until cancelled."""
@@ -155,6 +162,7 @@ class Authenticator:
                 await asyncio.sleep(SLOW_S)
             finally:
                 self._slowed -= 1
+        self.refused_guesses += 1
         raise errors.too_many_auth_failures(wait_s)
 
     async def _begin_verification(

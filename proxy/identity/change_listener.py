@@ -51,6 +51,12 @@ class ChangeListener:
         """The last heartbeat that the database took."""
         self._hears = True
         """Whether the last heartbeat arrived; each change is logged."""
+        self._connected = False
+
+    @property
+    def in_touch(self) -> bool:
+        """Whether there is a connection on which notifications arrive."""
+        return self._connected and self._hears
 
     async def run(self) -> None:
         """Listen until cancelled; connect again whenever the connection is lost."""
@@ -62,6 +68,8 @@ class ChangeListener:
                 if not lost:
                     logger.warning("lost touch with the user database, trying again: %s", error)
                 lost = True
+            finally:
+                self._connected = False
             await asyncio.sleep(RECONNECT_S)
 
     async def _listen(self, *, after_loss: bool) -> None:
@@ -79,6 +87,7 @@ class ChangeListener:
                 await connection.execute(f"LISTEN {HEARTBEAT_CHANNEL}")
             # Only now: what changed before LISTEN took hold is read, what changes after is notified.
             await self._refresh(connection, None)
+            self._connected = True
             if after_loss:
                 logger.warning("in touch with the user database again")
             while True:

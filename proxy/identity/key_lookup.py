@@ -23,7 +23,7 @@ MAX_BATCH = 1_000
 
 _SELECT = """
     SELECT k.public_id, k.hash, k.id AS key_id, k.user_id, u.username, u.is_active, u.rate_limit,
-           u.rate_window_seconds AS rate_window_s, u.token_limit, u.weight, u.max_concurrent,
+           u.rate_window_seconds AS rate_window_s, u.token_limit, u.weight, u.max_concurrent, u.is_admin,
            extract(epoch FROM k.expires_at)::float8 AS expires_at,
            k.revoked_at IS NOT NULL AS revoked
     FROM llama_api_keys k JOIN llama_users u ON u.id = k.user_id

@@ -28,6 +28,8 @@ class Principal:
     """The user's share of turns, relative to other users."""
     max_concurrent: int | None = None
     """Requests at the engine at a time; None: as many as it has slots."""
+    is_admin: bool = False
+    """Whether the user may read metrics and use the admin API."""
 
 
 def access_error(principal: Principal, *, now: float, masked: str) -> errors.ApiError | None:

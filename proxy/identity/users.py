@@ -21,41 +21,7 @@ from psycopg.rows import dict_row
 
 from proxy.identity import keys
 from proxy.identity.limits import LIMITS, UserLimits, set_limits_of
-
-
-class UserError(Exception):
-    """An action that cannot be done; the text, one line, says why and what to do."""
-
-
-class InvalidUsername(UserError):
-    """No user can have this name."""
-
-    def __init__(self, username: str) -> None:
-        super().__init__(
-            f"{username!r} cannot be a username: use 1 to 64 of A-Z a-z 0-9 . _ @ -, beginning with a "
-            "letter or digit"
-        )
-
-
-class UserExists(UserError):
-    """The username is taken."""
-
-    def __init__(self, username: str) -> None:
-        super().__init__(f"there is a user {username} already: rotate-key gives that user a new key")
-
-
-class UserNotFound(UserError):
-    """No user has this username."""
-
-    def __init__(self, username: str) -> None:
-        super().__init__(f"there is no user {username}: list-users shows who there is")
-
-
-class KeyNotFound(UserError):
-    """The user has no such key."""
-
-    def __init__(self, username: str, public_id: str) -> None:
-        super().__init__(f"{username} has no key {public_id!r}: show-user shows the user's keys")
+from proxy.identity.user_errors import InvalidUsername, KeyNotFound, UserExists, UserNotFound
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +42,7 @@ class User:
 
     username: str
     is_active: bool
+    is_admin: bool
     rate_limit: int | None
     rate_window_seconds: float | None
     token_limit: int | None
@@ -189,6 +156,13 @@ def set_active(connection: Connection, username: str, *, active: bool) -> None:
         connection.execute("UPDATE llama_users SET is_active = %s WHERE id = %s", [active, user_id])
 
 
+def set_admin(connection: Connection, username: str, *, admin: bool) -> None:
+    """Make a user an administrator, or one no longer."""
+    with connection.transaction():
+        user_id = _lock_user(connection, username)
+        connection.execute("UPDATE llama_users SET is_admin = %s WHERE id = %s", [admin, user_id])
+
+
 def delete_user(connection: Connection, username: str) -> None:
     """Remove a user and all keys. The records of the user's requests stay."""
     with connection.transaction():
@@ -266,8 +240,8 @@ def _issue_key(
 
 
 _SELECT: LiteralString = """
-    SELECT u.username, u.is_active, u.rate_limit, u.rate_window_seconds, u.token_limit, u.weight,
-           u.max_concurrent, u.created_at AS user_created_at,
+    SELECT u.username, u.is_active, u.is_admin, u.rate_limit, u.rate_window_seconds, u.token_limit,
+           u.weight, u.max_concurrent, u.created_at AS user_created_at,
            k.public_id, k.created_at, k.expires_at, k.revoked_at, k.last_used_at,
            CASE WHEN k.revoked_at IS NOT NULL THEN 'revoked'
                 WHEN k.expires_at <= now() THEN 'expired' ELSE 'active' END AS state
@@ -287,6 +261,7 @@ def _select_users(connection: Connection, where: LiteralString, parameters: list
             User(
                 username=first["username"],
                 is_active=first["is_active"],
+                is_admin=first["is_admin"],
                 **{name: first[name] for name in LIMITS},
                 created_at=first["user_created_at"],
                 keys=tuple(

@@ -1,6 +1,7 @@
 """The access log: a line of JSON for each request. Lines are written together, every tenth of a second.
 
-A process that is killed loses as much of the log; the rows in `llama_requests` are safe.
+The same batches go to whoever counts requests (`metrics`): the ends of all requests come by here. A
+process that is killed loses as much of the log; the rows in `llama_requests` are safe.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+from collections.abc import Callable
 
 import orjson
 
@@ -22,9 +24,13 @@ MOST_LINES = 256
 
 
 class AccessLog:
-    """Collects lines for `JsonFormatter`, which writes them as they are. Needs a running loop."""
+    """Collects lines for `JsonFormatter`, which writes them as they are. Needs a running loop.
 
-    def __init__(self) -> None:
+    `on_batch` is called with the records of each batch.
+    """
+
+    def __init__(self, on_batch: Callable[[list[RequestRecord]], None] | None = None) -> None:
+        self._on_batch = on_batch
         self._noted: list[tuple[RequestRecord, str, str | None]] = []
         self._timer: asyncio.TimerHandle | None = None
 
@@ -42,6 +48,8 @@ class AccessLog:
             self._timer.cancel()
             self._timer = None
         noted, self._noted = self._noted, []
+        if noted and self._on_batch is not None:
+            self._on_batch([record for record, _, _ in noted])
         if noted and logger.isEnabledFor(logging.INFO):
             lines = [_line(*one) for one in noted]
             logger.info("%d requests", len(lines), extra={"lines": lines})

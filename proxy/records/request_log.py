@@ -11,6 +11,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from psycopg_pool import AsyncConnectionPool
 
@@ -31,6 +32,20 @@ HISTORY_TIMEOUT_S = 60.0
 """A window of a year may take seconds to read."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class LogState:
+    """What is not in the database yet."""
+
+    spool_bytes: int
+    """Size of the spool's files. Loaded lines count until their file is replaced."""
+    limit_bytes: int
+    age_s: float
+    """Seconds since the last complete load, if there is anything to load; else 0."""
+    backlog_rows: int
+    """Rows that are only in memory."""
+    lost_requests: int
+
+
 class RequestLog:
     """Takes records and stores them in the database. `run` and `sync` must be running as tasks."""
 
@@ -45,6 +60,7 @@ class RequestLog:
         self._warnings = SpoolWarnings(spool, self.writer)
         self.recovered = asyncio.Event()
         """Set once the records that earlier processes left in the spool have been loaded."""
+        self._loaded_at = time.monotonic()
         self.admitted: Callable[[RequestRecord], None] = self.writer.admitted
         self.ended: Callable[[RequestRecord], None] = self.writer.ended
 
@@ -57,6 +73,7 @@ class RequestLog:
                     await self._delivery.recover()
                     self.recovered.set()
                 await self._delivery.load_all()
+                self._loaded_at = time.monotonic()
                 if failing:
                     logger.warning("request records go to the database again")
                 failing = False
@@ -68,6 +85,19 @@ class RequestLog:
             self.writer.write_backlog()
             self._warnings.check()
             await asyncio.sleep(RETRY_S if failing else LOAD_EVERY_S)
+
+    def state(self) -> LogState:
+        """How many records wait for the database, and for how long."""
+        spool, backlog = self._spool, self.writer.backlog
+        waits = bool(spool.pending or backlog or not self.recovered.is_set())
+        waits = waits or spool.current.loaded < spool.current.size
+        return LogState(
+            spool_bytes=spool.used_bytes,
+            limit_bytes=spool.limit_bytes,
+            age_s=time.monotonic() - self._loaded_at if waits else 0.0,
+            backlog_rows=len(backlog),
+            lost_requests=backlog.lost,
+        )
 
     async def sync(self, every_s: float) -> None:
         """Flush the spool to disk every `every_s` seconds, until cancelled."""

@@ -8,7 +8,7 @@ the order of turns to `fair_queue.py`, and what a waiting client is sent to its 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 
 from proxy import errors
 from proxy.identity.principal import Principal
@@ -65,6 +65,16 @@ class Turns:
     def engine_is_ours(self) -> bool:
         """Whether the engine is our own, which tells what requests used."""
         return self._watch.slots is not None
+
+    @property
+    def engine_available(self) -> bool:
+        """Whether the engine answered when last heard of."""
+        return not self._watch.away
+
+    @property
+    def queues(self) -> Mapping[Work, FairQueue]:
+        """The queues by kind of work, for reading."""
+        return self._queues
 
     @property
     def slots(self) -> int:

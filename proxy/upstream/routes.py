@@ -45,6 +45,7 @@ _ROUTES = {
     "/extras/tokenize/count": _POST,
     "/extras/detokenize": _POST,
 }
+OTHER_PATH = "other"
 _MODEL_PATH = re.compile(r"/v1/models/[A-Za-z0-9][A-Za-z0-9._~:@+/-]*")
 
 
@@ -73,3 +74,10 @@ def _meant(path: str) -> str | None:
         if known.startswith("/v1/") and path.endswith(known.removeprefix("/v1"))
     ]
     return max(like, key=len, default=None)
+
+
+def path_label(path: str) -> str:
+    """A path as a label of metrics: there are only as many as routes, whatever clients send."""
+    if path in _ROUTES:
+        return path
+    return "/v1/models" if _MODEL_PATH.fullmatch(path) else OTHER_PATH

@@ -190,6 +190,7 @@ KEYS: dict[str, Key] = {
         Key(name="LLAMA_PROXY_SPOOL_SYNC_SECONDS", default="1", parse=_seconds(0, 3600)),
         Key(name="LLAMA_PROXY_AUTH_FAILURES_PER_MINUTE", default="30", parse=_integer(0, 1_000_000)),
         Key(name="LLAMA_PROXY_TRUSTED_PROXIES", default="", parse=_networks),
+        Key(name="LLAMA_PROXY_METRICS_ON_LOOPBACK", default="1", parse=_switch),
         Key(name="LLAMA_REQUESTS_RETENTION_DAYS", default="", parse=_integer(1, 36_500)),
         Key(name="LLAMA_PROXY_TLS_CERT", default="", parse=_text),
         Key(name="LLAMA_PROXY_TLS_KEY", default="", parse=_text),

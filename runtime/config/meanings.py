@@ -63,6 +63,7 @@ MEANINGS = {
     "LLAMA_PROXY_SPOOL_SYNC_SECONDS": "Seconds between syncs of the spool; 0 leaves it to the kernel.",
     "LLAMA_PROXY_AUTH_FAILURES_PER_MINUTE": "Wrong keys per minute and address; 0: any number.",
     "LLAMA_PROXY_TRUSTED_PROXIES": "Reverse proxies whose X-Forwarded-For is trusted. Empty: none.",
+    "LLAMA_PROXY_METRICS_ON_LOOPBACK": "1: programs on this machine read /metrics without a key.",
     "LLAMA_REQUESTS_RETENTION_DAYS": "Days that records of requests are kept. Empty: for ever.",
     "LLAMA_PROXY_TLS_CERT": "PEM file with the certificate chain, for HTTPS.",
     "LLAMA_PROXY_TLS_KEY": "PEM file with the certificate's private key.",

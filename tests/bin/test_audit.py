@@ -18,12 +18,18 @@ def test_audit_is_a_table(cli: Cli) -> None:
     by = f"llamaserve, llamaserve-cli/{getpass.getuser()}"
     assert [re.split(" {2,}", re.sub(MINUTE, "TIME", line)) for line in lines] == [
         ["TIME", "ACTION", "USER", "KEY", "VALUES", "BY (ROLE, PROGRAM)"],
-        ["TIME", "create user", "alice", "is_active: true, weight: 1", by],
+        ["TIME", "create user", "alice", "is_active: true, is_admin: false, weight: 1", by],
         ["TIME", "create key", "alice", key[:16], by],
         ["TIME", "change user", "alice", "rate_limit: null → 5, weight: 1 → 2", by],
-        ["TIME", "delete user", "alice", "is_active: true, rate_limit: 5, weight: 2", by],
+        [
+            "TIME",
+            "delete user",
+            "alice",
+            "is_active: true, is_admin: false, rate_limit: 5, weight: 2",
+            by,
+        ],
         ["TIME", "delete key", "alice", key[:16], by],
-    ]
+    ]  # fmt: skip
     assert key not in cli("audit", "--json")
 
 

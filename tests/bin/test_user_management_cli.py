@@ -125,6 +125,7 @@ def test_show_user_shows_the_beginnings_of_keys(cli: Cli) -> None:
         == f"""\
 Username    alice
 Active      yes
+Admin       no
 Rate limit  60 requests in 60 s (default)
 Weight      1
 At a time   as many as the engine takes
@@ -136,8 +137,8 @@ KEY               STATE    CREATED               EXPIRES               LAST USED
     )
     user = cli.json("show-user", "--username", "alice")
     assert user.keys() == {
-        "username", "is_active", "rate_limit", "rate_window_seconds", "token_limit", "weight",
-        "max_concurrent", "created_at", "keys",
+        "username", "is_active", "is_admin", "rate_limit", "rate_window_seconds", "token_limit",
+        "weight", "max_concurrent", "created_at", "keys",
     }  # fmt: skip
     assert [key["public_id"] for key in user["keys"]] == [public_id(first), public_id(second)]
     assert "pbkdf2" not in str(user)

@@ -41,7 +41,7 @@ def test_each_action_is_told_with_its_values(connection: psycopg.Connection) -> 
     revoked_at = found_text[5][4]["revoked_at"]
     expiry = {"expires_at": "2040-01-01T00:00:00+00:00"}
     assert found_text == [
-        ("create user", "alice", None, {}, {"is_active": True, "weight": 1}),
+        ("create user", "alice", None, {}, {"is_active": True, "is_admin": False, "weight": 1}),
         ("create key", "alice", first, {}, {}),
         (
             "change user", "alice", None,
@@ -57,7 +57,7 @@ def test_each_action_is_told_with_its_values(connection: psycopg.Connection) -> 
         ("create key", "alice", second, {}, expiry),
         (
             "delete user", "alice", None,
-            {"is_active": False, "weight": 2, "rate_window_seconds": 1.5}, {},
+            {"is_active": False, "is_admin": False, "weight": 2, "rate_window_seconds": 1.5}, {},
         ),
         ("delete key", "alice", first, {"revoked_at": revoked_at}, {}),
         ("delete key", "alice", second, expiry, {}),

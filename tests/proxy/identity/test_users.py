@@ -12,7 +12,7 @@ import psycopg
 import pytest
 
 from proxy.database.pool import connect
-from proxy.identity import keys, users
+from proxy.identity import keys, user_errors, users
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def test_usernames_that_are_accepted(connection: psycopg.Connection, username: s
     """1 to 64 characters; capitals count."""
     users.create_user(connection, username=username)
     assert [user.username for user in users.list_users(connection)] == [username]
-    with pytest.raises(users.UserNotFound):
+    with pytest.raises(user_errors.UserNotFound):
         users.get_user(connection, username.swapcase() if username != "7" else "8")
 
 
@@ -67,7 +67,7 @@ def test_usernames_that_are_refused(connection: psycopg.Connection, username: st
         lambda: users.get_user(connection, username),
         lambda: users.rotate_key(connection, username),
     ):
-        with pytest.raises(users.InvalidUsername, match="use 1 to 64 of A-Z a-z 0-9") as caught:
+        with pytest.raises(user_errors.InvalidUsername, match="use 1 to 64 of A-Z a-z 0-9") as caught:
             act()
         assert len(str(caught.value).splitlines()) == 1
     assert users.list_users(connection) == []
@@ -82,7 +82,7 @@ def test_a_username_is_given_once(database_url: str) -> None:
             together.wait(30)
             try:
                 return users.create_user(connection, username="alice").public_id
-            except users.UserExists as error:
+            except user_errors.UserExists as error:
                 return str(error)
 
     with ThreadPoolExecutor(5) as pool:
@@ -103,7 +103,7 @@ def test_nobody_s_actions_are_refused(connection: psycopg.Connection) -> None:
         lambda: users.set_limits(connection, "bob", rate_limit=1),
         lambda: users.revoke_key(connection, "bob", "x"),
     ):
-        with pytest.raises(users.UserNotFound, match="no user bob: list-users shows"):
+        with pytest.raises(user_errors.UserNotFound, match="no user bob: list-users shows"):
             act()
 
 
@@ -165,7 +165,7 @@ def test_one_key_can_be_replaced_alone(connection: psycopg.Connection) -> None:
     assert states(connection) == ["revoked", "active", "active"]
     other = users.create_user(connection, username="bob").public_id
     for public_id in (first, other, ""):
-        with pytest.raises(users.KeyNotFound, match="show-user shows"):
+        with pytest.raises(user_errors.KeyNotFound, match="show-user shows"):
             users.rotate_key(connection, "alice", public_id=public_id)
     assert states(connection) == ["revoked", "active", "active"]
 
@@ -209,7 +209,7 @@ def test_a_revoked_key_keeps_the_date_of_its_end(connection: psycopg.Connection)
     """Revoking twice is no error; another user's key is out of reach."""
     public_id = users.create_user(connection, username="alice").public_id
     users.create_user(connection, username="bob")
-    with pytest.raises(users.KeyNotFound):
+    with pytest.raises(user_errors.KeyNotFound):
         users.revoke_key(connection, "bob", public_id)
     assert states(connection) == ["active"]
     users.revoke_key(connection, "alice", public_id)

@@ -1,0 +1,101 @@
+"""Sums of the requests that have ended.
+
+Records come in batches from the access log, a tenth of a second after the requests' ends at most, so
+that a request itself pays nothing. Every label has a bounded number of values.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Iterable
+
+from proxy.records.record import RequestRecord
+from proxy.upstream.routes import path_label
+
+MAX_USERS = 500
+"""Users with figures of their own. Further ones are summed up as OTHER."""
+MAX_REASONS = 100
+"""Reasons with a counter of their own: a foreign engine may send any code."""
+OTHER = "other"
+BUCKETS_S = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)
+"""Upper bounds of the classes of times, inclusive."""
+
+
+class Histogram:
+    """Times of requests, by class."""
+
+    __slots__ = ("counts", "sum_s")
+
+    def __init__(self) -> None:
+        self.counts = [0] * (len(BUCKETS_S) + 1)
+        """One for each of BUCKETS_S, and one for what is longer. Not cumulative."""
+        self.sum_s = 0.0
+
+    def add(self, milliseconds: float) -> None:
+        """Count one time."""
+        seconds = milliseconds / 1000
+        self.counts[bisect_left(BUCKETS_S, seconds)] += 1
+        self.sum_s += seconds
+
+
+class RequestTotals:
+    """Counters since the start of this process."""
+
+    def __init__(self) -> None:
+        self.requests: Counter[tuple[str, int]] = Counter()
+        """By user and status; an empty user for requests without a valid key, 0 for no status."""
+        self.tokens: Counter[tuple[str, str]] = Counter()
+        """By user and kind: prompt or completion."""
+        self.refusals: Counter[str] = Counter()
+        """Requests refused before the engine received them, by reason: the code of the error."""
+        self.failures: Counter[str] = Counter()
+        """Requests that failed or were ended later, by reason."""
+        self.durations: dict[str, Histogram] = {}
+        """From a request's arrival to its end, by path."""
+        self.first_tokens: dict[str, Histogram] = {}
+        """From the arrival of a request for a stream to the engine's first byte, by path."""
+        self.queue_times: dict[str, Histogram] = {}
+        """The time in the queue, by path."""
+        self._users: set[str] = set()
+
+    def add_all(self, records: Iterable[RequestRecord]) -> None:
+        """Count requests that have ended. Of a row of folded refusals, each request comes by itself."""
+        for record in records:
+            self._add(record)
+
+    def _add(self, record: RequestRecord) -> None:
+        user = self._user_label(record.username)
+        self.requests[user, record.status_code or 0] += 1
+        if record.error is not None:
+            reasons = self.failures if record.admitted else self.refusals
+            known = record.error in reasons or len(reasons) < MAX_REASONS
+            reasons[record.error if known else OTHER] += 1
+        if not record.admitted:
+            return
+        record.count_tokens()
+        if record.prompt_tokens:
+            self.tokens[user, "prompt"] += record.prompt_tokens
+        if record.completion_tokens:
+            self.tokens[user, "completion"] += record.completion_tokens
+        path = path_label(record.path)
+        _histogram(self.durations, path).add(record.latency_ms or 0.0)
+        if record.queue_ms is not None:
+            _histogram(self.queue_times, path).add(record.queue_ms)
+        if record.stream and record.ttft_ms is not None:
+            _histogram(self.first_tokens, path).add(record.ttft_ms)
+
+    def _user_label(self, username: str) -> str:
+        if username in self._users or not username:
+            return username
+        if len(self._users) >= MAX_USERS:
+            return OTHER
+        self._users.add(username)
+        return username
+
+
+def _histogram(histograms: dict[str, Histogram], path: str) -> Histogram:
+    histogram = histograms.get(path)
+    if histogram is None:
+        histogram = histograms[path] = Histogram()
+    return histogram

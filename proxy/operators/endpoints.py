@@ -1,0 +1,76 @@
+"""Answers the paths for operators. A response never waits for the engine."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from proxy import errors
+from proxy.addresses import client_address
+from proxy.edge.request import Request
+from proxy.errors import ApiError
+from proxy.exchange import Exchange
+from proxy.identity.authenticator import Authenticator
+from proxy.metrics.exposition import CONTENT_TYPE, Metrics
+from proxy.operators.access import administrator, is_local
+from proxy.records.request_ids import public_form
+from proxy.settings import ProxySettings
+
+logger = logging.getLogger(__name__)
+
+METRICS = "/metrics"
+PATHS = (METRICS,)
+"""How the targets of requests begin that may be for operators."""
+
+
+class Operators:
+    """Answers requests whose target begins with one of PATHS.
+
+    `flush` is called before figures are read: it hands over the requests that have ended.
+    """
+
+    def __init__(
+        self,
+        settings: ProxySettings,
+        *,
+        authenticator: Authenticator,
+        metrics: Metrics,
+        flush: Callable[[], None],
+    ) -> None:
+        self._settings = settings
+        self._authenticator = authenticator
+        self.metrics = metrics
+        self._flush = flush
+
+    async def __call__(self, request: Request) -> None:
+        """Answer one request.
+
+        Raises:
+            ConnectionError: the client has gone.
+        """
+        client = request.client.remote
+        if self._settings.trusted_proxies:
+            client = client_address(client, request.headers, self._settings.trusted_proxies)
+        exchange = Exchange(request, client)
+        try:
+            await self._answer(exchange)
+        except ApiError as error:
+            exchange.refuse(error)
+        except ConnectionError:
+            raise
+        except Exception:
+            logger.exception("request %s failed", public_form(exchange.id))
+            exchange.refuse(errors.internal())
+
+    async def _answer(self, exchange: Exchange) -> None:
+        request = exchange.request
+        if request.path != METRICS:
+            raise errors.unknown_url(request.method, request.path)
+        if request.method not in ("GET", "HEAD"):
+            raise errors.method_not_allowed(request.method, request.path, "GET")
+        keyless = self._settings.metrics_on_loopback and is_local(request, exchange.client)
+        if not keyless:
+            await administrator(self._authenticator, request, exchange.client)
+        self._flush()
+        text = self.metrics.text().encode("utf-8", "replace")
+        exchange.response.whole(200, exchange.headers(), text, content_type=CONTENT_TYPE.encode())
