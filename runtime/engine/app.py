@@ -62,13 +62,15 @@ class Engine:
         # Late: they import llama_cpp, and the second that takes is not for the port's check to wait.
         from runtime.engine import stock  # noqa: PLC0415
         from runtime.engine.http import generated, routes  # noqa: PLC0415
+        from runtime.engine.templates.chat_template import ChatTemplateError  # noqa: PLC0415
         from runtime.engine.watchdog import llama_log  # noqa: PLC0415
 
         self._log = llama_log.LlamaLog(verbose=self._settings.verbose)
         try:
             app, llama = stock.build(self._settings, self._metrics, self._progress, generated.Endpoint())
         except Exception as error:
-            reason = " ".join((self._log.first_error or str(error) or repr(error)).split())
+            ours = str(error) if isinstance(error, ChatTemplateError) else ""
+            reason = " ".join((ours or self._log.first_error or str(error) or repr(error)).split())
             raise LoadError(f"{self._settings.model_path}: could not be loaded: {reason}") from error
         table = routes.Routes(app, llama, self._settings, self._metrics)
         self._llama = llama

@@ -12,7 +12,6 @@ from typing import Any
 
 import llama_cpp
 from fastapi import FastAPI
-from llama_cpp.llama_chat_format import get_chat_completion_handler
 from llama_cpp.server import app as stock_app
 from llama_cpp.server.settings import ModelSettings, ServerSettings, Settings
 from starlette.routing import Route
@@ -21,6 +20,7 @@ from starlette.types import ASGIApp
 from runtime.engine.generation.model import GuardedLlama
 from runtime.engine.metrics import Metrics
 from runtime.engine.settings import EngineSettings
+from runtime.engine.templates.chat_template import check_chat_format
 from runtime.engine.watchdog.progress import Progress
 
 logger = logging.getLogger(__name__)
@@ -59,7 +59,7 @@ def build(
     if names := clear_environment(os.environ):
         logger.info("ignored from the environment: %s", ", ".join(names))
     if settings.chat_format is not None:
-        _check_chat_format(settings.chat_format)
+        check_chat_format(settings.chat_format)
     made: list[GuardedLlama] = []
 
     class Served(GuardedLlama):
@@ -68,6 +68,7 @@ def build(
         def __init__(self, **kwargs: Any) -> None:
             super().__init__(
                 n_slots=settings.n_slots,
+                template=settings.chat_format,
                 cache_bytes=settings.cache_bytes,
                 looks_up=settings.looks_up,
                 adjusts_threads=settings.adjusts_threads,
@@ -93,17 +94,6 @@ def build(
     return app, made[0]
 
 
-def _check_chat_format(name: str) -> None:
-    """Raise ValueError on one that cannot be served, before the first request finds out."""
-    try:
-        handler = get_chat_completion_handler(name)
-    except Exception as error:
-        raise ValueError(f"LLAMA_SERVER_CHAT_FORMAT: {error}") from error
-    # The others (functionary's) answer in ways of their own, with several completions.
-    if "chat_formatter_to_chat_completion_handler" not in getattr(handler, "__qualname__", ""):
-        raise ValueError(f"LLAMA_SERVER_CHAT_FORMAT: {name} is not supported by this server")
-
-
 def _model_settings(settings: EngineSettings) -> ModelSettings:
     return ModelSettings(
         model=str(settings.model_path),
@@ -113,7 +103,6 @@ def _model_settings(settings: EngineSettings) -> ModelSettings:
         n_threads=settings.n_threads,
         n_threads_batch=settings.n_threads_batch,
         n_gpu_layers=settings.n_gpu_layers,
-        chat_format=settings.chat_format,
         flash_attn=settings.flash_attn,
         use_mmap=settings.use_mmap,
         use_mlock=settings.use_mlock,

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import ctypes
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import llama_cpp
 import numpy as np
@@ -23,6 +23,7 @@ a character, and one match takes in two runs at the most: 4 MB, of settings.THRE
 
 _BLOCK = RUN_CHARACTERS // 2
 _BLANK = re.compile(r"\s")
+_CONTROL = llama_cpp.LLAMA_TOKEN_ATTR_CONTROL | llama_cpp.LLAMA_TOKEN_ATTR_UNKNOWN
 
 _SENTINEL = "☺"
 """Stands before a later part of a text while that is tokenized, so that it is not taken for the
@@ -37,17 +38,49 @@ class Vocabulary:
         self.n_tokens = int(llama_cpp.llama_vocab_n_tokens(vocab))
         self.pieces = [_read_piece(vocab, token) for token in range(self.n_tokens)]
         self.longest_piece_bytes = max(map(len, self.pieces), default=1) or 1
-        self._specials = _specials(vocab, self.n_tokens)
-        """The texts that are read as one token wherever they stand, and these tokens."""
+        self.controls = dict(_texts(vocab, self.n_tokens, _CONTROL))
+        """The texts that are read as one token where special tokens are parsed, and their tokens."""
+        self.user_defined = dict(_texts(vocab, self.n_tokens, llama_cpp.LLAMA_TOKEN_ATTR_USER_DEFINED))
+        """The texts that are read as one token wherever they stand."""
+        self.strip_before = _stripping(vocab, self.controls, llama_cpp.LLAMA_TOKEN_ATTR_LSTRIP)
+        """The texts of controls that take away the blanks before them."""
+        self.strip_after = _stripping(vocab, self.controls, llama_cpp.LLAMA_TOKEN_ATTR_RSTRIP)
+        self.bos_text = self._text_of(llama_cpp.llama_vocab_bos(vocab))
+        """The text of the token that begins a text; empty if the vocabulary has none."""
+        self.eos_text = self._text_of(llama_cpp.llama_vocab_eos(vocab))
+        self._ends = {
+            token for token in range(self.n_tokens) if llama_cpp.llama_vocab_is_eog(vocab, token)
+        }
+        self._specials = {**self.controls, **self.user_defined}
         self._first_of_specials = {text[0] for text in self._specials}
 
     def is_end(self, token: int) -> bool:
         """Whether the token ends a response."""
-        return bool(llama_cpp.llama_vocab_is_eog(self._vocab, token))
+        return token in self._ends
 
     def ends(self) -> list[int]:
         """All tokens that end a response."""
-        return [token for token in range(self.n_tokens) if self.is_end(token)]
+        return sorted(self._ends)
+
+    def add_end(self, token: int) -> None:
+        """Have one more token end a response: the chat template's, which the file does not name.
+
+        To be called before anything is generated.
+        """
+        self._ends.add(token)
+
+    def surroundings(self) -> tuple[list[int], list[int]]:
+        """The tokens that the vocabulary puts before and behind a whole text."""
+        around = self._tokenize("", add_special=True, parse_special=False)
+        end = llama_cpp.llama_vocab_eos(self._vocab)
+        has_end = bool(around) and around[-1] == end and llama_cpp.llama_vocab_get_add_eos(self._vocab)
+        return (around[:-1], around[-1:]) if has_end else (around, [])
+
+    def _text_of(self, token: int) -> str:
+        if not 0 <= token < self.n_tokens:
+            return ""
+        text: bytes = llama_cpp.llama_vocab_get_text(self._vocab, token)
+        return text.decode("utf-8", "replace")
 
     def piece(self, token: int) -> bytes:
         """A token's bytes, none for a control token."""
@@ -78,7 +111,9 @@ class Vocabulary:
                 return True
         return False
 
-    def tokenize(self, text: str, *, add_special: bool, parse_special: bool) -> list[int]:
+    def tokenize(
+        self, text: str, *, add_special: bool, parse_special: bool, cuts: Sequence[int] = ()
+    ) -> list[int]:
         """The text's tokens.
 
         Takes seconds for some MB: not for an event loop.
@@ -87,8 +122,9 @@ class Vocabulary:
             text: any; it holds no lone surrogates.
             add_special: begin (and end, where the model wants that) with the vocabulary's own marks.
             parse_special: read `<s>` and the like in the text as the tokens they name.
+            cuts: ascending places in the text that no token reaches across.
         """
-        first, *others = _parts(text)
+        first, *others = _parts(text, cuts)
         tokens = self._tokenize(first, add_special=add_special, parse_special=parse_special)
         if others:
             before = self._tokenize(_SENTINEL, add_special=False, parse_special=False)
@@ -147,25 +183,29 @@ def _read_piece(vocab: object, token: int) -> bytes:
         room = -size
 
 
-def _specials(vocab: object, n_tokens: int) -> dict[str, int]:
-    special = (
-        llama_cpp.LLAMA_TOKEN_ATTR_CONTROL
-        | llama_cpp.LLAMA_TOKEN_ATTR_USER_DEFINED
-        | llama_cpp.LLAMA_TOKEN_ATTR_UNKNOWN
+def _texts(vocab: object, n_tokens: int, attributes: int) -> Iterator[tuple[str, int]]:
+    """The texts of the tokens that have one of the attributes, with the tokens."""
+    for token in range(n_tokens):
+        if llama_cpp.llama_vocab_get_attr(vocab, token) & attributes:
+            text = llama_cpp.llama_vocab_get_text(vocab, token).decode("utf-8", "replace")
+            if text:
+                yield text, token
+
+
+def _stripping(vocab: object, tokens: dict[str, int], attribute: int) -> frozenset[str]:
+    return frozenset(
+        text
+        for text, token in tokens.items()
+        if llama_cpp.llama_vocab_get_attr(vocab, token) & attribute
     )
-    texts = {
-        llama_cpp.llama_vocab_get_text(vocab, token).decode("utf-8", "replace"): token
-        for token in range(n_tokens)
-        if llama_cpp.llama_vocab_get_attr(vocab, token) & special
-    }
-    return {text: token for text, token in texts.items() if text}
 
 
-def _parts(text: str) -> list[str]:
-    """The text, cut wherever a run has become too long; one part for nearly every text."""
+def _parts(text: str, wanted: Sequence[int]) -> list[str]:
+    """The text, cut where that is wanted and where a run has become too long."""
     # A run that long has a whole block in it, which is all blanks or has none. Looking for the run
     # itself would take a time that is the square of its length.
-    cuts = [end for end in range(_BLOCK, len(text), _BLOCK) if _is_run(text[end - _BLOCK : end])]
+    long = [end for end in range(_BLOCK, len(text), _BLOCK) if _is_run(text[end - _BLOCK : end])]
+    cuts = sorted({*long, *wanted}) if wanted else long
     return [text[start:end] for start, end in zip([0, *cuts], [*cuts, len(text)], strict=True)]
 
 

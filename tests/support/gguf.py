@@ -7,7 +7,7 @@ arranged so that an answer is plain text and goes on for as long as is asked: co
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -55,9 +55,12 @@ def build_model(
     seed: int = 0,
     context_length: int = 4096,
     eos_logit: float = _NEVER,
-    chat_template: str | None = CHAT_TEMPLATE,
+    chat_template: str | Mapping[str, str] | None = CHAT_TEMPLATE,
     tensors_per_file: int = 0,
     extra_tokens: Sequence[str] = (),
+    controls: Sequence[str] = (),
+    user_defined: Sequence[str] = (),
+    end: str | None = "</s>",
     quantized: bool = False,
 ) -> Path:
     """Write a model of llama's architecture and return the path.
@@ -68,13 +71,18 @@ def build_model(
         seed: of the weights; the same seed gives the same bytes.
         context_length: in tokens, the trained one that the file names.
         eos_logit: about 0 makes the end of the text as likely as any word.
-        chat_template: None leaves it out.
+        chat_template: None leaves it out; several have names, one of them "default".
         tensors_per_file: splits the model, as gguf-split does, when it is not 0. The first part's
             path is returned.
         extra_tokens: plain ones after the others. No text is ever split into them; they are drawn.
+        controls, user_defined: further tokens of these kinds; they are never drawn.
+        end: the token that the file names as the end of a text; None names none.
         quantized: the matrices are Q8_0, as those of models that people use are about.
     """
     tokens, types = _vocabulary(extra_tokens)
+    tokens = [*tokens, *controls, *user_defined]
+    types = [*types, *[int(TokenType.CONTROL)] * len(controls)]
+    types += [int(TokenType.USER_DEFINED)] * len(user_defined)
     writer = GGUFWriter(path, "llama", split_max_tensors=tensors_per_file)
     writer.add_type("model")
     writer.add_name(path.stem)
@@ -86,9 +94,12 @@ def build_model(
     writer.add_head_count_kv(shape.heads)
     writer.add_rope_dimension_count(shape.width // shape.heads)
     writer.add_layer_norm_rms_eps(1e-5)
-    add_vocabulary(writer, tokens, types)
-    if chat_template is not None:
+    add_vocabulary(writer, tokens, types, end=end)
+    if isinstance(chat_template, str):
         writer.add_chat_template(chat_template)
+    elif chat_template is not None:
+        named = chat_template.items()
+        writer.add_chat_template([{"name": name, "template": text} for name, text in named])
     for name, weights in _weights(shape, seed, _logits(types, eos_logit)).items():
         if quantized and weights.ndim > 1:
             packed = quantize(weights.astype(np.float32), GGMLQuantizationType.Q8_0)
@@ -110,7 +121,9 @@ def token_ids(extra_tokens: Sequence[str] = ()) -> dict[str, int]:
     return {token: number for number, token in enumerate(tokens)}
 
 
-def add_vocabulary(writer: GGUFWriter, tokens: Sequence[str], types: Sequence[int]) -> None:
+def add_vocabulary(
+    writer: GGUFWriter, tokens: Sequence[str], types: Sequence[int], *, end: str | None = "</s>"
+) -> None:
     """Write a SentencePiece vocabulary whose scores fall with the rank."""
     writer.add_vocab_size(len(tokens))
     writer.add_tokenizer_model("llama")
@@ -119,7 +132,8 @@ def add_vocabulary(writer: GGUFWriter, tokens: Sequence[str], types: Sequence[in
     writer.add_token_types(types)
     writer.add_unk_token_id(UNKNOWN)
     writer.add_bos_token_id(BOS)
-    writer.add_eos_token_id(EOS)
+    if end is not None:
+        writer.add_eos_token_id(tokens.index(end))
 
 
 def _vocabulary(extra_tokens: Sequence[str] = ()) -> tuple[list[str], list[int]]:

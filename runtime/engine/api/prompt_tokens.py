@@ -8,11 +8,11 @@ from __future__ import annotations
 from typing import Any
 
 from runtime.engine import errors
-from runtime.engine.api.prompts import render
 from runtime.engine.api.schemas import ChatRequest, CompletionRequest
 from runtime.engine.api.shared_prefix import Mode, SharedPrefix
 from runtime.engine.generation.generation import Prompt
 from runtime.engine.generation.model import GuardedLlama
+from runtime.engine.templates.prompt import Rendered
 
 _CHARACTERS_PER_TOKEN = 8
 """More than ordinary text has in any vocabulary."""
@@ -64,25 +64,39 @@ class Prompts:
         Raises:
             Refusal: it is too long, or the model's template refuses it.
         """
-        rendered = render(self._llama, request, tools)
-        tokens = self._tokenize(rendered.text, "messages", add_special=rendered.add_special)
+        tokens = self._chat_tokens(request, tools)
         self._check_length(tokens, "messages")
         n_shared = self._shared.of_chat(request, tools, tokens)
-        return Prompt(tokens=tokens, stops=[*request.stop, *rendered.stops], n_shared=n_shared)
+        stops = [*request.stop, *self._llama.chat_template.stops]
+        return Prompt(tokens=tokens, stops=stops, n_shared=n_shared)
 
     def _chat_tokens(self, request: ChatRequest, tools: list[dict[str, Any]]) -> list[int]:
-        rendered = render(self._llama, request, tools)
-        return self._tokenize(rendered.text, "messages", add_special=rendered.add_special)
+        rendered = self._rendered(request, tools)
+        self._check_bounds(rendered.text, "messages")
+        return self._llama.chat_template.tokens(rendered)
+
+    def _rendered(self, request: ChatRequest, tools: list[dict[str, Any]]) -> Rendered:
+        return self._llama.chat_template.render(
+            [message.model_dump(exclude_unset=True) for message in request.messages],
+            tools=tools,
+            tool_choice=request.tool_choice if isinstance(request.tool_choice, str) else None,
+            variables=request.chat_template_kwargs,
+            add_generation_prompt=request.add_generation_prompt,
+            continue_final_message=request.continue_final_message,
+        )
 
     def _tokenize(self, text: str, param: str, *, add_special: bool) -> list[int]:
-        # Checked before tokenizing, which might take long for a text that cannot fit.
+        self._check_bounds(text, param)
+        return self._llama.vocabulary.tokenize(text, add_special=add_special, parse_special=True)
+
+    def _check_bounds(self, text: str, param: str) -> None:
+        """Refuse a text that cannot fit before it is tokenized, which might take long."""
         vocabulary = self._llama.vocabulary
         n_bytes = len(text.encode())
         fits = n_bytes <= self._n_ctx * vocabulary.longest_piece_bytes
         if not fits or vocabulary.names_special(text, more_than=self._n_ctx):
             raise errors.context_length_exceeded(has=f"{n_bytes} bytes", n_ctx=self._n_ctx, param=param)
         self._check_beginning(text, param)
-        return vocabulary.tokenize(text, add_special=add_special, parse_special=True)
 
     def _check_beginning(self, text: str, param: str) -> None:
         """Refuse a text whose beginning alone is too long, so that no time is spent on the rest."""

@@ -29,6 +29,8 @@ MAX_MESSAGES = 4096
 MAX_TOP_LOGPROBS = 20
 MAX_METADATA = 16
 MAX_TOOLS = 128
+MAX_VARIABLES = 64
+"""Variables for the chat template."""
 MAX_CHOICES = 16
 """Responses to one prompt."""
 MAX_PROMPTS = 128
@@ -234,6 +236,13 @@ class ChatRequest(GenerationRequest):
     response_format: ResponseFormat = Field(default_factory=lambda: ResponseFormat.model_validate({}))
     tools: Annotated[list[Tool], _bounded(MAX_TOOLS)] = Field(default_factory=list)
     tool_choice: Literal["none", "auto", "required"] | ToolChoice = "auto"
+    chat_template_kwargs: Annotated[dict[str, Any], _bounded(MAX_VARIABLES)] = Field(
+        default_factory=dict, description="For the model's chat template, such as enable_thinking."
+    )
+    add_generation_prompt: bool = True
+    continue_final_message: bool = Field(
+        False, description="The response continues the last message, which is the assistant's."
+    )
     functions: Annotated[list[Function], _bounded(MAX_TOOLS)] = Field(
         default_factory=list, description="Older form of tools."
     )

@@ -66,12 +66,15 @@ class SharedPrefix:
     ) -> Sequence[int]:
         """The tokens of a chat of these system messages and another user's text."""
         # A hash: tools that the template leaves out may be as long as a body.
-        text = orjson.dumps([[message.model_dump() for message in system], tools])
+        said = [message.model_dump() for message in system]
+        text = orjson.dumps([said, tools, request.chat_template_kwargs])
         key = hashlib.blake2b(text, digest_size=32).digest()
         found = self._known.get(key)
         if found is None:
             try:
-                chat = request.model_copy(update={"messages": [*system, self._probe]})
+                chat = request.model_copy(
+                    update={"messages": [*system, self._probe], "continue_final_message": False}
+                )
                 found = self._tokenize(chat, tools)
             except Refusal:
                 found = ()

@@ -1,7 +1,8 @@
 """The model: llama_cpp.Llama with a context of many sequences, and a scheduler that generates.
 
-The base class loads the file, reads its metadata and makes the chat handlers. What it generates with is
-not used: its loop knows one sequence.
+The base class loads the file and reads its metadata. What it generates with is not used: its loop knows
+one sequence. Nor are its chat handlers: it makes one of each of the file's templates, and fails if one
+does not compile.
 """
 
 from __future__ import annotations
@@ -11,13 +12,14 @@ from contextlib import contextmanager
 from typing import Any
 
 import llama_cpp
-from llama_cpp import _internals
+from llama_cpp import _internals, llama_chat_format
 
 from runtime.engine.generation.admission import SlotTable
 from runtime.engine.generation.context import Context
 from runtime.engine.generation.scheduler import Scheduler
 from runtime.engine.grammar.constraint import Constraints
 from runtime.engine.metrics import Metrics
+from runtime.engine.templates.chat_template import ChatTemplate
 from runtime.engine.threads import StepThreads
 from runtime.engine.vocabulary import Vocabulary
 from runtime.engine.watchdog.abort import AbortSwitch
@@ -30,6 +32,7 @@ class GuardedLlama(llama_cpp.Llama):
 
     Args:
         n_slots: responses at a time, each with a context of `n_ctx` tokens.
+        template: which chat template: `chat_format` of `templates/chat_template.py`.
         cache_bytes: the memory limit of saved conversations, see `prefix_cache.py`.
         looks_up: guess tokens by prompt lookup.
         adjusts_threads: generate with fewer threads while other processes are busy.
@@ -42,6 +45,7 @@ class GuardedLlama(llama_cpp.Llama):
         self,
         *,
         n_slots: int,
+        template: str | None,
         cache_bytes: int,
         looks_up: bool,
         adjusts_threads: bool,
@@ -49,11 +53,12 @@ class GuardedLlama(llama_cpp.Llama):
         progress: Progress,
         **kwargs: Any,
     ) -> None:
-        with _context_of(n_slots):
+        with _context_of(n_slots), _without_templates():
             super().__init__(**kwargs)
         self._release_single_use()
         vocab = llama_cpp.llama_model_get_vocab(self.model)
         self.vocabulary = Vocabulary(vocab)
+        self.chat_template = ChatTemplate(self.metadata, self.vocabulary, template)
         self.constraints = Constraints(vocab, self.vocabulary)
         context = Context(
             self.ctx,
@@ -115,3 +120,25 @@ def _context_of(n_sequences: int) -> Iterator[None]:
         yield
     finally:
         internals.LlamaContext = stock
+
+
+class _NoTemplate:
+    """Stands in for llama_cpp's chat templates while a model is loaded."""
+
+    def __init__(self, **_: Any) -> None:
+        pass
+
+    def to_chat_handler(self) -> None:
+        """Return no handler: `templates/` renders."""
+
+
+@contextmanager
+def _without_templates() -> Iterator[None]:
+    """Have llama_cpp.Llama compile no chat template."""
+    formats: Any = llama_chat_format
+    stock = formats.Jinja2ChatFormatter
+    formats.Jinja2ChatFormatter = _NoTemplate
+    try:
+        yield
+    finally:
+        formats.Jinja2ChatFormatter = stock

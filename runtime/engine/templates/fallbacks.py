@@ -1,0 +1,175 @@
+"""What becomes of messages that a template does not render by itself, so that nothing vanishes.
+
+A system message becomes part of the user's message after it; a call becomes a line of JSON in the
+assistant's text; a result becomes a message of the user. docs/models.md tells users.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from runtime.engine.templates.capabilities import Capabilities, as_parts
+from runtime.engine.templates.messages import REASONING
+from runtime.engine.templates.template import Message
+
+_BETWEEN = "\n\n"
+_ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+_ID_CHARACTERS = 9
+
+
+def adapted(messages: Sequence[Message], able: Capabilities) -> list[Message]:
+    """The messages in a form that a template with these capabilities renders."""
+    chat = list(messages)
+    if not able.calls:
+        chat = [_with_written_calls(message) for message in chat]
+    else:
+        chat = _with_shown_calls(chat, able)
+    if not able.results:
+        chat = [_told(message) for message in chat]
+    if not able.system:
+        chat = [_as_user(message) for message in chat]
+    elif not able.systems:
+        chat = _one_system(chat)
+    if not able.consecutive:
+        chat = _joined(chat)
+    chat = [_with_reasoning_in(able.reasoning_field, message) for message in chat]
+    if able.short_ids:
+        chat = [_with_short_ids(message) for message in chat]
+    return [as_parts(message) for message in chat] if able.parts else chat
+
+
+def _with_shown_calls(chat: list[Message], able: Capabilities) -> list[Message]:
+    # Where messages must alternate, two would be refused: the text is left out, as these templates do.
+    if not able.calls_with_text and able.consecutive:
+        chat = [part for message in chat for part in _text_and_calls(message)]
+    if not able.parallel_calls:
+        chat = _one_call_each(chat)
+    if able.null_content:
+        chat = [
+            {**message, "content": message["content"] or None} if "tool_calls" in message else message
+            for message in chat
+        ]
+    return chat
+
+
+def _text_and_calls(message: Message) -> list[Message]:
+    """A message with text and calls as two."""
+    if "tool_calls" not in message or not message["content"]:
+        return [message]
+    text = {name: value for name, value in message.items() if name != "tool_calls"}
+    calls = {name: value for name, value in message.items() if name not in REASONING}
+    return [text, {**calls, "content": ""}]
+
+
+def written_call(call: dict[str, Any]) -> str:
+    """A call as text."""
+    function = call["function"]
+    arguments = function["arguments"]
+    if isinstance(arguments, str):
+        arguments = json.loads(arguments)
+    return json.dumps({"name": function["name"], "arguments": arguments}, ensure_ascii=False)
+
+
+def _with_written_calls(message: Message) -> Message:
+    rest = dict(message)
+    calls = rest.pop("tool_calls", ())
+    lines = [text for text in (rest["content"], *map(written_call, calls)) if text]
+    return {**rest, "content": "\n".join(lines)} if calls else message
+
+
+def _told(message: Message) -> Message:
+    if message["role"] != "tool":
+        return message
+    name = message.get("name")
+    whose = f" of {name}" if name else ""
+    return {"role": "user", "content": f"Result{whose}:\n{message['content']}"}
+
+
+def _as_user(message: Message) -> Message:
+    return {**message, "role": "user"} if message["role"] == "system" else message
+
+
+def _one_system(chat: list[Message]) -> list[Message]:
+    """The system messages of the beginning as one; later ones are the user's."""
+    n_first = next((at for at, one in enumerate(chat) if one["role"] != "system"), len(chat))
+    first = _joined(chat[:n_first])
+    return first + [_as_user(message) for message in chat[n_first:]]
+
+
+def _joined(chat: list[Message]) -> list[Message]:
+    """Messages of the same role that follow each other become one, unless there are calls in them."""
+    made: list[Message] = []
+    for message in chat:
+        before = made[-1] if made else None
+        if (
+            before is None
+            or before["role"] != message["role"]
+            or message["role"] == "tool"
+            or "tool_calls" in before
+            or "tool_calls" in message
+        ):
+            made.append(message)
+            continue
+        texts = [text for text in (before["content"], message["content"]) if text]
+        made[-1] = {**before, **message, "content": _BETWEEN.join(texts)}
+    return made
+
+
+def _one_call_each(chat: list[Message]) -> list[Message]:
+    """Several calls in a message become messages of one call, each with its result behind it."""
+    made: list[Message] = []
+    rest = list(chat)
+    while rest:
+        message = rest.pop(0)
+        calls = message.get("tool_calls", ())
+        if len(calls) < 2:
+            made.append(message)
+            continue
+        results: list[Message] = []
+        while rest and rest[0]["role"] == "tool":
+            results.append(rest.pop(0))
+        made += _dealt(message, calls, results)
+    return made
+
+
+def _dealt(message: Message, calls: Sequence[Any], results: list[Message]) -> Iterator[Message]:
+    for number, call in enumerate(calls):
+        content = message["content"] if number == 0 else ""
+        yield {**message, "content": content, "tool_calls": [call]}
+        mine = [one for one in results if "id" in call and one.get("tool_call_id") == call["id"]]
+        for result in mine or results[:1]:
+            results.remove(result)
+            yield result
+    yield from results
+
+
+def _with_reasoning_in(field: str, message: Message) -> Message:
+    """The message with its reasoning under the name that the template reads."""
+    given = [name for name in REASONING if name in message]
+    if not given or not field:
+        return message
+    rest = {name: value for name, value in message.items() if name not in REASONING}
+    return {**rest, field: message[given[0]]}
+
+
+def _with_short_ids(message: Message) -> Message:
+    made = dict(message)
+    if "tool_call_id" in made:
+        made["tool_call_id"] = _short(made["tool_call_id"])
+    if "tool_calls" in made:
+        made["tool_calls"] = [{**call, "id": _short(call.get("id", ""))} for call in made["tool_calls"]]
+    return made
+
+
+def _short(call_id: str) -> str:
+    if len(call_id) == _ID_CHARACTERS and call_id.isascii() and call_id.isalnum():
+        return call_id
+    number = int.from_bytes(hashlib.blake2b(str(call_id).encode(), digest_size=8).digest())
+    digits = []
+    for _ in range(_ID_CHARACTERS):
+        number, digit = divmod(number, len(_ALPHABET))
+        digits.append(_ALPHABET[digit])
+    return "".join(digits)

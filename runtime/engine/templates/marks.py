@@ -1,0 +1,217 @@
+"""Keeps texts of users from becoming special tokens.
+
+A template writes marks such as `<|im_end|>`, and the tokenizer reads them as the special tokens that
+they name. The same characters in a message are text. So the first character of each such place in a
+user's text is replaced by a private one before rendering, which leaves the length, blanks and all other
+characters as they are. What the template makes of the text then shows which places were the user's: the
+stretches between special tokens that have such places are tokenized as plain text. A text without such
+places goes the common way.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import chain
+from typing import Any, TypeVar
+
+from runtime.engine.vocabulary import Vocabulary
+
+_PRIVATE = (range(0xE000, 0xF900), range(0xF0000, 0xFFFFE), range(0x100000, 0x10FFFE))
+Value = TypeVar("Value")
+
+
+class PrivateCharactersUsed(Exception):
+    """The texts have all of Unicode's private characters in them: none is left to stand for another."""
+
+
+@dataclass(frozen=True)
+class Marks:
+    """The private characters that stand for others in one prompt."""
+
+    originals: Mapping[str, str] = field(default_factory=dict)
+    """For each private character the one that it replaces."""
+    end: str = ""
+    """A private character that stands for nothing: it marks the end of a text."""
+
+    def plain(self, text: str) -> str:
+        """The text as it was."""
+        return text.translate({ord(mark): one for mark, one in self.originals.items()})
+
+    def are_in(self, text: str) -> bool:
+        return any(character in text for character in self.originals)
+
+
+class Specials:
+    """The special tokens of one vocabulary, by their texts.
+
+    Args:
+        vocabulary: the model's.
+        written: what the template writes. The tokens of the vocabulary that are parsed in plain texts
+        too (its
+            user-defined ones) are special where the template writes them; the others are letters of a
+            kind.
+    """
+
+    def __init__(self, vocabulary: Vocabulary, written: str) -> None:
+        self._vocabulary = vocabulary
+        self.user_defined = frozenset(
+            text for text in vocabulary.user_defined if _is_mark(text) and text in written
+        )
+        self.texts = [*vocabulary.controls, *self.user_defined]
+        self._first = sorted({text[0] for text in self.texts})
+        self._longest = max(map(len, self.texts), default=0)
+        self._beginnings = {text[:length] for text in self.texts for length in range(1, len(text))}
+        pattern = _alternatives(self.texts)
+        self._found = re.compile(pattern)
+        self._controls = re.compile(_alternatives([*vocabulary.controls]))
+        # Looked for at each character, because one may begin within another.
+        self._everywhere = re.compile(f"(?=({pattern}))")
+
+    def are_in(self, texts: Iterable[str]) -> bool:
+        """Whether a text spells a special token, or ends in what may become one."""
+        if not self.texts:
+            return False
+        return any(
+            any(first in text for first in self._first)
+            and (self._found.search(text) is not None or self._open_end(text) < len(text))
+            for text in texts
+        )
+
+    def marks(self, texts: Iterable[str], also: str = "") -> Marks:
+        """Private characters that are in none of the texts, nor in `also`.
+
+        Raises:
+            PrivateCharactersUsed: there are none.
+        """
+        used = set(also).union(*texts)
+        free = (chr(code) for code in chain(*_PRIVATE) if chr(code) not in used)
+        try:
+            return Marks({next(free): first for first in self._first}, next(free))
+        except StopIteration:
+            raise PrivateCharactersUsed from None
+
+    def marked(self, text: str, marks: Marks, spared: frozenset[str] = frozenset()) -> str:
+        """The text with its special places marked, but for those that spell one of `spared`."""
+        if not any(first in text for first in self._first):
+            return text
+        private = {first: character for character, first in marks.originals.items()}
+        places = {one.start() for one in self._everywhere.finditer(text) if one[1] not in spared}
+        if not spared:
+            places.add(self._open_end(text))
+        places.discard(len(text))
+        if not places:
+            return text
+        characters = list(text)
+        for place in places:
+            characters[place] = private[characters[place]]
+        return "".join(characters)
+
+    def spelled(self, texts: Iterable[str]) -> set[str]:
+        """The special tokens that the texts spell."""
+        return {one[1] for text in texts for one in self._everywhere.finditer(text)}
+
+    def _open_end(self, text: str) -> int:
+        """Where an end of the text begins that what follows may complete to a special token."""
+        start = max(0, len(text) - self._longest)
+        return next((at for at in range(start, len(text)) if text[at:] in self._beginnings), len(text))
+
+    def tokenize(self, text: str, marks: Marks, *, add_special: bool) -> list[int]:
+        """The tokens of a rendered text: special ones only where the template wrote them."""
+        vocabulary = self._vocabulary
+        if not marks.are_in(text):
+            return vocabulary.tokenize(text, add_special=add_special, parse_special=True)
+        begin, end = vocabulary.surroundings() if add_special else ([], [])
+        tokens = list(begin)
+        for stretch, is_plain in self._stretches(text, marks):
+            content = marks.plain(stretch)
+            cuts: tuple[int, ...] = ()
+            if is_plain and self.user_defined:
+                # These are parsed in plain texts too, unless they are cut in two.
+                cuts = tuple(at + 1 for at, one in enumerate(stretch[:-1]) if one in marks.originals)
+            tokens += vocabulary.tokenize(
+                content, add_special=False, parse_special=not is_plain, cuts=cuts
+            )
+        return tokens + list(end)
+
+    def _stretches(self, text: str, marks: Marks) -> Iterator[tuple[str, bool]]:
+        """The text's parts, and whether each is plain: marked, and between special tokens."""
+        start = at = 0  # of what has not been yielded; of the stretch behind the last special token
+        before = ""
+        for special in [*self._controls.finditer(text), None]:
+            until = len(text) if special is None else special.start()
+            if marks.are_in(text[at:until]):
+                if start < at:
+                    yield text[start:at], False
+                after = "" if special is None else special[0]
+                yield self._stripped(text[at:until], before, after), True
+                start = until
+            if special is not None:
+                at, before = special.end(), special[0]
+        if start < len(text):
+            yield text[start:], False
+
+    def _stripped(self, stretch: str, before: str, after: str) -> str:
+        """The stretch without the blanks that the special tokens beside it take away."""
+        if before in self._vocabulary.strip_after:
+            stretch = stretch.lstrip(" \t\n\v\f\r")
+        if after in self._vocabulary.strip_before:
+            stretch = stretch.rstrip(" \t\n\v\f\r")
+        return stretch
+
+
+def texts_in(value: Any) -> Iterator[str]:
+    """All texts in a JSON value, names of fields included."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for name, item in value.items():
+            yield str(name)
+            yield from texts_in(item)
+    elif isinstance(value, Sequence):
+        for item in value:
+            yield from texts_in(item)
+
+
+def replaced(value: Any, change: Any) -> Any:
+    """A JSON value with each text in it changed by a function."""
+    if isinstance(value, str):
+        return change(value)
+    if isinstance(value, Mapping):
+        return {change(name): replaced(item, change) for name, item in value.items()}
+    if isinstance(value, Sequence):
+        return [replaced(item, change) for item in value]
+    return value
+
+
+def _is_mark(text: str) -> bool:
+    """Whether a text looks like `<tool_call>`, not like blanks or a word."""
+    return len(text) > 2 and not text[0].isalnum() and not any(map(str.isspace, text))
+
+
+def _alternatives(texts: Sequence[str]) -> str:
+    """An expression for any of the texts, the longest first; quick, because it is a tree of prefixes."""
+    if not texts:
+        return "(?!)"
+    tree: dict[str, Any] = {}
+    for text in texts:
+        node = tree
+        for character in text:
+            node = node.setdefault(character, {})
+        node[""] = {}
+    return _expression(tree)
+
+
+def _expression(node: Mapping[str, Any]) -> str:
+    branches = []
+    for character, below in node.items():
+        prefix = character
+        while len(below) == 1 and "" not in below:  # a chain, which needs no group
+            ((character, below),) = below.items()  # noqa: PLW2901
+            prefix += character
+        if prefix:
+            branches.append(re.escape(prefix) + ("" if list(below) == [""] else _expression(below)))
+    if not branches:
+        return ""
+    return f"(?:{'|'.join(branches)})" + ("?" if "" in node else "")
