@@ -16,12 +16,13 @@ from psycopg_pool import AsyncConnectionPool
 
 from proxy import errors
 from proxy.database.pool import PREPARE_THRESHOLD, deadline
+from proxy.early_checks import EarlyChecks
 from proxy.edge.body import BodyMemory
 from proxy.edge.registry import ConnectionRegistry
 from proxy.edge.request import Request
 from proxy.edge.slow_clients import SlowClients
 from proxy.edge.write_batching import WriteBatcher
-from proxy.exchange import Exchange
+from proxy.exchange import Exchange, header_lines
 from proxy.handler import Handler
 from proxy.health import Readiness, healthz
 from proxy.identity.active_requests import ActiveRequests
@@ -42,6 +43,7 @@ from proxy.scheduling.turns import Turns
 from proxy.settings import ProxySettings
 from proxy.settlement import Settlements
 from proxy.upstream.relay import Relay
+from runtime.config import Origins, is_preflight
 
 logger = logging.getLogger(__name__)
 
@@ -71,6 +73,7 @@ class App:
         self._settings = settings
         self._connections = connections
         self.running = ActiveRequests()
+        self._origins = Origins(settings.cors_origins)
         self.turns = Turns(settings, clock=time.monotonic)
         self.slow_clients = SlowClients(
             limit_bytes=settings.response_memory_bytes,
@@ -99,12 +102,25 @@ class App:
         Raises:
             ConnectionError: the client has gone.
         """
+        if "Origin" in request.headers:
+            if is_preflight(request.method, request.headers):
+                return self._answer_preflight(request)
+            request.cors_headers = self._origins.headers(request.headers["Origin"])
         if request.target.startswith(OWN_PATHS):
             if request.path in HEALTH_PATHS:
                 return self._answer_health(request)
             if request.target.startswith(PATHS):
                 return self.operators(request)
         return self._handler(request)
+
+    async def _answer_preflight(self, request: Request) -> None:
+        """Tell a browser what pages may send. Browsers send no key with this question."""
+        exchange = Exchange(request, request.client.remote)
+        headers = self._origins.preflight(request.headers)
+        if headers is None:
+            exchange.refuse(errors.origin_not_allowed())
+        else:
+            exchange.response.empty(header_lines(headers) + exchange.headers())
 
     async def _answer_health(self, request: Request) -> None:
         exchange, method = Exchange(request, request.client.remote), request.method
@@ -175,6 +191,7 @@ class App:
             admitter=admitter,
             turns=turns,
             relay=relay,
+            early_checks=EarlyChecks(turns, relay),
             request_log=log,
             access_log=access_log,
             running=running,

@@ -97,6 +97,15 @@ def windows_unavailable() -> ApiError:
     )
 
 
+def origin_not_allowed() -> ApiError:
+    return ApiError(
+        403,
+        "Pages of this origin may not call this server. Whoever runs it can name the origin in "
+        "LLAMA_SERVER_CORS_ORIGINS.",
+        code="origin_not_allowed",
+    )
+
+
 def unknown_url(method: str, path: str, *, meant: str | None = None) -> ApiError:
     """`meant`: the path of the API that this one ends like."""
     hint = "Check it for typing mistakes; the API's paths begin with /v1/."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 
 from proxy import errors
 from proxy.edge.body import Body
@@ -10,6 +11,7 @@ from proxy.edge.request import Request
 from proxy.edge.response import Response
 from proxy.error_envelopes import MESSAGES
 from proxy.errors import ApiError
+from proxy.identity.active_requests import ActiveRequest
 from proxy.identity.principal import Principal
 from proxy.ratelimit.admission import Admission
 from proxy.ratelimit.sliding_window import Decision
@@ -24,6 +26,8 @@ class Exchange:
 
     principal: Principal
     """The user and key that sent the request; set by `begin_record`."""
+    active: ActiveRequest
+    """Set after authentication."""
     route: Route
     """Set after authentication, from the method and path."""
     body: Body
@@ -34,6 +38,10 @@ class Exchange:
     """Whether the admission has been written to the request log."""
     sent = False
     """Whether the engine may have received the request. If so, it counts against the rate limit."""
+    checked = False
+    """Whether the engine has been asked for errors of the request while it waits."""
+    found_invalid = False
+    """Whether it has found one. Such a request counts against the rate limit, as if it had been sent."""
     charged = False
     """Whether the tokens have been charged."""
     settling = False
@@ -95,12 +103,14 @@ class Exchange:
         )
         if self.path.startswith(MESSAGES):
             lines += f"request-id: req_{self.id}\r\n"
+        if self.request.cors_headers:
+            lines += header_lines(self.request.cors_headers).decode("latin-1")
         admission = self.admission
         if admission is not None:
             lines += _limits("requests", admission.requests)
             if admission.tokens is not None:
                 lines += _limits("tokens", admission.tokens)
-        return lines.encode()
+        return lines.encode("latin-1")
 
     def refuse(self, error: ApiError) -> None:
         """Send an error as the response. The response must not have begun.
@@ -108,8 +118,8 @@ class Exchange:
         Raises:
             ConnectionError: the client has gone.
         """
-        lines = "".join(f"{name}: {value}\r\n" for name, value in error.headers.items())
-        self.response.whole(error.status, lines.encode() + self.headers(), self.error_body(error))
+        lines = header_lines(error.headers)
+        self.response.whole(error.status, lines + self.headers(), self.error_body(error))
 
     def error_body(self, error: ApiError) -> bytes:
         """The body of an error response, in the form of the request's path."""
@@ -120,6 +130,11 @@ class Exchange:
         scanner = self.response.scanner
         event = error.event(self.path, public_form(self.id), number=scanner.events)
         return scanner.rest_of_event() + event
+
+
+def header_lines(headers: Mapping[str, str]) -> bytes:
+    """Headers as they are written in a head."""
+    return "".join(f"{name}: {value}\r\n" for name, value in headers.items()).encode("latin-1")
 
 
 def _limits(kind: str, decision: Decision) -> str:

@@ -17,6 +17,7 @@ from http import HTTPStatus
 
 from proxy import errors
 from proxy.addresses import client_address
+from proxy.early_checks import EarlyChecks
 from proxy.edge.body import Body, BodyMemory, check_body, wants_stream
 from proxy.edge.request import Request
 from proxy.edge.slow_clients import SlowClients
@@ -60,6 +61,7 @@ class Handler:
         admitter: Admitter,
         turns: Turns,
         relay: Relay,
+        early_checks: EarlyChecks,
         settlements: Settlements,
         request_log: RequestLog,
         access_log: AccessLog,
@@ -72,6 +74,7 @@ class Handler:
         self._admitter = admitter
         self._turns = turns
         self._relay = relay
+        self._early_checks = early_checks
         self._settlements = settlements
         self._log = request_log
         self._access_log = access_log
@@ -98,7 +101,7 @@ class Handler:
             if principal is None:
                 return
         record = exchange.begin_record(principal)
-        active = self._running.enter(request.task, principal)
+        exchange.active = active = self._running.enter(request.task, principal)
         try:
             await self._serve(exchange, record)
         except (ConnectionError, asyncio.CancelledError) as end:
@@ -181,7 +184,7 @@ class Handler:
         """Wait for a turn and relay the request; repeat if the engine could not be reached."""
         while True:
             if not entry.running:
-                await self._turns.wait(entry, partial(self._on_wait, exchange, entry))
+                await self._wait_for_turn(exchange, entry)
                 await self._check_tokens(exchange)
             exchange.sent = True
             try:
@@ -191,6 +194,14 @@ class Handler:
                 self._turns.engine_lost(entry)
             else:
                 return
+
+    async def _wait_for_turn(self, exchange: Exchange, entry: QueueEntry) -> None:
+        check = self._early_checks.start(exchange, exchange.active)
+        try:
+            await self._turns.wait(entry, partial(self._on_wait, exchange, entry))
+        finally:
+            if check is not None:
+                check.cancel()
 
     async def _relay_once(self, exchange: Exchange) -> None:
         """Send the request to the engine and forward its response. `_serve` sends the end of it.
@@ -274,7 +285,7 @@ class Handler:
 
     def _fail(self, exchange: Exchange, error: ApiError) -> None:
         """Report an error to the client: as a response, as a stream event, or by a reset."""
-        if not exchange.sent:
+        if not exchange.sent and not exchange.found_invalid:
             self._give_back(exchange)
         response = exchange.response
         if not exchange.request.begun:

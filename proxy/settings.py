@@ -49,6 +49,8 @@ class ProxySettings:
     """The limit for all response bytes that clients have not read yet."""
     user_response_memory_bytes: int = 2**23
     """The same limit for the responses of one user."""
+    cors_origins: tuple[str, ...] = ()
+    """The origins whose pages may call the API."""
     tls_cert: Path | None = None
     tls_key: Path | None = field(default=None, repr=False)
     log_level: str = "info"
@@ -97,6 +99,7 @@ class ProxySettings:
             drain_s=config.number("LLAMA_PROXY_DRAIN_SECONDS"),
             response_memory_bytes=config.integer("LLAMA_PROXY_RESPONSE_MEMORY_BYTES"),
             user_response_memory_bytes=config.integer("LLAMA_PROXY_RESPONSE_MEMORY_BYTES_PER_USER"),
+            cors_origins=tuple(config.text("LLAMA_SERVER_CORS_ORIGINS").split()),
             tls_cert=config.path("LLAMA_PROXY_TLS_CERT", "") if tls else None,
             tls_key=config.path("LLAMA_PROXY_TLS_KEY", "") if tls else None,
             log_level=config.text("LLAMA_PROXY_LOG_LEVEL"),

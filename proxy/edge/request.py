@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol
 
 from aiohttp import HttpVersion
@@ -11,6 +13,9 @@ from multidict import CIMultiDictProxy
 
 if TYPE_CHECKING:
     from aiohttp.http import RawRequestMessage
+
+
+_NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
 
 class Client(Protocol):
@@ -49,8 +54,8 @@ class Request:
     """One request. aiohttp's parser made its head, and fills `payload`, from which the body is read."""
 
     __slots__ = (
-        "begun", "client", "content_length", "headers", "is_last", "keep_alive", "method", "path",
-        "payload", "raw_headers", "target", "task", "version",
+        "begun", "client", "content_length", "cors_headers", "headers", "is_last", "keep_alive",
+        "method", "path", "payload", "raw_headers", "target", "task", "version",
     )  # fmt: skip
 
     task: asyncio.Task[object]
@@ -75,6 +80,8 @@ class Request:
         """Whether the client wants to keep the connection."""
         self.payload = payload
         self.client = client
+        self.cors_headers: Mapping[str, str] = _NO_HEADERS
+        """Headers of every response to this request, for a page of another origin."""
         self.begun = False
         """Whether the response has begun: its status can no longer be changed."""
         self.is_last = False

@@ -120,6 +120,12 @@ class Response:
         self.write(body)
         self.end()
 
+    def empty(self, headers: bytes) -> None:
+        """Send a complete response without a body: 204."""
+        self.begin(_NO_CONTENT, b"No Content", headers)
+        self.write(b"")
+        self.end()
+
     def write(self, piece: bytes) -> None:
         """Send a piece of the body; an empty one sends the head alone. Does not wait: see `drained`.
 

@@ -14,12 +14,12 @@ _HOP_BY_HOP = frozenset(
     b"transfer-encoding upgrade content-length".split()
 )
 _NOT_TO_ENGINE = _HOP_BY_HOP | frozenset(
-    b"host authorization x-api-key api-key cookie expect accept-encoding x-request-id".split()
+    b"host authorization x-api-key api-key cookie expect accept-encoding x-request-id origin".split()
 )
 _NOT_TO_CLIENT = _HOP_BY_HOP | frozenset(
     b"date server set-cookie x-request-id openai-processing-ms".split()
 )
-_RESERVED = (b"x-llamaserve-", b"x-ratelimit-")
+_RESERVED = (b"x-llamaserve-", b"x-ratelimit-", b"access-control-")
 """Prefixes of headers that only the proxy and the engine set."""
 
 MAX_SPELLINGS, MAX_SPELLING_BYTES = 1024, 64

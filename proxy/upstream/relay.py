@@ -32,9 +32,13 @@ MAX_ERROR_BYTES = 65_536
 """Limit for an engine's error that is passed on as an event, and for its usage."""
 USAGE_TIMEOUT_S = 5.0
 """How long the engine may take to end a request that was broken off and to report its usage."""
+CHECK_TIMEOUT_S = 30.0
+"""How long the engine may take to check a request that waits."""
 LONG_PAUSE_S = 1.0
 """An engine that we kept waiting longer than this may have given up on us; it is not broken."""
 
+_CLIENT_S_MISTAKES = (HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND, HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+_NO_SUCH_PATH = "unknown_url"
 _METHODS_WITHOUT_BODY = ("GET", "HEAD")
 _NOT_FOR_CLIENTS = (HTTPStatus.UNAUTHORIZED, HTTPStatus.SERVICE_UNAVAILABLE)
 
@@ -107,6 +111,30 @@ class Relay:
             logger.info("the engine does not tell what a request used: %s", error)
             return None
         return parse_usage(text) if connection.parser.status == HTTPStatus.OK else None
+
+    async def error_of(self, path: str, body: bytes) -> errors.ApiError | None:
+        """Ask our engine whether it would refuse this request, without running it.
+
+        Returns None if it would not, or does not say within CHECK_TIMEOUT_S.
+        """
+        head = b"POST %b/internal/validate%b HTTP/1.1\r\n%b\r\nContent-Length: %d\r\n\r\n" % (
+            self._base_path, path.encode(), self._headers.fixed, len(body),
+        )  # fmt: skip
+        try:
+            async with asyncio.timeout(CHECK_TIMEOUT_S):
+                connection = await self.upstream.send(head, body)
+                try:
+                    text = await connection.read_all(MAX_ERROR_BYTES)
+                finally:
+                    self.upstream.release(connection)
+            status = connection.parser.status
+            error = orjson.loads(text)["error"] if status in _CLIENT_S_MISTAKES else None
+            if error is None or error.get("code") == _NO_SUCH_PATH:
+                return None
+            return errors.upstream_refused(status, error)
+        except (UpstreamError, TimeoutError, ValueError, KeyError, TypeError, AttributeError) as problem:
+            logger.info("the engine does not check a request that waits: %s", problem)
+            return None
 
     # UpstreamResponse calls the methods below.
 

@@ -29,7 +29,8 @@ class Route:
 
 
 _MODELS = Route(method="GET", work="list models")
-_POST = Route(method="POST", work="cheap")
+CHECK = _POST = Route(method="POST", work="cheap")
+"""CHECK: asking the engine whether it would refuse a request."""
 _ROUTES = {
     "/v1/models": _MODELS,
     "/v1/completions": Route(method="POST", work="generate", streams=True),

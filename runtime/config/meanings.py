@@ -32,7 +32,7 @@ MEANINGS = {
     "LLAMA_SERVER_STALL_SECONDS": "Seconds until a client that reads nothing is disconnected.",
     "LLAMA_SERVER_HANG_SECONDS": "Seconds without progress until the model server is restarted.",
     "LLAMA_SERVER_STOP_SECONDS": "Seconds that connections have to end when the model server stops.",
-    "LLAMA_SERVER_CORS_ORIGINS": "Origins that may call the model server from a browser. Empty: none.",
+    "LLAMA_SERVER_CORS_ORIGINS": "Origins whose pages may call the API, on both ports. Empty: none.",
     "LLAMA_SERVER_START_SECONDS": "Seconds that the model has to load.",
     "LLAMA_SERVER_BACKEND_URL": "URL of another engine, without /v1. Empty: the local model server.",
     "LLAMA_SERVER_DATABASE_URL": "URL of your own PostgreSQL. Empty: see POSTGRES_AUTH_HOST.",

@@ -1,6 +1,6 @@
 """The engine as one ASGI app: health, "still loading", and the API round llama_cpp.server's app.
 
-From the outside to the inside: `Engine` answers /health; CORS, if configured; `Front` (ids, errors); a
+From the outside to the inside: CORS, if configured; `Engine` answers /health; `Front` (ids, errors); a
 503 until the model is loaded; `KeyCheck`; `Routes`; and, for what is to be generated, `Exchange` and
 the stock app. A new path is a line in `Routes`' table.
 """
@@ -11,10 +11,11 @@ import sys
 from typing import TYPE_CHECKING
 
 import orjson
-from starlette.middleware.cors import CORSMiddleware
 
+from runtime.config import Origins
 from runtime.engine import errors
 from runtime.engine.http.asgi import App, Receive, Scope, Send, send_bytes
+from runtime.engine.http.cors import CrossOrigin
 from runtime.engine.http.front import Front, KeyCheck
 from runtime.engine.metrics import Metrics
 from runtime.engine.settings import EngineSettings
@@ -40,13 +41,9 @@ class Engine:
         self._api: App | None = None
         """None until the model is loaded."""
         self._front: App = Front(self._served, self._metrics)
+        self._outermost: App = self._answer
         if settings.cors_origins:
-            self._front = CORSMiddleware(
-                self._front,
-                allow_origins=settings.cors_origins,
-                allow_methods=["*"],
-                allow_headers=["*"],
-            )
+            self._outermost = CrossOrigin(self._answer, Origins(settings.cors_origins))
         self._llama: GuardedLlama | None = None
         self._log: LlamaLog | None = None
         self._stopping = False
@@ -88,9 +85,13 @@ class Engine:
             self._llama.scheduler.stop()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["path"] == HEALTH:
+        if scope["type"] == "http":
+            await self._outermost(scope, receive, send)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["path"] == HEALTH:
             await self._answer_health(send)
-        elif scope["type"] == "http":
+        else:
             await self._front(scope, receive, send)
 
     async def _served(self, scope: Scope, receive: Receive, send: Send) -> None:

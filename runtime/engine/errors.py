@@ -88,8 +88,8 @@ def body_too_large(limit_bytes: int) -> Refusal:
 def no_key() -> Refusal:
     return Refusal(
         status=401,
-        message="You didn't provide an API key. Send it in an Authorization header: "
-        "Authorization: Bearer YOUR_KEY.",
+        message="You didn't provide an API key. Send it in one header: Authorization: Bearer YOUR_KEY, "
+        "or x-api-key: YOUR_KEY.",
     )
 
 
@@ -100,6 +100,15 @@ def wrong_key(sent: str) -> Refusal:
         message=f"Incorrect API key provided: {shown}. The model server takes its own key only, "
         "LLAMA_SERVER_API_KEY.",
         code="invalid_api_key",
+    )
+
+
+def origin_not_allowed() -> Refusal:
+    return Refusal(
+        status=403,
+        message="Pages of this origin may not call this server. Whoever runs it can name the origin in "
+        "LLAMA_SERVER_CORS_ORIGINS.",
+        code="origin_not_allowed",
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,11 @@ import uvloop
 from proxy.database.pool import connect
 from proxy.identity import users
 from proxy.settings import ProxySettings
+from tests.support.engine import API_KEY, Engine
+from tests.support.gguf import SLOW, build_model
 from tests.support.proxy import RunningProxy, running_proxy, settings_for
 from tests.support.upstream import FakeUpstream, fake_upstream
+from tests.support.wait import until
 
 
 def pytest_asyncio_loop_factories(
@@ -72,3 +75,25 @@ def create_user(database_url: str) -> Callable[..., str]:
 def key(create_user: Callable[..., str]) -> str:
     """The key of a user named alice."""
     return create_user("alice")
+
+
+@pytest.fixture(scope="package")
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    """A running engine of three slots that takes some 10 ms for a token."""
+    model = tmp_path_factory.mktemp("models") / "slow.gguf"
+    build_model(model, shape=SLOW)
+    env = {"LLAMA_SERVER_PARALLEL": "3"}
+    with Engine(tmp_path_factory.mktemp("engine"), model, env=env) as engine:
+        engine.start()
+        yield engine
+
+
+@pytest.fixture
+async def engine_proxy(
+    engine: Engine, database_url: str, directory: Path
+) -> AsyncIterator[RunningProxy]:
+    """A proxy in front of it, which knows it to be ours."""
+    settings = settings_for(database_url=database_url, backend_url=engine.url, directory=directory)
+    async with running_proxy(replace(settings, backend_key=API_KEY)) as proxy:
+        await until(lambda: proxy.app.turns.engine_is_ours, "the engine to be known")
+        yield proxy

@@ -4,38 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Iterator
-from dataclasses import replace
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 
-from tests.support.engine import API_KEY, Engine
-from tests.support.gguf import SLOW, build_model
-from tests.support.proxy import RunningProxy, running_proxy, settings_for
+from tests.support.engine import Engine
+from tests.support.proxy import RunningProxy
 from tests.support.wait import until
-
-
-@pytest.fixture(scope="module")
-def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
-    """A running engine of three slots that takes some 10 ms for a token."""
-    model = tmp_path_factory.mktemp("models") / "slow.gguf"
-    build_model(model, shape=SLOW)
-    env = {"LLAMA_SERVER_PARALLEL": "3"}
-    with Engine(tmp_path_factory.mktemp("engine"), model, env=env) as engine:
-        engine.start()
-        yield engine
-
-
-@pytest.fixture
-async def engine_proxy(
-    engine: Engine, database_url: str, directory: Path
-) -> AsyncIterator[RunningProxy]:
-    """A proxy in front of it, which knows it to be ours."""
-    settings = settings_for(database_url=database_url, backend_url=engine.url, directory=directory)
-    async with running_proxy(replace(settings, backend_key=API_KEY)) as proxy:
-        await until(lambda: proxy.app.turns.engine_is_ours, "the engine to be known")
-        yield proxy
 
 
 async def test_the_proxy_gives_the_engine_as_many_requests_as_it_has_slots(

@@ -24,13 +24,18 @@ from runtime.engine.metrics import Metrics
 logger = logging.getLogger(__name__)
 
 CLIENT_LEFT = 499
+_KEY_HEADERS = (b"x-api-key", b"api-key")
+"""Headers of a bare key: Anthropic's clients send the first, Azure's the second."""
 COUNTED_AS = "llamaserve.counted_as"
 """The key in the ASGI scope for the path under which a request is counted. An unknown path sets no key,
 since a client can invent any number of them."""
 
 
 class KeyCheck:
-    """Lets in who sends the one key as a bearer token (RFC 6750). An empty key lets all in."""
+    """Lets in who sends the one key: as a bearer token (RFC 6750), or bare as other clients do.
+
+    An empty key lets all in.
+    """
 
     def __init__(self, app: App, key: str) -> None:
         self._app = app
@@ -38,15 +43,18 @@ class KeyCheck:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if self._key:
-            self._check(header(scope, b"authorization"))
+            self._check(scope)
         await self._app(scope, receive, send)
 
-    def _check(self, sent: str | None) -> None:
-        scheme, _, key = (sent or "").partition(" ")
-        if not key or scheme.lower() != "bearer":
+    def _check(self, scope: Scope) -> None:
+        scheme, _, token = (header(scope, b"authorization") or "").partition(" ")
+        bare = [header(scope, name) or "" for name in _KEY_HEADERS]
+        sent = [key.strip() for key in (token if scheme.lower() == "bearer" else "", *bare)]
+        found = [key for key in sent if key]
+        if not found:
             raise errors.no_key()
-        if not hmac.compare_digest(key.strip().encode("latin-1"), self._key):
-            raise errors.wrong_key(key.strip())
+        if not any(hmac.compare_digest(key.encode("latin-1"), self._key) for key in found):
+            raise errors.wrong_key(found[0])
 
 
 class Front:

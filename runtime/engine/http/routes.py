@@ -33,6 +33,7 @@ Prepare = Callable[[bytes], Prepared]
 
 _MODEL = "/v1/models/"
 _USAGE = "/internal/usage/"
+_VALIDATE = "/internal/validate/"
 _REQUEST_HEADER = b"x-llamaserve-request"
 _USER_HEADER = b"x-llamaserve-user"
 _WEIGHT_HEADER = b"x-llamaserve-weight"
@@ -59,6 +60,8 @@ class Routes:
         self._exchange = Exchange(stock, stall_s=settings.stall_s)
         self._usage_book = UsageBook()
         self._document = openapi(stock)
+        self._checked: dict[Handler, Prepare] = {}
+        """What checks the requests of each handler that has the model generate."""
         completion = self._generating(prepare.completion)
         self._table: dict[str, tuple[str, Handler]] = {
             "/v1/chat/completions": ("POST", self._generating(prepare.chat)),
@@ -77,12 +80,15 @@ class Routes:
             "/docs": ("GET", self._show_docs),
             _MODEL: ("GET", self._model),
             _USAGE: ("GET", self._usage),
+            _VALIDATE: ("POST", self._validate),
         }
-        self._below = (_MODEL, _USAGE)
+        self._below = (_MODEL, _USAGE, _VALIDATE)
         """The paths below these are served too."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path, method = scope["path"], scope["method"]
+        if path[-1:] == "/" != path:  # many a client's base URL brings a slash too many
+            scope["path"] = path = path[:-1]
         prefix = next((prefix for prefix in self._below if path.startswith(prefix)), path)
         if prefix not in self._table:
             raise errors.unknown_url(method, path)
@@ -101,7 +107,22 @@ class Routes:
                 scope, receive, send, prepare=lambda: self._prepared(scope, prepare, body)
             )
 
+        self._checked[handler] = prepare
         return handler
+
+    async def _validate(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Find out whether a request would be refused, without a slot and behind everything else.
+
+        What takes long is left out: whether a new schema or grammar compiles.
+        """
+        path = scope["path"].removeprefix(_VALIDATE)
+        route = self._table.get(f"/{path}")
+        prepare = None if route is None else self._checked.get(route[1])
+        if prepare is None:
+            raise errors.unknown_url(scope["method"], scope["path"])
+        body = await self._body(receive)
+        await asyncio.get_running_loop().run_in_executor(self._tokenizing, prepare, body)
+        await send_json(send, 200, {"valid": True})
 
     async def _prepared(self, scope: Scope, prepare: Prepare, body: bytes) -> GeneratedResponse:
         loop = asyncio.get_running_loop()

@@ -207,11 +207,19 @@ async def test_settings_open_it_to_an_origin_and_to_any_model_s_name(open_engine
         "Access-Control-Request-Headers": "authorization,content-type",
     }
     preflight = await open_engine.request("OPTIONS", CHAT, key="", headers=asking)
+    elsewhere = asking | {"Origin": "https://elsewhere.example"}
+    refused = await open_engine.request("OPTIONS", CHAT, key="", headers=elsewhere)
+    health = await open_engine.get("/health", headers=origin)
+    wrong = await open_engine.get(MODELS, key="wrong", headers=origin)
     allowed = await open_engine.get(MODELS, headers=origin)
     other = await open_engine.get(MODELS, headers={"Origin": "https://elsewhere.example"})
     answer = await open_engine.chat(model="gpt-4o")
 
-    assert preflight.status == 200
+    assert (preflight.status, preflight.text) == (204, "")
+    assert "authorization" in _cors(preflight)["access-control-allow-headers"]
+    assert refused.status == 403
+    assert _cors(health) == _cors(wrong) == _cors(allowed)
+    assert wrong.status == 401
     assert _cors(allowed)["access-control-allow-origin"] == "https://chat.example"
     assert "access-control-allow-origin" not in _cors(other)
     assert answer.json["model"] == "quick.gguf"
