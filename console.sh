@@ -28,7 +28,7 @@ main() {
   esac
   case "$command" in
     -h | --help) command='help' ;;
-    '' | *[!a-z]*) ;;
+    '' | -* | *[!a-z-]*) ;;
     *)
       [ ! -f "$root/runtime/commands/$command.sh" ] ||
         exec bash "$root/runtime/commands/$command.sh" "$@"

@@ -1,8 +1,11 @@
 #!/usr/bin/env bash
 # Summary: Create the Python environment and runtime/config.env, if they are missing or outdated.
-# Usage: runtime/install.sh [--with tests]
+# Usage: runtime/install.sh [--with tests | --packages | --check | --build-wheel DIR]
 #
 #   --with tests   install what the tests and .ci/run need, too
+#   --packages     leave llama-cpp-python out, which may have to be compiled
+#   --check        change nothing; exit status 1 if something is missing
+#   --build-wheel  compile llama-cpp-python into DIR, or copy the wheel that was compiled here before
 #
 # `./console.sh start` calls this script. A second run changes nothing. Run it again after an interruption:
 # it continues with what is missing.
@@ -19,14 +22,18 @@ set -euo pipefail
 . "$ROOT/runtime/shell/lock.sh"
 # shellcheck source=runtime/shell/python.sh
 . "$ROOT/runtime/shell/python.sh"
-# shellcheck source=runtime/install/engine_build.sh
-. "$ROOT/runtime/install/engine_build.sh"
+# shellcheck source=runtime/install/engine.sh
+. "$ROOT/runtime/install/engine.sh"
 
-# wanted_stamp base|tests: print the line that `stamp` records after a complete installation. It changes with
-# the requirements and with the Python version. `tests` has its own line: not every installation has them.
+# wanted_stamp packages|base|tests: print the line that `stamp` records after a complete installation. It
+# changes with the requirements and with the Python version. `packages` is `base` without the engine. `tests`
+# has its own line: not every installation has them.
 wanted_stamp() {
   local files=("$ROOT/runtime/requirements.txt" "$ROOT/runtime/requirements-engine.txt")
-  [ "$1" = base ] || files=("$ROOT/runtime/requirements-dev.txt")
+  case "$1" in
+    packages) files=("$ROOT/runtime/requirements.txt") ;;
+    tests) files=("$ROOT/runtime/requirements-dev.txt") ;;
+  esac
   printf '%s %s %s' "$1" "$(cat "${files[@]}" | cksum | tr ' ' -)" \
     "$("$VENV_DIR/bin/python" -V 2>/dev/null || printf none)"
 }
@@ -34,6 +41,8 @@ wanted_stamp() {
 is_installed() {
   grep -qxF "$(wanted_stamp "$1")" "$VENV_DIR/llamaserve-installed" 2>/dev/null
 }
+
+has_packages() { is_installed base || is_installed packages; }
 
 stamp() {
   local file="$VENV_DIR/llamaserve-installed"
@@ -67,9 +76,14 @@ install_locked() {
     --requirement "$ROOT/runtime/$1" || fail_with_log "$2 could not be installed"
 }
 
-install_base() {
+install_packages() {
   make_venv
-  install_locked requirements.txt 'the locked dependencies'
+  install_locked requirements.txt 'the packages'
+  stamp packages
+}
+
+install_base() {
+  is_installed packages || install_packages
   install_engine
   "$VENV_DIR/bin/python" -m pip check >>"$LOG_DIR/install.log" 2>&1 ||
     fail_with_log 'the installed packages conflict with each other'
@@ -94,17 +108,34 @@ write_config() {
   say "wrote runtime/config.env with a new LLAMA_SERVER_API_KEY"
 }
 
+# Compile the engine into a directory, install it here, and print the wheel's path.
+build_wheel() {
+  is_installed packages || install_packages
+  export_wheel "$1"
+  stamp base
+}
+
 main() {
-  local tests=''
+  local tests='' packages='' wheels=''
   handle_help "$@"
   case "$*" in
     '') ;;
     '--with tests') tests=1 ;;
+    --packages) packages=1 ;;
+    '--build-wheel '?*) wheels="$2" ;;
+    --check)
+      load_paths
+      is_installed base || return 1
+      return 0
+      ;;
     *) usage_error "unknown arguments: $*" ;;
   esac
   load_paths
   write_config
-  if is_installed base && { [ -z "$tests" ] || is_installed tests; }; then
+  if [ -n "$packages" ] && has_packages; then
+    return 0
+  fi
+  if [ -z "$wheels" ] && is_installed base && { [ -z "$tests" ] || is_installed tests; }; then
     return 0
   fi
   (umask 077 && mkdir -p "$LOG_DIR" && mkdir -p "$(dirname "$VENV_DIR")")
@@ -112,6 +143,14 @@ main() {
   trap 'release_lock "$VENV_DIR.lock"' EXIT
   (umask 077 && : >>"$LOG_DIR/install.log")
   # Another installation may have finished while this one waited for the lock.
+  if [ -n "$wheels" ]; then
+    build_wheel "$wheels"
+    return
+  fi
+  if [ -n "$packages" ]; then
+    has_packages || install_packages
+    return
+  fi
   is_installed base || install_base
   if [ -n "$tests" ] && ! is_installed tests; then
     install_locked requirements-dev.txt 'what the tests need'

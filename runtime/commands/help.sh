@@ -13,7 +13,7 @@ list_commands() {
   local file
   printf 'usage: ./console.sh COMMAND [ARGUMENT …]\n\n'
   for file in "$ROOT"/runtime/commands/*.sh; do
-    printf '  %-9s %s\n' "$(basename "$file" .sh)" "$(header_of "$file" Summary)"
+    printf '  %-11s %s\n' "$(basename "$file" .sh)" "$(header_of "$file" Summary)"
   done
   printf '\n./console.sh help COMMAND explains a command. Configuration: runtime/config.env.example\n'
 }
@@ -25,7 +25,7 @@ main() {
     list_commands
     return
   fi
-  case "$1" in *[!a-z]*) usage_error "unknown command: $1" ;; esac
+  case "$1" in *[!a-z-]*) usage_error "unknown command: $1" ;; esac
   [ -f "$ROOT/runtime/commands/$1.sh" ] || usage_error "unknown command: $1"
   show_header "$ROOT/runtime/commands/$1.sh"
 }

@@ -50,7 +50,7 @@ main() {
   make_dirs
   trap on_signal INT TERM
   follow_logs
-  bash "$ROOT/runtime/commands/start.sh" "$@" &
+  LLAMASERVE_RUN=1 bash "$ROOT/runtime/commands/start.sh" "$@" &
   STARTER=$!
   while kill -0 "$STARTER" 2>/dev/null; do wait "$STARTER" || status=$?; done
   STARTER=''

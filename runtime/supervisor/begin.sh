@@ -12,6 +12,8 @@
 . "$ROOT/runtime/supervisor/supervise.sh"
 # shellcheck source=runtime/supervisor/bring_up.sh
 . "$ROOT/runtime/supervisor/bring_up.sh"
+# shellcheck source=runtime/supervisor/meanwhile.sh
+. "$ROOT/runtime/supervisor/meanwhile.sh"
 # shellcheck source=runtime/supervisor/replace_server.sh
 . "$ROOT/runtime/supervisor/replace_server.sh"
 # shellcheck source=runtime/supervisor/summary.sh
@@ -21,9 +23,12 @@
 BEGUN=''
 # The process that this command waits for.
 CHILD=''
+# The process group that prepares things while the engine is compiled.
+PREPARING=''
 
-# begin_command PURPOSE [CHECK]: take the lock, install what is missing, check and read the configuration.
-# CHECK is run before anything is installed.
+# begin_command PURPOSE [CHECK [MEANWHILE]]: take the lock, install what is missing, check and read the
+# configuration. CHECK is run before anything is installed, MEANWHILE beside the installation of the engine
+# if that is missing, which may take minutes.
 begin_command() {
   init_supervision
   make_dirs
@@ -33,9 +38,14 @@ begin_command() {
   take_lock "$RUN_DIR/lock" "$1"
   finish_shutdown
   [ -z "${2:-}" ] || "$2"
-  install
+  install --packages
   py -m runtime.config check
   read_config
+  if ! bash "$ROOT/runtime/install.sh" --check; then
+    [ -z "${3:-}" ] || "$3"
+    install
+    end_preparations
+  fi
 }
 
 # Release the lock and print what is running.
@@ -60,6 +70,7 @@ clean_up() {
   trap '' INT TERM
   go_back_if_unfinished
   [ -z "$CHILD" ] || kill "$CHILD" 2>/dev/null || :
+  [ -z "$PREPARING" ] || kill -- "-$PREPARING" 2>/dev/null || :
   # Its last messages must not appear between the lines that follow.
   [ -z "$CHILD" ] || wait "$CHILD" 2>/dev/null || :
   case "$BEGUN" in
@@ -87,9 +98,10 @@ named_model() {
   esac
 }
 
-# Runs in the background because bash handles a signal only between two commands, or while it waits.
+# install [OPTION]: run the installation. In the background because bash handles a signal only between two
+# commands, or while it waits.
 install() {
-  bash "$ROOT/runtime/install.sh" &
+  bash "$ROOT/runtime/install.sh" "$@" &
   CHILD=$!
   wait "$CHILD" || exit 1
   CHILD=''

@@ -6,6 +6,8 @@
 
 POSTGRES_SECONDS=60
 PROXY_SECONDS=30
+# What bring_up has started, for show_first_answer in summary.sh.
+STARTED=''
 
 # bring_up MODEL: start the programs that are down and wait until all are ready. MODEL may be empty.
 bring_up() {
@@ -27,6 +29,8 @@ bring_up() {
   wait_for server "$START_SECONDS"
   wait_for proxy "$PROXY_SECONDS"
   BEGUN=''
+  # shellcheck disable=SC2034 # summary.sh reads it
+  STARTED="$down"
 }
 
 # Print the programs of WANTED that are not up.

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # shellcheck disable=SC2153 # PROXY and the like are set by read_config in supervise.sh
-# Summary: What start, restart and use print at their end: the model, the URLs and the next commands.
+# Summary: What start, restart and use print at their end: the model, the URLs, an answer, the next commands.
 #
 # Sourced by begin.sh.
 
@@ -22,8 +22,21 @@ print_summary() {
   if [ "$PROXY" = 1 ]; then
     proxy="$(py -m runtime.config get proxy_url)"
     printf 'proxy   %s/v1   (each user has a key)\n' "$proxy"
-    printf 'try it  ./console.sh chat\n'
-    printf 'users   ./bin/user_management_cli.sh create-user --username alice\n'
   fi
   printf 'logs    %s (./console.sh logs -f)\n' "$LOG_DIR"
+}
+
+# Let the server that was started answer a question, and print what to do next. Not for `run`, which nobody
+# watches, and which may be started often.
+show_first_answer() {
+  case " $STARTED " in *' server '* | *' proxy '*) ;; *) return 0 ;; esac
+  [ -z "${LLAMASERVE_RUN:-}" ] || return 0
+  py -m runtime.chat.first_answer || :
+  print_next
+}
+
+print_next() {
+  [ "$PROXY" = 1 ] || return 0
+  printf 'next    ./console.sh chat                                               talk to the model\n'
+  printf '        ./bin/user_management_cli.sh create-user --username alice       a key, and a curl with it\n'
 }

@@ -84,7 +84,7 @@ def test_console_commands_in_tables_exist() -> None:
     named = {
         name
         for document in documents()
-        for name in re.findall(r"`\./console\.sh ([a-z]+)", document.read_text())
+        for name in re.findall(r"`\./console\.sh ([a-z-]+)", document.read_text())
     }
     assert named
     assert {name for name in named if not (ROOT / f"runtime/commands/{name}.sh").exists()} == set()

@@ -29,7 +29,9 @@ def console(
 
 def test_all_commands_are_there() -> None:
     """There is a file for each command that the README lists."""
-    promised = "bench chat doctor help logs models pull restart run start status stop test use"
+    promised = (
+        "bench build-wheel chat doctor help logs models pull restart run start status stop test use"
+    )
     assert promised.split() == COMMANDS
 
 
@@ -98,6 +100,8 @@ def test_no_command_is_refused_with_the_usage() -> None:
         ["chat", "hello"],
         ["logs", "-n"],
         ["logs", "nginx"],
+        ["build-wheel", "--fast"],
+        ["build-wheel", "a", "b"],
         ["help", "nonsense"],
         ["help", "start", "stop"],
     ],

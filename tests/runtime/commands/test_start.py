@@ -50,6 +50,9 @@ def test_without_a_model_the_starter_is_served(appliance: Appliance) -> None:
             assert "llamaserve-starter.gguf" in text
             assert "starter model" in text
             assert "./console.sh pull" in text
+        assert "asked   Say hello in one sentence." in output
+        assert " the first after " in output
+        assert "asked" not in appliance.start(), "nothing was started"
         assert status["ok"]
         assert status["starter"] is True
         assert "Hello" in _hello(appliance)
