@@ -26,6 +26,7 @@ import uvicorn
 from runtime.config import Config, ConfigError, bracketed, load
 from runtime.engine import tuning
 from runtime.engine.app import Engine, LoadError
+from runtime.engine.http.protocol import BoundedProtocol
 from runtime.engine.settings import THREAD_STACK_BYTES, EngineSettings
 from runtime.machine import ports
 from runtime.models import selection
@@ -63,7 +64,7 @@ def _serve(settings: EngineSettings, listener: socket.socket) -> int:
         uvicorn.Config(
             engine,
             lifespan="off",
-            http="h11",  # httptools, which is there for the proxy, would read heads without a limit
+            http=BoundedProtocol,
             log_config=None,
             access_log=False,
             server_header=False,

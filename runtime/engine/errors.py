@@ -61,6 +61,20 @@ def invalid_json(reason: str) -> Refusal:
     )
 
 
+def not_http(reason: str) -> Refusal:
+    return Refusal(
+        status=400, message=f"This is not a valid HTTP request: {reason}.", code="invalid_http"
+    )
+
+
+def head_too_large(limit_bytes: int) -> Refusal:
+    return Refusal(
+        status=431,
+        message=f"The request's headers are too large; at most {limit_bytes} bytes are allowed.",
+        code="headers_too_large",
+    )
+
+
 def not_supported(param: str | None, message: str) -> Refusal:
     return Refusal(status=400, message=message, param=param, code="unsupported_value")
 

@@ -7,9 +7,10 @@ loop costs more than the events do. The length of its responses bounds a channel
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
 from runtime.engine.generation.marks.markup import Phase
@@ -72,6 +73,7 @@ class Channel:
             self.loop = None
         self._events: deque[Event] = deque()
         self._news = asyncio.Event()
+        self._read_at = 0.0
 
     def put(self, event: Event) -> None:
         """Add an event. Must be called in the loop's thread."""
@@ -84,7 +86,31 @@ class Channel:
         self._news.clear()
         events = list(self._events)
         self._events.clear()
+        self._read_at = time.monotonic()
         return events
+
+    @contextmanager
+    def reporting_silence(self, after_s: float) -> Iterator[None]:
+        """Let `get` return an empty list after so many seconds without events.
+
+        One timer looks now and then: a timeout for each event would cost more than the event.
+        """
+        loop = asyncio.get_running_loop()
+        self._read_at = time.monotonic()
+
+        def look() -> None:
+            nonlocal timer
+            left_s = self._read_at + after_s - time.monotonic()
+            if left_s <= 0:
+                self._news.set()
+                left_s = after_s
+            timer = loop.call_later(left_s, look)
+
+        timer = loop.call_later(after_s, look)
+        try:
+            yield
+        finally:
+            timer.cancel()
 
 
 Post = Sequence[tuple[Channel, Event]]

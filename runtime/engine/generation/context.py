@@ -101,6 +101,7 @@ class Context:
         self.n_vocab = n_vocab
         self.can_trim = can_trim
         self._memory = llama_cpp.llama_get_memory(context)
+        self._row = ctypes.c_float * n_vocab
 
     def set_threads(self, number: int) -> None:
         """Have so many threads evaluate the next batches."""
@@ -115,7 +116,7 @@ class Context:
         address = _logits_ith(self.pointer, row)
         if not address:
             raise RuntimeError("llama.cpp has no logits for a token that asked for them")
-        return np.ctypeslib.as_array((ctypes.c_float * self.n_vocab).from_address(address))
+        return np.frombuffer(self._row.from_address(address), dtype=np.single)
 
     def sample(self, chain: int, row: int) -> int:
         """A token by a chain of samplers, which also accepts it."""

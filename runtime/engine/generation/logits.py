@@ -74,11 +74,12 @@ class LogitShaper:
         """
         if len(self._biased):
             logits[self._biased] += self._bias
-        forbidden = None if self._constraint is None else self._forbidden(self._constraint)
-        if self._n_accepted < self._min_tokens:
-            forbidden = self._without_ends(forbidden, len(logits))
-        if forbidden is not None:
-            logits[forbidden] = -np.inf
+        is_too_short = self._n_accepted < self._min_tokens
+        if self._constraint is not None:
+            forbidden = self._forbidden(self._constraint)
+            logits[self._without_ends(forbidden) if is_too_short else forbidden] = -np.inf
+        elif is_too_short:
+            logits[self._ends] = -np.inf
 
     def _forbidden(self, constraint: Constraint) -> NDArray[np.bool_]:
         for token in self._not_consumed:
@@ -105,11 +106,11 @@ class LogitShaper:
         else:
             self._not_consumed.append(token)
 
-    def _without_ends(self, forbidden: NDArray[np.bool_] | None, n_tokens: int) -> NDArray[np.bool_]:
-        longer = np.zeros(n_tokens, dtype=np.bool_) if forbidden is None else forbidden.copy()
+    def _without_ends(self, forbidden: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        longer = forbidden.copy()
         longer[self._ends] = True
         # With nothing left to sample from, the sampler's arithmetic has no answer.
-        return forbidden if forbidden is not None and longer.all() else longer
+        return forbidden if longer.all() else longer
 
 
 def logprob(logits: Logits, token: int, top: int, pieces: Sequence[bytes]) -> TokenLogprob:

@@ -13,7 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
-from queue import Empty, SimpleQueue
+from queue import SimpleQueue
 
 from runtime.engine.generation.admission import SlotTable
 from runtime.engine.generation.channel import Channel, Event, deliver
@@ -142,11 +142,8 @@ class Scheduler:
             self._metrics.busy(running=0, waiting=0)
             self._enqueue(self._inbox.get())
             self._progress.step()
-        while True:
-            try:
-                self._enqueue(self._inbox.get_nowait())
-            except Empty:
-                return
+        while not self._inbox.empty():  # nobody else takes from it
+            self._enqueue(self._inbox.get())
 
     def _enqueue(self, generation: Generation | None) -> None:
         if generation is not None:  # None only wakes the thread

@@ -35,6 +35,7 @@ class Outbox:
     def __init__(self, send: Send, *, stall_s: float) -> None:
         self._send = send
         self._stall_s = stall_s
+        self._sending_since: float | None = None
         self._messages: deque[Message] = deque()
         self._news = asyncio.Event()
         self._closed = False
@@ -57,15 +58,34 @@ class Outbox:
         Raises:
             TimeoutError: the client takes nothing for `stall_s` seconds.
         """
+        async with asyncio.timeout(None) as stall:
+            self._watch(stall)
+            try:
+                await self._run()
+            finally:
+                self._next_look.cancel()
+
+    async def _run(self) -> None:
+        now = asyncio.get_running_loop().time
         while True:
             while self._messages:
-                async with asyncio.timeout(self._stall_s):
-                    await self._send(self._messages.popleft())
+                self._sending_since = now()
+                await self._send(self._messages.popleft())
+            self._sending_since = None
             if self._closed:
                 self.emptied.set()
                 return
             self._news.clear()
             await self._news.wait()
+
+    def _watch(self, stall: asyncio.Timeout) -> None:
+        """Look now and then: a timeout for each message would cost more than sending it."""
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        due = (now if self._sending_since is None else self._sending_since) + self._stall_s
+        if due <= now:
+            stall.reschedule(now)
+        self._next_look = loop.call_at(due, self._watch, stall)
 
 
 class _Visit:

@@ -7,7 +7,6 @@ something goes wrong: a status as long as nothing has been sent, an error event 
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Sequence
 
@@ -21,7 +20,7 @@ from runtime.engine.errors import Refusal
 from runtime.engine.generation.channel import Channel, Ended, Event, Piece, PromptRead
 from runtime.engine.generation.generation import End
 from runtime.engine.generation.scheduler import Scheduler
-from runtime.engine.http.asgi import Receive, Scope, Send, send_bytes, send_refusal
+from runtime.engine.http.asgi import Message, Receive, Scope, Send, send_bytes, send_refusal
 
 logger = logging.getLogger(__name__)
 
@@ -102,31 +101,24 @@ class GeneratedResponse:
         await send_bytes(send, 200, content, headers, kind=b"application/json")
 
     async def _send_stream(self, send: Send) -> None:
+        start: Message = {"type": "http.response.start", "status": 200, "headers": _STREAM_HEADERS}
         n_open = len(self._generations)
         has_begun = False
-        while n_open:
-            events = await self._news()
-            n_open -= _n_ended(events)
-            content = b"".join(map(self._framed, events)) if events else _PING
-            if not content:
-                continue
-            if not has_begun:
-                has_begun = True
-                await send({"type": "http.response.start", "status": 200, "headers": _STREAM_HEADERS})
-            await send({"type": "http.response.body", "body": content, "more_body": True})
+        with self._channel.reporting_silence(PING_S):
+            while n_open:
+                events = await self._channel.get()
+                n_open -= _n_ended(events)
+                content = b"".join(map(self._framed, events)) if events else _PING
+                if content and not has_begun:
+                    has_begun = True
+                    await send(start)
+                if content:
+                    await send({"type": "http.response.body", "body": content, "more_body": True})
         failure = self._failure()
         if failure is not None and not has_begun:
             await send_refusal(send, failure)
             return
         await send({"type": "http.response.body", "body": self._closing(failure)})
-
-    async def _news(self) -> Sequence[Event]:
-        """Wait for events; returns none after `PING_S` seconds without any."""
-        try:
-            async with asyncio.timeout(PING_S):
-                return await self._channel.get()
-        except TimeoutError:
-            return ()
 
     def _framed(self, event: Event) -> bytes:
         if isinstance(event, Piece):
