@@ -95,22 +95,19 @@ class Channel:
 
         One timer looks now and then: a timeout for each event would cost more than the event.
         """
-        loop = asyncio.get_running_loop()
         self._read_at = time.monotonic()
-
-        def look() -> None:
-            nonlocal timer
-            left_s = self._read_at + after_s - time.monotonic()
-            if left_s <= 0:
-                self._news.set()
-                left_s = after_s
-            timer = loop.call_later(left_s, look)
-
-        timer = loop.call_later(after_s, look)
+        self._look(asyncio.get_running_loop(), after_s)
         try:
             yield
         finally:
-            timer.cancel()
+            self._next_look.cancel()
+
+    def _look(self, loop: asyncio.AbstractEventLoop, after_s: float) -> None:
+        left_s = self._read_at + after_s - time.monotonic()
+        if left_s <= 0:
+            self._news.set()
+            left_s = after_s
+        self._next_look = loop.call_later(left_s, self._look, loop, after_s)
 
 
 Post = Sequence[tuple[Channel, Event]]
