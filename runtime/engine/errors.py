@@ -51,6 +51,31 @@ class Refusal(Exception):
         return headers
 
 
+_ANTHROPIC_TYPES = {
+    400: "invalid_request_error",
+    401: "authentication_error",
+    402: "billing_error",
+    403: "permission_error",
+    404: "not_found_error",
+    413: "request_too_large",
+    429: "rate_limit_error",
+    503: "overloaded_error",
+    504: "timeout_error",
+    529: "overloaded_error",
+}
+
+
+def anthropic_body(
+    status: int, message: str, code: str | None, *, request_id: str | None = None
+) -> bytes:
+    """An error in Anthropic's envelope, as JSON: https://docs.anthropic.com/en/api/errors."""
+    if code == "context_length_exceeded":
+        message = f"Prompt is too long: {message}"  # Anthropic's clients look for these words
+    other = "invalid_request_error" if status < 500 else "api_error"
+    error = {"type": _ANTHROPIC_TYPES.get(status, other), "message": message}
+    return json.dumps({"type": "error", "error": error, "request_id": request_id}).encode()
+
+
 def invalid(param: str | None, message: str, *, code: str | None = "invalid_value") -> Refusal:
     return Refusal(status=400, message=message, param=param, code=code)
 

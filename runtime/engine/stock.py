@@ -26,7 +26,13 @@ from runtime.engine.watchdog.progress import Progress
 logger = logging.getLogger(__name__)
 
 StockApp = FastAPI
-GENERATING_PATHS = ("/v1/chat/completions", "/v1/completions", "/v1/engines/copilot-codex/completions")
+GENERATING_PATHS = (
+    "/v1/chat/completions",
+    "/v1/completions",
+    "/v1/engines/copilot-codex/completions",
+    "/v1/messages",
+    "/v1/responses",
+)
 
 
 def clear_environment(environ: MutableMapping[str, str]) -> list[str]:

@@ -21,7 +21,9 @@ CHAT = "/v1/chat/completions"
 COMPLETIONS = ("/v1/completions", "/v1/engines/copilot-codex/completions")
 TEXT_ROUTES = ("/extras/tokenize", "/extras/tokenize/count", "/extras/detokenize")
 READ_ROUTES = ("/v1/models", "/metrics", "/openapi.json", "/docs", "/health")
-ROUTES = (CHAT, *COMPLETIONS, "/v1/embeddings", *TEXT_ROUTES, *READ_ROUTES)
+RESPONSES = "/v1/responses"
+MESSAGES = ("/v1/messages", "/v1/messages/count_tokens")
+ROUTES = (CHAT, *COMPLETIONS, RESPONSES, *MESSAGES, "/v1/embeddings", *TEXT_ROUTES, *READ_ROUTES)
 
 
 @dataclass(frozen=True)
@@ -360,6 +362,109 @@ _constrained = (
 chats = _body("messages", _messages, _chat)
 constrained_chats = _body("messages", st.just(_HI), _chat, _constrained)
 completions = _body("prompt", _mostly(_completion["prompt"]), _completion)
+
+
+def _parts_of(kinds: Sequence[str]) -> Values:
+    """Parts, blocks and items of several APIs, rarely whole."""
+    fields: dict[str, Values] = {
+        "text": texts,
+        **dict.fromkeys("id call_id tool_use_id name namespace arguments thinking".split(), texts),
+        "input": st.one_of(st.just({}), st.just({"a": 1}), odd),
+        "role": st.sampled_from(_ROLES),
+        "source": st.sampled_from([{"type": "text", "data": "a"}, {"type": "base64"}]),
+        "is_error": st.booleans(),
+        **dict.fromkeys(
+            "content output summary".split(),
+            st.one_of(texts, st.lists(st.sampled_from([*_TEXT_BLOCKS, {"type": "image"}]), max_size=2)),
+        ),
+    }
+    field = st.sampled_from(sorted(fields)).flatmap(
+        lambda name: st.tuples(st.just(name), _mostly(fields[name]))
+    )
+    return st.builds(
+        lambda kind, others: Pairs([("type", kind), *others]),
+        _mostly(st.sampled_from(kinds)),
+        st.lists(field, max_size=7),
+    )
+
+
+_TEXT_BLOCKS = [
+    *({"type": kind, "text": "a"} for kind in ("input_text", "output_text", "text", "summary_text")),
+    {"type": "reasoning_text", "text": "a"},
+]
+_items = _parts_of("message function_call function_call_output reasoning item_reference x".split())
+_blocks = _parts_of("text tool_use tool_result thinking redacted_thinking document image x".split())
+_user_items = st.builds(lambda text: {"role": "user", "content": text}, texts)
+_turns: Values = st.builds(
+    lambda role, content: {"role": role, "content": content},
+    _mostly(st.sampled_from(["user", "user", "assistant", "system"])),
+    _mostly(st.one_of(texts, st.lists(_mostly(_blocks), max_size=3))),
+)
+_flat_tools = st.lists(
+    st.one_of(
+        _functions.map(lambda function: {"type": "function", **function}),
+        _functions.map(
+            lambda function: {
+                "type": "namespace",
+                "name": "n",
+                "tools": [{"type": "function", **function}],
+            }
+        ),
+        st.just({"type": "web_search"}),
+    ),
+    max_size=2,
+)
+_response: dict[str, Values] = {
+    **{name: _chat[name] for name in ("temperature", "top_p", "stream", "model", "seed", "metadata")},
+    "max_output_tokens": st.integers(1, 20),
+    "instructions": texts,
+    "tools": _flat_tools,
+    "tool_choice": st.sampled_from(
+        [
+            *("none", "auto", "required"),
+            {"type": "function", "name": "f"},
+            {"type": "allowed_tools", "mode": "auto", "tools": [{"type": "function", "name": "f"}]},
+        ]
+    ),
+    "text": schemas.map(
+        lambda schema: {"format": {"type": "json_schema", "name": "x", "schema": schema}}
+    ),
+    "reasoning": st.sampled_from([{"effort": "none"}, {"effort": "low", "summary": "auto"}]),
+    "top_logprobs": st.integers(0, 20),
+    "include": st.lists(st.sampled_from(["message.output_text.logprobs", "x"]), max_size=2),
+    "store": st.booleans(),
+    "truncation": st.sampled_from(["auto", "disabled"]),
+    "previous_response_id": st.sampled_from([None, "resp_1"]),
+}
+_message_fields: dict[str, Values] = {
+    **{name: _chat[name] for name in ("temperature", "top_p", "top_k", "stream", "model")},
+    "system": st.one_of(texts, st.lists(_blocks, max_size=2)),
+    "stop_sequences": st.lists(texts, max_size=3),
+    "tools": st.lists(
+        st.builds(
+            lambda function: {"name": function["name"], "input_schema": function.get("parameters", {})},
+            _functions,
+        ),
+        max_size=2,
+    ),
+    "tool_choice": st.sampled_from(
+        [{"type": kind} for kind in ("auto", "any", "none")] + [{"type": "tool", "name": "f"}]
+    ),
+    "thinking": st.sampled_from(
+        [{"type": "disabled"}, {"type": "adaptive"}, {"type": "enabled", "budget_tokens": 4}]
+    ),
+    "output_config": st.sampled_from([{"effort": "low"}, {"effort": "x"}]),
+}
+responses = _body(
+    "input",
+    _mostly(st.one_of(texts, st.lists(_mostly(st.one_of(_items, _user_items)), max_size=4))),
+    _response,
+)
+messages = st.builds(
+    lambda body, limit: Pairs([*body.members, ("max_tokens", limit)]),
+    _body("messages", _mostly(st.lists(_mostly(_turns), min_size=1, max_size=3)), _message_fields),
+    _mostly(st.integers(1, 20)),
+)
 text_requests = st.one_of(
     _body("input", _mostly(texts), {"model": st.sampled_from(["m", "gpt-4"]), "tokens": odd}),
     _body("tokens", _mostly(st.lists(_tokens, max_size=6)), {"input": texts, "x": odd}),
@@ -410,6 +515,7 @@ families: dict[str, Values] = {
     "chat": _posts([CHAT], chats),
     "constrained": _posts([CHAT], constrained_chats),
     "completions": _posts(COMPLETIONS, completions),
+    "dialects": st.one_of(_posts([RESPONSES], responses), _posts(MESSAGES, messages)),
     "texts": _posts([*TEXT_ROUTES, "/v1/embeddings"], text_requests),
     "crossed": _posts(ROUTES, st.one_of(chats, completions, text_requests, odd)),
     "routes": _others,

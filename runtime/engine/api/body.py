@@ -96,9 +96,11 @@ def _steps(sent: Any, location: tuple[int | str, ...]) -> Iterator[int | str]:
 def _param(sent: Any, location: tuple[int | str, ...], *, missing: bool) -> str:
     """A field's name as OpenAI's errors write it: messages[0].content.
 
-    A field that is missing is the last step.
+    A field that is missing, or null, is the last step.
     """
-    steps = [*_steps(sent, location), *(location[-1:] if missing else ())]
+    steps = list(_steps(sent, location))
+    if missing:
+        steps = [*_steps(sent, location[:-1]), location[-1]]
     name = ""
     for step in steps:
         if isinstance(step, int):

@@ -154,6 +154,16 @@ class Preparation:
             grammar=grammar,
         )
 
+    def chat_tokens(self, sent: dict[str, Any]) -> int:
+        """Count the tokens of a chat's prompt.
+
+        Raises:
+            Refusal: the chat could not be answered; says why.
+        """
+        request = validated(ChatRequest, sent)
+        self.check_model(request.model)
+        return len(self._prompts.of_chat(request, _tools_shown(request, sent)).tokens)
+
     def check_model(self, name: str | None) -> None:
         """Raise a Refusal if the request names another model, unless any name is accepted.
 

@@ -65,7 +65,7 @@ class Body(BaseModel):
         return body
 
 
-def _bounded(most: int) -> BeforeValidator:
+def bounded(most: int) -> BeforeValidator:
     """Refuse a longer list or object before any of its members is looked at."""
 
     def check(value: Any) -> Any:
@@ -89,7 +89,7 @@ class StreamOptions(Body):
 
 Metadata = Annotated[
     dict[Annotated[str, Field(max_length=64)], Annotated[str, Field(max_length=512)]],
-    _bounded(MAX_METADATA),
+    bounded(MAX_METADATA),
 ]
 
 
@@ -112,10 +112,10 @@ class GenerationRequest(Body):
     mirostat_tau: Annotated[Number, Field(ge=0, le=10)] = 5.0
     mirostat_eta: Annotated[Number, Field(ge=0.001, le=1)] = 0.1
     seed: Whole | None = None
-    stop: Annotated[list[Stop], _bounded(MAX_STOPS)] = Field(default_factory=list)
+    stop: Annotated[list[Stop], bounded(MAX_STOPS)] = Field(default_factory=list)
     stream: bool = False
     stream_options: StreamOptions | None = None
-    logit_bias: Annotated[dict[BiasedToken, Bias], _bounded(MAX_LOGIT_BIASES)] = Field(
+    logit_bias: Annotated[dict[BiasedToken, Bias], bounded(MAX_LOGIT_BIASES)] = Field(
         default_factory=dict
     )
     logit_bias_type: Literal["input_ids", "tokens"] = "input_ids"
@@ -222,28 +222,28 @@ class Message(Body):
     role: Literal["system", "developer", "user", "assistant", "tool", "function"]
     content: Any = Field(None, description="A text, or a list of parts of the type text.")
     name: str | None = None
-    tool_calls: Annotated[list[dict[str, Any]], _bounded(MAX_TOOLS)] | None = None
+    tool_calls: Annotated[list[dict[str, Any]], bounded(MAX_TOOLS)] | None = None
     tool_call_id: str | None = None
 
 
 class ChatRequest(GenerationRequest):
     """POST /v1/chat/completions."""
 
-    messages: Annotated[list[Message], Field(min_length=1, fail_fast=True), _bounded(MAX_MESSAGES)]
+    messages: Annotated[list[Message], Field(min_length=1, fail_fast=True), bounded(MAX_MESSAGES)]
     max_completion_tokens: Whole | None = Field(None, description="The newer name of max_tokens.")
     logprobs: bool = False
     top_logprobs: Annotated[Whole, Field(ge=0, le=MAX_TOP_LOGPROBS)] = 0
     response_format: ResponseFormat = Field(default_factory=lambda: ResponseFormat.model_validate({}))
-    tools: Annotated[list[Tool], _bounded(MAX_TOOLS)] = Field(default_factory=list)
+    tools: Annotated[list[Tool], bounded(MAX_TOOLS)] = Field(default_factory=list)
     tool_choice: Literal["none", "auto", "required"] | ToolChoice = "auto"
-    chat_template_kwargs: Annotated[dict[str, Any], _bounded(MAX_VARIABLES)] = Field(
+    chat_template_kwargs: Annotated[dict[str, Any], bounded(MAX_VARIABLES)] = Field(
         default_factory=dict, description="For the model's chat template, such as enable_thinking."
     )
     add_generation_prompt: bool = True
     continue_final_message: bool = Field(
         False, description="The response continues the last message, which is the assistant's."
     )
-    functions: Annotated[list[Function], _bounded(MAX_TOOLS)] = Field(
+    functions: Annotated[list[Function], bounded(MAX_TOOLS)] = Field(
         default_factory=list, description="Older form of tools."
     )
     function_call: Literal["none", "auto"] | FunctionName = "auto"
@@ -272,4 +272,4 @@ class DetokenizeRequest(Body):
     """POST /extras/detokenize."""
 
     model: Annotated[str, Field(max_length=512)] | None = None
-    tokens: Annotated[Tokens, _bounded(MAX_DETOKENIZED)]
+    tokens: Annotated[Tokens, bounded(MAX_DETOKENIZED)]

@@ -10,15 +10,25 @@ from typing import Any
 from fastapi.openapi.docs import get_swagger_ui_html
 from pydantic import BaseModel
 
+from runtime.engine.api.dialects.message_fields import CountRequest, MessagesRequest
+from runtime.engine.api.dialects.response_fields import ResponsesRequest
 from runtime.engine.api.schemas import ChatRequest, CompletionRequest, DetokenizeRequest, TokenizeRequest
 from runtime.engine.stock import StockApp
 
 _REQUESTS: dict[str, type[BaseModel]] = {
     "/v1/chat/completions": ChatRequest,
     "/v1/completions": CompletionRequest,
+    "/v1/responses": ResponsesRequest,
+    "/v1/messages": MessagesRequest,
+    "/v1/messages/count_tokens": CountRequest,
     "/extras/tokenize": TokenizeRequest,
     "/extras/tokenize/count": TokenizeRequest,
     "/extras/detokenize": DetokenizeRequest,
+}
+_SUMMARIES = {
+    "/v1/responses": "OpenAI's Responses API, stateless",
+    "/v1/messages": "Anthropic's Messages API; errors have its envelope",
+    "/v1/messages/count_tokens": "How many tokens the prompt of a request to /v1/messages has",
 }
 _SCHEMAS = "#/components/schemas/"
 _ERROR = {
@@ -50,6 +60,8 @@ def openapi(stock: StockApp) -> dict[str, Any]:
         schemas.update(schema.pop("$defs", {}))
         schemas[request.__name__] = schema
         content = {"application/json": {"schema": {"$ref": _SCHEMAS + request.__name__}}}
+        if path not in paths:
+            paths[path] = {"post": _operation(_SUMMARIES[path])["get"]}
         paths[path]["post"]["requestBody"] = {"required": True, "content": content}
     paths["/v1/models/{model}"] = _operation("The model, if it is the one there is")
     paths["/v1/models/{model}"]["get"]["parameters"] = [

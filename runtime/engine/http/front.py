@@ -19,6 +19,7 @@ from runtime.engine.http.asgi import (
     header,
     send_refusal,
 )
+from runtime.engine.http.envelope import AnthropicEnvelope, is_anthropic
 from runtime.engine.metrics import Metrics
 
 logger = logging.getLogger(__name__)
@@ -73,10 +74,13 @@ class Front:
             self._metrics.ended(scope.get(COUNTED_AS, "other"), begun.status)
 
     async def _answer(self, scope: Scope, receive: Receive, begun: _Begun) -> None:
+        send = begun.send
+        if is_anthropic(scope["path"]):
+            send = AnthropicEnvelope(begun.send, begun.request_id).send
         try:
-            await self._app(scope, receive, begun.send)
+            await self._app(scope, receive, send)
         except Refusal as refusal:
-            await send_refusal(begun.send, refusal)
+            await send_refusal(send, refusal)
         except ClientLeftError:
             pass
         except Exception:
@@ -85,7 +89,7 @@ class Front:
             )
             if begun.status != CLIENT_LEFT:
                 raise  # something is out: the connection must break
-            await send_refusal(begun.send, errors.internal())
+            await send_refusal(send, errors.internal())
 
 
 class _Begun:
@@ -95,6 +99,7 @@ class _Begun:
         self._send = send
         self._arrived = time.monotonic()
         self.request_id = f"req_{uuid.uuid4().hex}"
+        self._is_anthropic = is_anthropic(scope["path"])
         self.client_s_id = (header(scope, b"x-request-id") or "")[:128]
         self.status = CLIENT_LEFT
         """The status of the response, once it has begun."""
@@ -107,6 +112,8 @@ class _Begun:
                 (b"x-request-id", self.request_id.encode()),
                 (b"openai-processing-ms", str(spent_ms).encode()),
             ]
+            if self._is_anthropic:
+                ours.append((b"request-id", self.request_id.encode()))
             names = {name for name, _ in ours}
             theirs = [pair for pair in message["headers"] if pair[0].lower() not in names]
             message = {**message, "headers": [*theirs, *ours]}

@@ -9,11 +9,13 @@ import math
 import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from typing import Any
 
 import orjson
 
 from runtime.engine import errors
+from runtime.engine.api.dialects.preparation import DialectPreparation
 from runtime.engine.api.preparation import Preparation, Prepared
 from runtime.engine.generation.generation import User
 from runtime.engine.generation.model import GuardedLlama
@@ -62,11 +64,18 @@ class Routes:
         self._document = openapi(stock)
         self._checked: dict[Handler, Prepare] = {}
         """What checks the requests of each handler that has the model generate."""
+        dialects = DialectPreparation(prepare)
         completion = self._generating(prepare.completion)
         self._table: dict[str, tuple[str, Handler]] = {
             "/v1/chat/completions": ("POST", self._generating(prepare.chat)),
             "/v1/completions": ("POST", completion),
             "/v1/engines/copilot-codex/completions": ("POST", completion),
+            "/v1/responses": ("POST", self._generating(dialects.responses)),
+            "/v1/messages": ("POST", self._generating(dialects.messages)),
+            "/v1/messages/count_tokens": (
+                "POST",
+                self._made(lambda body: {"input_tokens": dialects.message_tokens(body)}),
+            ),
             "/v1/embeddings": ("POST", self._embeddings),
             "/v1/models": ("GET", self._models),
             "/extras/tokenize": ("POST", self._made(lambda body: {"tokens": prepare.tokens(body)})),
@@ -153,20 +162,33 @@ class Routes:
         return await read_body(receive, self._settings.max_body_bytes)
 
     async def _models(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await send_json(send, 200, {"object": "list", "data": [self._described()]})
+        name = self._settings.model_alias
+        pages = {"first_id": name, "last_id": name, "has_more": False}  # Anthropic's list
+        await send_json(send, 200, {"object": "list", "data": [self._described()], **pages})
 
     async def _model(self, scope: Scope, receive: Receive, send: Send) -> None:
         self._preparation.check_model(scope["path"].removeprefix(_MODEL))
         await send_json(send, 200, self._described())
 
     def _described(self) -> dict[str, Any]:
-        """https://platform.openai.com/docs/api-reference/models/object, and the context's length."""
+        """The model in OpenAI's and in Anthropic's form, with the names that clients have for n_ctx.
+
+        https://platform.openai.com/docs/api-reference/models/object
+        https://docs.anthropic.com/en/api/models
+        """
+        n_ctx, created = self._llama.n_ctx(), datetime.fromtimestamp(self._created, UTC)
         return {
             "id": self._settings.model_alias,
             "object": "model",
             "created": self._created,
             "owned_by": "llamaserve",
-            "context_length": self._llama.n_ctx(),
+            "context_length": n_ctx,
+            "max_model_len": n_ctx,
+            "type": "model",
+            "display_name": self._settings.model_alias.removesuffix(".gguf"),
+            "created_at": created.strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "max_input_tokens": n_ctx,
+            "max_tokens": n_ctx,
         }
 
     async def _embeddings(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -51,6 +51,11 @@ class Shape(Protocol):
         return b"data: " + refusal.body() + b"\n\n"
 
 
+def frame_named(event: Object) -> bytes:
+    """An event whose type is also the name of the stream's event."""
+    return b"event: %b\ndata: %b\n\n" % (str(event["type"]).encode(), orjson.dumps(event))
+
+
 @dataclass(kw_only=True)
 class Call:
     """A whole call of a function."""

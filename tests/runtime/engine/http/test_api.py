@@ -17,10 +17,12 @@ POSTS = (
     CHAT,
     COMPLETIONS,
     "/v1/engines/copilot-codex/completions",
+    "/v1/responses",
     "/extras/tokenize",
     "/extras/tokenize/count",
     "/extras/detokenize",
 )
+ANTHROPIC_S = ("/v1/messages", "/v1/messages/count_tokens")
 GETS = (MODELS, "/v1/models/quick.gguf", "/metrics", "/openapi.json", "/docs")
 
 
@@ -123,9 +125,14 @@ async def test_the_documentation_is_true(quick: Engine) -> None:
         assert answer.status in (200, 400)
         assert operations[method]["summary"]
     undocumented = {"/v1/embeddings", "/v1/engines/copilot-codex/completions", "/openapi.json", "/docs"}
-    assert set(document["paths"]) == {*POSTS, MODELS, "/v1/models/{model}", "/metrics", "/health"} - (
-        undocumented
-    )
+    assert set(document["paths"]) == {
+        *POSTS,
+        *ANTHROPIC_S,
+        MODELS,
+        "/v1/models/{model}",
+        "/metrics",
+        "/health",
+    } - (undocumented)
     chat = document["components"]["schemas"]["ChatRequest"]["properties"]
     assert "max_completion_tokens" in chat
     assert chat["temperature"]["maximum"] == 2

@@ -26,7 +26,7 @@ from hypothesis import HealthCheck, event, given, note, settings
 from hypothesis import strategies as st
 
 from tests.support import bodies
-from tests.support.bodies import CHAT, COMPLETIONS, Request
+from tests.support.bodies import CHAT, COMPLETIONS, MESSAGES, RESPONSES, Request
 from tests.support.engine import API_KEY, Engine
 from tests.support.gguf import build_model
 
@@ -209,7 +209,11 @@ def check(request: Request, answer: Answer) -> None:
         assert leaked is None or leaked[0].encode() in request.body, text
     if answer.status != 200:
         assert answer.status in REFUSALS, (answer.status, text)
-        _check_refusal(answer, strict(text))
+        is_anthropic = f"{request.path}/".startswith(f"{MESSAGES[0]}/")
+        check_form = _check_anthropic_s if is_anthropic else _check_refusal
+        check_form(answer, strict(text))
+    elif answer.kind.startswith("text/event-stream") and request.path in {RESPONSES, *MESSAGES}:
+        _check_named_events(request, text)
     elif answer.kind.startswith("text/event-stream"):
         _check_stream(request, text)
     elif answer.kind == "application/json":
@@ -243,6 +247,28 @@ def _check_refusal(answer: Answer, body: Any) -> None:
     assert error["type"] == "invalid_request_error"
     assert isinstance(error["param"], str | None)
     assert isinstance(error["code"], str | None)
+
+
+def _check_anthropic_s(answer: Answer, body: Any) -> None:
+    """Anthropic's envelope, nothing else: https://docs.anthropic.com/en/api/errors."""
+    assert answer.kind == "application/json"
+    assert set(body) == {"type", "error", "request_id"}
+    assert body["type"] == "error"
+    assert set(body["error"]) == {"type", "message"}
+    assert body["error"]["type"] in {"invalid_request_error", "not_found_error", "request_too_large"}
+    assert len(body["error"]["message"]) > 10
+
+
+def _check_named_events(request: Request, text: str) -> None:
+    """Server-sent events with their type twice, and an end of their own, with the usage before it."""
+    *events, last = [item for item in text.split("\n\n")[:-1] if not item.startswith(": usage ")]
+    for item in [*events, last]:
+        name, data = item.split("\ndata: ")
+        assert strict(data)["type"] == name.removeprefix("event: ")
+    ends = {"message_stop"} if request.path in MESSAGES else {"completed", "incomplete", "failed"}
+    kind = strict(last.split("\ndata: ")[1])["type"].removeprefix("response.")
+    assert kind in {*ends, "error"}
+    assert text.rstrip().rsplit("\n\n", 2)[1].startswith(": usage ") or kind in {"error", "failed"}
 
 
 def _check_stream(request: Request, text: str) -> None:

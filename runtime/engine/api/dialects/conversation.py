@@ -1,0 +1,80 @@
+"""Builds a chat's messages from the items of another API, which splits a turn into several."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from runtime.engine import errors
+from runtime.engine.api.schemas import MAX_MESSAGES
+
+Message = dict[str, Any]
+
+_BETWEEN_MESSAGES = "\n\n"
+
+
+class Conversation:
+    """A chat's messages. What one side says in a row becomes one message, as chat templates expect.
+
+    Args:
+        param: the request's field that errors name.
+    """
+
+    def __init__(self, param: str) -> None:
+        self._param = param
+        self._names: dict[str, str] = {}
+        """The function of each call, by the call's id."""
+        self.messages: list[Message] = []
+
+    def say(self, role: str, text: str) -> None:
+        """Add a text of the roles system and user."""
+        last = self._last(role)
+        if last is None:
+            self._add({"role": role, "content": text})
+        else:
+            last["content"] += _BETWEEN_MESSAGES + text
+
+    def reply(self, text: str) -> None:
+        """Add a text of the model's. After a call it begins another message."""
+        message = self._assistant("tool_calls")
+        message["content"] = (
+            message["content"] + _BETWEEN_MESSAGES + text if message["content"] else text
+        )
+
+    def think(self, text: str) -> None:
+        """Add what the model thought before its next text or call."""
+        message = self._assistant("content", "tool_calls", "reasoning_content")
+        message["reasoning_content"] = text
+
+    def call(self, call_id: str, name: str, arguments: str) -> None:
+        """Add a call that the model made. `arguments` is JSON."""
+        message = self._assistant()
+        function = {"name": name, "arguments": arguments}
+        calls = message.setdefault("tool_calls", [])
+        calls.append({"id": call_id, "type": "function", "function": function})
+        self._names[call_id] = name
+
+    def result(self, call_id: str, text: str) -> None:
+        """Add what a call gave."""
+        message = {"role": "tool", "tool_call_id": call_id, "content": text}
+        if call_id in self._names:
+            message["name"] = self._names[call_id]
+        self._add(message)
+
+    def _assistant(self, *without: str) -> Message:
+        """The last message, if it is the model's and lacks these fields; else a new one."""
+        last = self._last("assistant")
+        if last is None or any(last.get(name) for name in without):
+            last = {"role": "assistant", "content": ""}
+            self._add(last)
+        return last
+
+    def _last(self, role: str) -> Message | None:
+        last = self.messages[-1] if self.messages else None
+        return last if last is not None and last["role"] == role else None
+
+    def _add(self, message: Message) -> None:
+        if len(self.messages) == MAX_MESSAGES:
+            raise errors.invalid(
+                self._param, f"{self._param}: at most {MAX_MESSAGES} messages are allowed."
+            )
+        self.messages.append(message)
