@@ -116,7 +116,8 @@ class Context:
         address = _logits_ith(self.pointer, row)
         if not address:
             raise RuntimeError("llama.cpp has no logits for a token that asked for them")
-        return np.frombuffer(self._row.from_address(address), dtype=np.single)
+        row: Any = self._row.from_address(address)
+        return np.frombuffer(row, dtype=np.single)
 
     def sample(self, chain: int, row: int) -> int:
         """A token by a chain of samplers, which also accepts it."""

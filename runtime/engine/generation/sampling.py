@@ -7,7 +7,7 @@ change, and in single precision numpy gives them the same bits.
 from __future__ import annotations
 
 import secrets
-from collections import Counter, deque
+from collections import deque
 
 import llama_cpp
 import numpy as np
@@ -28,21 +28,37 @@ class Penalties:
         self._frequency = np.single(sampling.frequency_penalty)
         self._presence = np.single(sampling.presence_penalty)
         self._is_needed = bool(self._repeat != 1 or self._frequency or self._presence)
-        self._window: deque[int] = deque(maxlen=WINDOW)
+        self._counts_matter = bool(self._frequency or self._presence)
+        self._window: deque[int] = deque()
+        self._counts: dict[int, int] = {}
+        """How often each token occurs in the window."""
 
     def apply(self, logits: Logits) -> None:
         """Change logits of shape (vocabulary,) in place."""
-        if not self._is_needed or not self._window:
+        counts = self._counts
+        if not counts:
             return
-        counts = Counter(self._window)
-        tokens = np.fromiter(counts.keys(), dtype=np.intp, count=len(counts))
+        tokens = np.fromiter(counts, dtype=np.intp, count=len(counts))
         values = logits[tokens]
         values = np.where(values <= 0, values * self._repeat, values / self._repeat)
-        numbers = np.fromiter(counts.values(), dtype=np.single, count=len(counts))
-        logits[tokens] = values - (numbers * self._frequency + self._presence)
+        if self._counts_matter:
+            numbers = np.fromiter(counts.values(), dtype=np.single, count=len(counts))
+            values -= numbers * self._frequency + self._presence
+        logits[tokens] = values
 
     def accept(self, token: int) -> None:
-        self._window.append(token)
+        """Add a token to the window."""
+        if not self._is_needed:
+            return
+        counts, window = self._counts, self._window
+        window.append(token)
+        counts[token] = counts.get(token, 0) + 1
+        if len(window) > WINDOW:
+            oldest = window.popleft()
+            if counts[oldest] == 1:
+                del counts[oldest]
+            else:
+                counts[oldest] -= 1
 
 
 class Sampler:
