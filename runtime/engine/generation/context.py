@@ -116,8 +116,9 @@ class Context:
         address = _logits_ith(self.pointer, row)
         if not address:
             raise RuntimeError("llama.cpp has no logits for a token that asked for them")
-        row: Any = self._row.from_address(address)
-        return np.frombuffer(row, dtype=np.single)
+        memory: Any = self._row.from_address(address)
+        logits: Logits = np.frombuffer(memory, dtype=np.single)
+        return logits
 
     def sample(self, chain: int, row: int) -> int:
         """A token by a chain of samplers, which also accepts it."""
