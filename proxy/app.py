@@ -34,7 +34,10 @@ from proxy.metrics.request_totals import RequestTotals
 from proxy.operators.endpoints import PATHS, Operators
 from proxy.ratelimit.admission import Admitter
 from proxy.ratelimit.local import LocalAdmission
+from proxy.ratelimit.local_budgets import LocalBudgets
+from proxy.ratelimit.quotas import Quotas
 from proxy.ratelimit.shared import SharedAdmission
+from proxy.ratelimit.shared_budgets import SharedBudgets
 from proxy.records.access_log import AccessLog
 from proxy.records.request_log import RequestLog
 from proxy.records.retention import Retention
@@ -232,13 +235,15 @@ async def _admitter(
 ) -> AsyncIterator[Admitter]:
     if settings.shared:
         shared = SharedAdmission(settings=settings, pool=pool, request_log=log)
+        budgets = SharedBudgets(pool, log)
         try:
             async with _background(shared.run()):
-                yield shared
+                yield Quotas(shared, budgets, settings)
         finally:
-            await shared.close()
+            await asyncio.gather(shared.close(), budgets.close())
     else:
-        yield LocalAdmission(settings=settings, request_log=log, clock=time.monotonic)
+        local = LocalAdmission(settings=settings, request_log=log, clock=time.monotonic)
+        yield Quotas(local, LocalBudgets(log, clock=time.time), settings)
 
 
 async def _check(connection: AsyncConnection) -> None:

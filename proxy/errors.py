@@ -246,14 +246,29 @@ def bad_request(message: str) -> ApiError:
     return ApiError(400, message)
 
 
-def rate_limited(*, kind: str, limit: int, window_s: float, retry_after_s: float) -> ApiError:
+def rate_limited(
+    *, kind: str, limit: int, window_s: float, retry_after_s: float, of_group: bool = False
+) -> ApiError:
+    whose = " for your group" if of_group else ""
     return ApiError(
         429,
-        f"Rate limit reached: {limit} {kind} per {window_s:g}s, all used. Please try again in "
+        f"Rate limit reached: {limit} {kind} per {window_s:g}s{whose}, all used. Please try again in "
         f"{duration(retry_after_s)}.",
         type_=kind,
         code="rate_limit_exceeded",
         headers=retry_headers(retry_after_s),
+    )
+
+
+def insufficient_quota(*, budget: int, period: str, of_group: bool, reset_s: float) -> ApiError:
+    whose = "your group's" if of_group else "your"
+    return ApiError(
+        429,
+        f"You exceeded {whose} budget of {budget} tokens a {period}. It is renewed in "
+        f"{duration(reset_s)}; ask whoever runs this server for a larger one.",
+        type_="insufficient_quota",
+        code="insufficient_quota",
+        headers=retry_headers(reset_s) | {"x-should-retry": "false"},
     )
 
 

@@ -75,6 +75,8 @@ class Exchange:
             method=self.request.method[:16],
             path=self.path[:256],
         )
+        if principal.group is not None:
+            record.group_id = principal.group.group_id
         return record
 
     def complete(self, record: RequestRecord, status: int | None, error: str | None) -> None:

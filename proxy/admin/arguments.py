@@ -5,13 +5,14 @@ from __future__ import annotations
 import argparse
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import partial
+from typing import get_args
 
-from proxy.admin import commands, times
+from proxy.admin import commands, groups, times
 from proxy.identity import keys
-from proxy.identity.limits import LIMITS
+from proxy.identity.limits import GROUP_LIMITS, LIMITS, Period
 from proxy.identity.users import UNCHANGED
 from runtime.config import KEYS
 
@@ -47,6 +48,7 @@ def parse(argv: list[str], *, now: datetime) -> argparse.Namespace:
     _add_key_commands(add_for_user, now)
     add("list-users", commands.list_users, "List all users.")
     _add_user_commands(add_for_user)
+    _add_group_commands(add, add_for_user)
     _add_reports(add, now)
     arguments = parser.parse_args(argv)
     _check(arguments)
@@ -86,6 +88,24 @@ def _add_user_commands(add: Add) -> None:
     _add_limits(sub, or_default=True)
 
 
+def _add_group_commands(add: Add, add_for_user: Add) -> None:
+    def add_for_group(name: str, run: commands.Command, help_: str) -> Parser:
+        sub = add(name, run, help_)
+        sub.add_argument("--name", metavar="GROUP", required=True)
+        return sub
+
+    sub = add_for_group("create-group", groups.create_group, "Create a group of users.")
+    _add_limits(sub, or_default=False, names=GROUP_LIMITS)
+    help_ = "Set the limits that a group's members share."
+    sub = add_for_group("set-group-limits", groups.set_group_limits, help_)
+    _add_limits(sub, or_default=True, names=GROUP_LIMITS)
+    add("list-groups", groups.list_groups, "List all groups.")
+    sub = add_for_group("delete-group", groups.delete_group, "Delete a group; its members stay.")
+    sub.add_argument("--yes", action="store_true", help="do not ask")
+    sub = add_for_user("set-group", groups.set_group, "Put a user into a group, or out of any.")
+    sub.add_argument("--name", metavar="GROUP", help="the group (default: none)")
+
+
 def _add_reports(add: Add, now: datetime) -> None:
     sub = add("usage", commands.usage, "Sum up requests, tokens, bytes and latency.")
     _add_range(sub, now, default="7d")
@@ -105,8 +125,8 @@ def _add_range(sub: Parser, now: datetime, *, default: str) -> None:
     )
 
 
-def _add_limits(sub: Parser, *, or_default: bool) -> None:
-    """Add the options for limits, with the ranges of the configuration keys that set them for all users.
+def _add_limits(sub: Parser, *, or_default: bool, names: Sequence[str] = LIMITS) -> None:
+    """Add the options for these limits, with the ranges of the configuration keys for all users.
 
     An option that is not given is UNCHANGED.
     """
@@ -126,7 +146,11 @@ def _add_limits(sub: Parser, *, or_default: bool) -> None:
             KEYS["LLAMA_PROXY_MAX_CONCURRENT"].parse,
             "requests at the engine at a time",
         ),
+        ("--token-budget", "N", KEYS["LLAMA_PROXY_TOKEN_LIMIT"].parse, "tokens in a calendar period"),
+        ("--budget-period", "P", _period, "day, week or month, which it is if not set"),
     ):
+        if option[2:].replace("-", "_") not in names:
+            continue
         sub.add_argument(
             option,
             metavar=metavar,
@@ -134,6 +158,12 @@ def _add_limits(sub: Parser, *, or_default: bool) -> None:
             default=UNCHANGED,
             help=what + (" (or the word default)" if or_default else ""),
         )
+
+
+def _period(text: str) -> str:
+    if text not in get_args(Period):
+        raise ValueError(f"must be one of {', '.join(get_args(Period))}")
+    return text
 
 
 def _weight(text: str) -> float:
@@ -178,10 +208,13 @@ def _check(arguments: argparse.Namespace) -> None:
     error = arguments.parser.error
     if arguments.json and getattr(arguments, "quiet", False):
         error("--quiet and --json exclude each other")
-    if arguments.command == "delete-user" and not arguments.yes and not sys.stdin.isatty():
-        error("there is no terminal to ask on: give --yes")
-    if arguments.command == "set-limits" and (
-        all(getattr(arguments, name) is UNCHANGED for name in LIMITS)
+    if (
+        arguments.command in ("delete-user", "delete-group")
+        and not arguments.yes
+        and not sys.stdin.isatty()
     ):
-        options = ", ".join("--" + name.replace("_", "-") for name in LIMITS)
+        error("there is no terminal to ask on: give --yes")
+    names = {"set-limits": LIMITS, "set-group-limits": GROUP_LIMITS}.get(arguments.command, ())
+    if names and all(getattr(arguments, name) is UNCHANGED for name in names):
+        options = ", ".join("--" + name.replace("_", "-") for name in names)
         error(f"give one or more of {options}")

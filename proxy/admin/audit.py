@@ -22,6 +22,8 @@ class Change:
     action: str
     """Such as `create user`, `change key` or `truncate llama_users`."""
     username: str | None
+    group_name: str | None
+    """Set where a group was changed."""
     public_id: str | None
     """The key's public part; None for a user."""
     old: dict[str, Any]
@@ -39,7 +41,7 @@ def changes(connection: Connection, *, since: datetime, user: str | None = None)
     return (
         connection.cursor(row_factory=class_row(Change))
         .execute(
-            "SELECT at, action, username, public_id, old, new, database_role, application,"
+            "SELECT at, action, username, group_name, public_id, old, new, database_role, application,"
             " host(client_address) AS client_address FROM llama_audit"
             " WHERE at >= %(since)s AND (%(user)s::text IS NULL OR username = %(user)s) ORDER BY id",
             {"since": since, "user": user},

@@ -11,7 +11,7 @@ from typing import cast
 from psycopg import Connection
 
 from proxy.admin.audit import changes
-from proxy.admin.output import CommandOutput, change_text, table, time_text
+from proxy.admin.output import CommandOutput, budget_text, change_text, table, time_text
 from proxy.database import schema
 from proxy.identity import keys, users
 from proxy.identity.limits import LIMITS, UserLimits
@@ -146,6 +146,8 @@ Admin       {_yes_or_no(user.is_admin)}
 Rate limit  {_limit_text(user, config)}
 Weight      {user.weight:.12g}
 At a time   {user.max_concurrent or "as many as the engine takes"}
+Budget      {_budget_text(connection, user)}
+Group       {user.group or "none"}
 Created     {time_text(user.created_at, none="")}
 
 {table(["KEY", "STATE", "CREATED", "EXPIRES", "LAST USED"], rows)}"""
@@ -168,17 +170,21 @@ def delete_user(connection: Connection, _config: Config, arguments: Namespace) -
     """Remove a user and all keys."""
     user = users.get_user(connection, arguments.username)
     if not arguments.yes:
-        print(
-            f"Delete {user.username} and all keys? Records stay. [y/N] ",
-            end="",
-            file=sys.stderr,
-            flush=True,
-        )
-        if sys.stdin.readline().strip().lower() not in ("y", "yes"):
-            raise UserError("not confirmed, nothing was deleted")
+        confirm(f"Delete {user.username} and all keys? Records stay.")
     users.delete_user(connection, user.username)
     text = f"{user.username} is deleted. The records of their requests stay."
     return CommandOutput(data={"deleted": user.username}, text=text)
+
+
+def confirm(question: str) -> None:
+    """Ask on the terminal.
+
+    Raises:
+        UserError: the answer is not yes.
+    """
+    print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
+    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+        raise UserError("not confirmed, nothing was deleted")
 
 
 def set_limits(connection: Connection, config: Config, arguments: Namespace) -> CommandOutput:
@@ -227,14 +233,14 @@ def audit(connection: Connection, _config: Config, arguments: Namespace) -> Comm
         (
             time_text(change.at, none=""),
             change.action,
-            change.username or "",
+            change.username or change.group_name or "",
             keys.PREFIX + change.public_id if change.public_id else "",
             change_text(change.old, change.new),
             f"{change.database_role}, {change.application}",
         )
         for change in found
     ]
-    text = table(["TIME", "ACTION", "USER", "KEY", "VALUES", "BY (ROLE, PROGRAM)"], rows)
+    text = table(["TIME", "ACTION", "USER OR GROUP", "KEY", "VALUES", "BY (ROLE, PROGRAM)"], rows)
     if not rows:
         text = f"No changes since {time_text(arguments.since, none='')}."
     return CommandOutput(data=[asdict(change) for change in found], text=text)
@@ -261,7 +267,17 @@ def _all_limits(user: User, config: Config) -> str:
         text += f"; weight {user.weight:.12g}"
     if user.max_concurrent:
         text += f"; {user.max_concurrent} at a time"
+    if user.token_budget:
+        text += f"; {budget_text(user.token_budget, user.budget_period)}"
     return text
+
+
+def _budget_text(connection: Connection, user: User) -> str:
+    if user.token_budget is None:
+        return "any number of tokens"
+    used, renewed_at = reports.budget_use(connection, user.username)
+    budget = budget_text(user.token_budget, user.budget_period)
+    return f"{used} of {budget} used; renewed {time_text(renewed_at, none='')}"
 
 
 def _limits_in(arguments: Namespace) -> UserLimits:

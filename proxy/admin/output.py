@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from proxy.identity.limits import DEFAULT_PERIOD
+
 Cell = str | int | float | None
 
 
@@ -32,6 +34,11 @@ def _json_time(value: object) -> str:
 def time_text(moment: datetime | None, *, none: str) -> str:
     """A time to the minute; the text `none` if there is no time."""
     return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M} UTC" if moment else none
+
+
+def budget_text(tokens: int, period: str | None) -> str:
+    """A budget in words."""
+    return f"{tokens} tokens a {period or DEFAULT_PERIOD}"
 
 
 def change_text(old: dict[str, object], new: dict[str, object]) -> str:

@@ -16,6 +16,7 @@ from psycopg_pool import AsyncConnectionPool
 
 from proxy.database.pool import deadline
 from proxy.database.schema import DATABASE_ERRORS
+from proxy.identity.principal import Membership
 
 QUERY_TIMEOUT_S = 3.0
 MAX_BATCH = 1_000
@@ -24,11 +25,18 @@ MAX_BATCH = 1_000
 _SELECT = """
     SELECT k.public_id, k.hash, k.id AS key_id, k.user_id, u.username, u.is_active, u.rate_limit,
            u.rate_window_seconds AS rate_window_s, u.token_limit, u.weight, u.max_concurrent, u.is_admin,
+           u.token_budget, coalesce(u.budget_period, 'month') AS budget_period,
+           u.group_id, g.name, g.rate_limit AS group_rate_limit, g.token_limit AS group_token_limit,
+           g.rate_window_seconds AS group_rate_window_s, g.token_budget AS group_token_budget,
+           coalesce(g.budget_period, 'month') AS group_budget_period,
            extract(epoch FROM k.expires_at)::float8 AS expires_at,
            k.revoked_at IS NOT NULL AS revoked
     FROM llama_api_keys k JOIN llama_users u ON u.id = k.user_id
+    LEFT JOIN llama_groups g ON g.id = u.group_id
     WHERE k.public_id = ANY(%s)
 """
+
+_GROUP_COLUMNS = ("rate_limit", "rate_window_s", "token_limit", "token_budget", "budget_period")
 
 Row = dict[str, Any]
 """The fields of a `Principal`, and `hash`."""
@@ -46,7 +54,15 @@ async def read_keys(
         async with connection.cursor(row_factory=dict_row) as cursor:
             # Not prepared: a pooler in transaction mode may send the next one elsewhere.
             await cursor.execute(_SELECT, [public_ids], prepare=False)
-            return {row["public_id"]: row for row in await cursor.fetchall()}
+            return {row["public_id"]: _with_group(row) for row in await cursor.fetchall()}
+
+
+def _with_group(row: Row) -> Row:
+    """Put the columns of the user's group into one field."""
+    group_id, name = row.pop("group_id"), row.pop("name")
+    limits = {limit: row.pop(f"group_{limit}") for limit in _GROUP_COLUMNS}
+    row["group"] = None if group_id is None else Membership(group_id=group_id, name=name, **limits)
+    return row
 
 
 class KeyLookup:

@@ -5,6 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from proxy import errors
+from proxy.identity.limits import DEFAULT_PERIOD, Period
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Membership:
+    """The group that a user belongs to. Its members share these limits; None: no limit."""
+
+    group_id: int
+    name: str
+    rate_limit: int | None
+    rate_window_s: float | None
+    """None: the proxy's default."""
+    token_limit: int | None
+    token_budget: int | None
+    budget_period: Period
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -28,6 +43,10 @@ class Principal:
     """The user's share of turns, relative to other users."""
     max_concurrent: int | None = None
     """Requests at the engine at a time; None: as many as it has slots."""
+    token_budget: int | None = None
+    """Tokens in a period; None: any number."""
+    budget_period: Period = DEFAULT_PERIOD
+    group: Membership | None = None
     is_admin: bool = False
     """Whether the user may read metrics and use the admin API."""
 

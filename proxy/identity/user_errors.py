@@ -31,6 +31,30 @@ class UserNotFound(UserError):
         super().__init__(f"there is no user {username}: list-users shows who there is")
 
 
+class InvalidGroupName(UserError):
+    """No group can have this name."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"{name!r} cannot be a group's name: use 1 to 64 of A-Z a-z 0-9 . _ @ -, beginning with a "
+            "letter or digit"
+        )
+
+
+class GroupExists(UserError):
+    """The name is taken."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"there is a group {name} already: set-group-limits changes its limits")
+
+
+class GroupNotFound(UserError):
+    """No group has this name."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"there is no group {name}: list-groups shows which there are")
+
+
 class KeyNotFound(UserError):
     """The user has no such key."""
 

@@ -20,7 +20,7 @@ from psycopg import Connection
 from psycopg.rows import dict_row
 
 from proxy.identity import keys
-from proxy.identity.limits import LIMITS, UserLimits, set_limits_of
+from proxy.identity.limits import LIMITS, Period, UserLimits, set_limits_of
 from proxy.identity.user_errors import InvalidUsername, KeyNotFound, UserExists, UserNotFound
 
 
@@ -48,6 +48,10 @@ class User:
     token_limit: int | None
     weight: float
     max_concurrent: int | None
+    token_budget: int | None
+    budget_period: Period | None
+    group: str | None
+    """The name of the user's group."""
     created_at: datetime
     keys: tuple[Key, ...]
 
@@ -241,11 +245,13 @@ def _issue_key(
 
 _SELECT: LiteralString = """
     SELECT u.username, u.is_active, u.is_admin, u.rate_limit, u.rate_window_seconds, u.token_limit,
-           u.weight, u.max_concurrent, u.created_at AS user_created_at,
+           u.weight, u.max_concurrent, u.token_budget, u.budget_period, g.name AS "group",
+           u.created_at AS user_created_at,
            k.public_id, k.created_at, k.expires_at, k.revoked_at, k.last_used_at,
            CASE WHEN k.revoked_at IS NOT NULL THEN 'revoked'
                 WHEN k.expires_at <= now() THEN 'expired' ELSE 'active' END AS state
     FROM llama_users u LEFT JOIN llama_api_keys k ON k.user_id = u.id
+    LEFT JOIN llama_groups g ON g.id = u.group_id
 """
 
 
@@ -263,6 +269,7 @@ def _select_users(connection: Connection, where: LiteralString, parameters: list
                 is_active=first["is_active"],
                 is_admin=first["is_admin"],
                 **{name: first[name] for name in LIMITS},
+                group=first["group"],
                 created_at=first["user_created_at"],
                 keys=tuple(
                     Key(**{name: row[name] for name in key_names})

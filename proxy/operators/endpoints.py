@@ -38,7 +38,7 @@ class Operators:
         flush: Callable[[], None],
     ) -> None:
         self._settings = settings
-        self._authenticator = authenticator
+        self.authenticator = authenticator
         self.metrics = metrics
         self._flush = flush
 
@@ -70,7 +70,7 @@ class Operators:
             raise errors.method_not_allowed(request.method, request.path, "GET")
         keyless = self._settings.metrics_on_loopback and is_local(request, exchange.client)
         if not keyless:
-            await administrator(self._authenticator, request, exchange.client)
+            await administrator(self.authenticator, request, exchange.client)
         self._flush()
         text = self.metrics.text().encode("utf-8", "replace")
         exchange.response.whole(200, exchange.headers(), text, content_type=CONTENT_TYPE.encode())

@@ -6,8 +6,9 @@ Owns the rules that both kinds of `Admitter` share: `local.py` keeps the windows
 
 from __future__ import annotations
 
+from collections.abc import Coroutine
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from proxy import errors
 from proxy.identity.principal import Principal
@@ -33,12 +34,14 @@ class Admission:
     """None if tokens are not limited."""
     entry: object = None
     """Set while the request counts against the limit; `give_back` needs it."""
+    of_group: Admission | None = None
+    """The decision of the group's windows, if the user's group has any."""
 
 
 class Admitter(Protocol):
     """Keeps the windows of all users."""
 
-    async def admit(self, principal: Principal, *, generates: bool) -> Admission:
+    def admit(self, principal: Principal, *, generates: bool) -> Coroutine[Any, Any, Admission]:
         """Count a request in the user's window, unless it is full.
 
         The token window is looked at only for a request that generates.
@@ -66,24 +69,30 @@ def effective_limits(principal: Principal, settings: ProxySettings) -> Effective
     )
 
 
-def limit_error(admission: Admission, limits: EffectiveLimits) -> errors.ApiError:
+def limit_error(
+    admission: Admission, limits: EffectiveLimits, *, of_group: bool = False
+) -> errors.ApiError:
     """The 429 for a request that was not admitted. It describes the window that is full for longer."""
     requests, tokens = admission.requests, admission.tokens
     if tokens is not None and tokens.retry_after_s > requests.retry_after_s:
-        return tokens_refused(tokens, limits)
+        return tokens_refused(tokens, limits, of_group=of_group)
     return errors.rate_limited(
         kind="requests",
         limit=limits.requests,
         window_s=limits.window_s,
         retry_after_s=requests.retry_after_s,
+        of_group=of_group,
     )
 
 
-def tokens_refused(decision: Decision, limits: EffectiveLimits) -> errors.ApiError:
+def tokens_refused(
+    decision: Decision, limits: EffectiveLimits, *, of_group: bool = False
+) -> errors.ApiError:
     """The 429 for a full token window."""
     return errors.rate_limited(
         kind="tokens",
         limit=decision.limit,
         window_s=limits.window_s,
         retry_after_s=decision.retry_after_s,
+        of_group=of_group,
     )

@@ -14,15 +14,15 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Coroutine, Sequence
-from typing import Any, LiteralString, NamedTuple
+from typing import NamedTuple
 
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from proxy import errors
-from proxy.database.pool import deadline
 from proxy.database.schema import DATABASE_ERRORS
 from proxy.identity.principal import Principal
 from proxy.ratelimit.admission import Admission, effective_limits
+from proxy.ratelimit.queries import QUERY_TIMEOUT_S, carry_out, fetch
 from proxy.ratelimit.sliding_window import Decision
 from proxy.records.record import RequestRecord
 from proxy.records.request_ids import new_request_id
@@ -31,9 +31,6 @@ from proxy.settings import ProxySettings
 
 logger = logging.getLogger(__name__)
 
-QUERY_TIMEOUT_S = 3.0
-TRIES, RETRY_S = 5, 1.0
-"""Repetitions of changes that no request waits for."""
 UNLIMITED_EVERY_S = 1.0
 MAX_UNLIMITED = 10_000
 
@@ -120,8 +117,8 @@ class SharedAdmission:
             return None
         await self._settle(principal.user_id)
         try:
-            row = await self._fetch(
-                _TOKENS_LEFT, (principal.user_id, principal.username, window_s, token_limit)
+            row = await fetch(
+                self._pool, _TOKENS_LEFT, (principal.user_id, principal.username, window_s, token_limit)
             )
         except DATABASE_ERRORS as error:
             raise _out_of_reach(error) from error
@@ -156,7 +153,7 @@ class SharedAdmission:
             try:
                 await self._log.load()
                 user_ids = list({charge.user_id for charge in charges})
-                (limited,) = await self._fetch(_NOW_LIMITED, (user_ids,))
+                (limited,) = await fetch(self._pool, _NOW_LIMITED, (user_ids,))
             except DATABASE_ERRORS:  # the log of requests says so; windows are not used meanwhile
                 self._unlimited = [*charges, *self._unlimited][:MAX_UNLIMITED]
             else:
@@ -186,7 +183,7 @@ class SharedAdmission:
         return task
 
     def _send(self, charge: _Charge) -> None:
-        task = self._spawn(self._change(_CHARGE, charge))
+        task = self._spawn(carry_out(self._pool, _CHARGE, charge))
         self._charges.setdefault(charge.user_id, set()).add(task)
         task.add_done_callback(lambda done: self._charged(charge.user_id, done))
 
@@ -216,11 +213,11 @@ class SharedAdmission:
         call = new_request_id()
         values = (call, user_id, username, len(answers), limit, window_s, token_limit)
         try:
-            self._distribute(query, answers, await self._fetch(_ADMIT, values))
+            self._distribute(query, answers, await fetch(self._pool, _ADMIT, values))
         except DATABASE_ERRORS as error:
             _fail(answers, _out_of_reach(error))
             if not isinstance(error, PoolTimeout):  # it may have been carried out all the same
-                self._spawn(self._change(_WITHDRAW, (user_id, call)))
+                self._spawn(carry_out(self._pool, _WITHDRAW, (user_id, call)))
         except Exception:
             logger.exception("requests cannot be admitted")
             _fail(answers, errors.internal())
@@ -246,28 +243,7 @@ class SharedAdmission:
                 self._give_back(query.user_id, entry)
 
     def _give_back(self, user_id: int, entry: object) -> None:
-        self._spawn(self._change(_GIVE_BACK, (new_request_id(), user_id, entry)))
-
-    async def _change(self, statement: LiteralString, values: Sequence[object]) -> None:
-        """Call a function that may be repeated: it is carried out once."""
-        for tries_left in reversed(range(TRIES)):
-            try:
-                await self._fetch(statement, values)
-            except DATABASE_ERRORS as error:
-                if not tries_left:
-                    logger.error("a user's window in the database is not up to date: %s", error)
-                    return
-                await asyncio.sleep(RETRY_S)
-            else:
-                return
-
-    async def _fetch(self, statement: LiteralString, values: Sequence[object]) -> Sequence[Any]:
-        async with self._pool.connection(timeout=QUERY_TIMEOUT_S) as connection:
-            with deadline(connection, QUERY_TIMEOUT_S):
-                cursor = await connection.execute(statement, values)
-                row = await cursor.fetchone()
-        assert row is not None
-        return row
+        self._spawn(carry_out(self._pool, _GIVE_BACK, (new_request_id(), user_id, entry)))
 
 
 def _fail(answers: list[asyncio.Future[Admission]], error: errors.ApiError) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import NamedTuple
 
 from psycopg_pool import AsyncConnectionPool
 
@@ -18,12 +19,46 @@ _HISTORY = """
 
 
 def admissions_under_way(records: Iterable[RequestRecord], user_id: int) -> dict[str, float]:
-    """When requests of a user were admitted that have not ended: Unix seconds by request id."""
+    """When requests of a user were admitted that have not ended: Unix seconds by request id.
+
+    `user_id`: a group's id as a negative number stands for its members.
+    """
     return {
         record.id: record.admitted_at
         for record in records
-        if record.user_id == user_id and record.admitted_at is not None
+        if record.admitted_at is not None and record.counts_for(user_id)
     }
+
+
+class BudgetHistory(NamedTuple):
+    """What was used of a period, and when that period and the next ones begin (Unix time)."""
+
+    used: int
+    starts: list[float]
+
+
+async def read_budget(
+    pool: AsyncConnectionPool,
+    *,
+    subject: int,
+    username: str,
+    period: str,
+    now: float,
+    without: list[str],
+) -> BudgetHistory:
+    """Tokens of requests that ended in the period of `now`, until then. `without`: ids left out.
+
+    Raises:
+        psycopg.Error, OSError: the database is out of reach.
+    """
+    async with pool.connection(timeout=CONNECTION_TIMEOUT_S) as connection:
+        cursor = await connection.execute(
+            "SELECT used, starts FROM llama_budget_history(%s, %s, %s, to_timestamp(%s), %s::uuid[])",
+            (subject, username, period, now, without),
+        )
+        row = await cursor.fetchone()
+    assert row is not None
+    return BudgetHistory(*row)
 
 
 async def read_history(

@@ -59,6 +59,8 @@ class RequestRecord:
     """When it began to count against the rate limit, Unix time."""
     count: int = field(init=False, default=1)
     error: str | None = field(init=False, default=None)
+    group_id: int | None = field(init=False, default=None, compare=False)
+    """The group that the user belonged to; it is not written."""
     answer: Answered | None = field(init=False, default=None, repr=False, compare=False)
     """Provides model and tokens; None once they have been read."""
     _begins: str = field(init=False, default="", repr=False, compare=False)
@@ -82,6 +84,10 @@ class RequestRecord:
             else:
                 self.tokens_charged = 0
         return self.tokens_charged
+
+    def counts_for(self, subject: int) -> bool:
+        """Whether it counts for a subject: a user's id, or a group's as a negative number."""
+        return subject in (self.user_id, -self.group_id if self.group_id is not None else None)
 
     def but(self, **values: object) -> RequestRecord:
         """A copy with these values."""

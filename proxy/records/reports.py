@@ -85,6 +85,20 @@ def usage(
     return cursor.execute(_SELECT.format(name=_BY[by]), values).fetchall()
 
 
+def budget_use(connection: Connection, username: str) -> tuple[int, datetime]:
+    """Tokens that a user has used in the present period of the budget, and when the next one begins.
+
+    A user without a budget has the default period. The user must exist.
+    """
+    row = connection.execute(
+        "SELECT h.used, to_timestamp(h.starts[2]) FROM llama_users u, llama_budget_history("
+        "u.id, u.username, coalesce(u.budget_period, 'month'), now(), '{}') h WHERE u.username = %s",
+        [username],
+    ).fetchone()
+    assert row is not None
+    return row[0], row[1]
+
+
 def _usage_of(**row: Any) -> Usage:
     """PostgreSQL sums whole numbers up to a numeric, which cannot overflow."""
     values: dict[str, Any] = {

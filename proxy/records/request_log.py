@@ -17,7 +17,12 @@ from psycopg_pool import AsyncConnectionPool
 
 from proxy.database.schema import DATABASE_ERRORS
 from proxy.records.delivery import Delivery
-from proxy.records.history import admissions_under_way, read_history
+from proxy.records.history import (
+    BudgetHistory,
+    admissions_under_way,
+    read_budget,
+    read_history,
+)
 from proxy.records.record import RequestRecord
 from proxy.records.record_writer import RecordWriter
 from proxy.records.spool import Spool
@@ -140,6 +145,30 @@ class RequestLog:
         async with asyncio.timeout(HISTORY_TIMEOUT_S):
             await self.recovered.wait()
             await self._delivery.load_all()
+
+    async def budget_history(self, subject: int, *, username: str, period: str) -> BudgetHistory:
+        """Return the tokens charged to a subject in the present period, up to the time of this call.
+
+        `subject`: a user's id, or a group's as a negative number.
+
+        Raises:
+            one of `DATABASE_ERRORS`: the database is out of reach.
+        """
+        self.writer.write_out()
+        now, under_way = self._clock(), self.writer.under_way()
+        # Charged already, though the client is still reading the response.
+        charged = sum(record.tokens_charged or 0 for record in under_way if record.counts_for(subject))
+        async with asyncio.timeout(HISTORY_TIMEOUT_S):
+            await self.load()
+            found = await read_budget(
+                self._pool,
+                subject=subject,
+                username=username,
+                period=period,
+                now=now,
+                without=[record.id for record in under_way],
+            )
+        return found._replace(used=found.used + charged)
 
     async def history(
         self, kind: str, *, username: str, user_id: int, window_s: float

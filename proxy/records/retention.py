@@ -46,9 +46,17 @@ _SETTINGS = """
 """
 # A charge of tokens counts at a request's end, which is taken to be a day after its beginning at most
 # (the function llama_window_history). A hundred years: beyond them an interval would overflow.
+# Budgets need their period, and a day more.
 _BEFORE: LiteralString = """
+    WITH limits AS (
+        SELECT rate_window_seconds, token_budget, budget_period FROM llama_users
+        UNION ALL SELECT rate_window_seconds, token_budget, budget_period FROM llama_groups
+    )
     SELECT (now() - interval '1 second' * greatest(%(keep_s)s, 86400 + least(3.2e9, greatest(
-        %(window_s)s, (SELECT max(rate_window_seconds) FROM llama_users)))))::text
+        %(window_s)s, max(rate_window_seconds),
+        max(CASE budget_period WHEN 'day' THEN 1 WHEN 'week' THEN 7 ELSE 31 END * 86400 + 86400)
+            FILTER (WHERE token_budget IS NOT NULL)))))::text
+    FROM limits
 """
 _START = "-infinity"
 # From where the last batch ended: what it left dead in the index would be gone through each time.

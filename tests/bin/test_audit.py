@@ -17,7 +17,7 @@ def test_audit_is_a_table(cli: Cli) -> None:
     lines = cli("audit", "--username", "alice").splitlines()
     by = f"llamaserve, llamaserve-cli/{getpass.getuser()}"
     assert [re.split(" {2,}", re.sub(MINUTE, "TIME", line)) for line in lines] == [
-        ["TIME", "ACTION", "USER", "KEY", "VALUES", "BY (ROLE, PROGRAM)"],
+        ["TIME", "ACTION", "USER OR GROUP", "KEY", "VALUES", "BY (ROLE, PROGRAM)"],
         ["TIME", "create user", "alice", "is_active: true, is_admin: false, weight: 1", by],
         ["TIME", "create key", "alice", key[:16], by],
         ["TIME", "change user", "alice", "rate_limit: null → 5, weight: 1 → 2", by],
@@ -39,8 +39,8 @@ def test_audit_answers_scripts_in_json(cli: Cli) -> None:
     changed = cli.json("audit", "--since", "1h")[1]
     assert changed.pop("at") > "2020"
     assert changed == {
-        "action": "change user", "username": "alice", "public_id": None, "old": {"rate_limit": None},
-        "new": {"rate_limit": 7}, "database_role": "llamaserve",
+        "action": "change user", "username": "alice", "group_name": None, "public_id": None,
+        "old": {"rate_limit": None}, "new": {"rate_limit": 7}, "database_role": "llamaserve",
         "application": f"llamaserve-cli/{getpass.getuser()}", "client_address": None,
     }  # fmt: skip
 

@@ -129,6 +129,8 @@ Admin       no
 Rate limit  60 requests in 60 s (default)
 Weight      1
 At a time   as many as the engine takes
+Budget      any number of tokens
+Group       none
 Created     TIME                \n
 KEY               STATE    CREATED               EXPIRES               LAST USED
 {first[:16]}  revoked  TIME                  END                   never
@@ -138,7 +140,7 @@ KEY               STATE    CREATED               EXPIRES               LAST USED
     user = cli.json("show-user", "--username", "alice")
     assert user.keys() == {
         "username", "is_active", "is_admin", "rate_limit", "rate_window_seconds", "token_limit",
-        "weight", "max_concurrent", "created_at", "keys",
+        "weight", "max_concurrent", "token_budget", "budget_period", "group", "created_at", "keys",
     }  # fmt: skip
     assert [key["public_id"] for key in user["keys"]] == [public_id(first), public_id(second)]
     assert "pbkdf2" not in str(user)

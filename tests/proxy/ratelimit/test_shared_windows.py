@@ -21,6 +21,7 @@ from proxy.handler import NOBODY
 from proxy.identity import users
 from proxy.identity.principal import Principal
 from proxy.ratelimit.admission import Admission
+from proxy.ratelimit.queries import fetch
 from proxy.ratelimit.shared import SharedAdmission
 from proxy.records.request_log import RequestLog
 from proxy.records.spool import Spool
@@ -283,11 +284,16 @@ def alice(**limits: Any) -> Principal:
     return replace(NOBODY, user_id=1, username="alice", rate_window_s=600.0, **limits)
 
 
+def replace_fetch(monkeypatch: pytest.MonkeyPatch, replacement: Any) -> None:
+    """Let another function ask the database."""
+    for module in ("queries", "shared"):
+        monkeypatch.setattr(f"proxy.ratelimit.{module}.fetch", replacement)
+
+
 async def test_an_unforeseen_error_leaves_nobody_waiting(
     shared: SharedAdmission, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Those asked for and those that came meanwhile are refused or served; the next is as ever."""
-    fetch = shared._fetch
     calls = 0
 
     async def broken(*values: Any) -> Any:
@@ -298,7 +304,7 @@ async def test_an_unforeseen_error_leaves_nobody_waiting(
             raise KeyError("unforeseen")
         return await fetch(*values)
 
-    monkeypatch.setattr(shared, "_fetch", broken)
+    replace_fetch(monkeypatch, broken)
     first = asyncio.create_task(shared.admit(alice(rate_limit=5), generates=True))
     await until(lambda: calls, "the first to be asked for")
     second = asyncio.create_task(shared.admit(alice(rate_limit=5), generates=True))
@@ -315,18 +321,17 @@ async def test_a_lost_reply_counts_once(
     shared: SharedAdmission, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The database carries out each call, but its first reply to each is lost."""
-    monkeypatch.setattr("proxy.ratelimit.shared.RETRY_S", 0.0)
-    fetch = shared._fetch
+    monkeypatch.setattr("proxy.ratelimit.queries.RETRY_S", 0.0)
     lost: list[Any] = []
 
-    async def lossy(statement: Any, values: Any) -> Any:
-        row = await fetch(statement, values)
+    async def lossy(pool: AsyncConnectionPool, statement: Any, values: Any) -> Any:
+        row = await fetch(pool, statement, values)
         if statement not in lost:
             lost.append(statement)
             raise psycopg.OperationalError("the connection is lost")
         return row
 
-    monkeypatch.setattr(shared, "_fetch", lossy)
+    replace_fetch(monkeypatch, lossy)
     principal = alice(rate_limit=5, token_limit=100)
     with pytest.raises(ApiError) as failure:
         await shared.admit(principal, generates=True)

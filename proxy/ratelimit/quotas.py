@@ -1,0 +1,107 @@
+"""Adds budgets, and the limits that a group's members share, to each user's own windows.
+
+To the windows a group is one more user, whose id is the group's as a negative number. A request needs
+room in the user's windows and in the group's; one that is refused counts in neither.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine
+from dataclasses import replace
+from typing import Any
+
+from proxy.identity.principal import Membership, Principal
+from proxy.ratelimit.admission import Admission, Admitter, effective_limits, limit_error, tokens_refused
+from proxy.ratelimit.budgets import Budgets
+from proxy.ratelimit.sliding_window import Decision
+from proxy.records.record import RequestRecord
+from proxy.settings import ProxySettings
+
+UNLIMITED = 2**53
+
+
+class Quotas:
+    """An Admitter on top of another one, which keeps the windows."""
+
+    def __init__(self, windows: Admitter, budgets: Budgets, settings: ProxySettings) -> None:
+        self._windows = windows
+        self._budgets = budgets
+        self._settings = settings
+
+    def admit(self, principal: Principal, *, generates: bool) -> Coroutine[Any, Any, Admission]:
+        """As Admitter has it.
+
+        Raises:
+            ApiError: 429, the budget or the group has no room; 503.
+        """
+        if principal.group is None and principal.token_budget is None:
+            return self._windows.admit(principal, generates=generates)
+        return self._admit(principal, generates=generates)
+
+    async def _admit(self, principal: Principal, *, generates: bool) -> Admission:
+        if generates:
+            await self._budgets.check(principal)
+        admission = await self._windows.admit(principal, generates=generates)
+        members = self._members_of(principal)
+        if admission.entry is None or members is None:
+            return admission
+        try:
+            shared = await self._windows.admit(members, generates=generates)
+            if shared.entry is None:
+                raise limit_error(shared, effective_limits(members, self._settings), of_group=True)
+        except BaseException:
+            self._windows.give_back(principal, admission)
+            raise
+        admission.of_group = shared
+        return admission
+
+    async def tokens_left(self, principal: Principal) -> Decision | None:
+        """As Admitter has it.
+
+        Raises:
+            ApiError: 429, the budget or the group has no tokens left; 503.
+        """
+        if principal.group is not None or principal.token_budget is not None:
+            await self._budgets.check(principal)
+            members = self._members_of(principal)
+            if members is not None:
+                left = await self._windows.tokens_left(members)
+                if left is not None and not left.admitted:
+                    limits = effective_limits(members, self._settings)
+                    raise tokens_refused(left, limits, of_group=True)
+        return await self._windows.tokens_left(principal)
+
+    def give_back(self, principal: Principal, admission: Admission) -> None:
+        """As Admitter has it."""
+        self._windows.give_back(principal, admission)
+        shared, members = admission.of_group, self._members_of(principal)
+        if shared is not None and members is not None:
+            self._windows.give_back(members, shared)
+
+    def charge(self, principal: Principal, record: RequestRecord) -> None:
+        """As Admitter has it."""
+        self._windows.charge(principal, record)
+        self._budgets.charge(principal, record)
+        if principal.group is not None and (members := self._members_of(principal)) is not None:
+            self._windows.charge(members, record)
+
+    def _members_of(self, principal: Principal) -> Principal | None:
+        """The user's group as a user of the windows; None where it has no limits for them."""
+        group = principal.group
+        if group is None or (group.rate_limit is None and group.token_limit is None):
+            return None
+        return _as_user(principal, group, tokens_by_default=self._settings.token_limit is not None)
+
+
+def _as_user(principal: Principal, group: Membership, *, tokens_by_default: bool) -> Principal:
+    return replace(
+        principal,
+        user_id=-group.group_id,
+        username="",
+        rate_limit=group.rate_limit or UNLIMITED,
+        rate_window_s=group.rate_window_s,
+        # The default is for users, not for groups.
+        token_limit=group.token_limit or (UNLIMITED if tokens_by_default else None),
+        group=None,
+        token_budget=None,
+    )

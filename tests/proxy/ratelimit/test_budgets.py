@@ -1,0 +1,223 @@
+"""Budgets of tokens for a calendar period, alone and with other proxies, and what groups share."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import psycopg
+import pytest
+
+from proxy.database.pool import connect
+from proxy.identity import groups, users
+from proxy.settings import ProxySettings
+from tests.support.proxy import RunningProxy, running_proxy
+from tests.support.upstream import FakeUpstream
+from tests.support.wait import until
+
+TOKENS = 10
+"""What a request uses, according to the fake engine."""
+
+
+@pytest.fixture(params=[False, True], ids=["alone", "shared"])
+def settings_of_both(settings: ProxySettings, request: pytest.FixtureRequest) -> ProxySettings:
+    """Budgets in memory, and in the database."""
+    return replace(settings, shared=request.param, max_concurrent=100)
+
+
+@pytest.fixture
+async def either(settings_of_both: ProxySettings) -> AsyncIterator[RunningProxy]:
+    """A proxy of each kind."""
+    async with running_proxy(settings_of_both) as proxy:
+        yield proxy
+
+
+async def outcome(proxy: RunningProxy, key: str) -> tuple[int, str | None]:
+    """Status and error code of a chat."""
+    async with proxy.chat(key) as response:
+        answer = await response.json()
+        return response.status, answer["error"]["code"] if "error" in answer else None
+
+
+OK, USED_UP = (200, None), (429, "insufficient_quota")
+
+
+async def test_a_budget_that_is_used_up_refuses_until_it_is_renewed(
+    either: RunningProxy, create_user: Callable[..., str]
+) -> None:
+    """The error says when, and that trying again is of no use. Other users go on."""
+    alice = create_user("alice", token_budget=2 * TOKENS)
+    bob = create_user("bob")
+    assert [await outcome(either, alice) for _ in range(3)] == [OK, OK, USED_UP]
+    async with either.chat(alice) as response:
+        assert response.headers["x-should-retry"] == "false"
+        month_s = int(response.headers["retry-after"])
+        assert 0 < month_s <= 31 * 86_400
+        error = (await response.json())["error"]
+        assert error["type"] == "insufficient_quota"
+        assert "your budget of 20 tokens a month" in error["message"]
+    async with either.request("GET", "/v1/models", key=alice) as response:
+        assert response.status == 200, "what uses no tokens goes on"
+    assert await outcome(either, bob) == OK
+
+
+async def test_a_restart_forgets_nothing(
+    settings_of_both: ProxySettings, create_user: Callable[..., str]
+) -> None:
+    """What was used before counts, and so does what was used before there was a budget."""
+    alice, bob = create_user("alice", token_budget=2 * TOKENS), create_user("bob")
+    async with running_proxy(settings_of_both) as proxy:
+        assert [await outcome(proxy, key) for key in (alice, alice, bob)] == [OK] * 3
+    with connect(settings_of_both.database_url, application="tests") as connection:
+        users.set_limits(connection, "bob", token_budget=2 * TOKENS, budget_period="day")
+    async with running_proxy(settings_of_both) as proxy:
+        assert await outcome(proxy, alice) == USED_UP
+        assert [await outcome(proxy, bob) for _ in range(2)] == [OK, USED_UP]
+
+
+async def test_a_budget_that_is_set_while_requests_run_counts_them(
+    either: RunningProxy, upstream: FakeUpstream, create_user: Callable[..., str]
+) -> None:
+    """Those that end after the budget was read are charged to it, once each."""
+    alice = create_user("alice")
+    assert await outcome(either, alice) == OK
+    upstream.behaviour = upstream.hold
+    held = [asyncio.create_task(outcome(either, alice)) for _ in range(2)]
+    await until(lambda: either.at_engine() == 2, "two run")
+    with connect(either.settings.database_url, application="tests") as connection:
+        users.set_limits(connection, "alice", token_budget=3 * TOKENS)
+    await until(lambda: _budget_of(either, "alice") == 3 * TOKENS, "the budget is known")
+    upstream.behaviour = None
+    assert await outcome(either, alice) == OK
+    upstream.go_on.set()
+    assert await asyncio.gather(*held) == [OK, OK]
+    await either.rows(4)
+    assert await outcome(either, alice) == USED_UP
+
+
+def _budget_of(proxy: RunningProxy, username: str) -> int | None:
+    cache = proxy.app.operators.authenticator._cache.values()
+    return next((one.token_budget for one in cache if one.username == username), None)
+
+
+async def test_several_proxies_share_a_budget(
+    settings: ProxySettings, create_user: Callable[..., str]
+) -> None:
+    """What one has charged the other refuses at once, before any record is in the database."""
+    shared = replace(settings, shared=True)
+    alice = create_user("alice", token_budget=3 * TOKENS, budget_period="week")
+    second = replace(shared, spool_dir=shared.spool_dir.parent / "second")
+    async with running_proxy(shared) as one, running_proxy(second) as two:
+        assert [await outcome(proxy, alice) for proxy in (one, two, one)] == [OK] * 3
+        assert [await outcome(proxy, alice) for proxy in (one, two)] == [USED_UP] * 2
+
+
+async def test_the_members_of_a_group_share_its_budget(
+    either: RunningProxy, create_user: Callable[..., str]
+) -> None:
+    """The error says whose budget it is. Who leaves the group is free; what was used stays."""
+    alice, bob, carol = (create_user(name) for name in ("alice", "bob", "carol"))
+    with connect(either.settings.database_url, application="tests") as connection:
+        groups.create_group(connection, "lab", token_budget=2 * TOKENS)
+        for name in ("alice", "bob"):
+            groups.set_group(connection, name, "lab")
+        assert [await outcome(either, key) for key in (alice, bob)] == [OK, OK]
+        async with either.chat(bob) as response:
+            assert response.status == 429
+            assert "your group's budget" in await response.text()
+        assert await outcome(either, carol) == OK
+        groups.set_group(connection, "alice", None)
+        await until(lambda: _ends_with(either, alice, OK), "alice is out")
+        assert await outcome(either, bob) == USED_UP
+
+
+async def _ends_with(proxy: RunningProxy, key: str, expected: tuple[int, str | None]) -> bool:
+    return await outcome(proxy, key) == expected
+
+
+async def test_the_members_of_a_group_share_its_window(
+    settings_of_both: ProxySettings, create_user: Callable[..., str]
+) -> None:
+    """Exactly so many requests of all together, over a restart too. A refusal counts for nobody."""
+    names = ("alice", "bob", "carol")
+    keys = [create_user(name, rate_limit=4) for name in names]
+    with connect(settings_of_both.database_url, application="tests") as connection:
+        groups.create_group(connection, "lab", rate_limit=5, rate_window_seconds=600)
+        for name in names:
+            groups.set_group(connection, name, "lab")
+    async with running_proxy(settings_of_both) as proxy:
+        found = await asyncio.gather(*(outcome(proxy, key) for key in keys))
+        assert found == [OK] * 3
+    async with running_proxy(settings_of_both) as proxy:
+        found = await asyncio.gather(*(outcome(proxy, key) for key in keys * 3))
+        assert sorted(found) == [OK] * 2 + [(429, "rate_limit_exceeded")] * 7
+        with connect(settings_of_both.database_url, application="tests") as connection:
+            groups.set_group_limits(connection, "lab", rate_limit=None)
+        # Each user's own window has only what was served: 9 requests of 12 places are left in all.
+        await until(lambda: _ends_with(proxy, keys[0], OK), "the group has no limit any more")
+        left = [await outcome(proxy, key) for key in keys for _ in range(5)]
+        assert left.count(OK) == 12 - 5 - 1
+
+
+async def test_a_new_period_begins_by_the_calendar(
+    settings: ProxySettings, create_user: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In memory: at the time that the database gave, without asking it again."""
+    alice = create_user("alice", token_budget=TOKENS, budget_period="day")
+    async with running_proxy(settings) as proxy:
+        assert [await outcome(proxy, alice) for _ in range(2)] == [OK, USED_UP]
+        admitter: Any = proxy.app._handler._admitter
+        clock = admitter._budgets._clock
+        admitter._budgets._clock = lambda: clock() + 86_400
+        assert [await outcome(proxy, alice) for _ in range(2)] == [OK, USED_UP]
+
+
+@pytest.mark.parametrize("period", ["day", "week", "month"])
+def test_the_database_begins_a_new_period(
+    database_url: str, create_user: Callable[..., str], period: str
+) -> None:
+    """A budget of the last period counts for nothing, and records of it change nothing."""
+    create_user("alice")
+    query = "SELECT used, reset_s FROM llama_budget_used(1, 'alice', %s)"
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        assert connection.execute(query, [period]).fetchone()[0] == 0  # type: ignore[index]
+        add = "SELECT llama_budget_charge(gen_random_uuid(), 1, 7)"
+        connection.execute(add)
+        connection.execute(add)
+        used, reset_s = connection.execute(query, [period]).fetchone()  # type: ignore[misc]
+        assert used == 14
+        ends = datetime.now(UTC).timestamp() + reset_s
+        starts = connection.execute(
+            "SELECT starts FROM llama_budget_history(1, 'alice', %s, now(), '{}')", [period]
+        ).fetchone()
+        assert starts[0][1] == pytest.approx(ends, abs=1.0)  # type: ignore[index]
+        connection.execute(
+            "UPDATE llama_budget_use SET period_start = period_start - ('1 ' || period)::interval"
+        )
+        assert connection.execute(query, [period]).fetchone()[0] == 0  # type: ignore[index]
+        connection.execute(add)
+        assert connection.execute(query, [period]).fetchone()[0] == 7  # type: ignore[index]
+
+
+def test_a_charge_and_its_record_count_once(database_url: str, create_user: Callable[..., str]) -> None:
+    """In whatever order they come; a record without a charge counts too."""
+    create_user("alice")
+    row = (
+        "INSERT INTO llama_requests (id, created_at, username, user_id, method, path, admitted,"
+        " tokens_charged) VALUES (%s, now(), 'alice', 1, 'POST', '/', true, 5)"
+    )
+    charge = "SELECT llama_budget_charge(%s, 1, 5)"
+    one, two, three = (f"00000000-0000-0000-0000-00000000000{number}" for number in (1, 2, 3))
+    used = "SELECT used FROM llama_budget_used(1, 'alice', 'month')"
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute(used)
+        for statement, values in (
+            (charge, [one]), (charge, [one]), (row, [one]),
+            (row, [two]), (charge, [two]), (row, [three]),
+        ):  # fmt: skip
+            connection.execute(statement, values)
+        assert connection.execute(used).fetchone() == (15,)
+        assert connection.execute("SELECT count(*) FROM llama_budget_charges").fetchone() == (0,)
