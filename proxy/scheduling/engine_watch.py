@@ -34,7 +34,7 @@ class EngineWatch:
 
     Args:
         on_change: called when the engine becomes available (True) or unavailable (False).
-        on_slots: called when the number of slots changes; None if the engine does not report it.
+        on_slots: called when the number of slots, or of those for embeddings, changes.
         clock: gives monotonic seconds.
     """
 
@@ -43,7 +43,7 @@ class EngineWatch:
         backend_url: str,
         *,
         on_change: Callable[[bool], None],
-        on_slots: Callable[[int | None], None],
+        on_slots: Callable[[EngineStatus], None],
         clock: Callable[[], float],
     ) -> None:
         self._url = backend_url
@@ -53,8 +53,13 @@ class EngineWatch:
         self._lost = asyncio.Event()
         self._goes_before = float("-inf")
         """Until this time an engine that answers counts as the old one, which is about to stop."""
-        self.slots: int | None = None
+        self._status = EngineStatus(ready=False)
+        """What the engine last reported."""
+
+    @property
+    def slots(self) -> int | None:
         """The number of slots that the engine last reported; None for an engine that is not ours."""
+        return self._status.slots
 
     @property
     def away(self) -> bool:
@@ -105,7 +110,11 @@ class EngineWatch:
         return (await engine_status(self._url)).ready
 
     def _read(self, status: EngineStatus) -> None:
-        if status.slots != self.slots:
-            logger.info("the engine's slots: %s", status.slots or "it does not tell")
-            self.slots = status.slots
-            self._on_slots(status.slots)
+        if status[1:] != self._status[1:]:
+            logger.info(
+                "the engine's slots: %s, for embeddings: %s",
+                status.slots or "it does not tell",
+                status.embedding_slots or "the same",
+            )
+            self._status = status
+            self._on_slots(status)

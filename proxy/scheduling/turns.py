@@ -1,7 +1,8 @@
 """Gives requests their turns at the engine: which requests wait, and for how long.
 
-Owns three queues, so that nothing waits for requests that cost more than itself: for requests that
-generate, for those that do not, and for lists of models. All are paused while the engine is away. Leaves
+Owns four queues, so that nothing waits for requests that cost more than itself: for requests that
+generate, for embeddings if the engine has a model for them alone, for those that do neither, and for
+lists of models. All are paused while the engine is away. Leaves
 the order of turns to `fair_queue.py`, and what a waiting client is sent to its caller.
 """
 
@@ -15,6 +16,7 @@ from proxy.identity.principal import Principal
 from proxy.scheduling.engine_watch import EngineWatch
 from proxy.scheduling.fair_queue import FairQueue, QueueEntry, QueueFullError
 from proxy.settings import ProxySettings
+from proxy.upstream.readiness import EngineStatus
 from proxy.upstream.routes import Route, Work
 
 CHEAP_AT_A_TIME = 16
@@ -22,7 +24,7 @@ CHEAP_AT_A_TIME = 16
 MODELS_AT_A_TIME = 16
 """Requests for lists of models at a time. The lists are not cached: a cached copy would have to be
 dropped at each change of model, and the engine answers such a request from memory."""
-PER_USER: dict[Work, int | None] = {"generate": None, "cheap": 4, "list models": 4}
+PER_USER: dict[Work, int | None] = {"generate": None, "embed": 4, "cheap": 4, "list models": 4}
 """How many of these one user may have; a user may have a lower limit."""
 SLOTS_UNKNOWN = 1
 """Requests at a time if the engine does not report slots and LLAMA_PROXY_MAX_CONCURRENT is not set."""
@@ -41,11 +43,14 @@ class Turns:
         self._settings = settings
         self._clock = clock
         self._generating = self._queue(settings.max_concurrent or SLOTS_UNKNOWN)
+        self._embedding = self._queue(SLOTS_UNKNOWN)
         self._queues: dict[Work, FairQueue] = {
             "generate": self._generating,
+            "embed": self._generating,  # until the engine reports slots for embeddings
             "cheap": self._queue(CHEAP_AT_A_TIME),
             "list models": self._queue(MODELS_AT_A_TIME),
         }
+        self._all_queues = {*self._queues.values(), self._embedding}
         self._watch = EngineWatch(
             settings.backend_url,
             on_change=self._engine_changed,
@@ -83,11 +88,11 @@ class Turns:
 
     def waiting(self) -> int:
         """How many requests wait."""
-        return sum(queue.waiting for queue in self._queues.values())
+        return sum(queue.waiting for queue in self._all_queues)
 
     def running(self) -> int:
         """How many requests have a turn."""
-        return sum(queue.running for queue in self._queues.values())
+        return sum(queue.running for queue in self._all_queues)
 
     def check_room(self, route: Route, principal: Principal) -> None:
         """Refuse a request early that would find no room.
@@ -106,13 +111,12 @@ class Turns:
         Raises:
             ApiError: 503, there is no room.
         """
+        queue = self._queues[route.work]
         share, most = principal.max_concurrent, PER_USER[route.work]
-        if most is not None:
+        if most is not None and queue is not self._generating:
             share = most if share is None else min(share, most)
         try:
-            return self._queues[route.work].enter(
-                principal.user_id, weight=principal.weight, max_concurrent=share
-            )
+            return queue.enter(principal.user_id, weight=principal.weight, max_concurrent=share)
         except QueueFullError as full:
             raise self._overloaded(full) from full
 
@@ -159,15 +163,17 @@ class Turns:
         await self._watch.run()
 
     def _engine_changed(self, available: bool) -> None:
-        for queue in self._queues.values():
+        for queue in self._all_queues:
             if available:
                 queue.resume()
             else:
                 queue.pause()
 
-    def _slots_changed(self, slots: int | None) -> None:
+    def _slots_changed(self, status: EngineStatus) -> None:
         if self._settings.max_concurrent is None:
-            self._generating.resize(slots or SLOTS_UNKNOWN)
+            self._generating.resize(status.slots or SLOTS_UNKNOWN)
+        self._queues["embed"] = self._embedding if status.embedding_slots else self._generating
+        self._embedding.resize(status.embedding_slots or SLOTS_UNKNOWN)
 
     def _overloaded(self, full: QueueFullError) -> errors.ApiError:
         if self._watch.away:

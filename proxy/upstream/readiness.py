@@ -25,6 +25,8 @@ class EngineStatus(NamedTuple):
     ready: bool
     slots: int | None = None
     """How many requests the engine answers at a time; None if the engine is not ours."""
+    embedding_slots: int | None = None
+    """How many requests for embeddings beside those; None if the engine has no model for them alone."""
 
 
 async def engine_status(backend_url: str) -> EngineStatus:
@@ -42,17 +44,24 @@ async def engine_status(backend_url: str) -> EngineStatus:
         async with asyncio.timeout(CHECK_TIMEOUT_S):
             connection = await upstream.send(head, b"")
             ready = connection.parser.status < _SERVER_ERROR
-            return EngineStatus(ready, await _slots(connection) if ready else None)
+            return await _read(connection) if ready else EngineStatus(ready=False)
     except (UpstreamError, TimeoutError):
         return EngineStatus(ready=False)
     finally:
         await upstream.close()
 
 
-async def _slots(connection: UpstreamConnection) -> int | None:
+async def _read(connection: UpstreamConnection) -> EngineStatus:
+    """The status of an engine that is ready."""
     try:
         fields = orjson.loads(await connection.read_all(MAX_BODY_BYTES))
     except (ValueError, UpstreamError):
-        return None
-    slots = fields.get("slots") if isinstance(fields, dict) else None
+        return EngineStatus(ready=True)
+    if not isinstance(fields, dict):
+        return EngineStatus(ready=True)
+    slots, embedding_slots = _number(fields.get("slots")), _number(fields.get("embedding_slots"))
+    return EngineStatus(ready=True, slots=slots, embedding_slots=embedding_slots)
+
+
+def _number(slots: object) -> int | None:
     return slots if type(slots) is int and 1 <= slots <= MAX_SLOTS else None

@@ -8,9 +8,10 @@ from typing import Literal
 
 from proxy import errors
 
-Work = Literal["generate", "cheap", "list models"]
-"""The kind of work that a request causes. Each kind has a queue of its own. (It is no enumeration, since
-hashing a member would call a Python function.)"""
+Work = Literal["generate", "embed", "cheap", "list models"]
+"""The kind of work that a request causes. Each kind has a queue of its own; embeddings share that of
+what generates if one model has to do both. (It is no enumeration, since hashing a member would call a
+Python function.)"""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -25,12 +26,13 @@ class Route:
     """Whether `"stream": true` in its body asks for server-sent events."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "generates", self.work == "generate")
+        object.__setattr__(self, "generates", self.work in ("generate", "embed"))
 
 
 _MODELS = Route(method="GET", work="list models")
 CHECK = _POST = Route(method="POST", work="cheap")
 """CHECK: asking the engine whether it would refuse a request."""
+_EMBED = Route(method="POST", work="embed")
 _ROUTES = {
     "/v1/models": _MODELS,
     "/v1/completions": Route(method="POST", work="generate", streams=True),
@@ -38,10 +40,11 @@ _ROUTES = {
     "/v1/responses": Route(method="POST", work="generate", streams=True),
     "/v1/messages": Route(method="POST", work="generate", streams=True),
     "/v1/messages/count_tokens": _POST,
-    "/v1/embeddings": Route(method="POST", work="generate"),
-    "/v1/rerank": Route(method="POST", work="generate"),
-    "/v2/rerank": Route(method="POST", work="generate"),
-    "/rerank": Route(method="POST", work="generate"),
+    "/v1/embeddings": _EMBED,
+    "/v1/rerank": _EMBED,
+    "/v2/rerank": _EMBED,
+    "/rerank": _EMBED,
+    "/v1/reranking": _EMBED,
     "/extras/tokenize": _POST,
     "/extras/tokenize/count": _POST,
     "/extras/detokenize": _POST,

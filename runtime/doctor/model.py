@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from runtime.config import Config
 from runtime.doctor.findings import Finding, Installation, note, ok, problem, warning
 from runtime.engine import tuning
+from runtime.engine.tuning import Choice
 from runtime.library import model_fit
 from runtime.library.model_fit import gigabytes
-from runtime.models import selection
+from runtime.models import embedding_models, selection
 from runtime.models.selection import Model, ModelError
 
 
@@ -34,22 +36,33 @@ def chosen(checkout: Installation) -> Iterator[Finding]:
         yield problem(" ".join(error.what.split()), " ".join(error.remedy.split()))
         return
     yield ok(f"{'serving' if pid else 'the next start serves'} {model.path}")
-    if not model.has_chat_template and not config.text("LLAMA_SERVER_CHAT_FORMAT"):
+    if model.pooling is not None:
+        yield note(f"{model.id} embeds or reranks, and does not generate", "./console.sh use MODEL")
+    elif not model.has_chat_template and not config.text("LLAMA_SERVER_CHAT_FORMAT"):
         yield warning("the model's file has no chat template", "set LLAMA_SERVER_CHAT_FORMAT")
+    yield from _beside(checkout)
     yield from _settings(checkout, model, pid)
+
+
+def _beside(checkout: Installation) -> Iterator[Finding]:
+    """The models that embed or rerank beside the one that is served can be read."""
+    config = checkout.known
+    try:
+        models = embedding_models.beside(config)
+    except ModelError as error:
+        yield problem(" ".join(error.what.split()), " ".join(error.remedy.split()))
+        return
+    for model in models:
+        need = tuning.embedding_bytes(config, [model])
+        work = "reranks" if model.pooling == "rank" else "embeds"
+        yield ok(f"{model.id} {work} beside it, with about {gigabytes(need)} of memory")
 
 
 def _settings(checkout: Installation, model: Model, pid: int) -> Iterator[Finding]:
     config = checkout.known
     room = model_fit.room(config, freed_by=pid)
     room_bytes = tuning.room_bytes(config, room.memory, room.gpu)
-    for name, choice in (
-        ("slots", tuning.slots(config, model, room_bytes)),
-        ("context", tuning.context(config, model, room_bytes)),
-        ("threads", tuning.threads(config)),
-        ("threads for prompts", tuning.threads_batch(config)),
-        ("GPU layers", tuning.gpu_layers(config)),
-    ):
+    for name, choice in _choices(config, model, room_bytes):
         yield ok(f"{name}: {choice.value} ({choice.why})")
     yield ok(f"batch: {config.integer('LLAMA_SERVER_N_BATCH')} tokens (LLAMA_SERVER_N_BATCH)")
     fit = model_fit.fit(config, model, room)
@@ -65,3 +78,20 @@ def _settings(checkout: Installation, model: Model, pid: int) -> Iterator[Findin
         yield note(text, "a smaller LLAMA_SERVER_CACHE_BYTES leaves more memory")
     else:
         yield ok(text)
+
+
+def _choices(config: Config, model: Model, room_bytes: int) -> list[tuple[str, Choice]]:
+    gpu_layers = ("GPU layers", tuning.gpu_layers(config))
+    if model.pooling is not None:
+        return [
+            ("longest input", tuning.embedding_context(config, model)),
+            ("threads", tuning.embedding_threads(config)),
+            gpu_layers,
+        ]
+    return [
+        ("slots", tuning.slots(config, model, room_bytes)),
+        ("context", tuning.context(config, model, room_bytes)),
+        ("threads", tuning.threads(config)),
+        ("threads for prompts", tuning.threads_batch(config)),
+        gpu_layers,
+    ]

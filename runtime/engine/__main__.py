@@ -29,7 +29,7 @@ from runtime.engine.app import Engine, LoadError
 from runtime.engine.http.protocol import BoundedProtocol
 from runtime.engine.settings import THREAD_STACK_BYTES, EngineSettings
 from runtime.machine import ports
-from runtime.models import selection
+from runtime.models import embedding_models, selection
 
 logger = logging.getLogger("engine")
 
@@ -42,7 +42,8 @@ def main(arguments: list[str]) -> int:
         os.environ.setdefault(name, value)
     try:
         config = load()
-        settings = EngineSettings.from_config(config, _model(config, options))
+        beside = embedding_models.beside(config)
+        settings = EngineSettings.from_config(config, _model(config, options), beside=beside)
         listener = ports.claim(settings.host, settings.port)
     except (ConfigError, selection.ModelError, ports.PortError) as error:
         logger.error("%s", error)

@@ -8,6 +8,9 @@ the stock app. A new path is a line in `Routes`' table.
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import orjson
@@ -22,10 +25,13 @@ from runtime.engine.settings import EngineSettings
 from runtime.engine.watchdog.progress import Progress, Watchdog
 
 if TYPE_CHECKING:
+    from runtime.engine.embedding.service import Embeddings
     from runtime.engine.generation.model import GuardedLlama
     from runtime.engine.watchdog.llama_log import LlamaLog
 
 HEALTH = "/health"
+EMBEDDING_SLOTS = 8
+"""Requests for embeddings and reranking that the proxy should send at a time: they share batches."""
 
 
 class LoadError(Exception):
@@ -45,34 +51,58 @@ class Engine:
         if settings.cors_origins:
             self._outermost = CrossOrigin(self._answer, Origins(settings.cors_origins))
         self._llama: GuardedLlama | None = None
+        self._embeddings: Embeddings | None = None
         self._log: LlamaLog | None = None
         self._stopping = False
-        self._progress = Progress()
+        self._progress = [Progress()]
+        """Of the model that generates, then of those that embed."""
         self._watchdog = Watchdog(self._progress, hang_s=settings.hang_s, log=sys.stderr)
 
     def load(self) -> None:
-        """Load the model; takes from seconds to minutes.
+        """Load the models; takes from seconds to minutes.
 
         Raises:
-            LoadError: it cannot be loaded.
+            LoadError: one of them cannot be loaded.
         """
         # Late: they import llama_cpp, and the second that takes is not for the port's check to wait.
-        from runtime.engine import stock  # noqa: PLC0415
-        from runtime.engine.http import generated, routes  # noqa: PLC0415
-        from runtime.engine.templates.chat_template import ChatTemplateError  # noqa: PLC0415
+        from runtime.engine.http import embedding_only  # noqa: PLC0415
         from runtime.engine.watchdog import llama_log  # noqa: PLC0415
 
-        self._log = llama_log.LlamaLog(verbose=self._settings.verbose)
-        try:
-            app, llama = stock.build(self._settings, self._metrics, self._progress, generated.Endpoint())
-        except Exception as error:
-            ours = str(error) if isinstance(error, ChatTemplateError) else ""
-            reason = " ".join((ours or self._log.first_error or str(error) or repr(error)).split())
-            raise LoadError(f"{self._settings.model_path}: could not be loaded: {reason}") from error
-        table = routes.Routes(app, llama, self._settings, self._metrics)
+        settings = self._settings
+        self._log = log = llama_log.LlamaLog(verbose=settings.verbose)
+        table: App
+        if settings.generates:
+            table = self._load_generating(log)
+        else:
+            table = embedding_only.EmbeddingOnlyRoutes(
+                self._load_embedding(log), settings, self._metrics
+            )
+        log.is_expected = self._is_aborting
+        self._api = KeyCheck(table, settings.api_key)
+
+    def _load_generating(self, log: LlamaLog) -> App:
+        from runtime.engine import stock  # noqa: PLC0415
+        from runtime.engine.http import generated, routes  # noqa: PLC0415
+
+        settings, metrics = self._settings, self._metrics
+        with _load_errors(settings.model_path, log):
+            app, llama = stock.build(settings, metrics, self._progress[0], generated.Endpoint())
         self._llama = llama
-        self._log.is_expected = lambda: llama.scheduler.is_aborting
-        self._api = KeyCheck(table, self._settings.api_key)
+        return routes.Routes(app, llama, self._load_embedding(log), settings, metrics)
+
+    def _load_embedding(self, log: LlamaLog) -> Embeddings:
+        from runtime.engine.embedding import service  # noqa: PLC0415
+
+        served = []
+        for embedder in self._settings.embedders:
+            with _load_errors(embedder.path, log):
+                served.append(service.Served(embedder, self._metrics))
+        self._progress += [one.progress for one in served]
+        self._embeddings = embeddings = service.Embeddings(served, self._settings)
+        return embeddings
+
+    def _is_aborting(self) -> bool:
+        return self._stopping
 
     async def watch(self) -> None:
         """Look after the model and the event loop, until cancelled."""
@@ -83,6 +113,8 @@ class Engine:
         self._stopping = True
         if self._llama is not None:
             self._llama.scheduler.stop()
+        if self._embeddings is not None:
+            self._embeddings.stop()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
@@ -117,6 +149,20 @@ class Engine:
                 "slots": self._settings.n_slots,
                 "running": 0 if scheduler is None else scheduler.n_running,
                 "waiting": 0 if scheduler is None else scheduler.n_waiting,
+                "embedding_slots": EMBEDDING_SLOTS if self._settings.embedders else 0,
             }
         )
         await send_bytes(send, status, body, headers, kind=b"application/json")
+
+
+@contextmanager
+def _load_errors(path: Path, log: LlamaLog) -> Iterator[None]:
+    """Turn whatever goes wrong while a file is loaded into a LoadError."""
+    from runtime.engine.templates.chat_template import ChatTemplateError  # noqa: PLC0415
+
+    try:
+        yield
+    except Exception as error:
+        ours = str(error) if isinstance(error, ChatTemplateError) else ""
+        reason = " ".join((ours or log.first_error or str(error) or repr(error)).split())
+        raise LoadError(f"{path}: could not be loaded: {reason}") from error

@@ -115,6 +115,56 @@ def context_length_exceeded(*, has: str, n_ctx: int, param: str) -> Refusal:
     )
 
 
+def cannot_embed() -> Refusal:
+    return not_supported(
+        None,
+        "This server makes no embeddings: its model is not made for them. LLAMA_SERVER_EMBEDDING_MODEL "
+        "names a model that makes them beside it.",
+    )
+
+
+def cannot_rerank() -> Refusal:
+    return not_supported(
+        None,
+        "This server cannot rerank: none of its models is a reranker. LLAMA_SERVER_RERANK_MODEL names "
+        "one that serves beside the others.",
+    )
+
+
+def cannot_generate(alias: str) -> Refusal:
+    return not_supported(
+        None,
+        f"This server's model, {alias}, makes embeddings or ranks documents and does not generate text. "
+        "Its paths are /v1/embeddings and /v1/rerank.",
+    )
+
+
+def input_too_long(param: str, *, has: str, n_ctx: int) -> Refusal:
+    """`has` is how long the input is, such as "900 tokens"."""
+    return Refusal(
+        status=400,
+        message=f"{param}: has {has}, and this model reads {n_ctx} tokens at most. Please shorten it "
+        "or cut it into parts.",
+        param=param,
+        code="context_length_exceeded",
+    )
+
+
+def too_many_tokens(param: str, most: int) -> Refusal:
+    return invalid(
+        param, f"{param}: at most {most} tokens are allowed in one request; send several requests."
+    )
+
+
+def embeddings_took_too_long(seconds: float) -> Refusal:
+    return invalid(
+        None,
+        f"The inputs took longer than the {seconds:g} s allowed (LLAMA_SERVER_REQUEST_SECONDS): send "
+        "fewer in one request.",
+        code="request_timeout",
+    )
+
+
 def body_too_large(limit_bytes: int) -> Refusal:
     return Refusal(
         status=413,

@@ -39,6 +39,9 @@ class Metrics:
         self._steps = counter("steps", "Steps of the model, each for all that run.")
         self._step_sequences = counter("step_sequences", "Responses in those steps.")
         self._drafted_tokens = counter("lookup_drafted_tokens", "Tokens guessed by prompt lookup.")
+        self._embedded_inputs = counter("embedded_inputs", "Texts embedded, or ranked.")
+        self._embedded_tokens = counter("embedded_tokens", "Tokens of those texts.")
+        self._embedding_seconds = counter("embedding_seconds", "Time for embedding and ranking.")
         self._accepted_tokens = counter("lookup_accepted_tokens", "Those of them that were right.")
 
         def gauge(name: str, text: str) -> Gauge:
@@ -85,6 +88,12 @@ class Metrics:
         """Tokens have been guessed by prompt lookup, and so many of them were right."""
         self._drafted_tokens.inc(proposed)
         self._accepted_tokens.inc(accepted)
+
+    def embedded(self, *, inputs: int, tokens: int, seconds: float) -> None:
+        """So many inputs have been embedded, or ranked, in one batch."""
+        self._embedded_inputs.inc(inputs)
+        self._embedded_tokens.inc(tokens)
+        self._embedding_seconds.inc(seconds)
 
     def saved_bytes(self, n_bytes: int) -> None:
         self._saved_bytes.set(n_bytes)

@@ -5,17 +5,37 @@ Knows nothing of llama_cpp: `app.py` translates.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, cast
 
 from runtime.config import Config
 from runtime.engine import tuning
+from runtime.models import embedding_models
+from runtime.models.model_file import Pooling
 from runtime.models.selection import Model, replaced_id
 
 THREAD_STACK_BYTES = 16 * 2**20
 """The stack of every thread. The tokenizer's recursion needs it (`vocabulary.py`), and the system's
 default may be much smaller."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EmbedderSettings:
+    """A model that embeds or reranks."""
+
+    path: Path
+    alias: str
+    pooling: Pooling
+    n_ctx: int
+    """The most tokens of an input; 0, and more than it was trained with, is the trained context."""
+    n_threads: int
+    n_gpu_layers: int
+    use_mmap: bool
+    use_mlock: bool
+    is_beside: bool
+    """Whether another model generates, to which this one gives way."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +48,9 @@ class EngineSettings:
     """Empty: no key is asked for."""
     model_path: Path
     model_alias: str
+    generates: bool
+    """False: the model embeds or reranks, and is among the `embedders`."""
+    embedders: tuple[EmbedderSettings, ...]
     n_slots: int
     """Responses that are generated at a time."""
     n_ctx: int
@@ -73,10 +96,25 @@ class EngineSettings:
     cors_origins: tuple[str, ...]
 
     @classmethod
-    def from_config(cls, config: Config, model: Model, room_bytes: int | None = None) -> EngineSettings:
-        """The settings for one model on this machine; `room_bytes` is what it may take, None: ask."""
+    def from_config(
+        cls,
+        config: Config,
+        model: Model,
+        room_bytes: int | None = None,
+        *,
+        beside: Sequence[Model] = (),
+    ) -> EngineSettings:
+        """The settings for this machine.
+
+        Args:
+            config: the configuration.
+            model: the one that is served.
+            room_bytes: what it may take; None: ask, and leave room for those beside it.
+            beside: models that embed or rerank beside it.
+        """
         if room_bytes is None:
-            room_bytes = tuning.room_bytes(config)
+            room_bytes = tuning.room_bytes(config) - tuning.embedding_bytes(config, beside)
+        embedding = beside if model.pooling is None else [model, *beside]
         n_slots = tuning.slots(config, model, room_bytes).value
         return cls(
             host=config.text("LLAMA_SERVER_HOST"),
@@ -84,6 +122,10 @@ class EngineSettings:
             api_key=config.text("LLAMA_SERVER_API_KEY"),
             model_path=model.path,
             model_alias=model.id,
+            generates=model.pooling is None,
+            embedders=tuple(
+                _embedder(config, one, is_beside=model.pooling is None) for one in embedding
+            ),
             n_slots=n_slots,
             n_ctx=tuning.context(config, model, room_bytes).value,
             shared_prefix=cast(
@@ -112,3 +154,19 @@ class EngineSettings:
             replaced_s=config.number("LLAMA_PROXY_QUEUE_TIMEOUT_SECONDS"),
             cors_origins=tuple(config.text("LLAMA_SERVER_CORS_ORIGINS").split()),
         )
+
+
+def _embedder(config: Config, model: Model, *, is_beside: bool) -> EmbedderSettings:
+    pooling = embedding_models.pooling(config, model)
+    assert pooling is not None
+    return EmbedderSettings(
+        path=model.path,
+        alias=model.id,
+        pooling=pooling,
+        n_ctx=tuning.embedding_context(config, model).value,
+        n_threads=tuning.embedding_threads(config).value,
+        n_gpu_layers=tuning.gpu_layers(config).value,
+        use_mmap=config.switch("LLAMA_SERVER_USE_MMAP"),
+        use_mlock=config.switch("LLAMA_SERVER_USE_MLOCK"),
+        is_beside=is_beside,
+    )

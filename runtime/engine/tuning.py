@@ -14,6 +14,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -29,6 +30,9 @@ MAX_CONTEXT = 8192
 """Tokens. A trained context of 128k and more would take many GB of memory unasked."""
 MIN_CONTEXT = 2048
 """Tokens. With less the model is of no use; where memory is too short for it, the start warns."""
+
+MAX_EMBEDDING_CONTEXT = 2048
+"""Tokens. An input is computed in one piece, whose memory grows with the square of its length."""
 
 MAX_SLOTS = 8
 """The default is never more. More slots gain little, and each takes the memory of a context."""
@@ -115,6 +119,38 @@ def context(config: Config, model: Model, room_bytes: int) -> Choice:
 
 def _wanted_context(model: Model) -> int:
     return min(model.context_length or MAX_CONTEXT, MAX_CONTEXT)
+
+
+def embedding_context(config: Config, model: Model) -> Choice:
+    """The most tokens of an input of a model that embeds."""
+    trained = model.context_length
+    chosen = _configured(config, "LLAMA_SERVER_EMBEDDING_N_CTX")
+    if chosen and (chosen.value == 0 or 0 < trained < chosen.value):
+        return Choice(value=trained, why="the model's own")
+    if chosen:
+        return chosen
+    if 0 < trained <= MAX_EMBEDDING_CONTEXT:
+        return Choice(value=trained, why="the model's own")
+    why = f"the most unasked; the model's own is {trained or '?'}"
+    return Choice(value=MAX_EMBEDDING_CONTEXT, why=why)
+
+
+def embedding_threads(config: Config) -> Choice:
+    """The threads of a model that embeds. Beside one that generates they have a lower priority."""
+    if chosen := _configured(config, "LLAMA_SERVER_EMBEDDING_N_THREADS"):
+        return chosen
+    return Choice(value=processors.usable_cores(), why="all cores that may be used")
+
+
+def embedding_bytes(config: Config, models: Iterable[Model]) -> int:
+    """The memory of models that embed beside the one that is served."""
+    return sum(
+        memory_need.embedding_need(
+            model.shape,
+            n_ctx=embedding_context(config, model).value,
+        ).on_device_bytes
+        for model in models
+    )
 
 
 class _Options(TypedDict):

@@ -58,6 +58,15 @@ DEFAULTS = (
 """The largest first. The 3B variant of Qwen2.5 is not listed: its licence is for research only."""
 
 
+EMBEDDING = Default(
+    memory_bytes=0,
+    repo="nomic-ai/nomic-embed-text-v1.5-GGUF",
+    quantisation="Q8_0",
+    licence="Apache-2.0",
+)
+"""A small model for embeddings: 137 million parameters, and inputs of 2048 tokens."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Variant:
     """One model of a repository: a file, or all parts of a split model in order."""

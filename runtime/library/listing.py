@@ -70,6 +70,7 @@ def _description(config: Config, model: Model, memory: Room) -> dict[str, object
         "quantisation": model.quantisation or None,
         "context_length": model.context_length,
         "has_chat_template": model.has_chat_template,
+        "pooling": model.pooling,
         "configured_context": found.n_ctx,
         "needs_bytes": found.need.total_bytes,
         "fits": found.verdict,
@@ -96,9 +97,16 @@ def _row(entry: dict[str, object]) -> tuple[str, ...]:
         _count(parameters),
         str(entry["quantisation"] or "-"),
         str(entry["context_length"] or "-"),
-        "yes" if entry["has_chat_template"] else "no",
+        _chats(entry),
         f"{entry['fits']} (needs {gigabytes(needs)})",
     )
+
+
+def _chats(entry: dict[str, object]) -> str:
+    """What stands under `chat`."""
+    if entry["pooling"] is not None:
+        return "reranks" if entry["pooling"] == "rank" else "embeds"
+    return "yes" if entry["has_chat_template"] else "no"
 
 
 def text(entries: list[dict[str, object]], available: Room) -> str:

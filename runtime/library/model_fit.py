@@ -18,7 +18,7 @@ from runtime.config import Config, ConfigError, load
 from runtime.engine import tuning
 from runtime.engine.settings import EngineSettings
 from runtime.machine import memory
-from runtime.models import memory_need
+from runtime.models import embedding_models, memory_need
 from runtime.models.memory_need import Need
 from runtime.models.selection import Model, ModelError, read_model
 from runtime.supervisor.client import server_pid
@@ -46,10 +46,24 @@ class Fit:
 
 
 def room(config: Config, *, freed_by: int = 0) -> Room:
-    """The free memory, including the memory of the process `freed_by` (0: none), which will end."""
+    """The free memory, including the memory of the process `freed_by` (0: none), which will end.
+
+    Without what the models take that embed or rerank beside the one that is served.
+    """
     gpu = memory.gpu_bytes() if tuning.uses_gpu(config) else 0
     free = memory.available_bytes() + _private_bytes(freed_by)
-    return Room(memory=memory.usable(free), gpu=memory.usable(gpu))
+    beside = _beside_bytes(config)
+    return Room(
+        memory=max(0, memory.usable(free) - (0 if gpu else beside)),
+        gpu=max(0, memory.usable(gpu) - beside) if gpu else 0,
+    )
+
+
+def _beside_bytes(config: Config) -> int:
+    try:
+        return tuning.embedding_bytes(config, embedding_models.beside(config))
+    except ModelError:
+        return 0  # the start says what is wrong with them
 
 
 def _private_bytes(pid: int) -> int:
@@ -66,25 +80,29 @@ def fit(config: Config, model: Model, available: Room) -> Fit:
     settings = EngineSettings.from_config(
         config, model, tuning.room_bytes(config, available.memory, available.gpu)
     )
-    n_ctx = settings.n_ctx or model.context_length
-    need = memory_need.memory_need(
-        model.shape,
-        n_ctx=n_ctx,
-        n_slots=settings.n_slots,
-        n_batch=settings.n_batch,
-        flash_attn=settings.flash_attn,
-        cache_bytes=settings.cache_bytes,
-    )
+    n_slots, n_ctx = settings.n_slots, settings.n_ctx or model.context_length
+    if model.pooling is None:
+        need = memory_need.memory_need(
+            model.shape,
+            n_ctx=n_ctx,
+            n_slots=n_slots,
+            n_batch=settings.n_batch,
+            flash_attn=settings.flash_attn,
+            cache_bytes=settings.cache_bytes,
+        )
+    else:
+        n_slots, n_ctx = 1, tuning.embedding_context(config, model).value
+        need = memory_need.embedding_need(model.shape, n_ctx=n_ctx)
+    return Fit(n_ctx=n_ctx, n_slots=n_slots, need=need, verdict=_verdict(need, available))
+
+
+def _verdict(need: Need, available: Room) -> str:
     beside = need.process + need.saved_prompts
     if available.gpu and need.on_device_bytes <= available.gpu and beside <= available.memory:
-        verdict = "gpu"
-    elif need.total_bytes <= available.memory:
-        verdict = "yes"
-    elif need.total_bytes - need.saved_prompts <= available.memory:
-        verdict = "tight"
-    else:
-        verdict = "no"
-    return Fit(n_ctx=n_ctx, n_slots=settings.n_slots, need=need, verdict=verdict)
+        return "gpu"
+    if need.total_bytes <= available.memory:
+        return "yes"
+    return "tight" if need.total_bytes - need.saved_prompts <= available.memory else "no"
 
 
 def problem(config: Config, model: Model, available: Room) -> str:
@@ -102,6 +120,8 @@ def problem(config: Config, model: Model, available: Room) -> str:
 
 def _remedy(model: Model, found: Fit, available: Room) -> str:
     """Fewer slots, then a shorter context, then another model."""
+    if model.pooling is not None:
+        return "a smaller LLAMA_SERVER_EMBEDDING_N_CTX, model or quantisation may fit"
     for n_slots in range(found.n_slots - 1, 0, -1):
         need = memory_need.memory_need(model.shape, n_ctx=found.n_ctx, n_slots=n_slots)
         if need.total_bytes <= available.memory:

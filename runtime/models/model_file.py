@@ -9,14 +9,35 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 from runtime.models.gguf_header import FILE_TYPES, GGUFError, Header, read_header
 from runtime.models.memory_need import Shape, shape_of
 
 SHARD = re.compile(r"(.+)-(\d{5})-of-(\d{5})\.gguf", re.IGNORECASE)
 """The file name of a part of a model split by llama.cpp's gguf-split: stem, number, count."""
+
+
+Pooling = Literal["mean", "cls", "last", "rank"]
+POOLINGS: dict[object, Pooling] = {1: "mean", 2: "cls", 3: "last", 4: "rank"}
+"""By the number in the field `pooling_type` (llama.cpp's llama_pooling_type)."""
+ENCODERS = frozenset(
+    (
+        "bert",
+        "eurobert",
+        "gemma-embedding",
+        "jina-bert-v2",
+        "jina-bert-v3",
+        "modern-bert",
+        "neo-bert",
+        "nomic-bert",
+        "nomic-bert-moe",
+        "t5encoder",
+    )
+)
+"""The architectures in llama.cpp that cannot generate."""
 
 
 class ModelError(Exception):
@@ -50,6 +71,9 @@ class Model:
     """Quantisation of most weights, such as Q4_K_M; empty if the file does not say."""
     file_bytes: int
     has_chat_template: bool
+    pooling: Pooling | None = None
+    """How the vectors of a text's tokens become one, for a model that was made for it: it embeds or
+    reranks, and does not generate."""
     shape: Shape
     """The numbers from which its memory is estimated."""
 
@@ -88,12 +112,27 @@ def read_model(path: Path) -> Model:
         quantisation=_quantisation(fields.get("general.file_type")),
         file_bytes=sum(header.file_bytes for header in headers),
         has_chat_template="tokenizer.chat_template" in fields,
-        shape=shape_of(*headers),
+        pooling=_pooling(headers, architecture),
+        shape=_shape(headers, architecture),
     )
 
 
 def _quantisation(file_type: object) -> str:
     return FILE_TYPES.get(file_type, "") if isinstance(file_type, int) else ""
+
+
+def _shape(headers: list[Header], architecture: str) -> Shape:
+    shape = shape_of(*headers)
+    return replace(shape, kv_bytes_per_token=0) if architecture in ENCODERS else shape
+
+
+def _pooling(headers: list[Header], architecture: str) -> Pooling | None:
+    named = headers[0].fields.get(f"{architecture}.pooling_type")
+    if named in POOLINGS:
+        return POOLINGS[named]
+    if architecture not in ENCODERS:
+        return None
+    return "rank" if any(header.has_classifier for header in headers) else "mean"
 
 
 def _parts(path: Path) -> list[Path]:

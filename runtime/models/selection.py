@@ -3,7 +3,8 @@
 The order: `--model`, LLAMA_SERVER_MODEL, the model served last, the only one in models/. If there are
 several, the user is asked on a terminal; otherwise ModelError lists them. The starter model that comes
 with the appliance (`models/starter/`) is used only if there is no other, and is replaced by the first
-other model that is added.
+other model that is added. Models that embed or rerank are served if they are named, or if there is no
+other.
 
 Reads only the headers of files and never loads the engine, so it is fast enough for each start. The
 console writes the name of the model served last (`Config.data_dir / "model"`).
@@ -128,14 +129,17 @@ def _others_were_added(config: Config) -> bool:
     return any(
         model.path.stat().st_ctime > remembered_at
         for model in models
-        if not is_starter(config, model.path)
+        if not is_starter(config, model.path) and model.pooling is None
     )
 
 
 def _only_one(config: Config, ask: Callable[[list[str]], int] | None) -> Model:
     folder = config.root / "models"
     models, problems = find_models(folder)
-    models = [model for model in models if not is_starter(config, model.path)] or models
+    generating = [model for model in models if model.pooling is None]
+    models = (
+        [model for model in generating if not is_starter(config, model.path)] or generating or models
+    )
     if len(models) == 1:
         return models[0]
     names = [str(model.path.relative_to(folder)) for model in models]

@@ -15,7 +15,7 @@ import sys
 from tests.bench.gateway import command
 
 OTHERS = (
-    "attacks", "bad_connections", "chaos", "engine", "fairness",
+    "attacks", "bad_connections", "chaos", "embeddings", "engine", "fairness",
     "guesses", "hostile", "records", "slow_readers", "threads",
 )  # fmt: skip
 """Modules beside this one; each is also `python -m tests.bench.NAME`."""

@@ -2,7 +2,7 @@
 
 A real one does not hang on command. A prompt with the token of `#` in it stalls the evaluation for good;
 one with `@` does it with the interpreter's lock in its hands, as a library of C can. A batch with `%` in
-it cannot be evaluated.
+it cannot be evaluated. Of a model that embeds, `!` stalls the evaluation, and `?` makes it fail.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any
 from runtime.engine import __main__ as engine
 from runtime.engine import app
 from tests.support.gguf import token_ids
+from tests.support.gguf_bert import VOCABULARY
 
 IDS = token_ids()
 
@@ -37,11 +38,28 @@ def _make_hanging() -> None:
     Context.decode = hanging  # type: ignore[method-assign]
 
 
+def _make_embeddings_hang() -> None:
+    from runtime.engine.embedding.model import EmbeddingModel, EvaluationError  # noqa: PLC0415
+
+    rows = EmbeddingModel.rows
+
+    def hanging(self: Any, sequences: Any) -> Any:
+        for tokens in sequences:
+            if VOCABULARY.index("?") in tokens:
+                raise EvaluationError(-3)
+            if VOCABULARY.index("!") in tokens:
+                threading.Event().wait()
+        return rows(self, sequences)
+
+    EmbeddingModel.rows = hanging  # type: ignore[method-assign]
+
+
 if __name__ == "__main__":
     load = app.Engine.load
 
     def load_hanging(self: app.Engine) -> None:
         _make_hanging()
+        _make_embeddings_hang()
         load(self)
 
     app.Engine.load = load_hanging  # type: ignore[method-assign]

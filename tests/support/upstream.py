@@ -71,6 +71,8 @@ class FakeUpstream:
     """How often /health was asked for."""
     slots: int | None = None
     """What /health tells, as our own engine does; None: nothing, as others do."""
+    embedding_slots: int = 0
+    """What /health tells beside them."""
     usage: dict[str, int] | None = None
     """What /internal/usage/<id> tells of any request; None: nothing is known."""
     asked: list[str] = field(default_factory=list)
@@ -88,7 +90,8 @@ class FakeUpstream:
             self.health_checks += 1
             self.checked_in_vain += not self.ready
             if self.slots is not None and self.ready:
-                return web.json_response({"status": "ok", "slots": self.slots})
+                slots = {"slots": self.slots, "embedding_slots": self.embedding_slots}
+                return web.json_response({"status": "ok", **slots})
             return web.Response(status=200 if self.ready else 503)
         if request.path.startswith("/internal/usage/"):
             return await self._tell_usage(request)

@@ -3,9 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from runtime.engine.generation.generation import Generation
+
+
+class Counted(Protocol):
+    """What the tokens of a response are counted on: a generation, or a job of embeddings."""
+
+    @property
+    def prompt(self) -> object: ...
+    @property
+    def prompt_tokens(self) -> int: ...
+    @property
+    def completion_tokens(self) -> int: ...
+    @property
+    def cached_tokens(self) -> int: ...
+    @property
+    def is_ended(self) -> bool: ...
 
 
 def openai_usage(generations: Sequence[Generation]) -> dict[str, Any]:
@@ -21,7 +36,7 @@ def openai_usage(generations: Sequence[Generation]) -> dict[str, Any]:
     }
 
 
-def evaluated_usage(generations: Sequence[Generation]) -> dict[str, int]:
+def evaluated_usage(generations: Sequence[Counted]) -> dict[str, int]:
     """What the model has really read or reused, and generated, so far: for the proxy."""
     prompts = _by_prompt(generations)
     return {
@@ -31,12 +46,15 @@ def evaluated_usage(generations: Sequence[Generation]) -> dict[str, int]:
     }
 
 
-def _cached(prompts: list[list[Generation]]) -> int:
+def _cached(prompts: Sequence[Sequence[Counted]]) -> int:
     return sum(min(one.cached_tokens for one in group) for group in prompts)
 
 
-def _by_prompt(generations: Sequence[Generation]) -> list[list[Generation]]:
-    groups: dict[int, list[Generation]] = {}
+_One = TypeVar("_One", bound=Counted)
+
+
+def _by_prompt(generations: Sequence[_One]) -> list[list[_One]]:
+    groups: dict[int, list[_One]] = {}
     for generation in generations:
         groups.setdefault(id(generation.prompt), []).append(generation)
     return list(groups.values())

@@ -21,6 +21,7 @@ from runtime.engine.generation.channel import Channel, Ended, Event, Piece, Prom
 from runtime.engine.generation.generation import End
 from runtime.engine.generation.scheduler import Scheduler
 from runtime.engine.http.asgi import Message, Receive, Scope, Send, send_bytes, send_refusal
+from runtime.engine.http.headers import USAGE_HEADER
 
 logger = logging.getLogger(__name__)
 
@@ -28,7 +29,6 @@ RESPONSE = "llamaserve.response"
 """The key in the ASGI scope for the `GeneratedResponse` that the stock app's endpoint sends."""
 PING_S = 15.0
 """A stream without events for this long sends a comment, so that no proxy closes it as idle."""
-USAGE_HEADER = b"x-llamaserve-usage"
 
 _PING = b": ping\n\n"
 _STREAM_HEADERS = [

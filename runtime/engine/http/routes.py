@@ -5,7 +5,6 @@ slot; whatever may take long runs in a worker thread.
 from __future__ import annotations
 
 import asyncio
-import math
 import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -17,13 +16,15 @@ import orjson
 from runtime.engine import errors
 from runtime.engine.api.dialects.preparation import DialectPreparation
 from runtime.engine.api.preparation import Preparation, Prepared
-from runtime.engine.generation.generation import User
+from runtime.engine.embedding.service import Embeddings
 from runtime.engine.generation.model import GuardedLlama
 from runtime.engine.http.asgi import Receive, Scope, Send, header, read_body, send_bytes, send_json
 from runtime.engine.http.docs import openapi, swagger
+from runtime.engine.http.embeddings import EmbeddingPaths
 from runtime.engine.http.exchange import Exchange
 from runtime.engine.http.front import COUNTED_AS
-from runtime.engine.http.generated import USAGE_HEADER, GeneratedResponse
+from runtime.engine.http.generated import GeneratedResponse
+from runtime.engine.http.headers import REQUEST_HEADER, USAGE_HEADER, user
 from runtime.engine.http.usage_book import MAX_ID_CHARACTERS, UsageBook
 from runtime.engine.http.workers import background_threads
 from runtime.engine.metrics import Metrics
@@ -36,21 +37,22 @@ Prepare = Callable[[bytes], Prepared]
 _MODEL = "/v1/models/"
 _USAGE = "/internal/usage/"
 _VALIDATE = "/internal/validate/"
-_REQUEST_HEADER = b"x-llamaserve-request"
-_USER_HEADER = b"x-llamaserve-user"
-_WEIGHT_HEADER = b"x-llamaserve-weight"
-_WEIGHTS = (0.01, 100.0)
-"""The smallest and the largest."""
 
 
 class Routes:
     """The API of one loaded model, as an ASGI app."""
 
     def __init__(
-        self, stock: StockApp, llama: GuardedLlama, settings: EngineSettings, metrics: Metrics
+        self,
+        stock: StockApp,
+        llama: GuardedLlama,
+        embeddings: Embeddings,
+        settings: EngineSettings,
+        metrics: Metrics,
     ) -> None:
         self._stock = stock
         self._llama = llama
+        self._embeddings = embeddings
         self._settings = settings
         self._metrics = metrics
         self._created = int(time.time())
@@ -62,8 +64,9 @@ class Routes:
         self._exchange = Exchange(stock, stall_s=settings.stall_s)
         self._usage_book = UsageBook()
         self._document = openapi(stock)
-        self._checked: dict[Handler, Prepare] = {}
-        """What checks the requests of each handler that has the model generate."""
+        embedding = EmbeddingPaths(embeddings, settings, self._usage_book)
+        self._checked: dict[Handler, Callable[[bytes], object]] = dict(embedding.checked)
+        """What checks the requests of each handler that has a model work."""
         dialects = DialectPreparation(prepare)
         completion = self._generating(prepare.completion)
         self._table: dict[str, tuple[str, Handler]] = {
@@ -76,7 +79,7 @@ class Routes:
                 "POST",
                 self._made(lambda body: {"input_tokens": dialects.message_tokens(body)}),
             ),
-            "/v1/embeddings": ("POST", self._embeddings),
+            **embedding.table,
             "/v1/models": ("GET", self._models),
             "/extras/tokenize": ("POST", self._made(lambda body: {"tokens": prepare.tokens(body)})),
             "/extras/tokenize/count": (
@@ -137,7 +140,7 @@ class Routes:
         loop = asyncio.get_running_loop()
         prepared = await loop.run_in_executor(self._preparing, prepare, body)
         for generation in prepared.generations:
-            generation.user = _user(scope)
+            generation.user = user(scope)
             if prepared.grammar is not None:
                 # What has been compiled before does not wait behind others that take long.
                 is_known = self._llama.constraints.is_known(prepared.grammar)
@@ -146,7 +149,7 @@ class Routes:
                     self._llama.constraints.compile,
                     prepared.grammar,
                 )
-        if request_id := header(scope, _REQUEST_HEADER):
+        if request_id := header(scope, REQUEST_HEADER):
             self._usage_book.begin(request_id[:MAX_ID_CHARACTERS], prepared.generations)
         tells_usage = header(scope, USAGE_HEADER) is not None
         return GeneratedResponse(prepared, self._llama.scheduler, tells_usage=tells_usage)
@@ -162,13 +165,19 @@ class Routes:
         return await read_body(receive, self._settings.max_body_bytes)
 
     async def _models(self, scope: Scope, receive: Receive, send: Send) -> None:
-        name = self._settings.model_alias
-        pages = {"first_id": name, "last_id": name, "has_more": False}  # Anthropic's list
-        await send_json(send, 200, {"object": "list", "data": [self._described()], **pages})
+        models = self._all_described()
+        pages = {"first_id": models[0]["id"], "last_id": models[-1]["id"], "has_more": False}
+        await send_json(send, 200, {"object": "list", "data": models, **pages})  # Anthropic's list too
 
     async def _model(self, scope: Scope, receive: Receive, send: Send) -> None:
-        self._preparation.check_model(scope["path"].removeprefix(_MODEL))
-        await send_json(send, 200, self._described())
+        name = scope["path"].removeprefix(_MODEL)
+        found = next((model for model in self._all_described() if model["id"] == name), None)
+        if found is None:
+            self._preparation.check_model(name)
+        await send_json(send, 200, found or self._described())
+
+    def _all_described(self) -> list[dict[str, Any]]:
+        return [self._described(), *self._embeddings.described(self._created)]
 
     def _described(self) -> dict[str, Any]:
         """The model in OpenAI's and in Anthropic's form, with the names that clients have for n_ctx.
@@ -191,11 +200,6 @@ class Routes:
             "max_tokens": n_ctx,
         }
 
-    async def _embeddings(self, scope: Scope, receive: Receive, send: Send) -> None:
-        raise errors.not_supported(
-            None, "This server's model generates text; it was not loaded for embeddings."
-        )
-
     def _made(self, make: Callable[[bytes], dict[str, Any]]) -> Handler:
         """A handler that makes its response from the body, in a thread: texts and lists may be long."""
 
@@ -217,15 +221,3 @@ class Routes:
     async def _show_docs(self, scope: Scope, receive: Receive, send: Send) -> None:
         page = swagger(self._document)
         await send_bytes(send, 200, page, [], kind=b"text/html; charset=utf-8")
-
-
-def _user(scope: Scope) -> User:
-    """The user that a request's headers name. The request has passed the key check before."""
-    tag = header(scope, _USER_HEADER) or ""
-    try:
-        weight = float(header(scope, _WEIGHT_HEADER) or "1")
-    except ValueError:
-        weight = 1.0
-    low, high = _WEIGHTS
-    weight = min(max(weight, low), high) if math.isfinite(weight) else 1.0
-    return User(tag=tag[:MAX_ID_CHARACTERS], weight=weight)

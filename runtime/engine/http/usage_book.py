@@ -9,8 +9,7 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Sequence
 
-from runtime.engine.api.usage import evaluated_usage
-from runtime.engine.generation.generation import Generation
+from runtime.engine.api.usage import Counted, evaluated_usage
 
 MAX_ENDED = 1024
 MAX_ID_CHARACTERS = 128
@@ -25,10 +24,10 @@ class UsageBook:
     """The usage of running requests and of the last `MAX_ENDED` that have ended, by request id."""
 
     def __init__(self) -> None:
-        self._running: dict[str, Sequence[Generation]] = {}
+        self._running: dict[str, Sequence[Counted]] = {}
         self._ended: OrderedDict[str, Usage] = OrderedDict()
 
-    def begin(self, request_id: str, generations: Sequence[Generation]) -> None:
+    def begin(self, request_id: str, generations: Sequence[Counted]) -> None:
         """Add a request. If an id is used again, it means the later request."""
         self._settle()
         self._ended.pop(request_id, None)
@@ -54,5 +53,5 @@ class UsageBook:
             self._ended.popitem(last=False)
 
 
-def _have_ended(generations: Sequence[Generation]) -> bool:
+def _have_ended(generations: Sequence[Counted]) -> bool:
     return all(generation.is_ended for generation in generations)

@@ -10,7 +10,7 @@ import faulthandler
 import logging
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import IO
 
 logger = logging.getLogger(__name__)
@@ -42,14 +42,14 @@ class Progress:
 
 
 class Watchdog:
-    """Looks after the model and the event loop.
+    """Looks after the models and the event loop.
 
     A model that makes no step for `hang_s` seconds turns `stuck` on, and soon the process ends. An
     event loop that does not come round for as long, or an interpreter whose lock is never given back,
     is ended by faulthandler's thread, which needs neither.
 
     Args:
-        progress: the model's.
+        progress: each model's; the list may grow.
         hang_s: seconds.
         log: where the stacks are written when it ends the process.
         exit_process: ends the process with a status.
@@ -57,7 +57,7 @@ class Watchdog:
 
     def __init__(
         self,
-        progress: Progress,
+        progress: Sequence[Progress],
         *,
         hang_s: float,
         log: IO[str],
@@ -70,7 +70,10 @@ class Watchdog:
 
     @property
     def stuck(self) -> bool:
-        return self._progress.stalled_s() > self._hang_s
+        return self._stalled_s() > self._hang_s
+
+    def _stalled_s(self) -> float:
+        return max(progress.stalled_s() for progress in self._progress)
 
     async def run(self) -> None:
         """Watch until cancelled."""
@@ -85,7 +88,7 @@ class Watchdog:
             faulthandler.cancel_dump_traceback_later()
 
     def _check(self) -> None:
-        stalled_s = self._progress.stalled_s()
+        stalled_s = self._stalled_s()
         if stalled_s > self._hang_s + GRACE_S:
             logger.critical(
                 "the model has made no progress for %.0f s (LLAMA_SERVER_HANG_SECONDS=%g): the process "

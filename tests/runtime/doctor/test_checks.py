@@ -20,6 +20,7 @@ from runtime.doctor.findings import Finding, Installation
 from runtime.supervisor import status
 from runtime.supervisor.status import Part
 from tests.support.gguf import build_model
+from tests.support.gguf_bert import random_bert
 from tests.support.pooler import PROGRAM, Pooler
 from tests.support.postgres import Postgres
 
@@ -196,6 +197,32 @@ def test_several_models_and_none_chosen(tmp_path: Path) -> None:
     (found,) = model.chosen(installation_in(tmp_path))
     assert found.text == "there are several models: a.gguf b.gguf"
     assert found.remedy.startswith("Choose with --model FILE")
+
+
+def test_a_model_that_embeds_is_examined_with_the_one_beside_it(tmp_path: Path) -> None:
+    """Its memory is told; a file that cannot embed is a problem with a remedy."""
+    (tmp_path / "models").mkdir()
+    build_model(tmp_path / "models" / "chat.gguf")
+    random_bert().write(tmp_path / "models" / "embedding.gguf")
+    key = "LLAMA_SERVER_EMBEDDING_MODEL"
+    good = list(model.chosen(installation_in(tmp_path, **{key: "embedding.gguf"})))
+    bad = list(model.chosen(installation_in(tmp_path, **{key: "chat.gguf"})))
+
+    assert good[0].text.endswith("chat.gguf")
+    assert good[1].text.startswith("embedding.gguf embeds beside it, with about ")
+    assert bad[1].level == "problem"
+    assert "LLAMA_SERVER_EMBEDDING_POOLING" in bad[1].remedy
+
+
+def test_a_model_that_embeds_and_is_served_is_noted(tmp_path: Path) -> None:
+    """With the settings that it has; a chat template is not missed."""
+    path = random_bert().write(tmp_path / "embedding.gguf")
+    found = list(model.chosen(installation_in(tmp_path, LLAMA_SERVER_MODEL=str(path))))
+
+    assert [finding.level for finding in found[:2]] == ["ok", "note"]
+    assert "does not generate" in found[1].text
+    assert not any("chat template" in finding.text for finding in found)
+    assert any(finding.text.startswith("longest input: 128 ") for finding in found)
 
 
 @pytest.mark.parametrize(

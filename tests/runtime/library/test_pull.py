@@ -16,10 +16,11 @@ from huggingface_hub import constants
 
 from runtime.config import load
 from runtime.library import pull
-from runtime.library.catalogue import DEFAULTS, Variant, default_for, proposed, variants_of
+from runtime.library.catalogue import DEFAULTS, EMBEDDING, Variant, default_for, proposed, variants_of
 from runtime.library.hub import HubError, RemoteFile
 from tests.support.engine import copy_runtime
 from tests.support.gguf import build_model, write_headers_only
+from tests.support.gguf_bert import random_bert
 from tests.support.hub import FakeHub, Refusal
 from tests.support.process import free_port, heed_interrupts
 from tests.support.terminal import ask_on_terminal
@@ -296,3 +297,17 @@ def test_a_default_is_for_every_machine() -> None:
     assert default_for(64 * GIB) == DEFAULTS[0]
     memories = [one.memory_bytes for one in DEFAULTS]
     assert memories == sorted(memories, reverse=True)
+
+
+def test_a_model_for_embeddings_is_proposed_and_its_setting_named(
+    checkout: Path, tmp_path: Path
+) -> None:
+    """`pull embedding`; it is not for `use`, which would end all chats."""
+    with FakeHub(EMBEDDING.repo) as hub:
+        content = random_bert().write(tmp_path / "made.gguf").read_bytes()
+        hub.files["embed-q8_0.gguf"] = content
+        status, output, errors = run(checkout, hub, "embedding")
+
+    assert (status, Path(output.strip()).name) == (0, "embed-q8_0.gguf"), errors
+    assert "LLAMA_SERVER_EMBEDDING_MODEL=embed-q8_0.gguf in runtime/config.env" in errors
+    assert "console.sh use" not in errors

@@ -14,6 +14,7 @@ from runtime.models import selection
 from runtime.models.selection import ModelError
 from tests.support.engine import copy_runtime
 from tests.support.gguf import build_model, truncate, write_headers_only
+from tests.support.gguf_bert import random_bert
 from tests.support.terminal import ask_on_terminal
 
 MISSING = "does not exist (./console.sh models lists the models)"
@@ -319,3 +320,13 @@ def test_a_huge_file_is_checked_at_once(folder: Path) -> None:
         file.truncate(40 * 2**30)
 
     assert selection.read_model(path).file_bytes == 40 * 2**30
+
+
+def test_a_model_that_embeds_is_served_if_it_is_named_or_alone(checkout: Path, folder: Path) -> None:
+    """Beside one that generates it takes part in no choice: it is there for other settings."""
+    embedding = random_bert().write(folder / "embedding.gguf")
+    assert selection.select(config(checkout)).path == embedding
+
+    chat = build_model(folder / "chat.gguf")
+    assert selection.select(config(checkout)).path == chat
+    assert selection.select(config(checkout, LLAMA_SERVER_MODEL="embedding")).path == embedding

@@ -11,7 +11,7 @@ import aiohttp
 import pytest
 
 from runtime.config import ROOT
-from runtime.engine.watchdog.progress import Progress
+from runtime.engine.watchdog.progress import Progress, Watchdog
 from tests.support.engine import Engine
 from tests.support.gguf import token_ids
 from tests.support.wait import until
@@ -34,6 +34,21 @@ def test_progress_counts_from_the_last_step() -> None:
     now = 200.0
     progress.rest()
     assert progress.stalled_s() == 0
+
+
+def test_one_model_that_stands_still_is_noticed_beside_others_that_go_on() -> None:
+    """Each has its own count."""
+    now = 100.0
+    models = [Progress(lambda: now), Progress(lambda: now)]
+    watchdog = Watchdog(models, hang_s=5, log=sys.stderr)
+
+    for model in models:
+        model.step()
+    now = 107.0
+    models[0].step()
+    assert watchdog.stuck
+    models[1].rest()
+    assert not watchdog.stuck
 
 
 @pytest.fixture

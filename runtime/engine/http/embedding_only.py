@@ -1,0 +1,91 @@
+"""What an engine serves whose model embeds or reranks and does not generate."""
+
+from __future__ import annotations
+
+import time
+
+from runtime.engine import errors
+from runtime.engine.embedding.service import Embeddings
+from runtime.engine.http.asgi import Receive, Scope, Send, send_bytes, send_json
+from runtime.engine.http.embeddings import EmbeddingPaths, Handler
+from runtime.engine.http.front import COUNTED_AS
+from runtime.engine.http.usage_book import UsageBook
+from runtime.engine.metrics import Metrics
+from runtime.engine.settings import EngineSettings
+
+GENERATING_PATHS = (
+    "/v1/chat/completions",
+    "/v1/completions",
+    "/v1/engines/copilot-codex/completions",
+    "/v1/messages",
+    "/v1/messages/count_tokens",
+    "/v1/responses",
+)
+_MODEL = "/v1/models/"
+_USAGE = "/internal/usage/"
+_VALIDATE = "/internal/validate"
+_BELOW = (_MODEL, _USAGE, f"{_VALIDATE}/")
+"""The paths below these are served too."""
+
+
+class EmbeddingOnlyRoutes:
+    """The API of models that do not generate, as an ASGI app."""
+
+    def __init__(self, embeddings: Embeddings, settings: EngineSettings, metrics: Metrics) -> None:
+        self._settings = settings
+        self._metrics = metrics
+        self._usage_book = UsageBook()
+        self._models = embeddings.described(int(time.time()))
+        self._paths = EmbeddingPaths(embeddings, settings, self._usage_book)
+        self._table: dict[str, tuple[str, Handler]] = {
+            **self._paths.table,
+            **dict.fromkeys(GENERATING_PATHS, ("POST", self._refuse_to_generate)),
+            "/v1/models": ("GET", self._list_models),
+            "/metrics": ("GET", self._show_metrics),
+            _MODEL: ("GET", self._show_model),
+            _USAGE: ("GET", self._show_usage),
+            f"{_VALIDATE}/": ("POST", self._validate),
+        }
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path, method = scope["path"], scope["method"]
+        if path[-1:] == "/" != path:  # many a client's base URL brings a slash too many
+            scope["path"] = path = path[:-1]
+        prefix = next((prefix for prefix in _BELOW if path.startswith(prefix)), path)
+        if prefix not in self._table:
+            raise errors.unknown_url(method, path)
+        allowed, handler = self._table[prefix]
+        scope[COUNTED_AS] = prefix
+        if method != allowed:
+            raise errors.method_not_allowed(method, allowed)
+        await handler(scope, receive, send)
+
+    async def _validate(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path = scope["path"].removeprefix(_VALIDATE)
+        if path in GENERATING_PATHS:
+            raise errors.cannot_generate(self._settings.model_alias)
+        await self._paths.validate(path, scope, receive, send)
+
+    async def _refuse_to_generate(self, scope: Scope, receive: Receive, send: Send) -> None:
+        raise errors.cannot_generate(self._settings.model_alias)
+
+    async def _list_models(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await send_json(send, 200, {"object": "list", "data": self._models})
+
+    async def _show_model(self, scope: Scope, receive: Receive, send: Send) -> None:
+        name = scope["path"].removeprefix(_MODEL)
+        for model in self._models:
+            if name in (model["id"], model["id"].removesuffix(".gguf")):
+                await send_json(send, 200, model)
+                return
+        raise errors.model_not_found(self._settings.model_alias)
+
+    async def _show_metrics(self, scope: Scope, receive: Receive, send: Send) -> None:
+        kind = self._metrics.media_type.encode()
+        await send_bytes(send, 200, self._metrics.render(), [], kind=kind)
+
+    async def _show_usage(self, scope: Scope, receive: Receive, send: Send) -> None:
+        usage = await self._usage_book.usage(scope["path"].removeprefix(_USAGE))
+        if usage is None:
+            raise errors.unknown_request()
+        await send_json(send, 200, usage)

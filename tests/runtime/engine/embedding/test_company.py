@@ -1,0 +1,109 @@
+"""Embeddings for many at a time: turns, clients that leave, what fails, what hangs, and the end."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from runtime.config import ROOT
+from tests.runtime.engine.embedding.conftest import Models
+from tests.support.client import Answer
+from tests.support.engine import Engine
+from tests.support.wait import until
+
+EMBEDDINGS = "/v1/embeddings"
+MANY: dict[str, Any] = {"input": [[7] * 120] * 2000, "dimensions": 8}
+"""A request that takes seconds."""
+N_TOKENS = 240_000
+
+
+async def embed(engine: Engine, body: dict[str, Any], user: str = "", **headers: str) -> Answer:
+    return await engine.post(EMBEDDINGS, body, headers={"X-Llamaserve-User": user, **headers})
+
+
+async def inputs_done(engine: Engine) -> float:
+    return await engine.metric("llama_embedded_inputs_total")
+
+
+async def under_way(engine: Engine, body: dict[str, Any], **more: str) -> asyncio.Task[Answer]:
+    """A request of which a part is done."""
+    before = await inputs_done(engine)
+    task = asyncio.create_task(embed(engine, body, **more))
+    await until(lambda: _has_more(engine, before), "the first inputs to be done")
+    return task
+
+
+async def _has_more(engine: Engine, before: float) -> bool:
+    return await inputs_done(engine) > before
+
+
+@pytest.mark.parametrize("user", ["another", "many"])
+async def test_a_short_request_does_not_wait_for_a_long_one(alone: Engine, user: str) -> None:
+    """Neither another user's nor one's own."""
+    long = await under_way(alone, MANY, user="many")
+    short = await embed(alone, {"input": "tea"}, user)
+
+    assert short.status == 200
+    assert not long.done()
+    assert (await long).json["usage"]["total_tokens"] == N_TOKENS
+
+
+async def test_nothing_more_is_done_for_a_client_that_left(alone: Engine) -> None:
+    """And what had been done is told to the proxy."""
+    long = await under_way(alone, MANY, **{"X-Llamaserve-Request": "left"})
+    long.cancel()
+    used = (await alone.get("/internal/usage/left")).json
+    done = await inputs_done(alone)
+    await embed(alone, {"input": "tea"})
+
+    assert 0 < used["prompt_tokens"] < N_TOKENS
+    assert used["completion_tokens"] == 0
+    assert await inputs_done(alone) == done + 1
+
+
+async def test_a_request_has_its_time(berts: Models, tmp_path: Path) -> None:
+    """LLAMA_SERVER_REQUEST_SECONDS, from its first input on; the next request is answered. And
+    SIGTERM ends a request under way, and the process."""
+    env = {"LLAMA_SERVER_REQUEST_SECONDS": "0.3"}
+    with Engine(tmp_path, berts.folder / "embedding.gguf", env=env) as engine:
+        engine.start()
+        late = await embed(engine, MANY)
+        assert (late.status, late.error["code"]) == (400, "request_timeout")
+        assert (await embed(engine, {"input": "tea"})).status == 200
+
+        long = await under_way(engine, MANY)
+        assert engine.process is not None
+        engine.process.terminate()
+        answer = await long
+        assert (answer.status, answer.error["code"]) == (503, "stopping")
+        assert engine.wait() == 0
+
+
+@pytest.fixture
+def hanging(berts: Models, tmp_path: Path) -> Iterator[Engine]:
+    """An engine that only embeds, and hangs or fails on command."""
+    env = {"LLAMA_SERVER_HANG_SECONDS": "2", "PYTHONPATH": str(ROOT)}
+    with Engine(tmp_path, berts.folder / "embedding.gguf", env=env) as engine:
+        engine.command = [sys.executable, "-m", "tests.support.hanging_engine"]
+        yield engine.start()
+
+
+async def test_what_fails_fails_alone_and_what_hangs_is_noticed(hanging: Engine) -> None:
+    """An input that cannot be evaluated ends its own request. A model that stands still ends the
+    process, which is then replaced."""
+    bodies = [{"input": ["tea", "cat"]}, {"input": ["dog", "tea ?", "cat"]}, {"input": ["red moon"]}]
+    answers = await asyncio.gather(*(embed(hanging, body) for body in bodies))
+    assert [answer.status for answer in answers] == [200, 500, 200]
+    assert (await embed(hanging, {"input": "tea"})).status == 200
+
+    running = asyncio.create_task(embed(hanging, {"input": "tea !"}))
+    await until(lambda: not hanging.alive, "the process to end")
+    with pytest.raises(aiohttp.ClientError):
+        await running
+    assert "LLAMA_SERVER_HANG_SECONDS=2" in hanging.log
