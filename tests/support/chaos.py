@@ -75,6 +75,8 @@ class Storm:
     users: list[User]
     seed: int
     victims: tuple[str, ...] = tuple(REST_S)
+    pause_s: float = 0.0
+    """How long a user thinks between two requests, on average."""
     seen: list[Seen] = field(default_factory=list)
     kills: Counter[str] = field(default_factory=Counter)
     strangers: Counter[tuple[int, str]] = field(default_factory=Counter)
@@ -118,6 +120,8 @@ class Storm:
         while time.monotonic() < over:
             seen = await self._send(client, user, chance)
             self.seen.append(seen)
+            if self.pause_s:
+                await asyncio.sleep(chance.uniform(0, 2 * self.pause_s))
             # Pause after a refusal, so that this is no busy loop.
             if seen.status not in (200, 429):
                 await asyncio.sleep(0.1)
