@@ -43,7 +43,7 @@ async def test_a_mistake_does_not_wait_for_a_turn(
     key = create_user("alice")
     begun = time.monotonic()
     for path, body, param in (
-        ("/v1/completions", {"prompt": "x", "best_of": 2}, "best_of"),
+        ("/v1/completions", {"prompt": "x", "n": 3, "best_of": 2}, "best_of"),
         ("/v1/chat/completions", {"messages": []}, "messages"),
     ):
         async with busy.request("POST", path, key=key, json=body) as response:

@@ -68,23 +68,24 @@ class Generations:
         prompt: Prompt,
         limits: GenerationLimits,
         *,
+        number: int,
         is_constrained: bool,
         first_index: int = 0,
     ) -> list[Generation]:
-        """Return one generation for each response to a prompt; each seed is one above the previous."""
+        """Return so many generations of a prompt; each one's seed is one above the previous one's."""
         sampling = Sampling(**{name: getattr(request, name) for name in _SAMPLING})
         if is_constrained:
             # Mirostat's estimate of the distribution has no meaning if most tokens are forbidden.
             sampling = replace(sampling, mirostat_mode=0)
-        seeds = [None if request.seed is None else request.seed + number for number in range(request.n)]
+        seeds = [None if request.seed is None else request.seed + offset for offset in range(number)]
         return [
             Generation(
                 prompt=prompt,
                 limits=limits,
                 sampling=replace(sampling, seed=seed),
-                index=first_index + number,
+                index=first_index + offset,
             )
-            for number, seed in enumerate(seeds)
+            for offset, seed in enumerate(seeds)
         ]
 
 

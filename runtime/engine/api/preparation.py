@@ -29,7 +29,7 @@ from runtime.engine.api.schemas import (
     ToolChoice,
 )
 from runtime.engine.api.shapes.chat import ChatShape
-from runtime.engine.api.shapes.completion import CompletionShape
+from runtime.engine.api.shapes.completion import Best, CompletionShape
 from runtime.engine.api.shapes.shape import Form, Shape
 from runtime.engine.generation.generation import Generation
 from runtime.engine.generation.model import GuardedLlama
@@ -82,21 +82,25 @@ class Preparation:
         self.check_model(request.model)
         if sent.get("suffix"):
             raise errors.not_supported("suffix", "suffix: this server does not fill in.")
-        if request.best_of is not None and request.best_of != request.n:
-            raise errors.not_supported("best_of", "best_of: must be as many as n; none are thrown away.")
-        if len(request.prompts) * request.n > MAX_PROMPTS:
-            raise errors.invalid("n", f"n: at most {MAX_PROMPTS} responses to all prompts together.")
+        if len(request.prompts) * request.n_generated > MAX_PROMPTS:
+            param = "n" if request.n == request.n_generated else "best_of"
+            raise errors.invalid(
+                param, f"{param}: at most {MAX_PROMPTS} responses to all prompts together."
+            )
+        is_choosing = request.n_generated > request.n
+        top_logprobs = 0 if is_choosing and request.logprobs is None else request.logprobs
         grammar = self._grammar(request)
         generations: list[Generation] = []
         for given in request.prompts:
             prompt = self._prompts.of_completion(request, given)
-            limits = self._generations.limits(request, prompt, request.max_tokens, request.logprobs)
+            limits = self._generations.limits(request, prompt, request.max_tokens, top_logprobs)
             if request.echo and request.max_tokens == 0:
                 limits = replace(limits, max_tokens=0)
             generations += self._generations.make(
                 request,
                 prompt,
                 limits,
+                number=request.n_generated,
                 is_constrained=grammar is not None,
                 first_index=len(generations),
             )
@@ -104,7 +108,12 @@ class Preparation:
         return Prepared(
             generations=generations,
             readers=[PlainReader()] * len(generations),
-            shape=CompletionShape(generations, self._form(request)),
+            shape=CompletionShape(
+                generations,
+                self._form(request),
+                reports_logprobs=request.logprobs is not None,
+                best=Best(n=request.n, of=request.n_generated) if is_choosing else None,
+            ),
             is_stream=request.stream,
             grammar=grammar,
         )
@@ -141,7 +150,9 @@ class Preparation:
         )
         form = replace(self._form(request), legacy_call=not request.tools)
         grammar = self._chat_grammar(request, function)
-        generations = self._generations.make(request, prompt, limits, is_constrained=grammar is not None)
+        generations = self._generations.make(
+            request, prompt, limits, number=request.n, is_constrained=grammar is not None
+        )
         check_probabilities(generations, self._n_ctx)
         return Prepared(
             generations=generations,

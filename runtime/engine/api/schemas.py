@@ -144,7 +144,9 @@ class CompletionRequest(GenerationRequest):
     )
     echo: bool = False
     logprobs: Annotated[Whole, Field(ge=0, le=MAX_TOP_LOGPROBS)] | None = None
-    best_of: Whole | None = Field(None, description="As many as n: none are thrown away.")
+    best_of: Annotated[Whole, Field(ge=1, le=MAX_CHOICES)] | None = Field(
+        None, description="Generate so many, and return the n with the highest mean log probability."
+    )
 
     @field_validator("prompt", mode="before")
     @classmethod
@@ -152,6 +154,19 @@ class CompletionRequest(GenerationRequest):
         """A list of one prompt is that prompt."""
         single = isinstance(value, list) and len(value) == 1 and isinstance(value[0], str | list)
         return value[0] if single else value
+
+    @model_validator(mode="after")
+    def _chosen_from_enough(self) -> Self:
+        if self.best_of is not None and self.best_of < self.n:
+            raise field_error("best_of", "must be at least n")
+        if self.stream and self.n_generated > self.n:
+            raise field_error("best_of", "more than n cannot be streamed: the best are known at the end")
+        return self
+
+    @property
+    def n_generated(self) -> int:
+        """Responses generated for each prompt."""
+        return self.n if self.best_of is None else self.best_of
 
     @property
     def prompts(self) -> list[str | list[int]]:

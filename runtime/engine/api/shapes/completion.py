@@ -2,21 +2,61 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from runtime.engine.api.pieces import End, ReplyPiece, Text
 from runtime.engine.api.shapes.openai import head, readable, usage_chunk, usage_field
-from runtime.engine.api.shapes.shape import Form, Object, Shape, joined
+from runtime.engine.api.shapes.shape import Form, Object, Reply, Shape, joined
 from runtime.engine.api.usage import openai_usage
 from runtime.engine.generation.channel import TokenLogprob
 from runtime.engine.generation.generation import Generation
 
 
-class CompletionShape(Shape):
-    """Writes completions of one request."""
+@dataclass(frozen=True, kw_only=True)
+class Best:
+    """Which responses to a prompt are returned: the `n` best `of` so many."""
 
-    def __init__(self, generations: Sequence[Generation], form: Form) -> None:
+    n: int
+    of: int
+
+    def chosen(self, replies: Mapping[int, Reply]) -> list[int]:
+        """The indexes of the responses to return: the likeliest by token of each prompt, best first."""
+        indexes = list(replies)
+        prompts = [indexes[start : start + self.of] for start in range(0, len(indexes), self.of)]
+        return [
+            index
+            for prompt in prompts
+            for index in sorted(prompt, key=lambda index: -_mean_logprob(replies[index]))[: self.n]
+        ]
+
+
+def _mean_logprob(reply: Reply) -> float:
+    values = [one.logprob for one in reply.logprobs if one.logprob is not None]
+    return sum(values) / len(values) if values else 0.0
+
+
+class CompletionShape(Shape):
+    """Writes completions of one request.
+
+    Args:
+        generations: those of all prompts, a prompt's together.
+        form: what the request asks of the form.
+        reports_logprobs: whether the client asked for log probabilities.
+        best: which responses are returned; None: all.
+    """
+
+    def __init__(
+        self,
+        generations: Sequence[Generation],
+        form: Form,
+        *,
+        reports_logprobs: bool,
+        best: Best | None = None,
+    ) -> None:
         self._generations = generations
+        self._reports_logprobs = reports_logprobs
+        self._best = best
         self._form = form
         self._head = {**head("cmpl-", form.model), "object": "text_completion"}
         self._echoes = {one.index: one.prompt.echo for one in generations}
@@ -27,10 +67,12 @@ class CompletionShape(Shape):
 
     def whole(self, pieces: Sequence[ReplyPiece]) -> Object:
         replies = joined(pieces, [one.index for one in self._generations])
-        choices = [
-            self._choice(index, reply.text, reply.logprobs, reply.end.finish_reason)
-            for index, reply in replies.items()
-        ]
+        chosen = list(replies) if self._best is None else self._best.chosen(replies)
+        choices = []
+        for number, index in enumerate(chosen):
+            reply = replies[index]
+            choice = self._choice(index, reply.text, reply.logprobs, reply.end.finish_reason)
+            choices.append({**choice, "index": number})
         return {**self._head, "choices": choices, "usage": openai_usage(self._generations)}
 
     def chunks(self, pieces: Sequence[ReplyPiece]) -> list[Object]:
@@ -52,11 +94,10 @@ class CompletionShape(Shape):
     def _choice(
         self, index: int, text: str, logprobs: Sequence[TokenLogprob], reason: str | None
     ) -> Object:
-        is_reported = self._generations[0].limits.top_logprobs is not None
         return {
             "text": self._echoes.pop(index, "") + text,
             "index": index,
-            "logprobs": self._logprobs(index, logprobs) if is_reported else None,
+            "logprobs": self._logprobs(index, logprobs) if self._reports_logprobs else None,
             "finish_reason": reason,
         }
 

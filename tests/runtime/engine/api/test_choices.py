@@ -47,6 +47,32 @@ async def test_choices_of_a_stream_come_side_by_side(quick: Engine) -> None:
     assert answer.events[-1] == "[DONE]"
 
 
+async def test_the_best_of_several_are_returned(quick: Engine) -> None:
+    """Those with the highest mean log probability, best first; all that was generated counts."""
+    body: dict[str, Any] = {"max_tokens": 6, "seed": 11, "temperature": 1.5, "logprobs": 0}
+    every = (await quick.complete("Hello", n=5, **body)).json["choices"]
+    means = {one["text"]: np.mean(one["logprobs"]["token_logprobs"]) for one in every}
+    wanted = sorted(means, key=lambda text: -means[text])[:2]
+
+    told = (await quick.complete("Hello", n=2, best_of=5, **body)).json
+    del body["logprobs"]
+    untold = (await quick.complete(["Hello", "Hello"], n=2, best_of=5, **body)).json
+
+    assert [choice["text"] for choice in told["choices"]] == wanted
+    assert [choice["index"] for choice in told["choices"]] == [0, 1]
+    assert told["usage"]["completion_tokens"] == 30
+    assert [choice["text"] for choice in untold["choices"][:2]] == wanted
+    assert [choice["index"] for choice in untold["choices"]] == [0, 1, 2, 3]
+    assert untold["choices"][0]["logprobs"] is None
+
+
+async def test_what_best_of_cannot_do_is_refused(quick: Engine) -> None:
+    """Fewer than n; and a stream, as the best are known at the end only."""
+    for more in ({"n": 3, "best_of": 2}, {"n": 1, "best_of": 2, "stream": True}):
+        answer = await quick.complete("Hello", max_tokens=2, **more)
+        assert (answer.status, answer.error["param"]) == (400, "best_of")
+
+
 async def test_each_of_several_prompts_is_answered(quick: Engine) -> None:
     """Texts and tokens; `n` for each, in their order."""
     prompts: list[Any] = [

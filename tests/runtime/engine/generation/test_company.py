@@ -14,6 +14,7 @@ from typing import Any
 import llama_cpp
 import pytest
 
+from runtime.config import ROOT
 from tests.support.client import CHAT, HELLO, Answer
 from tests.support.engine import Engine
 from tests.support.killers import INVALID_GRAMMARS, KILLING_SCHEMAS, json_schema, named_tool
@@ -51,6 +52,36 @@ async def test_greedy_responses_are_llama_cpp_s_own_in_any_company(fresh: Engine
         together = await asyncio.gather(*(complete(fresh, number, **GREEDY) for number in order))
         assert [answer.choice["text"] for answer in together] == [expected[number] for number in order]
     assert [answer.choice["text"] for answer in alone] == expected
+
+
+async def test_a_trained_model_says_the_same_in_any_company(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    """Its probabilities are nothing like those of random weights: the likeliest token is far ahead."""
+    questions = [
+        "How do I create a user?",
+        "What is a key?",
+        "How do I stop the server?",
+        "Who are you?",
+        "How do I switch the model?",
+        "What does the proxy do?",
+        "Where are the logs?",
+        "How do I limit a user?",
+    ]
+    chats = [
+        {"messages": [{"role": "user", "content": question}], "max_tokens": 60, **GREEDY}
+        for question in questions
+    ]
+    starter = ROOT / "models/starter/llamaserve-starter.gguf"
+    with Engine(
+        tmp_path_factory.mktemp("starter"), starter, env={"LLAMA_SERVER_PARALLEL": "8"}
+    ) as engine:
+        engine.start()
+        alone = [(await engine.post(CHAT, chat)).content for chat in chats]
+        together = await asyncio.gather(*(engine.post(CHAT, chat) for chat in chats))
+
+    assert [answer.content for answer in together] == alone
+    assert all(alone)
 
 
 @pytest.mark.parametrize("more", [{}, {"top_k": 0, "temperature": 1.5}, {"mirostat_mode": 2}])

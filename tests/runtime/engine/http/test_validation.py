@@ -16,7 +16,7 @@ VALIDATE = "/internal/validate"
         (CHAT, {"messages": HELLO, "top_p": 2}, "top_p"),
         (CHAT, {"messages": HELLO, "model": "another"}, "model"),
         (CHAT, {"messages": [{"role": "user", "content": "word " * 5000}]}, "messages"),
-        (COMPLETIONS, {"prompt": "x", "best_of": 2}, "best_of"),
+        (COMPLETIONS, {"prompt": "x", "n": 3, "best_of": 2}, "best_of"),
     ],
 )
 async def test_what_would_be_refused_is_refused_in_the_same_words(
