@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import logging
 import threading
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -22,7 +23,15 @@ from llguidance.llamacpp import lltokenizer_from_vocab
 from numpy.typing import NDArray
 
 from runtime.engine import errors
-from runtime.engine.grammar.sandbox import Sandbox, SandboxError, Source, limits
+from runtime.engine.grammar.relaxing import (
+    UNSATISFIABLE,
+    Fault,
+    Schema,
+    faults,
+    relaxed,
+    with_exact_bounds,
+)
+from runtime.engine.grammar.sandbox import Sandbox, SandboxError, Source, Verdict, limits
 from runtime.engine.vocabulary import Vocabulary
 
 logger = logging.getLogger(__name__)
@@ -32,6 +41,7 @@ MAX_DEPTH = 64
 MAX_GRAMMAR_CHARACTERS = 262_144
 """The longest grammar or schema."""
 _REASON_CHARACTERS = 300
+_REMEMBERED = 256
 
 
 class Constraint:
@@ -77,6 +87,10 @@ class Grammar:
 
     source: Source
     param: str
+    schema: Schema | None = None
+    """What the source was made of. Keywords that do not compile are left out of it."""
+    is_strict: bool = False
+    """Rather refuse than leave keywords out."""
 
 
 class Constraints:
@@ -92,6 +106,8 @@ class Constraints:
         self._ends = vocabulary.ends()
         self._sandbox = Sandbox(vocabulary.pieces, self._ends)
         self._lock = threading.Lock()
+        self._relaxations: OrderedDict[Source, Source] = OrderedDict()
+        """For the sources of schemas that do not compile: those of what is left of them."""
         self._made: LLTokenizer | None = None
 
     def json_schema(self, schema: object, *, param: str, strict: bool) -> Grammar:
@@ -111,15 +127,8 @@ class Constraints:
             raise errors.invalid(param, f"{param} must be a JSON schema: an object.")
         if _depth(schema) > MAX_DEPTH:
             raise errors.invalid(param, f"{param} is nested more than {MAX_DEPTH} levels deep.")
-        text = json.dumps(schema)
-        _check_length(text, param)
-        options: dict[str, Any] = {"whitespace_flexible": False, "lenient": not strict}
-        try:
-            compiler: Any = LLMatcher.grammar_from_json_schema
-            converted = compiler(text, overrides=options)
-        except ValueError as error:
-            raise _refusal(param, str(error)) from error
-        return Grammar(Source(text=converted, is_converted=True), param)
+        exact = with_exact_bounds(dict(schema))
+        return Grammar(_json_source(exact, param, is_strict=strict), param, exact, strict)
 
     def grammar(self, text: str) -> Grammar:
         """Text that a grammar allows: llama.cpp's GBNF, or llguidance's Lark.
@@ -132,7 +141,9 @@ class Constraints:
 
     def is_known(self, grammar: Grammar) -> bool:
         """Whether it has been compiled before, or refused: `compile` is quick then."""
-        return self._sandbox.known(grammar.source) is not None
+        grammar = self._known_relaxed(grammar)
+        verdict = self._sandbox.known(grammar.source)
+        return verdict is not None and (not verdict.error or grammar.schema is None)
 
     def compile(self, grammar: Grammar) -> Constraint:
         """A constraint for one response. Takes up to some seconds, and waits for other compilations.
@@ -140,11 +151,10 @@ class Constraints:
         Raises:
             Refusal: it is invalid, cannot be satisfied, or is too complex.
         """
-        try:
-            verdict = self._sandbox.check(grammar.source)
-        except SandboxError as error:
-            logger.error("%s", error)
-            raise errors.compiler_away() from error
+        grammar = self._known_relaxed(grammar)
+        verdict = self._verdict(grammar.source)
+        if verdict.error and grammar.schema is not None and not _is_certain(verdict.error):
+            return self.compile(self._relaxed(grammar))
         if verdict.error:
             raise _refusal(grammar.param, verdict.error)
         matcher = LLMatcher(self._tokenizer(), verdict.grammar, log_level=0, limits=limits())
@@ -152,11 +162,62 @@ class Constraints:
             raise _refusal(grammar.param, matcher.get_error())
         return Constraint(matcher, self._n_tokens, grammar.param)
 
+    def _verdict(self, source: Source) -> Verdict:
+        try:
+            return self._sandbox.check(source)
+        except SandboxError as error:
+            logger.error("%s", error)
+            raise errors.compiler_away() from error
+
+    def _relaxed(self, grammar: Grammar) -> Grammar:
+        """A schema's grammar without the keywords that cannot be compiled.
+
+        Raises:
+            Refusal: the schema is strict.
+        """
+        schema, param = grammar.schema, grammar.param
+        assert schema is not None
+
+        def check(part: Schema) -> str:
+            return self._verdict(_json_source(part, param, is_strict=grammar.is_strict)).error
+
+        if grammar.is_strict:
+            at_fault = faults(schema, check)
+            if at_fault:
+                raise _unenforceable(param, at_fault[0])
+            raise _refusal(param, self._verdict(grammar.source).error)
+        made = _json_source(relaxed(schema, check), param, is_strict=False)
+        with self._lock:
+            self._relaxations[grammar.source] = made
+            if len(self._relaxations) > _REMEMBERED:
+                self._relaxations.popitem(last=False)
+        return Grammar(made, param)
+
+    def _known_relaxed(self, grammar: Grammar) -> Grammar:
+        made = self._relaxations.get(grammar.source)
+        return grammar if made is None else Grammar(made, grammar.param)
+
     def _tokenizer(self) -> LLTokenizer:
         with self._lock:
             if self._made is None:
                 self._made = lltokenizer_from_vocab(self._vocab, eos_token=self._ends or None)
             return self._made
+
+
+def _json_source(schema: Schema, param: str, *, is_strict: bool) -> Source:
+    text = json.dumps(schema)
+    _check_length(text, param)
+    options: dict[str, Any] = {"whitespace_flexible": False, "lenient": not is_strict}
+    compiler: Any = LLMatcher.grammar_from_json_schema
+    try:
+        return Source(text=compiler(text, overrides=options), is_converted=True)
+    except ValueError as error:
+        raise _refusal(param, str(error)) from error
+
+
+def _is_certain(reason: str) -> bool:
+    """Whether a schema allows nothing, whatever is left out of it."""
+    return reason.startswith((UNSATISFIABLE, "NoExtension"))
 
 
 def _check_length(text: str, param: str) -> None:
@@ -169,10 +230,24 @@ def _refusal(param: str, reason: str) -> errors.Refusal:
         reason = "no text satisfies it"
     elif reason.startswith("panic"):
         reason = "the compiler fails on it"
-    reason = " ".join(reason.replace("<non-verbose/>", "").split())[:_REASON_CHARACTERS]
+    reason = _one_line(reason)
     return errors.invalid(
         param, f"{param} cannot be used to constrain the response: {reason}", code="invalid_grammar"
     )
+
+
+def _unenforceable(param: str, fault: Fault) -> errors.Refusal:
+    reason = _one_line(fault.reason.rpartition("error: ")[2])
+    return errors.invalid(
+        param,
+        f"{param}: {fault.place()} cannot be enforced: {reason}. Leave it out, or send the schema "
+        "without strict.",
+        code="invalid_grammar",
+    )
+
+
+def _one_line(reason: str) -> str:
+    return " ".join(reason.replace("<non-verbose/>", "").split())[:_REASON_CHARACTERS]
 
 
 def _depth(value: Any) -> int:

@@ -1,0 +1,293 @@
+"""Finds the keywords of a JSON schema that cannot be compiled, and leaves them out.
+
+Each keyword that may be at fault is compiled alone first, so that one pattern with a look-ahead costs
+nothing but itself; only if the whole still does not compile, more is left out, the most expensive first.
+Compiles nothing itself: it asks, and every question may take seconds.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+Schema = dict[str, Any]
+Check = Callable[[Schema], str]
+"""Says why a schema cannot be compiled; empty if it can."""
+Path = tuple[str | int, ...]
+
+UNSATISFIABLE = "Unsatisfiable"
+TOO_COMPLEX = "it is too complex"
+MAX_CHECKS = 96
+"""Questions about one schema."""
+_MAX_COMPLEX = 2
+"""Parts that may turn out too complex, each after seconds, before everything that may be is left out."""
+_TINY = 1e-9
+
+_NUMBER = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf")
+_GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("string", ("pattern",)),
+    ("string", ("format",)),
+    ("string", ("minLength", "maxLength")),
+    ("number", _NUMBER),
+    ("array", ("minItems", "maxItems")),
+    ("array", ("uniqueItems",)),
+    ("array", ("contains", "minContains", "maxContains")),
+    ("object", ("minProperties", "maxProperties")),
+    ("object", ("propertyNames",)),
+    ("object", ("dependentRequired", "dependencies")),
+    ("object", ("dependentSchemas",)),
+    ("object", ("unevaluatedProperties",)),
+    ("array", ("unevaluatedItems",)),
+    ("", ("not",)),
+    ("", ("if", "then", "else")),
+)
+"""Keywords that are checked together, and the type that they belong to."""
+_STAGES = (
+    ("pattern", "patternProperties"),
+    ("minLength", "maxLength", "minItems", "maxItems", "minProperties", "maxProperties"),
+    ("format", *_NUMBER),
+    ("propertyNames", "uniqueItems", "contains", "not", "if", "then", "else", "oneOf"),
+)
+"""What is left out of the whole schema while it does not compile, in this order."""
+_ECMA = (
+    (re.compile(r"\(\?<(?=\w)"), "(?P<"),
+    (re.compile(r"\\k<(\w+)>"), r"(?P=\1)"),
+    (re.compile(r"\\c[A-Za-z]|\\[pP]\{[^}]*\}|\\u\{[0-9A-Fa-f]+\}"), "x"),
+)
+"""What ECMA-262 writes otherwise than Python does."""
+_BY_NAME = ("properties", "patternProperties", "$defs", "definitions")
+_LISTS = ("anyOf", "oneOf", "allOf", "prefixItems", "items")
+_SINGLE = ("items", "additionalProperties", "additionalItems")
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A keyword that cannot be enforced."""
+
+    path: Path
+    keyword: str
+    reason: str
+
+    def place(self) -> str:
+        """Where it stands, for people."""
+        return ".".join(map(str, (*self.path, self.keyword)))
+
+
+@dataclass
+class _Questions:
+    """Asks the compiler, within bounds."""
+
+    check: Check
+    n_asked: int = 0
+    n_complex: int = 0
+    known: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def is_over(self) -> bool:
+        return self.n_asked >= MAX_CHECKS or self.n_complex >= _MAX_COMPLEX
+
+    def ask(self, schema: Schema) -> str:
+        """Why the schema does not compile; that nothing is known after too many questions."""
+        key = repr(schema)
+        if key not in self.known:
+            self.n_asked += 1
+            reason = self.known[key] = self.check(schema)
+            self.n_complex += reason.startswith(TOO_COMPLEX)
+        return self.known[key]
+
+
+def with_exact_bounds(schema: Any) -> Any:
+    """The schema with bounds in forms that are enforced exactly.
+
+    llguidance (1.9.1) allows 0 where 0 is an exclusive bound and the other bound is small; the bound
+    becomes an inclusive one beside 0. Bounds of draft 4, whose `exclusiveMinimum` is true or false,
+    become today's.
+    """
+    if not isinstance(schema, dict):
+        return schema
+    made = dict(schema)
+    for bound, exclusive, sign in (
+        ("minimum", "exclusiveMinimum", 1.0),
+        ("maximum", "exclusiveMaximum", -1.0),
+    ):
+        if isinstance(made.get(exclusive), bool):
+            is_exclusive = made.pop(exclusive)
+            if is_exclusive and bound in made:
+                made[exclusive] = made.pop(bound)
+        if _is_zero(made.get(exclusive)) and made.get("type") != "integer":
+            _put_beside_zero(made, bound, exclusive, sign)
+    for keyword, place in _places(made):
+        place[keyword] = with_exact_bounds(place[keyword])
+    return made
+
+
+def _is_zero(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and value == 0
+
+
+def _put_beside_zero(schema: Schema, bound: str, exclusive: str, sign: float) -> None:
+    """Replace an exclusive bound of 0, if the one on the other side is near."""
+    others = ("maximum", "exclusiveMaximum") if sign > 0 else ("minimum", "exclusiveMinimum")
+    far = [abs(value) for name in others if isinstance(value := schema.get(name), int | float)]
+    inclusive = schema.get(bound)
+    is_needless = isinstance(inclusive, int | float) and inclusive * sign > 0
+    if not far or min(far) > 1 or is_needless:
+        return
+    del schema[exclusive]
+    schema[bound] = sign * min(_TINY, min(far) / 1000 or _TINY)
+
+
+def _places(schema: Schema) -> Iterator[tuple[Any, Any]]:
+    """Where schemas stand in a schema: each a key, and the (copied) container that has it."""
+    for name in _BY_NAME:
+        if isinstance(schema.get(name), dict):
+            schema[name] = dict(schema[name])
+            yield from ((key, schema[name]) for key in list(schema[name]))
+    for name in _LISTS:
+        if isinstance(schema.get(name), list):
+            schema[name] = list(schema[name])
+            yield from ((number, schema[name]) for number in range(len(schema[name])))
+    for name in _SINGLE:
+        if isinstance(schema.get(name), dict):
+            yield name, schema
+
+
+def faults(schema: Schema, check: Check) -> list[Fault]:
+    """The keywords that do not compile, each alone. As far as `MAX_CHECKS` questions find them."""
+    questions = _Questions(check)
+    return [fault for path, part in _walk(schema) for fault in _faults_of(path, part, questions)]
+
+
+def relaxed(schema: Schema, check: Check) -> Schema:
+    """The schema without what does not compile, as much as there is; it may still not compile.
+
+    Unchanged where it is wrong: with a pattern that is no regular expression, or a reference to
+    elsewhere.
+    """
+    questions = _Questions(check)
+    at_fault = []
+    for path, part in _walk(schema):
+        for fault in _faults_of(path, part, questions):
+            if fault.keyword == "$ref" or _is_no_pattern(part, fault):
+                return schema
+            at_fault.append(fault)
+    made = _without(schema, at_fault)
+    for stage in _STAGES:
+        reason = questions.ask(made) if questions.n_complex < 2 * _MAX_COMPLEX else TOO_COMPLEX
+        if not reason or reason.startswith(UNSATISFIABLE):
+            break
+        made = _without_one_or_all(made, stage, questions)
+    return made
+
+
+def _is_no_pattern(schema: Schema, fault: Fault) -> bool:
+    """Whether a pattern is at fault because it is no regular expression at all."""
+    pattern = schema["pattern"] if fault.keyword == "pattern" else fault.keyword
+    if fault.keyword != "pattern" and fault.path[-1:] != ("patternProperties",):
+        return False
+    for ours, pythons in _ECMA:
+        pattern = ours.sub(pythons, str(pattern))
+    try:
+        re.compile(pattern)
+    except (re.error, RecursionError, OverflowError):
+        return True
+    return False
+
+
+def _walk(schema: Any, path: Path = ()) -> Iterator[tuple[Path, Schema]]:
+    """The schemas in a schema, itself first."""
+    if not isinstance(schema, dict):
+        return
+    yield path, schema
+    for name in _BY_NAME:
+        if isinstance(schema.get(name), dict):
+            for key, part in schema[name].items():
+                yield from _walk(part, (*path, name, key))
+    for name in _LISTS:
+        if isinstance(schema.get(name), list):
+            for number, part in enumerate(schema[name]):
+                yield from _walk(part, (*path, name, number))
+    for name in _SINGLE:
+        yield from _walk(schema.get(name), (*path, name))
+
+
+def _faults_of(path: Path, schema: Schema, questions: _Questions) -> Iterator[Fault]:
+    for kind, keywords in _GROUPS:
+        group = {name: schema[name] for name in keywords if name in schema}
+        if group and not questions.is_over:
+            yield from _faults_in_group(path, _alone(schema, kind), group, questions)
+    patterns = schema.get("patternProperties")
+    for pattern in patterns if isinstance(patterns, dict) else ():
+        if questions.is_over:
+            return
+        reason = questions.ask({"type": "object", "patternProperties": {pattern: {}}})
+        if reason:
+            yield Fault((*path, "patternProperties"), pattern, reason)
+    reference = schema.get("$ref")
+    if isinstance(reference, str) and not reference.startswith("#") and not questions.is_over:
+        reason = questions.ask({"$ref": reference})
+        if reason:
+            yield Fault(path, "$ref", reason)
+
+
+def _alone(schema: Schema, kind: str) -> Schema:
+    """What a keyword is checked with: its type, and what it means nothing without."""
+    if kind == "number":
+        return {"type": "integer" if schema.get("type") == "integer" else "number"}
+    if kind == "object" and {"minProperties", "maxProperties"} & schema.keys():
+        names = [*(schema.get("properties") or ())] if isinstance(schema.get("properties"), dict) else []
+        more = schema.get("additionalProperties", True) is not False
+        return {"type": kind, "properties": {name: {} for name in names}, "additionalProperties": more}
+    return {"type": kind} if kind else {}
+
+
+def _faults_in_group(path: Path, alone: Schema, group: Schema, questions: _Questions) -> Iterator[Fault]:
+    reason = questions.ask({**alone, **group})
+    if not reason or reason.startswith(UNSATISFIABLE):
+        return
+    found = []
+    for name, value in group.items():
+        reason = questions.ask({**alone, name: value})
+        if reason and not reason.startswith(UNSATISFIABLE):
+            found.append(Fault(path, name, reason))
+    rest = {name: value for name, value in group.items() if name not in {one.keyword for one in found}}
+    reason = questions.ask({**alone, **rest}) if rest and found else reason
+    if not found or (reason and not reason.startswith(UNSATISFIABLE)):
+        found += [Fault(path, name, reason) for name in rest]
+    yield from found
+
+
+def _without(schema: Schema, left_out: Sequence[Fault]) -> Schema:
+    """A copy of the schema without some keywords."""
+    by_path: dict[Path, set[str]] = {}
+    for fault in left_out:
+        by_path.setdefault(fault.path, set()).add(fault.keyword)
+    made: Schema = _copied(schema, (), by_path)
+    return made
+
+
+def _copied(value: Any, path: Path, left_out: Mapping[Path, set[str]]) -> Any:
+    if isinstance(value, dict):
+        names = left_out.get(path, ())
+        return {
+            name: _copied(item, (*path, name), left_out)
+            for name, item in value.items()
+            if name not in names
+        }
+    if isinstance(value, list):
+        return [_copied(item, (*path, number), left_out) for number, item in enumerate(value)]
+    return value
+
+
+def _without_one_or_all(schema: Schema, stage: Sequence[str], questions: _Questions) -> Schema:
+    """The schema without one keyword of a stage, if that is enough, or else without all of them."""
+    found = [Fault(path, name, "") for path, part in _walk(schema) for name in stage if name in part]
+    for fault in found:
+        if questions.is_over:
+            break
+        made = _without(schema, [fault])
+        if not questions.ask(made):
+            return made
+    return _without(schema, found)

@@ -1,0 +1,137 @@
+"""Keywords that cannot be compiled: left out one by one, or refused by name if strict."""
+
+from __future__ import annotations
+
+import json
+from random import Random
+from typing import Any
+
+import pytest
+
+from runtime.engine.grammar.relaxing import MAX_CHECKS, relaxed, with_exact_bounds
+from tests.runtime.engine.grammar.test_constraints import MAX, json_schema, object_of
+from tests.support.engine import Engine
+from tests.support.json_schemas import HARD_PATTERNS, random_schema, violations
+
+LOOK_AHEAD = "^(?!0)[0-9]{2}$"
+
+
+async def test_a_pattern_that_cannot_be_compiled_is_left_out(quick: Engine) -> None:
+    """It alone: what else the schema says holds."""
+    hard = {"type": "string", "pattern": LOOK_AHEAD, "maxLength": 4}
+    schema = {
+        "type": "object",
+        "properties": {"a": hard, "b": {"type": "string", "pattern": "^[xy]{3}$"}},
+        "required": ["a", "b"],
+        "additionalProperties": False,
+    }
+
+    answer = await quick.chat(**MAX, response_format=json_schema(schema, strict=False))
+
+    value = json.loads(answer.content)
+    assert len(value["a"]) <= 4
+    assert set(value["b"]) <= {"x", "y"}
+    assert len(value["b"]) == 3
+
+
+@pytest.mark.parametrize(
+    ("schema", "place"),
+    [
+        *(({"type": "string", "pattern": pattern}, "properties.a.pattern") for pattern in HARD_PATTERNS),
+        ({"type": "array", "items": {"type": "string", "format": "odd"}}, "properties.a.items.format"),
+        ({"type": "number", "minimum": 1e20}, "properties.a.minimum"),
+        ({"anyOf": [{"not": {"type": "null"}}]}, "properties.a.anyOf.0.not"),
+    ],
+)
+async def test_a_strict_schema_is_refused_by_keyword_and_path(
+    quick: Engine, schema: Any, place: str
+) -> None:
+    """So that a client finds it; without strict the same schema is answered."""
+    strict = await quick.chat(**MAX, response_format=json_schema(object_of(schema)))
+    lenient = await quick.chat(**MAX, response_format=json_schema(object_of(schema), strict=False))
+
+    assert strict.status == 400
+    assert place in strict.error["message"]
+    assert strict.error["param"] == "response_format"
+    assert lenient.status == 200
+
+
+@pytest.mark.parametrize("strict", [False, True])
+@pytest.mark.parametrize(
+    "bounds",
+    [
+        {"exclusiveMinimum": 0, "maximum": 0.5},
+        {"exclusiveMinimum": 0.0, "exclusiveMaximum": 0.1},
+        {"exclusiveMaximum": 0, "minimum": -0.25},
+        {"minimum": 0, "exclusiveMinimum": True, "maximum": 0.5},
+    ],
+)
+async def test_exclusive_bounds_are_exact(quick: Engine, bounds: dict[str, Any], strict: bool) -> None:
+    """0 is never an answer, whatever the seed."""
+    form = json_schema(object_of({"type": "number", **bounds}), strict=strict)
+
+    answer = await quick.chat(**MAX, response_format=form, n=12, seed=1, temperature=2)
+
+    contents = [choice["message"]["content"] for choice in answer.json["choices"]]
+    values = [json.loads(content)["a"] for content in contents if content.endswith("}")]
+    assert values
+    assert 0 not in values
+
+
+@pytest.mark.parametrize("strict", [False, True])
+async def test_answers_fit_random_schemas(quick: Engine, strict: bool) -> None:
+    """Without violations of what is promised: all of a strict schema, or all but what is left out."""
+    random = Random(7)  # noqa: S311 - no secret
+    n_answers = 0
+    for _ in range(25):
+        schema = random_schema(random, hard=not strict)
+        form = json_schema(schema, strict=strict)
+        answer = await quick.chat(
+            messages=[{"role": "user", "content": "a"}], **MAX, response_format=form, n=2
+        )
+        if answer.status != 200:
+            assert "nsatisf" in answer.text or "no text satisfies it" in answer.text, (
+                schema,
+                answer.text,
+            )
+            continue
+        for choice in answer.json["choices"]:
+            if choice["finish_reason"] == "stop":
+                n_answers += 1
+                assert violations(choice["message"]["content"], schema, strict=strict) == [], schema
+
+    assert n_answers > 25
+
+
+def test_questions_about_one_schema_are_bounded() -> None:
+    """However many patterns it has, and however long each takes."""
+    asked: list[Any] = []
+
+    def refused(schema: Any) -> str:
+        asked.append(schema)
+        return "it is too complex: it takes too long" if len(asked) > 1 else "no"
+
+    parts = {f"p{number}": {"type": "string", "pattern": f"a{{{number}}}"} for number in range(500)}
+    made = relaxed({"type": "object", "properties": parts}, refused)
+
+    assert len(asked) <= 8
+    assert not any("pattern" in part for part in made["properties"].values())
+
+    def refused_at_once(schema: Any) -> str:
+        asked.append(schema)
+        return "no"
+
+    asked.clear()
+    relaxed({"type": "object", "properties": parts}, refused_at_once)
+    assert len(asked) <= MAX_CHECKS + 10
+
+
+def test_exact_bounds_leave_other_schemas_alone() -> None:
+    """Properties of these names are no keywords, and values of enum no schemas."""
+    schema = {
+        "properties": {"exclusiveMinimum": {"type": "number", "minimum": 0}},
+        "enum": [{"exclusiveMinimum": 0, "maximum": 0.5}],
+        "exclusiveMinimum": 0,
+    }
+
+    assert with_exact_bounds(schema) == schema
