@@ -25,7 +25,7 @@ SLOTS = 8
 CONTEXT = 4096
 """Tokens of each slot."""
 RESPONSE = 128
-LONG_PROMPT, SHORT_PROMPT, SYSTEM_PROMPT = 2500, 40, 900
+N_PROMPT, LONG_PROMPT, SHORT_PROMPT, SYSTEM_PROMPT = 1000, 2500, 40, 900
 """Tokens, about."""
 TURNS = 4
 Scenario = Callable[[Table, Server, int], None]
@@ -55,7 +55,8 @@ def _beside(fleet: Fleet, model: Path, rounds: int) -> Table:
         ratios=[("ours", server.name) for server in servers[1:]],
         notes=[] if theirs else ["llama-server is not on the PATH"],
     )
-    scenarios: list[Scenario] = [_crowd_of(users) for users in (SLOTS, 2, 1)]
+    scenarios: list[Scenario] = [crowd_of(users) for users in (SLOTS, 2, 1)]
+    scenarios.append(crowd_of(SLOTS, N_PROMPT))
     for number in range(rounds):
         for scenario in [*scenarios, _newcomer, _conversations]:
             for server in in_turn(servers, number):
@@ -63,7 +64,7 @@ def _beside(fleet: Fleet, model: Path, rounds: int) -> Table:
     return table
 
 
-def _body(seed: int, n_prompt: int, n_response: int = RESPONSE) -> Body:
+def body(seed: int, n_prompt: int, n_response: int = RESPONSE) -> Body:
     return {
         "messages": [{"role": "user", "content": text(drawer(seed), n_prompt)}],
         "max_tokens": n_response,
@@ -73,16 +74,20 @@ def _body(seed: int, n_prompt: int, n_response: int = RESPONSE) -> Body:
     }
 
 
-def _crowd_of(users: int) -> Scenario:
-    """So many users at once, each with a prompt of their own."""
+def crowd_of(users: int, n_prompt: int = 60) -> Scenario:
+    """So many users at once, each with a prompt of their own, of about `n_prompt` tokens."""
 
     def scenario(table: Table, server: Server, number: int) -> None:
         began, cpu_s = time.perf_counter(), server.cpu_s()
         with ThreadPoolExecutor(users) as pool:
             seeds = range(number * 100 + users * 10_000, number * 100 + users * 10_000 + users)
-            streams = list(pool.map(lambda seed: server.client.stream(_body(seed, 60)), seeds))
+            clients = [server.clients[user % len(server.clients)] for user in range(users)]
+            asked = zip(clients, seeds, strict=True)
+            streams = list(pool.map(lambda one: one[0].stream(body(one[1], n_prompt)), asked))
         took_s = time.perf_counter() - began
         label = f"{users} users" if users > 1 else "1 user"
+        if n_prompt > 60:
+            label += f", prompts of {n_prompt}"
         table.add(f"{label}: tokens/s", server.name, users * RESPONSE / took_s)
         table.add(f"{label}: first token, at most, ms", server.name, _first_ms(streams))
         if cpu_s is not None and (after := server.cpu_s()) is not None:
@@ -102,15 +107,15 @@ def _newcomer(table: Table, server: Server, number: int) -> None:
     started = Event()
 
     def stream(offset: int) -> Streamed:
-        return server.client.stream(_body(seed + offset, 40, 400), on_text=started.set)
+        return server.client.stream(body(seed + offset, 40, 400), on_text=started.set)
 
     with ThreadPoolExecutor(SLOTS) as pool:
         others = [pool.submit(stream, offset) for offset in range(6)]
         started.wait(60)
         time.sleep(1)
-        long = pool.submit(server.client.stream, _body(seed + 7, LONG_PROMPT, 8))
+        long = pool.submit(server.client.stream, body(seed + 7, LONG_PROMPT, 8))
         time.sleep(0.2)
-        short = server.client.stream(_body(seed + 8, SHORT_PROMPT, 8), user="newcomer")
+        short = server.client.stream(body(seed + 8, SHORT_PROMPT, 8), user="newcomer")
         table.add("newcomer: first token, ms", server.name, short.first_s * 1e3)
         table.add("the long prompt's first token, ms", server.name, long.result().first_s * 1e3)
         gap_s = max(other.result().longest_gap_s for other in others)
@@ -128,8 +133,8 @@ def _conversations(table: Table, server: Server, number: int) -> None:
         for _ in range(TURNS):
             times = []
             for user, messages in enumerate(chats):
-                body = {**_body(user, 1, 24), "messages": messages}
-                stream = server.client.stream(body, user=f"{label} {user}")
+                asked = {**body(user, 1, 24), "messages": messages}
+                stream = server.client.stream(asked, user=f"{label} {user}")
                 times.append(stream.first_s)
                 messages += [
                     {"role": "assistant", "content": stream.text},
@@ -196,13 +201,13 @@ def _copying(fleet: Fleet, model: Path, rounds: int) -> Table:
 
 def _framing(fleet: Fleet, rounds: int) -> Table:
     """With a model so small that little is left but the engine's own work."""
-    server = fleet.ours(fleet.model("tiny", TINY), parallel=SLOTS, n_ctx=CONTEXT, n_threads_batch=1)
+    server = fleet.ours(fleet.model("tiny", TINY), parallel=SLOTS, n_ctx=CONTEXT, n_threads=1)
     table = Table(title="The engine's own work: CPU ms a streamed token, tiny model", columns=["ours"])
     for number in range(rounds):
         for users in (1, SLOTS):
             before = server.cpu_s()
             with ThreadPoolExecutor(users) as pool:
-                bodies = [_body(number * 100 + user, 20, 1000) for user in range(users)]
+                bodies = [body(number * 100 + user, 20, 1000) for user in range(users)]
                 list(pool.map(server.client.stream, bodies))
             after = server.cpu_s()
             if before is not None and after is not None:

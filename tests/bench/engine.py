@@ -12,6 +12,8 @@ WHAT is one of these, or all:
   the PATH.
 - batching: what eight slots give to eight users and to one, to a newcomer, to conversations by turns and
   to shared prompts, and what prompt lookup gives; `--model FILE` measures a real model.
+- appliance: the same eight users and one through the whole appliance, proxy and database included, and
+  a light user beside a heavy one.
 - mask: the time for each token of a response that must fit a JSON schema; `--vocabulary FILE` measures
   that of a real model too.
 
@@ -36,7 +38,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from runtime.machine.processors import physical_cores
-from tests.bench import batching, cost, crowd, first_token, leaving, mask, turns
+from tests.bench import batching, cost, crowd, first_token, leaving, mask, through_proxy, turns
 from tests.bench.report import Neighbours, Table, machine
 
 Measurement = Callable[[argparse.Namespace], list[Table]]
@@ -87,8 +89,12 @@ def _crowd(options: argparse.Namespace) -> list[Table]:
 
 
 def _batching(options: argparse.Namespace) -> list[Table]:
-    rounds, threads = options.rounds or batching.ROUNDS, options.threads or physical_cores()
-    return batching.measure(rounds, threads, options.model)
+    rounds = options.rounds or batching.ROUNDS
+    return batching.measure(rounds, options.threads, options.model)
+
+
+def _appliance(options: argparse.Namespace) -> list[Table]:
+    return through_proxy.measure(options.rounds or batching.ROUNDS, options.model)
 
 
 def _first_token(options: argparse.Namespace) -> list[Table]:
@@ -105,6 +111,7 @@ _MEASUREMENTS: dict[str, Measurement] = {
     "cost": _cost,
     "crowd": _crowd,
     "batching": _batching,
+    "appliance": _appliance,
     "first-token": _first_token,
     "mask": _mask,
 }
@@ -119,7 +126,7 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
         type=int,
         default=0,
         help="of each server's model; else 1 for leaving and turns, which a neighbour then disturbs "
-        "less, and for cost a thread for each core, our default",
+        "less, for cost a thread for each core, and for batching each server's own default",
     )
     parser.add_argument("--json", action="store_true", help="every sample, instead of tables")
     parser.add_argument("--model", type=Path, default=None, help="a GGUF file, for batching")

@@ -40,16 +40,18 @@ class Server:
     """A running server."""
 
     name: str
-    client: Client
+    clients: tuple[Client, ...]
+    """One, or one for each user."""
     pid: int
+
+    @property
+    def client(self) -> Client:
+        """The first client."""
+        return self.clients[0]
 
     def cpu_s(self) -> float | None:
         """Processor seconds it has used so far, user and system; None where Linux's /proc is not."""
-        try:
-            fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
-        except OSError:
-            return None
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        return cpu_s(self.pid)
 
     def resident_bytes(self) -> int | None:
         """Of its memory, without the mapped file; None where Linux's /proc is not."""
@@ -61,11 +63,20 @@ class Server:
         return int(kilobytes) * 1024
 
 
+def cpu_s(pid: int) -> float | None:
+    """Processor seconds of a process so far, user and system; None where Linux's /proc is not."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return None
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 class Fleet:
     """A context that owns a directory with models, and servers. All are gone after it.
 
     Args:
-        threads: of each server but the one with its own defaults.
+        threads: of each server but those with their own defaults; 0 leaves ours its own, too.
     """
 
     def __init__(self, *, threads: int) -> None:
@@ -99,7 +110,9 @@ class Fleet:
 
     def ours(self, model: Path, *, name: str = "ours", **settings: object) -> Server:
         """Start Llamaserve's engine; its settings are its defaults, with `settings` over them."""
-        env = {"LLAMA_SERVER_N_THREADS": str(self._threads), "LLAMA_SERVER_N_CTX": str(CONTEXT)}
+        env = {"LLAMA_SERVER_N_CTX": str(CONTEXT)}
+        if self._threads:
+            env["LLAMA_SERVER_N_THREADS"] = str(self._threads)
         env |= {f"LLAMA_SERVER_{key.upper()}": str(value) for key, value in settings.items()}
         server = self._stack.enter_context(Engine(self._directory(), model, env=env)).start()
         assert server.process is not None
@@ -156,7 +169,7 @@ class Fleet:
 
     @staticmethod
     def _running(name: str, port: int, headers: dict[str, str], pid: int) -> Server:
-        server = Server(name=name, client=Client(port, headers), pid=pid)
+        server = Server(name=name, clients=(Client(port, headers),), pid=pid)
         # The first answer is slower: the file is read, modules are loaded.
         server.client.whole({"messages": [{"role": "user", "content": "Hello"}], "max_tokens": 4})
         return server
