@@ -16,6 +16,7 @@ from proxy.identity import users
 from proxy.settings import ProxySettings
 from tests.support.engine import API_KEY, Engine
 from tests.support.gguf import SLOW, build_model
+from tests.support.gguf_bert import random_bert
 from tests.support.proxy import RunningProxy, running_proxy, settings_for
 from tests.support.upstream import FakeUpstream, fake_upstream
 from tests.support.wait import until
@@ -79,10 +80,11 @@ def key(create_user: Callable[..., str]) -> str:
 
 @pytest.fixture(scope="package")
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
-    """A running engine of three slots that takes some 10 ms for a token."""
+    """A running engine of three slots that takes some 10 ms for a token; a model beside it embeds."""
     model = tmp_path_factory.mktemp("models") / "slow.gguf"
     build_model(model, shape=SLOW)
-    env = {"LLAMA_SERVER_PARALLEL": "3"}
+    embedding = random_bert().write(model.parent / "embedding.gguf")
+    env = {"LLAMA_SERVER_PARALLEL": "3", "LLAMA_SERVER_EMBEDDING_MODEL": str(embedding)}
     with Engine(tmp_path_factory.mktemp("engine"), model, env=env) as engine:
         engine.start()
         yield engine

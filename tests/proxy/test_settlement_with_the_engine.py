@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable
 
 import pytest
+from openai import AsyncOpenAI
 
 from tests.support.engine import Engine
 from tests.support.proxy import RunningProxy
@@ -65,3 +66,28 @@ async def test_a_client_that_leaves_is_charged_what_the_engine_did(
 
 async def _runs_one(engine: Engine) -> bool:
     return bool(json.loads((await engine.get("/health")).text)["running"] == 1)
+
+
+async def test_embeddings_are_made_beside_answers_and_charged(
+    engine_proxy: RunningProxy, create_user: Callable[..., str]
+) -> None:
+    """By the openai client, while all slots generate. A client that leaves is charged what was done."""
+    key = create_user("alice", token_limit=1_000_000)
+    chats = [
+        asyncio.ensure_future(engine_proxy.chat(key, max_tokens=1000, ignore_eos=True)) for _ in range(4)
+    ]
+    await until(lambda: (engine_proxy.at_engine(), engine_proxy.waiting()) == (3, 1), "three to run")
+    async with AsyncOpenAI(base_url=f"{engine_proxy.url}/v1", api_key=key, max_retries=0) as client:
+        answer = await client.embeddings.create(model="embedding", input=["tea", "the cat sat"])
+    assert len(answer.data) == 2
+    assert engine_proxy.waiting() == 1
+
+    body = {"input": [[7] * 120] * 2000, "dimensions": 8}
+    many = asyncio.ensure_future(engine_proxy.request("POST", "/v1/embeddings", key=key, json=body))
+    await until(lambda: engine_proxy.at_engine() == 4, "the many to be sent")
+    for task in (many, *chats):
+        task.cancel()
+    rows = [row for row in await engine_proxy.rows(6) if row["path"] == "/v1/embeddings"]
+    assert [row["status_code"] for row in rows] == [200, 499]
+    assert rows[0]["prompt_tokens"] == answer.usage.prompt_tokens
+    assert 0 <= rows[1]["prompt_tokens"] < 240_000

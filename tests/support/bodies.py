@@ -23,7 +23,13 @@ TEXT_ROUTES = ("/extras/tokenize", "/extras/tokenize/count", "/extras/detokenize
 READ_ROUTES = ("/v1/models", "/metrics", "/openapi.json", "/docs", "/health")
 RESPONSES = "/v1/responses"
 MESSAGES = ("/v1/messages", "/v1/messages/count_tokens")
-ROUTES = (CHAT, *COMPLETIONS, RESPONSES, *MESSAGES, "/v1/embeddings", *TEXT_ROUTES, *READ_ROUTES)
+EMBEDDINGS = "/v1/embeddings"
+RERANK = ("/v1/rerank", "/v2/rerank", "/rerank", "/v1/reranking")
+ROUTES = (
+    *(CHAT, *COMPLETIONS, RESPONSES, *MESSAGES, EMBEDDINGS, *RERANK),
+    *TEXT_ROUTES,
+    *READ_ROUTES,
+)
 
 
 @dataclass(frozen=True)
@@ -470,6 +476,39 @@ text_requests = st.one_of(
     _body("tokens", _mostly(st.lists(_tokens, max_size=6)), {"input": texts, "x": odd}),
 )
 
+_vocabulary = st.integers(0, 9).flatmap(
+    lambda chance: _odd_tokens if chance == 9 else st.integers(0, 50)
+)
+_inputs = st.one_of(texts, st.lists(_vocabulary, max_size=6), st.lists(_vocabulary, max_size=140))
+embeddings = _body(
+    "input",
+    _mostly(st.one_of(_inputs, st.lists(_mostly(_inputs), max_size=6))),
+    {
+        "encoding_format": st.sampled_from(["float", "base64", "int8"]),
+        "dimensions": st.integers(0, 70),
+        "model": st.sampled_from(["embedding", "embedding.gguf", "reranker", "gpt-4"]),
+        "user": texts,
+    },
+)
+_documents = st.lists(
+    _mostly(st.one_of(texts, st.builds(lambda text: {"text": text}, texts))), max_size=6
+)
+rankings = st.builds(
+    lambda body, query: Pairs([("query", query), *body.members]),
+    _body(
+        "documents",
+        _mostly(_documents),
+        {
+            "top_n": st.integers(-1, 8),
+            "return_documents": st.booleans(),
+            "raw_scores": st.booleans(),
+            "model": st.sampled_from(["reranker", "reranker.gguf", "embedding"]),
+            "max_chunks_per_doc": st.integers(0, 9),
+        },
+    ),
+    _mostly(texts),
+)
+
 
 @st.composite
 def _damaged(draw: st.DrawFn, text: str) -> bytes:
@@ -516,8 +555,9 @@ families: dict[str, Values] = {
     "constrained": _posts([CHAT], constrained_chats),
     "completions": _posts(COMPLETIONS, completions),
     "dialects": st.one_of(_posts([RESPONSES], responses), _posts(MESSAGES, messages)),
-    "texts": _posts([*TEXT_ROUTES, "/v1/embeddings"], text_requests),
-    "crossed": _posts(ROUTES, st.one_of(chats, completions, text_requests, odd)),
+    "texts": _posts(TEXT_ROUTES, text_requests),
+    "embeddings": st.one_of(_posts([EMBEDDINGS], embeddings), _posts(RERANK, rankings)),
+    "crossed": _posts(ROUTES, st.one_of(chats, completions, text_requests, embeddings, rankings, odd)),
     "routes": _others,
 }
 """Requests by what they try."""

@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from runtime.engine.api.dialects.message_fields import CountRequest, MessagesRequest
 from runtime.engine.api.dialects.response_fields import ResponsesRequest
 from runtime.engine.api.schemas import ChatRequest, CompletionRequest, DetokenizeRequest, TokenizeRequest
+from runtime.engine.embedding.requests import EmbeddingRequest, RerankRequest
 from runtime.engine.stock import StockApp
 
 _REQUESTS: dict[str, type[BaseModel]] = {
@@ -21,6 +22,8 @@ _REQUESTS: dict[str, type[BaseModel]] = {
     "/v1/responses": ResponsesRequest,
     "/v1/messages": MessagesRequest,
     "/v1/messages/count_tokens": CountRequest,
+    "/v1/embeddings": EmbeddingRequest,
+    "/v1/rerank": RerankRequest,
     "/extras/tokenize": TokenizeRequest,
     "/extras/tokenize/count": TokenizeRequest,
     "/extras/detokenize": DetokenizeRequest,
@@ -28,6 +31,8 @@ _REQUESTS: dict[str, type[BaseModel]] = {
 _SUMMARIES = {
     "/v1/responses": "OpenAI's Responses API, stateless",
     "/v1/messages": "Anthropic's Messages API; errors have its envelope",
+    "/v1/embeddings": "Vectors of texts, if the server has a model for them",
+    "/v1/rerank": "Documents by how well they answer a query, likewise",
     "/v1/messages/count_tokens": "How many tokens the prompt of a request to /v1/messages has",
 }
 _SCHEMAS = "#/components/schemas/"

@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import http.client
 import json
+import math
 import os
 import re
+import struct
 import subprocess
 import sys
 import time
+from base64 import b64decode
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
@@ -22,13 +25,23 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
+from gguf import PoolingType
 from hypothesis import HealthCheck, event, given, note, settings
 from hypothesis import strategies as st
 
 from tests.support import bodies
-from tests.support.bodies import CHAT, COMPLETIONS, MESSAGES, RESPONSES, Request
+from tests.support.bodies import (
+    CHAT,
+    COMPLETIONS,
+    EMBEDDINGS,
+    MESSAGES,
+    RERANK,
+    RESPONSES,
+    Request,
+)
 from tests.support.engine import API_KEY, Engine
 from tests.support.gguf import build_model
+from tests.support.gguf_bert import random_bert
 
 EXAMPLES = int(os.environ.get("LLAMASERVE_FUZZ_EXAMPLES", "500"))
 """Bodies of each family, on average."""
@@ -73,6 +86,12 @@ class Target:
     def __init__(self, root: Path) -> None:
         self._root = root
         self._model = build_model(root / "m.gguf", eos_logit=-3.0)
+        self._beside = {
+            "LLAMA_SERVER_EMBEDDING_MODEL": str(random_bert().write(root / "embedding.gguf")),
+            "LLAMA_SERVER_RERANK_MODEL": str(
+                random_bert(pooling=PoolingType.RANK).write(root / "reranker.gguf")
+            ),
+        }
         self._connection: http.client.HTTPConnection | None = None
         self.engine = self._started()
         self.statuses: Counter[int] = Counter()
@@ -83,7 +102,7 @@ class Target:
         root = self._root / f"engine-{time.monotonic_ns()}"
         root.mkdir()
         env = {"LLAMA_SERVER_N_CTX": str(N_CTX), "LLAMA_SERVER_MAX_TOKENS": str(MAX_TOKENS)}
-        return Engine(root, self._model, env=env).start()
+        return Engine(root, self._model, env=env | self._beside).start()
 
     @property
     def is_alive(self) -> bool:
@@ -223,6 +242,10 @@ def check(request: Request, answer: Answer) -> None:
             assert [choice["index"] for choice in body["choices"]] == list(range(_n_choices(request)))
             assert None not in [_finish(choice) for choice in body["choices"]]
             _check_json(request, body["choices"][0])
+        elif request.path == EMBEDDINGS:
+            _check_vectors(body["data"])
+        elif request.path in RERANK:
+            _check_ranking(request, body["results"])
     else:
         assert request.path in {"/metrics", "/docs"}
 
@@ -315,6 +338,26 @@ def _check_usage(request: Request, usage: Any) -> None:
         limit = sent["max_completion_tokens"]
     allowed = MAX_TOKENS if limit is None or limit <= 0 else limit
     assert 0 <= usage["completion_tokens"] <= n_choices * allowed
+
+
+def _check_vectors(data: Any) -> None:
+    """One of length 1 for each input, in order."""
+    assert [entry["index"] for entry in data] == list(range(len(data)))
+    for entry in data:
+        vector = entry["embedding"]
+        if isinstance(vector, str):
+            vector = struct.unpack(f"<{len(b64decode(vector)) // 4}f", b64decode(vector))
+        assert math.isclose(math.hypot(*vector), 1, abs_tol=1e-3)
+
+
+def _check_ranking(request: Request, results: Any) -> None:
+    """Every document once, or the best, by falling score."""
+    sent = json.loads(request.body)
+    n_documents = len(sent["documents"])
+    scores = [result["relevance_score"] for result in results]
+    assert scores == sorted(scores, reverse=True)
+    assert len({result["index"] for result in results}) == len(results)
+    assert len(results) == min(sent.get("top_n") or n_documents, n_documents)
 
 
 def _check_json(request: Request, choice: Any) -> None:
