@@ -96,13 +96,16 @@ class Engine:
         served = []
         for embedder in self._settings.embedders:
             with _load_errors(embedder.path, log):
-                served.append(service.Served(embedder, self._metrics))
+                served.append(service.Served(embedder, self._metrics, self._is_generating))
         self._progress += [one.progress for one in served]
         self._embeddings = embeddings = service.Embeddings(served, self._settings)
         return embeddings
 
     def _is_aborting(self) -> bool:
         return self._stopping
+
+    def _is_generating(self) -> bool:
+        return self._llama is not None and self._llama.scheduler.n_running > 0
 
     async def watch(self) -> None:
         """Look after the model and the event loop, until cancelled."""

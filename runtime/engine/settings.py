@@ -31,6 +31,8 @@ class EmbedderSettings:
     n_ctx: int
     """The most tokens of an input; 0, and more than it was trained with, is the trained context."""
     n_threads: int
+    adjusts_threads: bool
+    """Whether there are fewer while the machine is busy: unless the number is set."""
     n_gpu_layers: int
     use_mmap: bool
     use_mlock: bool
@@ -165,6 +167,7 @@ def _embedder(config: Config, model: Model, *, is_beside: bool) -> EmbedderSetti
         pooling=pooling,
         n_ctx=tuning.embedding_context(config, model).value,
         n_threads=tuning.embedding_threads(config).value,
+        adjusts_threads=config.optional_integer("LLAMA_SERVER_EMBEDDING_N_THREADS") is None,
         n_gpu_layers=tuning.gpu_layers(config).value,
         use_mmap=config.switch("LLAMA_SERVER_USE_MMAP"),
         use_mlock=config.switch("LLAMA_SERVER_USE_MLOCK"),

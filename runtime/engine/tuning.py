@@ -136,10 +136,11 @@ def embedding_context(config: Config, model: Model) -> Choice:
 
 
 def embedding_threads(config: Config) -> Choice:
-    """The threads of a model that embeds. Beside one that generates they have a lower priority."""
+    """The most threads of a model that embeds. There is one while another generates."""
     if chosen := _configured(config, "LLAMA_SERVER_EMBEDDING_N_THREADS"):
         return chosen
-    return Choice(value=processors.usable_cores(), why="all cores that may be used")
+    why = "all cores that may be used; fewer while something else is busy"
+    return Choice(value=processors.usable_cores(), why=why)
 
 
 def embedding_bytes(config: Config, models: Iterable[Model]) -> int:

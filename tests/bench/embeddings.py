@@ -31,6 +31,7 @@ CHAT = Shape(layers=12, width=512, heads=8, feed_forward=1536)
 INPUTS = 256
 WORDS_EACH = 28
 AT_A_TIME = 8
+LIST = 4
 ANSWER_TOKENS = 120
 ONE, MANY, TOGETHER = "one by one", f"{AT_A_TIME} requests at a time", "64 in a request"
 ALONE, BESIDE = "alone", "beside embeddings"
@@ -94,13 +95,13 @@ _WAYS: dict[str, Callable[[Asked, Sequence[str]], None]] = {
 
 @contextmanager
 def _embedding_all_the_time(asked: Asked, texts: Sequence[str]) -> Iterator[list[int]]:
-    """Embed lists of 64 in another thread; gives how many inputs were done, as the only member."""
+    """Embed short lists in another thread; gives how many inputs were done, as the only member."""
     done, ends = [0], threading.Event()
 
     def work() -> None:
         while not ends.is_set():
-            asked.embed(texts[:64])
-            done[0] += 64
+            asked.embed(texts[:LIST])
+            done[0] += LIST
 
     thread = threading.Thread(target=work)
     thread.start()
@@ -130,6 +131,9 @@ def measure(engine: Engine, rounds: int) -> list[Table]:
             way(asked, texts)
             inputs.add("nothing else runs", name, len(texts) / (time.perf_counter() - began))
         answers.add("tokens a second of the answer", ALONE, asked.answer_tokens_per_s())
+        began = time.perf_counter()
+        _in_lists(asked, texts[:LIST])
+        answers.add("inputs a second", ALONE, LIST / (time.perf_counter() - began))
         with _embedding_all_the_time(asked, texts) as done:
             began, before = time.perf_counter(), done[0]
             answers.add("tokens a second of the answer", BESIDE, asked.answer_tokens_per_s())

@@ -11,6 +11,7 @@ import os
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
 from queue import Empty, SimpleQueue
 
@@ -40,15 +41,23 @@ class Embedder:
         metrics: counts inputs and tokens.
         progress: is notified of each batch.
         is_beside: give way to the model that generates.
+        threads: returns the number of threads for the next batch.
     """
 
     def __init__(
-        self, model: EmbeddingModel, *, metrics: Metrics, progress: Progress, is_beside: bool
+        self,
+        model: EmbeddingModel,
+        *,
+        metrics: Metrics,
+        progress: Progress,
+        is_beside: bool,
+        threads: Callable[[], int],
     ) -> None:
         self._model = model
         self._metrics = metrics
         self._progress = progress
         self._is_beside = is_beside
+        self._threads = threads
         self._inbox: SimpleQueue[Job | None] = SimpleQueue()
         self._users: dict[str, deque[Job]] = {}
         """The jobs of each user that have inputs to be evaluated; the first is the next."""
@@ -88,6 +97,7 @@ class Embedder:
         picked = self._picked()
         if not picked:
             return
+        self._model.set_threads(self._threads())
         began = time.perf_counter()
         try:
             self._evaluate(picked)

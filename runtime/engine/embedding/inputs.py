@@ -14,6 +14,8 @@ from runtime.engine import errors
 from runtime.engine.embedding.job import Tokens
 from runtime.engine.embedding.model import EmbeddingModel
 
+MAX_PAIRED_BYTES = 2**24
+"""The most bytes of a query, times the documents that it is tokenized with."""
 MAX_TOKENS = 300_000
 """The most tokens of all inputs of a request; OpenAI's number."""
 
@@ -50,6 +52,8 @@ class Inputs:
             Refusal: names the document that is too long.
         """
         self._check_bytes(query, "query")
+        if len(query.encode()) * len(documents) > MAX_PAIRED_BYTES:
+            raise errors.invalid("query", "query: is too long for so many documents; send fewer.")
         template = self._model.specials.template
         query_tokens = self._plain(query) if template is None else []
         inputs, n_tokens = [], 0

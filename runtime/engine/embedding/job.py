@@ -43,7 +43,7 @@ class Job:
     failure: Exception | None = None
     n_taken: int = 0
     """Number of inputs that have been put into a batch."""
-    _channel: Channel = field(default_factory=Channel)
+    _channel: Channel | None = None
 
     @property
     def prompt(self) -> Job:
@@ -54,6 +54,11 @@ class Job:
     def n_tokens(self) -> int:
         """Tokens of all inputs."""
         return sum(map(len, self.inputs))
+
+    def open(self, user: User) -> None:
+        """Make the job the user's. Must be called in the event loop that waits for the result."""
+        self.user = user
+        self._channel = Channel()
 
     def end(self, reason: End) -> None:
         """End the job with the next batch. Only the first reason counts."""
@@ -69,6 +74,7 @@ class Job:
     def finish(self) -> None:
         """Mark the job as ended, and wake who waits for it. For the embedder only, once."""
         self.is_ended = True
+        assert self._channel is not None
         deliver([(self._channel, Ended())])
 
     async def result(self) -> Vectors:
@@ -78,6 +84,7 @@ class Job:
             Refusal: the server stops, or the time is up.
             Exception: the model could not evaluate an input.
         """
+        assert self._channel is not None
         await self._channel.get()
         if self.ended_by is End.STOPPING:
             raise errors.stopping()

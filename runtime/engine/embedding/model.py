@@ -103,6 +103,10 @@ class EmbeddingModel:
             rows[number] = np.ctypeslib.as_array(row, shape=(self.width,))
         return rows
 
+    def set_threads(self, number: int) -> None:
+        """Use so many threads from the next batch on."""
+        llama_cpp.llama_set_n_threads(self._context, number, number)
+
     def _context_params(self, settings: EmbedderSettings) -> Any:
         params = llama_cpp.llama_context_default_params()
         params.n_ctx = params.n_batch = params.n_ubatch = self.batch_tokens

@@ -18,9 +18,11 @@ from runtime.engine.embedding.inputs import Inputs
 from runtime.engine.embedding.job import Job, Vectors
 from runtime.engine.embedding.model import EmbeddingModel
 from runtime.engine.embedding.requests import EmbeddingRequest, RerankRequest
+from runtime.engine.embedding.threads import BatchThreads
 from runtime.engine.metrics import Metrics
 from runtime.engine.settings import EmbedderSettings, EngineSettings
 from runtime.engine.watchdog.progress import Progress
+from runtime.machine.load import OtherLoad
 
 MAX_NUMBERS = 2**21
 """Numbers that a response may have; some 12 bytes each."""
@@ -37,19 +39,28 @@ class Prepared:
 
 
 class Served:
-    """One loaded model with its thread.
+    """One loaded model with its thread. `is_generating` tells whether a response is generated beside it.
 
     Raises:
         ValueError: on creation, the model cannot be loaded.
     """
 
-    def __init__(self, settings: EmbedderSettings, metrics: Metrics) -> None:
+    def __init__(
+        self, settings: EmbedderSettings, metrics: Metrics, is_generating: Callable[[], bool]
+    ) -> None:
         self.settings = settings
         self.progress = Progress()
         self.model = EmbeddingModel(settings)
         self.inputs = Inputs(self.model)
+        threads = BatchThreads(
+            most=settings.n_threads, is_generating=is_generating, other_cores=OtherLoad().cores
+        )
         self.embedder = Embedder(
-            self.model, metrics=metrics, progress=self.progress, is_beside=settings.is_beside
+            self.model,
+            metrics=metrics,
+            progress=self.progress,
+            is_beside=settings.is_beside,
+            threads=threads.number if settings.adjusts_threads else lambda: settings.n_threads,
         )
         self.embedder.start()
 

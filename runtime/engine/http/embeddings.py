@@ -60,7 +60,7 @@ class EmbeddingPaths:
             loop = asyncio.get_running_loop()
             prepared = await loop.run_in_executor(self._preparing, prepare, body)
             job = prepared.job
-            job.user = user(scope)
+            job.open(user(scope))
             if request_id := header(scope, REQUEST_HEADER):
                 self._usage_book.begin(request_id[:MAX_ID_CHARACTERS], [job])
             prepared.embedder.submit(job)

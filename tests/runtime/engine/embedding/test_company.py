@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import aiohttp
+import numpy as np
 import pytest
 
 from runtime.config import ROOT
+from runtime.engine.embedding.job import Job
+from runtime.engine.embedding.threads import BatchThreads
+from runtime.engine.generation.generation import User
 from tests.runtime.engine.embedding.conftest import Models
 from tests.support.client import Answer
 from tests.support.engine import Engine
@@ -41,6 +46,34 @@ async def under_way(engine: Engine, body: dict[str, Any], **more: str) -> asynci
 
 async def _has_more(engine: Engine, before: float) -> bool:
     return await inputs_done(engine) > before
+
+
+async def test_whoever_waits_is_woken_at_once() -> None:
+    """A job is made in a worker's thread, and ended by another: its event loop must hear of it."""
+    loop = asyncio.get_running_loop()
+    tokens = [np.zeros(1, dtype=np.int32)]
+    job = await loop.run_in_executor(None, lambda: Job(inputs=tokens, seconds=1.0))
+    job.open(User())
+    job.rows = np.ones((1, 2), dtype=np.float32)
+    threading.Timer(0.05, job.finish).start()
+
+    async with asyncio.timeout(30):  # nothing else wakes this loop
+        assert (await job.result()).shape == (1, 2)
+
+
+def test_one_thread_is_used_while_a_response_is_generated() -> None:
+    """And fewer than all while other processes are busy; they would wait for each other."""
+    now, others, generating = 0.0, 0.0, False
+    threads = BatchThreads(
+        most=4, is_generating=lambda: generating, other_cores=lambda: others, clock=lambda: now
+    )
+    assert threads.number() == 4
+    generating = True
+    assert threads.number() == 1
+    generating, others, now = False, 2.2, 1.0
+    assert threads.number() == 2
+    others, now = 0.0, 2.0
+    assert threads.number() == 4
 
 
 @pytest.mark.parametrize("user", ["another", "many"])
