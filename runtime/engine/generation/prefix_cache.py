@@ -9,6 +9,7 @@ Owns the saved states and their limit in bytes. Only the scheduler's thread may 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -45,8 +46,29 @@ class Saved:
         return common_prefix(self.tokens, slot.held) >= len(self.tokens) - MIN_REUSE
 
 
+def first_to_drop(
+    states: Sequence[Saved], tag: str, n_new_bytes: int, capacity_bytes: int
+) -> Saved | None:
+    """The state that makes room for a new one: the least recently used of all, or of the same user.
+
+    The user's own goes where the user would otherwise hold more than an equal share of the capacity, so
+    that nobody can have the states of others dropped with many prompts.
+
+    Args:
+        states: those that may be dropped, the least recently used first.
+        tag: the new state's user.
+        n_new_bytes: the new state's size.
+        capacity_bytes: the limit of all.
+    """
+    own = [saved for saved in states if saved.tag == tag]
+    n_users = len({saved.tag for saved in states} | {tag})
+    n_own_bytes = sum(saved.n_bytes for saved in own) + n_new_bytes
+    is_above_share = n_own_bytes * n_users > capacity_bytes
+    return next(iter(own if own and is_above_share else states), None)
+
+
 class SavedPrefixes:
-    """The saved states of one context. The least recently used are dropped first.
+    """The saved states of one context; `first_to_drop` says which make room for others.
 
     Args:
         context: the context whose sequences are saved and restored.
@@ -90,10 +112,12 @@ class SavedPrefixes:
         dropped = [s for s in self._saved if s is not keep and s.is_superseded_by(slot)]
         held = [saved for saved in self._saved if saved not in dropped]
         while (buffer := self._room_for(n_state, slot.held, held, dropped)) is None:
-            oldest = next((at for at, saved in enumerate(held) if saved is not keep), None)
-            if oldest is None:
+            candidates = [saved for saved in held if saved is not keep]
+            first = first_to_drop(candidates, slot.tag, n_state, self._capacity)
+            if first is None:
                 return
-            dropped.append(held.pop(oldest))
+            held.remove(first)
+            dropped.append(first)
         # Release the dropped states before the copy, so that the limit is never exceeded.
         self._saved, dropped = held, []
         if self._context.save(slot.key, buffer, n_state):

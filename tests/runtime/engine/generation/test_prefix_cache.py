@@ -5,9 +5,27 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from runtime.engine.generation.prefix_cache import Saved, first_to_drop
 from tests.support.engine import Engine
+
+
+def saved(tag: str, n_bytes: int) -> Saved:
+    return Saved(np.zeros(0, np.int32), tag, 0, np.zeros(n_bytes, np.uint8), n_bytes)
+
+
+def test_one_user_s_many_prompts_drop_that_user_s_states() -> None:
+    """Above an equal share of the capacity; below it the least recently used goes, whoever's it is."""
+    states = [saved("b", 100), saved("a", 300), saved("c", 100), saved("a", 400)]
+
+    assert first_to_drop(states, "a", 200, 1000) is states[1]
+    assert first_to_drop(states, "b", 100, 1000) is states[0]
+    assert first_to_drop(states, "d", 100, 1000) is states[0]
+    assert first_to_drop(states, "d", 900, 1000) is states[0]
+    assert first_to_drop([], "a", 200, 1000) is None
+
 
 LONG = {name: f"{name} " * 900 for name in "abcd"}
 """Texts of some 1,800 tokens, which share nothing beyond the template's beginning."""
