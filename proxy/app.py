@@ -31,7 +31,9 @@ from proxy.identity.failed_logins import FailedLogins
 from proxy.metrics.exposition import Metrics
 from proxy.metrics.gauges import Parts
 from proxy.metrics.request_totals import RequestTotals
+from proxy.operators.api import AdminApi
 from proxy.operators.endpoints import PATHS, Operators
+from proxy.operators.live import Live
 from proxy.ratelimit.admission import Admitter
 from proxy.ratelimit.local import LocalAdmission
 from proxy.ratelimit.local_budgets import LocalBudgets
@@ -46,7 +48,7 @@ from proxy.scheduling.turns import Turns
 from proxy.settings import ProxySettings
 from proxy.settlement import Settlements
 from proxy.upstream.relay import Relay
-from runtime.config import Origins, is_preflight
+from runtime.config import ROOT, Config, Origins, is_preflight
 
 logger = logging.getLogger(__name__)
 
@@ -182,12 +184,6 @@ class App:
             under_way=running.__len__,
             started_at=time.time(),
         )
-        self.operators = Operators(
-            settings,
-            authenticator=authenticator,
-            metrics=Metrics(totals, parts),
-            flush=access_log.flush,
-        )
         self._handler = Handler(
             settings=settings,
             authenticator=authenticator,
@@ -201,6 +197,20 @@ class App:
             settlements=settlements,
             slow_clients=self.slow_clients,
             body_memory=body_memory,
+        )
+        api = AdminApi(
+            settings.database_url,
+            config=settings.config or Config(root=ROOT, values={}),
+            live=Live(under_way=self._handler.under_way, turns=turns),
+            body_memory=body_memory,
+        )
+        stack.callback(api.close)
+        self.operators = Operators(
+            settings,
+            authenticator=authenticator,
+            metrics=Metrics(totals, parts),
+            api=api,
+            flush=access_log.flush,
         )
 
 

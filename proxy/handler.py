@@ -81,6 +81,8 @@ class Handler:
         self._running = running
         self._slow_clients = slow_clients
         self._body_memory = body_memory
+        self.under_way: dict[str, Exchange] = {}
+        """The requests that run or wait, by id."""
 
     async def __call__(self, request: Request) -> None:
         """Answer one request.
@@ -102,6 +104,7 @@ class Handler:
                 return
         record = exchange.begin_record(principal)
         exchange.active = active = self._running.enter(request.task, principal)
+        self.under_way[exchange.id] = exchange
         try:
             await self._serve(exchange, record)
         except (ConnectionError, asyncio.CancelledError) as end:
@@ -119,6 +122,7 @@ class Handler:
             logger.exception("request %s failed", public_form(exchange.id))
             self._fail(exchange, errors.internal())
         finally:
+            del self.under_way[exchange.id]
             self._running.leave(active)
             if exchange.response.watched:
                 self._slow_clients.release(exchange.response)

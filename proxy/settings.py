@@ -56,6 +56,8 @@ class ProxySettings:
     log_level: str = "info"
     retention_s: float | None = None
     """How long records are kept; None: for good."""
+    config: Config | None = field(default=None, repr=False, compare=False)
+    """Where the settings are from; the user command's texts need it. None: nothing is configured."""
     metrics_on_loopback: bool = True
     """Whether programs on this machine may read the metrics without a key."""
 
@@ -104,5 +106,6 @@ class ProxySettings:
             tls_key=config.path("LLAMA_PROXY_TLS_KEY", "") if tls else None,
             log_level=config.text("LLAMA_PROXY_LOG_LEVEL"),
             retention_s=days * 86_400.0 if days else None,
+            config=config,
             metrics_on_loopback=config.switch("LLAMA_PROXY_METRICS_ON_LOOPBACK"),
         )

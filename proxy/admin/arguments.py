@@ -3,32 +3,53 @@
 from __future__ import annotations
 
 import argparse
-import re
 import sys
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import partial
-from typing import get_args
+from typing import NoReturn
 
 from proxy.admin import commands, groups, times
+from proxy.admin.limit_options import PARSERS
 from proxy.identity import keys
-from proxy.identity.limits import GROUP_LIMITS, LIMITS, Period
+from proxy.identity.limits import GROUP_LIMITS, LIMITS
 from proxy.identity.users import UNCHANGED
-from runtime.config import KEYS
 
-Parser = argparse.ArgumentParser
+
+class WrongUsage(Exception):
+    """A command line that cannot be understood. `usage` describes the command."""
+
+    def __init__(self, message: str, usage: str) -> None:
+        super().__init__(message)
+        self.usage = usage
+
+
+class Parser(argparse.ArgumentParser):
+    """Raises WrongUsage instead of ending the program."""
+
+    def error(self, message: str) -> NoReturn:
+        """As argparse calls it."""
+        raise WrongUsage(message, self.format_usage())
+
+
 Add = Callable[[str, commands.Command, str], Parser]
 Parse = Callable[[str], object]
+PROGRAM = "user_management_cli.sh"
 
 
 def parse(argv: list[str], *, now: datetime) -> argparse.Namespace:
-    """Parse a command line; a bad one ends the program with exit code 2.
+    """Parse a command line. With --help the program ends.
 
     Relative times such as `7d` count from `now`. The result's `run` is the command's function.
+
+    Raises:
+        WrongUsage: it is a bad one.
     """
     parser = Parser(
-        prog="user_management_cli.sh",
+        prog=PROGRAM,
         description="Users of the auth proxy: their keys, limits and usage. All times are UTC.",
+        epilog="From another machine: --url URL --admin-key-file FILE before the command sends it to "
+        "the proxy at this URL, with the key of an administrator.",
         allow_abbrev=False,
     )
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
@@ -130,46 +151,25 @@ def _add_limits(sub: Parser, *, or_default: bool, names: Sequence[str] = LIMITS)
 
     An option that is not given is UNCHANGED.
     """
-    for option, metavar, accepted, what in (
-        ("--rate-limit", "N", KEYS["LLAMA_PROXY_RATE_LIMIT"].parse, "requests in any window"),
-        (
-            "--rate-window-seconds",
-            "S",
-            KEYS["LLAMA_PROXY_RATE_WINDOW_SECONDS"].parse,
-            "the window's length",
-        ),
-        ("--token-limit", "N", KEYS["LLAMA_PROXY_TOKEN_LIMIT"].parse, "tokens in any window"),
-        ("--weight", "W", _weight, "share of turns relative to other users (a new user has 1)"),
-        (
-            "--max-concurrent",
-            "N",
-            KEYS["LLAMA_PROXY_MAX_CONCURRENT"].parse,
-            "requests at the engine at a time",
-        ),
-        ("--token-budget", "N", KEYS["LLAMA_PROXY_TOKEN_LIMIT"].parse, "tokens in a calendar period"),
-        ("--budget-period", "P", _period, "day, week or month, which it is if not set"),
+    for name, metavar, what in (
+        ("rate_limit", "N", "requests in any window"),
+        ("rate_window_seconds", "S", "the window's length"),
+        ("token_limit", "N", "tokens in any window"),
+        ("weight", "W", "share of turns relative to other users (a new user has 1)"),
+        ("max_concurrent", "N", "requests at the engine at a time"),
+        ("token_budget", "N", "tokens in a calendar period"),
+        ("budget_period", "P", "day, week or month, which it is if not set"),
     ):
-        if option[2:].replace("-", "_") not in names:
+        if name not in names:
             continue
+        accepted = PARSERS[name]
         sub.add_argument(
-            option,
+            "--" + name.replace("_", "-"),
             metavar=metavar,
             type=_parser_of(_or_default(accepted) if or_default else accepted),
             default=UNCHANGED,
             help=what + (" (or the word default)" if or_default else ""),
         )
-
-
-def _period(text: str) -> str:
-    if text not in get_args(Period):
-        raise ValueError(f"must be one of {', '.join(get_args(Period))}")
-    return text
-
-
-def _weight(text: str) -> float:
-    if not re.fullmatch(r"[0-9]{1,4}(\.[0-9]{1,6})?", text) or not 0.01 <= float(text) <= 1000:
-        raise ValueError("must be a number from 0.01 to 1000")
-    return float(text)
 
 
 def _add_new_key(sub: Parser, now: datetime, *, default: object, help_: str) -> None:

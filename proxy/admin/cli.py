@@ -12,9 +12,9 @@ from datetime import UTC, datetime
 
 import psycopg
 
-from proxy.admin import commands, database
-from proxy.admin.arguments import parse
-from proxy.admin.output import to_json
+from proxy.admin import commands, database, remote
+from proxy.admin.arguments import PROGRAM, WrongUsage, parse
+from proxy.admin.output import CommandOutput, to_json
 from proxy.database.schema import SchemaError, check_schema
 from proxy.identity.user_errors import UserError
 from runtime import config as configuration
@@ -23,12 +23,19 @@ from runtime.config import ConfigError
 
 def main(argv: list[str]) -> int:
     """Run one command. Returns the exit code."""
-    arguments = parse(argv, now=datetime.now(UTC))
     try:
-        _run(arguments)
+        where, line = remote.take_options(argv)
+        arguments = parse(line, now=datetime.now(UTC))
+        if where is None:
+            _run(arguments)
+        else:
+            _print(arguments, remote.run(where, arguments, line))
+    except WrongUsage as wrong:
+        print(f"{wrong.usage}{PROGRAM}: error: {wrong}", file=sys.stderr)
+        return 2
     except ConfigError as error:
         problems = error.problems
-    except (UserError, SchemaError, database.DatabaseUnavailable) as error:
+    except (UserError, SchemaError, database.DatabaseUnavailable, remote.RemoteError) as error:
         problems = [str(error)]
     except psycopg.Error as error:
         problems = [f"the database refused: {error.diag.message_primary or str(error).splitlines()[0]}"]
@@ -40,8 +47,8 @@ def main(argv: list[str]) -> int:
         return 130
     else:
         return 0
-    for line in problems:
-        print(f"error: {line}", file=sys.stderr)
+    for problem in problems:
+        print(f"error: {problem}", file=sys.stderr)
     return 1
 
 
@@ -53,4 +60,8 @@ def _run(arguments: Namespace) -> None:
         if arguments.run is not commands.init_db:
             check_schema(connection)
         output = arguments.run(connection, config, arguments)
+    _print(arguments, output)
+
+
+def _print(arguments: Namespace, output: CommandOutput) -> None:
     print(to_json(output.data) if arguments.json else output.text, flush=True)

@@ -10,10 +10,10 @@ from typing import cast
 
 from psycopg import Connection
 
-from proxy.admin.audit import changes
 from proxy.admin.output import CommandOutput, budget_text, change_text, table, time_text
 from proxy.database import schema
 from proxy.identity import keys, users
+from proxy.identity.audit import changes
 from proxy.identity.limits import LIMITS, UserLimits
 from proxy.identity.user_errors import UserError
 from proxy.identity.users import UNCHANGED, IssuedKey, User

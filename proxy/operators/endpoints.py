@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable
 
@@ -12,14 +13,17 @@ from proxy.errors import ApiError
 from proxy.exchange import Exchange
 from proxy.identity.authenticator import Authenticator
 from proxy.metrics.exposition import CONTENT_TYPE, Metrics
+from proxy.operators import openapi
 from proxy.operators.access import administrator, is_local
+from proxy.operators.api import AdminApi
 from proxy.records.request_ids import public_form
 from proxy.settings import ProxySettings
 
 logger = logging.getLogger(__name__)
 
-METRICS = "/metrics"
-PATHS = (METRICS,)
+METRICS, ADMIN = "/metrics", "/admin/"
+OPENAPI, DOCS = "/admin/openapi.json", "/admin/docs"
+PATHS = (METRICS, ADMIN)
 """How the targets of requests begin that may be for operators."""
 
 
@@ -35,11 +39,13 @@ class Operators:
         *,
         authenticator: Authenticator,
         metrics: Metrics,
+        api: AdminApi,
         flush: Callable[[], None],
     ) -> None:
         self._settings = settings
         self.authenticator = authenticator
         self.metrics = metrics
+        self.api = api
         self._flush = flush
 
     async def __call__(self, request: Request) -> None:
@@ -56,7 +62,7 @@ class Operators:
             await self._answer(exchange)
         except ApiError as error:
             exchange.refuse(error)
-        except ConnectionError:
+        except (ConnectionError, asyncio.CancelledError):
             raise
         except Exception:
             logger.exception("request %s failed", public_form(exchange.id))
@@ -64,6 +70,9 @@ class Operators:
 
     async def _answer(self, exchange: Exchange) -> None:
         request = exchange.request
+        if request.path.startswith(ADMIN):
+            await self._answer_administrator(exchange)
+            return
         if request.path != METRICS:
             raise errors.unknown_url(request.method, request.path)
         if request.method not in ("GET", "HEAD"):
@@ -74,3 +83,23 @@ class Operators:
         self._flush()
         text = self.metrics.text().encode("utf-8", "replace")
         exchange.response.whole(200, exchange.headers(), text, content_type=CONTENT_TYPE.encode())
+
+    async def _answer_administrator(self, exchange: Exchange) -> None:
+        request = exchange.request
+        if request.path in (OPENAPI, DOCS) and request.method in ("GET", "HEAD"):
+            # The description is the same for every installation, and needs no key.
+            self._describe(exchange)
+            return
+        principal = await administrator(self.authenticator, request, exchange.client)
+        status, body = await self.api.answer(request, principal)
+        headers = exchange.headers() + b"Cache-Control: no-store\r\n"
+        exchange.response.whole(status, headers, body)
+
+    def _describe(self, exchange: Exchange) -> None:
+        if exchange.request.path == OPENAPI:
+            exchange.response.whole(200, exchange.headers(), openapi.document())
+            return
+        policy = f"Content-Security-Policy: {openapi.CONTENT_SECURITY_POLICY}\r\n".encode()
+        exchange.response.whole(
+            200, exchange.headers() + policy, openapi.page(), content_type=b"text/html; charset=utf-8"
+        )

@@ -11,8 +11,8 @@ from datetime import UTC, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any, Literal, LiteralString
 
-from psycopg import Connection
-from psycopg.rows import kwargs_row
+from psycopg import Connection, sql
+from psycopg.rows import dict_row, kwargs_row
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,6 +83,52 @@ def usage(
     values = {"since": since, "whole_days": whole_days.date(), "user": user}
     cursor = connection.cursor(row_factory=kwargs_row(_usage_of))
     return cursor.execute(_SELECT.format(name=_BY[by]), values).fetchall()
+
+
+_REQUESTS: LiteralString = """
+    SELECT 'req_' || replace(r.id::text, '-', '') AS id, r.created_at, r.username, k.public_id,
+           r.method, r.path, r.model, r.status_code, r.error, r.latency_ms, r.ttft_ms, r.queue_ms,
+           r.request_bytes, r.response_bytes, r.prompt_tokens, r.completion_tokens, r.tokens_charged,
+           r.stream, r.admitted, r.count
+    FROM llama_requests r LEFT JOIN llama_api_keys k ON k.id = r.key_id
+"""
+_CONDITIONS: dict[str, LiteralString] = {
+    "user": "r.username = %(user)s",
+    "status": "r.status_code = %(status)s",
+    "error": "r.error = %(error)s",
+    "since": "r.created_at >= %(since)s",
+    "until": "r.created_at <= %(until)s",
+    "after": "(r.created_at, r.id) < (%(after_at)s, %(after)s::uuid)",
+}
+
+
+def requests(connection: Connection, *, limit: int, **wanted: object) -> list[dict[str, Any]]:
+    """Records of requests, the newest first, at most `limit`.
+
+    `wanted` is any of user, status, error, since, until, and `after`: only those older than the record
+    with this id.
+    """
+    values = {**wanted, "limit": limit}
+    if "after" in wanted:
+        row = connection.execute(
+            "SELECT created_at FROM llama_requests WHERE id = %s", [wanted["after"]]
+        ).fetchone()
+        if row is None:  # removed meanwhile, and what is older too
+            return []
+        values["after_at"] = row[0]
+    conditions = sql.SQL(" AND ").join(
+        [sql.SQL(text) for name, text in _CONDITIONS.items() if name in wanted] or [sql.SQL("true")]
+    )
+    statement = sql.SQL("{} WHERE {} ORDER BY r.created_at DESC, r.id DESC LIMIT %(limit)s").format(
+        sql.SQL(_REQUESTS), conditions
+    )
+    return connection.cursor(row_factory=dict_row).execute(statement, values).fetchall()
+
+
+def request(connection: Connection, request_id: str) -> dict[str, Any] | None:
+    """The record of one request; None if there is none."""
+    cursor = connection.cursor(row_factory=dict_row)
+    return cursor.execute(_REQUESTS + " WHERE r.id = %s", [request_id]).fetchone()
 
 
 def budget_use(connection: Connection, username: str) -> tuple[int, datetime]:

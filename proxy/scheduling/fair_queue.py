@@ -213,6 +213,28 @@ class FairQueue:
         user = entry.user
         return self._ahead(user.waiting.index(entry), user.weight, user) if entry.waiting else 0
 
+    def order(self) -> list[QueueEntry]:
+        """All waiting requests in the order of their turns, if no more come and none leaves.
+
+        Those whose user has as many turns as allowed come last.
+        """
+        left = {user: deque(user.waiting) for user in self._users.values() if user.waiting}
+        turns, number, virtual_time = list(self._turns), self._number, self._virtual_time
+        found: list[QueueEntry] = []
+        while turns:
+            start, _, user = heappop(turns)
+            if not left.get(user):
+                continue
+            found.append(left[user].popleft())
+            virtual_time = max(virtual_time, start)
+            number += 1
+            heappush(turns, (virtual_time + 1 / user.weight, number, user))
+        return found + [entry for entries in left.values() for entry in entries]
+
+    def wait_s_at(self, place: int) -> float:
+        """Estimated seconds until the turn of a request at this place; the next one has the place 1."""
+        return place * self._service_s / self.limit
+
     def _ahead(self, index: int, weight: float, user: _UserQueue | None) -> int:
         """Turns before a user's request number `index`. `user` is None if it has no requests yet."""
         span = (index + 1) / weight

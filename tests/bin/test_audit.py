@@ -38,6 +38,7 @@ def test_audit_answers_scripts_in_json(cli: Cli) -> None:
     create(cli, "alice", "--rate-limit", "7")
     changed = cli.json("audit", "--since", "1h")[1]
     assert changed.pop("at") > "2020"
+    assert changed.pop("id") > 0
     assert changed == {
         "action": "change user", "username": "alice", "group_name": None, "public_id": None,
         "old": {"rate_limit": None}, "new": {"rate_limit": 7}, "database_role": "llamaserve",

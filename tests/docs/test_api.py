@@ -19,7 +19,11 @@ FIELDS = sorted({*ChatRequest.model_fields, *CompletionRequest.model_fields})
 
 def test_every_code_of_an_error_is_described() -> None:
     """An error's code that the proxy or the engine may send stands in the table of errors."""
-    files = [ROOT / "proxy" / "errors.py", *(ROOT / "runtime" / "engine").rglob("*.py")]
+    files = [
+        ROOT / "proxy" / "errors.py",
+        ROOT / "proxy" / "operators" / "errors.py",
+        *(ROOT / "runtime" / "engine").rglob("*.py"),
+    ]
     source = "".join(file.read_text() for file in files)
     codes = set(re.findall(r'\bcode(?:: [\w| ]+)?(?:=| = )"([a-z_]+)"', source))
     assert {"rate_limit_exceeded", "context_length_exceeded"} <= codes
@@ -54,6 +58,6 @@ def test_every_command_for_users_is_described(capsys: pytest.CaptureFixture[str]
         re.findall(r"^    ([a-z]+(?:-[a-z]+)*)(?: |$)", capsys.readouterr().out, re.MULTILINE)
     )
     assert {"create-user", "audit"} <= commands
-    described = set(re.findall(r"user_management_cli\.sh ([a-z-]+)|`([a-z]+-[a-z]+) --", USERS))
+    described = set(re.findall(r"user_management_cli\.sh ([a-z][a-z-]+)|`([a-z]+-[a-z]+) --", USERS))
     named = {name for pair in described for name in pair if name}
     assert named == commands

@@ -9,9 +9,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from proxy.admin import audit
 from proxy.database.pool import connect
-from proxy.identity import users
+from proxy.identity import audit, users
 
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 

@@ -295,3 +295,24 @@ def test_one_who_has_had_a_turn_is_not_forgotten_before_the_round_is_over() -> N
     entries |= {queue.enter(user): "." for user in range(40, 200)}
     entries[queue.enter(1)] = "b"
     assert served(queue, entries).replace(".", "") == "ab"
+
+
+def test_the_order_that_it_tells_is_that_of_the_turns() -> None:
+    """If no more come and none leaves: with weights, and a user who may have one turn at a time."""
+    queue = FairQueue(limit=2, queue_size=64, user_queue_size=64, clock=Clock())
+    running = [queue.enter(9) for _ in range(2)]
+    for number in range(12):
+        queue.enter(number % 3, weight=(1.0, 2.0, 0.5)[number % 3])
+    told = queue.order()
+    assert len(told) == queue.waiting == 12
+    turns: list[QueueEntry] = []
+    while queue.running:
+        queue.leave(running.pop(0))
+        new = [entry for entry in told if entry.running and entry not in turns]
+        turns += new
+        running += new
+    assert turns == told
+    limited = FairQueue(limit=1, queue_size=64, user_queue_size=64, clock=Clock())
+    limited.enter(1, max_concurrent=1)
+    entries = [limited.enter(1, max_concurrent=1), limited.enter(2)]
+    assert limited.order() == entries[::-1], "the first user's turn has to end before"

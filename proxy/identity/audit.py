@@ -18,6 +18,7 @@ from psycopg.rows import class_row
 class Change:
     """One change. `old` and `new` have the columns that changed, a hash only as `not shown`."""
 
+    id: int
     at: datetime
     action: str
     """Such as `create user`, `change key` or `truncate llama_users`."""
@@ -36,15 +37,26 @@ class Change:
     """None if the connection came by a Unix socket."""
 
 
-def changes(connection: Connection, *, since: datetime, user: str | None = None) -> list[Change]:
-    """All changes at `since` or later, the oldest first: of all users, deleted ones too, or of one."""
+def changes(
+    connection: Connection,
+    *,
+    since: datetime,
+    user: str | None = None,
+    after: int = 0,
+    limit: int | None = None,
+) -> list[Change]:
+    """Changes at `since` or later, the oldest first: of all users, deleted ones too, or of one.
+
+    `after`: only those with a higher id. `limit`: at most so many.
+    """
     return (
         connection.cursor(row_factory=class_row(Change))
         .execute(
-            "SELECT at, action, username, group_name, public_id, old, new, database_role, application,"
-            " host(client_address) AS client_address FROM llama_audit"
-            " WHERE at >= %(since)s AND (%(user)s::text IS NULL OR username = %(user)s) ORDER BY id",
-            {"since": since, "user": user},
+            "SELECT id, at, action, username, group_name, public_id, old, new, database_role,"
+            " application, host(client_address) AS client_address FROM llama_audit"
+            " WHERE at >= %(since)s AND (%(user)s::text IS NULL OR username = %(user)s)"
+            " AND id > %(after)s ORDER BY id LIMIT %(limit)s",
+            {"since": since, "user": user, "after": after, "limit": limit},
         )
         .fetchall()
     )

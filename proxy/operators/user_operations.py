@@ -1,0 +1,150 @@
+"""The operations on users, keys and groups. They call what the user command calls."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from psycopg import Connection
+
+from proxy.admin import arguments, commands
+from proxy.identity import groups, users
+from proxy.identity.limits import GROUP_LIMITS, LIMITS
+from proxy.identity.users import UNCHANGED, IssuedKey
+from proxy.operators import errors, fields
+from proxy.operators.fields import DEFAULT_PAGE
+from proxy.operators.operation import Call, Operation, page_of
+
+
+def _list_users(connection: Connection, call: Call) -> object:
+    limit, after = call.values.get("limit", DEFAULT_PAGE), call.values.get("after", "")
+    found = [asdict(user) for user in users.list_users(connection) if user.username > after]
+    return page_of(found[: limit + 1], limit, lambda user: user["username"])
+
+
+def _create_user(connection: Connection, call: Call) -> object:
+    with connection.transaction():
+        issued = users.create_user(
+            connection,
+            username=call.values["username"],
+            expires_at=call.values.get("expires"),
+            **call.given(*LIMITS),
+        )
+        _set_group_and_rights(connection, call.values["username"], call)
+        user = users.get_user(connection, call.values["username"])
+    return {"user": asdict(user), **_key(issued)}
+
+
+def _get_user(connection: Connection, call: Call) -> object:
+    return asdict(users.get_user(connection, call.path["username"]))
+
+
+def _change_user(connection: Connection, call: Call) -> object:
+    username = call.path["username"]
+    with connection.transaction():
+        users.set_limits(connection, username, **call.given(*LIMITS))
+        if "is_active" in call.values:
+            users.set_active(connection, username, active=call.values["is_active"])
+        _set_group_and_rights(connection, username, call)
+        return asdict(users.get_user(connection, username))
+
+
+def _set_group_and_rights(connection: Connection, username: str, call: Call) -> None:
+    if "is_admin" in call.values:
+        users.set_admin(connection, username, admin=call.values["is_admin"])
+    if "group" in call.values:
+        groups.set_group(connection, username, call.values["group"])
+
+
+def _delete_user(connection: Connection, call: Call) -> object:
+    users.delete_user(connection, call.path["username"])
+    return {"deleted": call.path["username"]}
+
+
+def _rotate_key(connection: Connection, call: Call) -> object:
+    values = call.values
+    issued = users.rotate_key(
+        connection,
+        call.path["username"],
+        grace_s=values.get("grace", 0.0),
+        public_id=values.get("public_id"),
+        expires_at=values.get("expires", UNCHANGED),
+    )
+    return {**_key(issued), "replaced": list(issued.replaced)}
+
+
+def _revoke_key(connection: Connection, call: Call) -> object:
+    users.revoke_key(connection, call.path["username"], call.path["public_id"])
+    return asdict(users.get_user(connection, call.path["username"]))
+
+
+def _key(issued: IssuedKey) -> dict[str, Any]:
+    return {"key": issued.key, "public_id": issued.public_id, "expires_at": issued.expires_at}
+
+
+def _list_groups(connection: Connection, _call: Call) -> object:
+    return {"data": [asdict(group) for group in groups.list_groups(connection)]}
+
+
+def _create_group(connection: Connection, call: Call) -> object:
+    groups.create_group(connection, call.values["name"], **call.given(*GROUP_LIMITS))
+    return asdict(groups.get_group(connection, call.values["name"]))
+
+
+def _get_group(connection: Connection, call: Call) -> object:
+    return asdict(groups.get_group(connection, call.path["name"]))
+
+
+def _change_group(connection: Connection, call: Call) -> object:
+    groups.set_group_limits(connection, call.path["name"], **call.given(*GROUP_LIMITS))
+    return _get_group(connection, call)
+
+
+def _delete_group(connection: Connection, call: Call) -> object:
+    groups.delete_group(connection, call.path["name"])
+    return {"deleted": call.path["name"]}
+
+
+def _command(connection: Connection, call: Call) -> object:
+    line = call.values["arguments"]
+    if {"-h", "--help"}.intersection(line) or line[:1] == ["init-db"]:
+        raise errors.invalid_field("arguments", "has what can only be done on the server itself")
+    try:
+        parsed = arguments.parse(line, now=call.now)
+    except arguments.WrongUsage as wrong:
+        raise errors.invalid_field("arguments", f"is not a command line: {wrong}") from wrong
+    run: commands.Command = parsed.run
+    output = run(connection, call.config, parsed)
+    return {"data": output.data, "text": output.text}
+
+
+_USER, _GROUP = "/admin/v1/users/{username}", "/admin/v1/groups/{name}"
+_CHANGES = (fields.IS_ADMIN, fields.GROUP, *fields.USER_LIMITS)
+
+OPERATIONS = (
+    Operation(method="GET", path="/admin/v1/users", run=_list_users, fields=fields.PAGE,
+              summary="List users by name, with their keys."),
+    Operation(method="POST", path="/admin/v1/users", run=_create_user, status=201,
+              fields=(fields.USERNAME, fields.EXPIRES, *_CHANGES),
+              summary="Create a user. The response has the key, which is shown this once."),
+    Operation(method="GET", path=_USER, run=_get_user, summary="Show a user."),
+    Operation(method="PATCH", path=_USER, run=_change_user, fields=(fields.IS_ACTIVE, *_CHANGES),
+              summary="Change what is given: limits, group, rights; or deactivate a user."),
+    Operation(method="DELETE", path=_USER, run=_delete_user,
+              summary="Delete a user and all keys. Records of requests stay."),
+    Operation(method="POST", path=_USER + "/keys", run=_rotate_key, status=201,
+              fields=(fields.GRACE, fields.KEY, fields.EXPIRES),
+              summary="Make a new key in place of the old ones, or of the one that is named."),
+    Operation(method="DELETE", path=_USER + "/keys/{public_id}", run=_revoke_key,
+              summary="Revoke a key."),
+    Operation(method="GET", path="/admin/v1/groups", run=_list_groups, summary="List groups by name."),
+    Operation(method="POST", path="/admin/v1/groups", run=_create_group, status=201,
+              fields=(fields.GROUP_NAME, *fields.SHARED_LIMITS), summary="Create a group."),
+    Operation(method="GET", path=_GROUP, run=_get_group, summary="Show a group."),
+    Operation(method="PATCH", path=_GROUP, run=_change_group, fields=fields.SHARED_LIMITS,
+              summary="Change those limits of a group that are given."),
+    Operation(method="DELETE", path=_GROUP, run=_delete_group,
+              summary="Delete a group. Its members stay."),
+    Operation(method="POST", path="/admin/v1/commands", run=_command, fields=(fields.COMMAND,),
+              summary="Run a command of user_management_cli.sh, which sends it with --url."),
+)  # fmt: skip
