@@ -154,6 +154,25 @@ class Vocabulary:
         found = re.split("(" + "|".join(map(re.escape, named)) + ")", text)
         return [self._specials.get(part, part) for part in found if part]
 
+    def mark(self, text: str) -> list[int]:
+        """The tokens of a text that follows other text, with the special tokens that it names."""
+        found = ([part] if isinstance(part, int) else self.continuing(part) for part in self.parts(text))
+        return [token for tokens in found for token in tokens]
+
+    def shown(self, texts: Iterable[str]) -> dict[int, bytes]:
+        """The texts of the control tokens that are named in `texts`; their pieces are empty."""
+        tokens = {part for text in texts for part in self.parts(text) if isinstance(part, int)}
+        return {token: self.special_text(token) for token in tokens if not self.pieces[token]}
+
+    def is_opaque(self, token: int) -> bool:
+        """Whether llguidance takes a special token for no text: a grammar names it by its id."""
+        attributes = llama_cpp.llama_vocab_get_attr(self._vocab, token)
+        if attributes & llama_cpp.LLAMA_TOKEN_ATTR_CONTROL:
+            return True
+        text = self.pieces[token]
+        is_bracketed = text.startswith(b"<") and text.endswith(b">")
+        return bool(attributes & llama_cpp.LLAMA_TOKEN_ATTR_USER_DEFINED) and is_bracketed
+
     def special_text(self, token: int) -> bytes:
         """A token's text, also that of a control token, whose piece is empty."""
         text: bytes = llama_cpp.llama_vocab_get_text(self._vocab, token)

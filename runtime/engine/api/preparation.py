@@ -7,30 +7,27 @@ a worker thread.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from runtime.engine import errors
 from runtime.engine.api.body import parse, read_object, validated
+from runtime.engine.api.chats import Chats, MakeShape
 from runtime.engine.api.generations import Generations, check_probabilities
+from runtime.engine.api.prepared import Prepared
 from runtime.engine.api.prompt_tokens import Prompts
-from runtime.engine.api.readers import ArgumentsReader, PlainReader, Reader
+from runtime.engine.api.readers import PlainReader
 from runtime.engine.api.schemas import (
     MAX_PROMPTS,
     ChatRequest,
     CompletionRequest,
     DetokenizeRequest,
-    Function,
-    FunctionName,
     GenerationRequest,
     TokenizeRequest,
-    Tool,
-    ToolChoice,
 )
 from runtime.engine.api.shapes.chat import ChatShape
 from runtime.engine.api.shapes.completion import Best, CompletionShape
-from runtime.engine.api.shapes.shape import Form, Shape
+from runtime.engine.api.shapes.shape import Form
 from runtime.engine.generation.generation import Generation
 from runtime.engine.generation.model import GuardedLlama
 from runtime.engine.grammar.constraint import Grammar
@@ -39,24 +36,6 @@ from runtime.engine.settings import EngineSettings
 MAX_SPECIAL_TOKENS = 16_384
 """Special tokens that a text for /extras/tokenize may contain. In prompts the context's length bounds
 them."""
-
-
-MakeShape = Callable[[Sequence[Generation], Form], Shape]
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """A request that has passed all checks."""
-
-    generations: list[Generation]
-    """One for each choice of the response."""
-    readers: list[Reader]
-    """One for each generation."""
-    shape: Shape
-    """How the response is written."""
-    is_stream: bool
-    grammar: Grammar | None
-    """The grammar of the generations. The caller has to compile it, which may take seconds."""
 
 
 class Preparation:
@@ -68,6 +47,7 @@ class Preparation:
         self._n_ctx = llama.n_ctx()
         self._generations = Generations(llama, settings)
         self._prompts = Prompts(llama, settings.shared_prefix)
+        self._chats = Chats(llama, self._prompts, self._generations)
         self._names = _names(settings.model_alias)
         self._replaced_names = _names(settings.replaced_alias)
         self._replaced_until = time.monotonic() + settings.replaced_s
@@ -138,32 +118,7 @@ class Preparation:
         """
         request = validated(ChatRequest, sent)
         self.check_model(request.model)
-        wanted = request.max_completion_tokens
-        max_tokens = request.max_tokens if wanted is None else wanted
-        function = _chosen(request)
-        prompt = self._prompts.of_chat(request, _tools_shown(request, sent))
-        if function is not None:
-            # The function's schema determines where the call ends.
-            prompt = replace(prompt, stops=())
-        limits = self._generations.limits(
-            request, prompt, max_tokens, request.top_logprobs if request.logprobs else None
-        )
-        form = replace(self._form(request), legacy_call=not request.tools)
-        grammar = self._chat_grammar(request, function)
-        generations = self._generations.make(
-            request, prompt, limits, number=request.n, is_constrained=grammar is not None
-        )
-        check_probabilities(generations, self._n_ctx)
-        return Prepared(
-            generations=generations,
-            readers=[
-                PlainReader() if function is None else ArgumentsReader(function.name)
-                for _ in generations
-            ],
-            shape=shape(generations, form),
-            is_stream=request.stream,
-            grammar=grammar,
-        )
+        return self._chats.prepare(request, sent, shape, self._form(request))
 
     def chat_tokens(self, sent: dict[str, Any]) -> int:
         """Count the tokens of a chat's prompt.
@@ -173,7 +128,7 @@ class Preparation:
         """
         request = validated(ChatRequest, sent)
         self.check_model(request.model)
-        return len(self._prompts.of_chat(request, _tools_shown(request, sent)).tokens)
+        return len(self._chats.prompt(request, sent).tokens)
 
     def check_model(self, name: str | None) -> None:
         """Raise a Refusal if the request names another model, unless any name is accepted.
@@ -223,51 +178,7 @@ class Preparation:
     def _grammar(self, request: GenerationRequest) -> Grammar | None:
         return None if request.grammar is None else self._llama.constraints.grammar(request.grammar)
 
-    def _chat_grammar(self, request: ChatRequest, function: Function | None) -> Grammar | None:
-        json_schema, form = self._llama.constraints.json_schema, request.response_format
-        if function is not None:
-            param = "tools" if request.tools else "functions"
-            schema: Any = function.parameters or {"type": "object"}
-            return json_schema(schema, param=param, strict=function.strict)
-        if form.type == "text":
-            return self._grammar(request)
-        if request.grammar is not None:
-            raise errors.invalid("grammar", "grammar: not together with response_format.")
-        if form.json_schema is not None and form.type == "json_schema":
-            schema, strict = form.json_schema.schema_, form.json_schema.strict
-            return json_schema(schema, param="response_format", strict=strict)
-        schema = {"type": "object"} if form.schema_ is None else form.schema_
-        return json_schema(schema, param="response_format", strict=False)
-
 
 def _names(alias: str) -> tuple[str, str]:
     """The names by which requests may call a model."""
     return alias, alias.removesuffix(".gguf")
-
-
-def _tools_shown(request: ChatRequest, sent: dict[str, Any]) -> list[dict[str, Any]]:
-    """The tools for the model's chat template, in the form in which the client sent them."""
-    if request.tools:
-        return [] if request.tool_choice == "none" else list(sent["tools"])
-    if request.functions and request.function_call != "none":
-        return [{"type": "function", "function": function} for function in sent["functions"]]
-    return []
-
-
-def _chosen(request: ChatRequest) -> Function | None:
-    """The function that the request demands to be called; None if it names none."""
-    if isinstance(request.tool_choice, ToolChoice) and request.tools:
-        return _named(request.tool_choice.function.name, request.tools, "tool_choice")
-    if isinstance(request.function_call, FunctionName):
-        tools = [Tool(function=function) for function in request.functions]
-        return _named(request.function_call.name, tools, "function_call")
-    if isinstance(request.tool_choice, ToolChoice):
-        raise errors.invalid("tool_choice", "tool_choice: there are no tools to choose from.")
-    return None
-
-
-def _named(name: str, tools: list[Tool], param: str) -> Function:
-    for tool in tools:
-        if tool.function.name == name:
-            return tool.function
-    raise errors.invalid(param, f"{param}: none of the functions has this name.")

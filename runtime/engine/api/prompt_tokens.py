@@ -10,12 +10,14 @@ from typing import Any
 from runtime.engine import errors
 from runtime.engine.api.schemas import ChatRequest, CompletionRequest
 from runtime.engine.api.shared_prefix import Mode, SharedPrefix
+from runtime.engine.api.thinking import template_variables
 from runtime.engine.generation.generation import Prompt
 from runtime.engine.generation.model import GuardedLlama
 from runtime.engine.templates.prompt import Rendered
 
 _CHARACTERS_PER_TOKEN = 8
 """More than ordinary text has in any vocabulary."""
+TAIL_CHARACTERS = 128
 _CUT_TOKENS = 64
 """The last tokens of a text that was cut may differ from those of the whole text."""
 
@@ -64,23 +66,31 @@ class Prompts:
         Raises:
             Refusal: it is too long, or the model's template refuses it.
         """
-        tokens = self._chat_tokens(request, tools)
+        rendered = self._rendered(request, tools)
+        tokens = self._rendered_tokens(rendered)
         self._check_length(tokens, "messages")
-        n_shared = self._shared.of_chat(request, tools, tokens)
-        stops = [*request.stop, *self._llama.chat_template.stops]
-        return Prompt(tokens=tokens, stops=stops, n_shared=n_shared)
+        return Prompt(
+            tokens=tokens,
+            stops=[*request.stop, *self._llama.chat_template.stops],
+            n_shared=self._shared.of_chat(request, tools, tokens),
+            tail=rendered.text[-TAIL_CHARACTERS:],
+        )
 
     def _chat_tokens(self, request: ChatRequest, tools: list[dict[str, Any]]) -> list[int]:
-        rendered = self._rendered(request, tools)
+        return self._rendered_tokens(self._rendered(request, tools))
+
+    def _rendered_tokens(self, rendered: Rendered) -> list[int]:
         self._check_bounds(rendered.text, "messages")
         return self._llama.chat_template.tokens(rendered)
 
     def _rendered(self, request: ChatRequest, tools: list[dict[str, Any]]) -> Rendered:
-        return self._llama.chat_template.render(
+        template = self._llama.chat_template
+        meant = template_variables(request, template.capabilities.variables)
+        return template.render(
             [message.model_dump(exclude_unset=True) for message in request.messages],
             tools=tools,
             tool_choice=request.tool_choice if isinstance(request.tool_choice, str) else None,
-            variables=request.chat_template_kwargs,
+            variables={**meant, **request.chat_template_kwargs},
             add_generation_prompt=request.add_generation_prompt,
             continue_final_message=request.continue_final_message,
         )

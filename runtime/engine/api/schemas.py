@@ -22,6 +22,7 @@ from pydantic_core import PydanticCustomError
 
 FIELD_ERROR = "field_error"
 INT64 = 2**63
+FUNCTION_NAME = r"^[a-zA-Z0-9_.:/-]+$"
 MAX_STOPS = 16
 MAX_STOP_CHARACTERS = 256
 MAX_LOGIT_BIASES = 1024
@@ -179,7 +180,7 @@ class CompletionRequest(GenerationRequest):
 class Function(Body):
     """A function that the model may call; `parameters` is a JSON schema."""
 
-    name: Annotated[str, Field(min_length=1, max_length=128)]
+    name: Annotated[str, Field(max_length=128, pattern=FUNCTION_NAME)]
     description: str = ""
     parameters: dict[str, Any] = Field(default_factory=dict)
     strict: bool = False
@@ -203,6 +204,20 @@ class ToolChoice(Body):
 
     type: Literal["function"] = "function"
     function: FunctionName
+
+
+class AllowedNames(Body):
+    """Some of the tools, and whether one of them must be called."""
+
+    mode: Literal["auto", "required"] = "auto"
+    tools: Annotated[list[ToolChoice], Field(min_length=1), bounded(MAX_TOOLS)]
+
+
+class AllowedTools(Body):
+    """The choice among some of the tools; the prompt describes all of them."""
+
+    type: Literal["allowed_tools"]
+    allowed_tools: AllowedNames
 
 
 class JsonSchemaFormat(Body):
@@ -250,7 +265,14 @@ class ChatRequest(GenerationRequest):
     top_logprobs: Annotated[Whole, Field(ge=0, le=MAX_TOP_LOGPROBS)] = 0
     response_format: ResponseFormat = Field(default_factory=lambda: ResponseFormat.model_validate({}))
     tools: Annotated[list[Tool], bounded(MAX_TOOLS)] = Field(default_factory=list)
-    tool_choice: Literal["none", "auto", "required"] | ToolChoice = "auto"
+    tool_choice: Literal["none", "auto", "required"] | ToolChoice | AllowedTools = "auto"
+    parallel_tool_calls: bool = True
+    reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh"] | None = Field(
+        None, description="For chat templates that know it; none lets the model not think."
+    )
+    reasoning_budget: Annotated[Whole, Field(ge=0, le=2**31 - 1)] | None = Field(
+        None, description="Tokens after which the model's thinking is ended; 0: it does not think."
+    )
     chat_template_kwargs: Annotated[dict[str, Any], bounded(MAX_VARIABLES)] = Field(
         default_factory=dict, description="For the model's chat template, such as enable_thinking."
     )

@@ -34,6 +34,8 @@ class Prompt:
     """Text that is put before the response's text."""
     is_scored: bool = False
     """Whether the probabilities of the prompt's tokens are reported. Then nothing of it is reused."""
+    tail: str = ""
+    """The end of a chat's text, with which its template may begin the response."""
     n_shared: int = 0
     """Length of the prefix that any user may reuse (LLAMA_SERVER_SHARED_PREFIX)."""
 

@@ -52,8 +52,8 @@ class LogitShaper:
         Args:
             constraint: has consumed nothing yet.
             skip: the next tokens, as many as this, are not for the constraint.
-            also: a token that is allowed as the next one even if the constraint forbids it. If it is
-                taken, the constraint holds no longer.
+            also: a token that is allowed as the next one even if the constraint forbids it, where it is
+                the likeliest of all. If it is taken, the constraint holds no longer.
         """
         self._constraint, self._n_skipped, self._also = constraint, skip, also
 
@@ -77,6 +77,8 @@ class LogitShaper:
         is_too_short = self._n_accepted < self._min_tokens
         if self._constraint is not None:
             forbidden = self._forbidden(self._constraint)
+            if self._also is not None and logits.argmax() == self._also:
+                forbidden[self._also] = False
             logits[self._without_ends(forbidden) if is_too_short else forbidden] = -np.inf
         elif is_too_short:
             logits[self._ends] = -np.inf
@@ -85,10 +87,7 @@ class LogitShaper:
         for token in self._not_consumed:
             constraint.accept(token)
         self._not_consumed.clear()
-        forbidden = constraint.forbidden()
-        if self._also is not None:
-            forbidden[self._also] = False
-        return forbidden
+        return constraint.forbidden()
 
     def accept(self, token: int) -> None:
         """Advance by a sampled token, which must not be one of `ends`.

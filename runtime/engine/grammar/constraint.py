@@ -12,7 +12,7 @@ import json
 import logging
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -91,6 +91,8 @@ class Grammar:
     """What the source was made of. Keywords that do not compile are left out of it."""
     is_strict: bool = False
     """Rather refuse than leave keywords out."""
+    relax: Callable[[], Grammar] | None = None
+    """Makes a grammar to take where this one, of llguidance's own form, does not compile."""
 
 
 class Constraints:
@@ -125,10 +127,44 @@ class Constraints:
             schema = {} if schema else {"not": {}}
         if not isinstance(schema, Mapping):
             raise errors.invalid(param, f"{param} must be a JSON schema: an object.")
-        if _depth(schema) > MAX_DEPTH:
-            raise errors.invalid(param, f"{param} is nested more than {MAX_DEPTH} levels deep.")
+        self.check_depth(schema, param)
         exact = with_exact_bounds(dict(schema))
         return Grammar(_json_source(exact, param, is_strict=strict), param, exact, strict)
+
+    def check_depth(self, schema: Mapping[str, Any], param: str) -> None:
+        """Refuse a schema that is nested too deep for the compiler."""
+        if _depth(schema) > MAX_DEPTH:
+            raise errors.invalid(param, f"{param} is nested more than {MAX_DEPTH} levels deep.")
+
+    def lark(self, text: str, *, param: str, relax: Callable[[], Grammar] | None = None) -> Grammar:
+        """Text that a grammar of llguidance's own form allows.
+
+        Args:
+            text: the grammar.
+            param: the request's field that it comes of, for the error.
+            relax: makes another grammar to take where this one is too large or does not compile.
+
+        Raises:
+            Refusal: it is too large.
+        """
+        if relax is not None and len(text) > MAX_GRAMMAR_CHARACTERS:
+            return relax()
+        _check_length(text, param)
+        source = Source(text=LLMatcher.grammar_from_lark(text), is_converted=True)
+        return Grammar(source, param, relax=relax)
+
+    def enforceable(self, schema: Schema, *, param: str, strict: bool) -> Schema:
+        """A schema without the keywords that cannot be compiled. Takes up to some seconds.
+
+        Raises:
+            Refusal: it is strict and has some, or allows nothing.
+        """
+        grammar = self.json_schema(schema, param=param, strict=strict)
+        assert grammar.schema is not None
+        error = self._verdict(grammar.source).error
+        if error and _is_certain(error):
+            raise _refusal(param, error)
+        return self._relaxed_schema(grammar) if error else grammar.schema
 
     def grammar(self, text: str) -> Grammar:
         """Text that a grammar allows: llama.cpp's GBNF, or llguidance's Lark.
@@ -143,7 +179,8 @@ class Constraints:
         """Whether it has been compiled before, or refused: `compile` is quick then."""
         grammar = self._known_relaxed(grammar)
         verdict = self._sandbox.known(grammar.source)
-        return verdict is not None and (not verdict.error or grammar.schema is None)
+        is_final = grammar.schema is None and grammar.relax is None
+        return verdict is not None and (not verdict.error or is_final)
 
     def compile(self, grammar: Grammar) -> Constraint:
         """A constraint for one response. Takes up to some seconds, and waits for other compilations.
@@ -155,6 +192,10 @@ class Constraints:
         verdict = self._verdict(grammar.source)
         if verdict.error and grammar.schema is not None and not _is_certain(verdict.error):
             return self.compile(self._relaxed(grammar))
+        if verdict.error and grammar.relax is not None:
+            made = grammar.relax()
+            self._remember(grammar, made)
+            return self.compile(made)
         if verdict.error:
             raise _refusal(grammar.param, verdict.error)
         matcher = LLMatcher(self._tokenizer(), verdict.grammar, log_level=0, limits=limits())
@@ -170,7 +211,13 @@ class Constraints:
             raise errors.compiler_away() from error
 
     def _relaxed(self, grammar: Grammar) -> Grammar:
-        """A schema's grammar without the keywords that cannot be compiled.
+        made = _json_source(self._relaxed_schema(grammar), grammar.param, is_strict=False)
+        relaxed_grammar = Grammar(made, grammar.param)
+        self._remember(grammar, relaxed_grammar)
+        return relaxed_grammar
+
+    def _relaxed_schema(self, grammar: Grammar) -> Schema:
+        """A grammar's schema without the keywords that cannot be compiled.
 
         Raises:
             Refusal: the schema is strict.
@@ -186,16 +233,20 @@ class Constraints:
             if at_fault:
                 raise _unenforceable(param, at_fault[0])
             raise _refusal(param, self._verdict(grammar.source).error)
-        made = _json_source(relaxed(schema, check), param, is_strict=False)
+        return relaxed(schema, check)
+
+    def _remember(self, grammar: Grammar, made: Grammar) -> None:
+        if made.source == grammar.source:  # nothing was left out
+            return
         with self._lock:
-            self._relaxations[grammar.source] = made
+            self._relaxations[grammar.source] = made.source
             if len(self._relaxations) > _REMEMBERED:
                 self._relaxations.popitem(last=False)
-        return Grammar(made, param)
 
     def _known_relaxed(self, grammar: Grammar) -> Grammar:
-        made = self._relaxations.get(grammar.source)
-        return grammar if made is None else Grammar(made, grammar.param)
+        while (made := self._relaxations.get(grammar.source)) is not None:
+            grammar = Grammar(made, grammar.param)
+        return grammar
 
     def _tokenizer(self) -> LLTokenizer:
         with self._lock:

@@ -14,7 +14,7 @@ import orjson
 
 from runtime.engine import errors
 from runtime.engine.api.pieces import ReplyPiece
-from runtime.engine.api.preparation import Prepared
+from runtime.engine.api.prepared import Prepared
 from runtime.engine.api.usage import evaluated_usage
 from runtime.engine.errors import Refusal
 from runtime.engine.generation.channel import Channel, Ended, Event, Piece, PromptRead

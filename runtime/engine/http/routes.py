@@ -15,7 +15,8 @@ import orjson
 
 from runtime.engine import errors
 from runtime.engine.api.dialects.preparation import DialectPreparation
-from runtime.engine.api.preparation import Preparation, Prepared
+from runtime.engine.api.preparation import Preparation
+from runtime.engine.api.prepared import Prepared
 from runtime.engine.embedding.service import Embeddings
 from runtime.engine.generation.model import GuardedLlama
 from runtime.engine.http.asgi import Receive, Scope, Send, header, read_body, send_bytes, send_json

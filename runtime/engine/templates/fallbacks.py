@@ -1,6 +1,6 @@
 """What becomes of messages that a template does not render by itself, so that nothing vanishes.
 
-A system message becomes part of the user's message after it; a call becomes a line of JSON in the
+A system message becomes part of the user's message after it; a call becomes JSON in the
 assistant's text; a result becomes a message of the user. docs/models.md tells users.
 """
 
@@ -64,13 +64,14 @@ def _text_and_calls(message: Message) -> list[Message]:
     return [text, {**calls, "content": ""}]
 
 
-def written_call(call: dict[str, Any]) -> str:
-    """A call as text."""
-    function = call["function"]
+def written_call(made: dict[str, Any]) -> str:
+    """A call as text, as models that are told of tools in a message write it."""
+    function = made["function"]
     arguments = function["arguments"]
     if isinstance(arguments, str):
         arguments = json.loads(arguments)
-    return json.dumps({"name": function["name"], "arguments": arguments}, ensure_ascii=False)
+    call = {"name": function["name"], "arguments": arguments}
+    return f"<tool_call>\n{json.dumps(call, ensure_ascii=False)}\n</tool_call>"
 
 
 def _with_written_calls(message: Message) -> Message:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from runtime.engine import errors
-from runtime.engine.api.preparation import MakeShape
+from runtime.engine.api.chats import MakeShape
 from runtime.engine.errors import Refusal
 
 PASSED = (

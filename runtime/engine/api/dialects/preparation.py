@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from runtime.engine.api.dialects import messages, responses
 from runtime.engine.api.dialects.form import in_terms_of
-from runtime.engine.api.preparation import Preparation, Prepared
+from runtime.engine.api.preparation import Preparation
+from runtime.engine.api.prepared import Prepared
 
 
 class DialectPreparation:

@@ -55,7 +55,7 @@ class Guide:
         self._n_thought = 0
         self._is_at_start = True
         """Whether the content so far is blank."""
-        self._marks_known: tuple[Phase, bool, _Marks] | None = None
+        self._marks_known: tuple[Phase, bool, bool, _Marks] | None = None
         self.stopped_by: str | None = None
         """The stop sequence that has been found. No more text is returned after that."""
         self.phase = Phase.CONTENT
@@ -148,6 +148,12 @@ class Guide:
             text = self._spans.pop()[1] + text
         self._spans.append((self.phase, text))
 
+    @property
+    def _is_spent(self) -> bool:
+        """Whether the budget of thinking is spent, after some thinking."""
+        budget = self._thinking.budget
+        return budget is not None and 0 < self._n_thought >= budget
+
     def _check_budget(self) -> None:
         budget = self._thinking.budget
         if budget is not None and self._n_thought >= budget and not self._forced:
@@ -172,10 +178,10 @@ class Guide:
 
     def _marks(self) -> _Marks:
         """What is looked for now, and what is done when it is found."""
-        known = self._marks_known
-        if known is None or known[:2] != (self.phase, self._is_at_start):
-            known = self._marks_known = (self.phase, self._is_at_start, self._marks_now())
-        return known[2]
+        known, state = self._marks_known, (self.phase, self._is_at_start, self._is_spent)
+        if known is None or known[:3] != state:
+            known = self._marks_known = (*state, self._marks_now())
+        return known[3]
 
     def _marks_now(self) -> _Marks:
         markup = self._markup
@@ -186,6 +192,8 @@ class Guide:
         marks: _Marks = dict.fromkeys(self._stops, self._stop)
         marks |= dict.fromkeys(markup.dropped, self._drop)
         if self._is_at_start:
+            marks |= dict.fromkeys(markup.dropped_first, self._drop)
+        if self._is_at_start and not self._is_spent:
             marks |= dict.fromkeys(self._thinking.starts, self._begin_thinking)
         if self._is_at_start or not markup.starts_only:
             marks |= dict.fromkeys(markup.triggers, self._begin_call)

@@ -50,5 +50,7 @@ class Markup:
     """Whether what follows thinking is calls from its beginning."""
     dropped: Sequence[str] = ()
     """Marks that are left out of content."""
+    dropped_first: Sequence[str] = ()
+    """The same, at the beginning of the content only."""
     shown: Mapping[int, bytes] = field(default_factory=dict)
     """The texts of control tokens that are marks, or parts of them."""

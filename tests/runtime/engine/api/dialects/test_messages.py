@@ -73,7 +73,7 @@ async def test_a_stream_has_anthropic_s_events_in_order(client: anthropic.AsyncA
         )
     ]
     async with client.messages.stream(
-        model="quick", messages=HELLO, max_tokens=50, tools=[TOOL], tool_choice=CHOICE
+        model="quick", messages=HELLO, max_tokens=200, tools=[TOOL], tool_choice=CHOICE
     ) as stream:
         called = [event.type async for event in stream]
         message = await stream.get_final_message()

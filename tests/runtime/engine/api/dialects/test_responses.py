@@ -91,6 +91,7 @@ async def test_a_call_is_an_item_with_its_arguments(client: openai.AsyncOpenAI) 
             input="Hello",
             tools=[tool],
             tool_choice={"type": "function", "name": "count"},
+            max_output_tokens=200,
             stream=True,
         )
     ]

@@ -1,0 +1,116 @@
+"""The calls of one model: its syntax, and what a request's offer adds to a generation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+
+from runtime.engine.api.tools.grammar import CallGrammar
+from runtime.engine.api.tools.offer import Offer
+from runtime.engine.api.tools.parser import CallParser
+from runtime.engine.api.tools.schemas import Schema, object_schema
+from runtime.engine.api.tools.syntax import Syntax
+from runtime.engine.api.tools.table import GENERIC, recognised
+from runtime.engine.grammar.constraint import Constraints, Grammar
+from runtime.engine.grammar.relaxing import with_exact_bounds
+from runtime.engine.vocabulary import Vocabulary
+
+Message = dict[str, Any]
+
+_OBJECT: Schema = {"type": "object"}
+
+_INSTRUCTIONS = """\
+Functions you may call:
+{tools}
+To call a function, write:
+<tool_call>
+{{"name": "NAME", "arguments": {{"KEY": "VALUE"}}}}
+</tool_call>"""
+
+
+class Calls:
+    """The calls of one model.
+
+    Args:
+        template: the source of its chat template.
+        renders_tools: whether the template describes tools.
+        vocabulary, constraints: of the model.
+    """
+
+    def __init__(
+        self, template: str, *, renders_tools: bool, vocabulary: Vocabulary, constraints: Constraints
+    ) -> None:
+        native = recognised(template) if renders_tools else None
+        self.syntax: Syntax = native or GENERIC
+        self.is_native = native is not None
+        """Whether the template describes tools itself, in a syntax that is known here."""
+        self._vocabulary = vocabulary
+        self._constraints = constraints
+        self._grammar = CallGrammar(self.syntax, vocabulary)
+        self.shown = vocabulary.shown(self.syntax.texts())
+        """The texts of the control tokens that the syntax is made of."""
+
+    def described(self, messages: Sequence[Message], tools: Sequence[Any]) -> list[Message]:
+        """The messages with a description of the tools, for a template that does not describe them."""
+        lines = "\n".join(orjson.dumps(tool).decode() for tool in tools)
+        text = _INSTRUCTIONS.format(tools=lines)
+        first, *others = messages
+        if first["role"] not in ("system", "developer"):
+            return [{"role": "system", "content": text}, *messages]
+        content = first.get("content") or ""
+        if isinstance(content, str):
+            content = f"{content}\n\n{text}"
+        else:
+            content = [*content, {"type": "text", "text": text}]
+        return [{**first, "content": content}, *others]
+
+    def grammar(self, offer: Offer, *, content: str = "") -> Grammar:
+        """The grammar of the calls.
+
+        Args:
+            offer: the functions.
+            content: what the response may be in place of calls, as from `grammar.json_term`.
+
+        Raises:
+            Refusal: a schema is nested too deep.
+        """
+        for function in offer.functions:
+            self._constraints.check_depth(function.parameters, offer.param)
+        schemas = [with_exact_bounds(object_schema(one.parameters)) for one in offer.functions]
+        return self._constraints.lark(
+            self._grammar.lark(offer, schemas, content=content),
+            param=offer.param,
+            relax=lambda: self._relaxed(offer, schemas, content),
+        )
+
+    def _relaxed(self, offer: Offer, schemas: Sequence[Schema], content: str) -> Grammar:
+        """The grammar with what can be compiled of each function's schema."""
+        kept = [
+            self._constraints.enforceable(schema, param=offer.param, strict=function.strict)
+            for schema, function in zip(schemas, offer.functions, strict=True)
+        ]
+        return self._constraints.lark(
+            self._grammar.lark(offer, kept, content=content),
+            param=offer.param,
+            relax=None if offer.is_named else lambda: self._open(offer, kept, content),
+        )
+
+    def _open(self, offer: Offer, schemas: Sequence[Schema], content: str) -> Grammar:
+        """The grammar with any objects as arguments, except of strict functions."""
+        kept = [
+            schema if function.strict else _OBJECT
+            for schema, function in zip(schemas, offer.functions, strict=True)
+        ]
+        at_fault = "response_format" if content else offer.param
+        return self._constraints.lark(self._grammar.lark(offer, kept, content=content), param=at_fault)
+
+    def triggers(self, offer: Offer) -> dict[str, list[int]]:
+        """The texts with which calls begin, and their tokens."""
+        texts = self.syntax.triggers_for(function.name for function in offer.functions)
+        return {text: self._vocabulary.mark(text) for text in texts}
+
+    def parser(self, offer: Offer) -> CallParser:
+        """A parser for the calls of one response."""
+        return CallParser(self.syntax, offer.functions)

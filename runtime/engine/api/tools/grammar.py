@@ -1,0 +1,172 @@
+"""The grammar of calls, in llguidance's Lark: a name that is offered, and arguments by its schema.
+
+https://github.com/guidance-ai/llguidance/blob/main/docs/syntax.md
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from runtime.engine.api.schemas import Function
+from runtime.engine.api.tools.offer import Offer
+from runtime.engine.api.tools.schemas import Argument, Schema, arguments
+from runtime.engine.api.tools.syntax import ARGUMENTS, Hole, Pattern, PythonStyle, Syntax, TaggedStyle
+from runtime.engine.vocabulary import Vocabulary
+
+_NOTHING = '""'
+_SPACES = {"item_separator": ", ", "key_separator": ": ", "whitespace_flexible": False}
+"""As the templates write JSON (Jinja's `tojson`)."""
+
+
+class CallGrammar:
+    """Writes the grammar of the calls that a request may have.
+
+    Args:
+        syntax: how they are written.
+        vocabulary: tells which literal texts are special tokens.
+    """
+
+    def __init__(self, syntax: Syntax, vocabulary: Vocabulary) -> None:
+        self._syntax = syntax
+        self._vocabulary = vocabulary
+
+    def lark(self, offer: Offer, schemas: Sequence[Schema], *, content: str = "") -> str:
+        """Return the grammar of the calls.
+
+        Args:
+            offer: the functions.
+            schemas: of their arguments, one for each function.
+            content: what the response may be in place of calls, as from `json_term`.
+        """
+        syntax, rules = self._syntax, list[str]()
+        for number, (function, schema) in enumerate(zip(offer.functions, schemas, strict=True)):
+            rules += self._function(number, function, schema)
+        calls = ["call"]
+        if offer.is_parallel and not syntax.is_single:
+            calls.append(f"({self._sequence([syntax.between, 'call'], 'call')})*")
+        start = [self._literal(syntax.opening), *calls, self._literal(syntax.closing)]
+        if syntax.optional:
+            start.insert(0, f"({self._literal(syntax.optional)})?")
+        names = " | ".join(f"function_{number}" for number in range(len(offer.functions)))
+        before = self._parts(syntax.before_name)
+        after = self._parts(syntax.after_arguments)
+        head = [f"start: {_joined(start)}", f"call: {_joined([before, f'({names})', after])}"]
+        if content:
+            head[0] = f"start: calls | {content}\ncalls: {_joined(start)}"
+        return "\n".join((*head, *rules)) + "\n"
+
+    def _sequence(self, parts: Sequence[str], rule: str) -> str:
+        return _joined(part if part == rule else self._literal(part) for part in parts)
+
+    def _function(self, number: int, function: Function, schema: Schema) -> list[str]:
+        between = self._parts(self._syntax.after_name)
+        name = json.dumps(function.name)
+        head = f"function_{number}: {_joined([name, between, f'arguments_{number}'])}"
+        return [head, *self._arguments(number, function, schema)]
+
+    def _arguments(self, number: int, function: Function, schema: Schema) -> list[str]:
+        style, rule = self._syntax.style, f"arguments_{number}"
+        if isinstance(style, TaggedStyle):
+            return self._tagged(rule, style, arguments(schema), function)
+        if isinstance(style, PythonStyle):
+            return _keywords(rule, arguments(schema) or [], function)
+        return [f"{rule}: {json_term(schema, is_strict=function.strict)}"]
+
+    def _tagged(
+        self, rule: str, style: TaggedStyle, known: list[Argument] | None, function: Function
+    ) -> list[str]:
+        before, after = self._literal(style.before_key), self._literal(style.after_key)
+        text, rest = self._text_until(style.after_value)
+        texts = [f"{rule}_text{text}"]
+        if known is None:  # a schema that does not say which arguments there are: any texts
+            any_one = _joined([before, "/[a-zA-Z0-9_-]{1,64}/", after, f"{rule}_text", rest])
+            return [f"{rule}: ({any_one})*", *texts]
+        rules, members = [], []
+        for number, one in enumerate(known):
+            end = self._literal(style.after_value)
+            if one.texts is None:
+                value = _joined([json_term(one.schema, is_strict=function.strict), end])
+            elif one.texts:
+                choices = [json.dumps(choice, ensure_ascii=False) for choice in one.texts]
+                value = _joined([f"({' | '.join(choices)})", end])
+            else:
+                value = _joined([f"{rule}_text", rest])
+            if one.may_be_null:
+                value = f'({value} | "null" {end})'
+            key = json.dumps(one.key, ensure_ascii=False)
+            rules.append(f"{rule}_{number}: {_joined([before, key, after, value])}")
+            members.append(f"{rule}_{number}" + ("" if one.is_required else "?"))
+        return [f"{rule}: {_joined(members) or _NOTHING}", *rules, *texts]
+
+    def _text_until(self, end: str) -> tuple[str, str]:
+        """The rest of a rule for text that ends with the first part of `end`, and the other parts."""
+        first, *others = self._vocabulary.parts(end)
+        if isinstance(first, int) and self._vocabulary.is_opaque(first):
+            return r": /(.|\n)*/ " + f"<[{first}]>", self._terms(others)
+        text = first if isinstance(first, str) else self._vocabulary.special_text(first).decode()
+        return f"[suffix={json.dumps(text, ensure_ascii=False)}]" + r": /(.|\n)*/", self._terms(others)
+
+    def _parts(self, parts: Sequence[str | Hole | Pattern]) -> str:
+        terms = []
+        for part in parts:
+            if isinstance(part, Pattern):
+                terms.append(f"/{part.expression}/")
+            elif isinstance(part, str):
+                terms.append(self._literal(part))
+        assert ARGUMENTS not in parts
+        return _joined(terms)
+
+    def _literal(self, text: str) -> str:
+        """A text as terms, in which special tokens stand by their ids."""
+        return self._terms(self._vocabulary.parts(text))
+
+    def _terms(self, parts: Iterable[int | str]) -> str:
+        terms = []
+        for part in parts:
+            if isinstance(part, str):
+                terms.append(json.dumps(part, ensure_ascii=False))
+            elif self._vocabulary.is_opaque(part):
+                terms.append(f"<[{part}]>")
+            else:
+                text = self._vocabulary.special_text(part).decode("utf-8", "replace")
+                terms.append(json.dumps(text, ensure_ascii=False))
+        return _joined(terms)
+
+
+def _keywords(rule: str, known: list[Argument], function: Function) -> list[str]:
+    """Keyword arguments in Python's form, in the schema's order."""
+    rules = []
+    for number, one in enumerate(known):
+        value = _python_value(one, is_strict=function.strict)
+        rules.append(f"{rule}_{number}: {_joined([json.dumps(one.key + '='), value])}")
+    # A rule for what may follow from each argument on, with and without a comma before it.
+    rules += [f'{rule}_first_{len(known)}: ""', f'{rule}_rest_{len(known)}: ""']
+    for number, one in enumerate(known):
+        following = f"{rule}_rest_{number + 1}"
+        skip_first = "" if one.is_required else f" | {rule}_first_{number + 1}"
+        skip_rest = "" if one.is_required else f" | {following}"
+        rules.append(f"{rule}_first_{number}: {rule}_{number} {following}{skip_first}")
+        rules.append(f'{rule}_rest_{number}: ", " {rule}_{number} {following}{skip_rest}')
+    return [f"{rule}: {rule}_first_0", *rules]
+
+
+def _python_value(argument: Argument, *, is_strict: bool) -> str:
+    kind = argument.schema.get("type")
+    if kind == "boolean":
+        return '("True" | "False")'
+    if argument.texts is not None and argument.may_be_null:
+        choices = {"enum": list(argument.texts)} if argument.texts else {}
+        return f'({json_term({"type": "string", **choices})} | "None")'
+    return json_term(argument.schema, is_strict=is_strict)
+
+
+def json_term(schema: Schema, *, is_strict: bool = False) -> str:
+    """A term for JSON that a schema allows; if `is_strict`, it must be one that can be enforced."""
+    options: dict[str, Any] = {**_SPACES, "lenient": not is_strict}
+    return "%json " + json.dumps({**schema, "x-guidance": options})
+
+
+def _joined(terms: Iterable[str]) -> str:
+    return " ".join(term for term in terms if term)
