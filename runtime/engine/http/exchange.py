@@ -1,14 +1,14 @@
 """Runs a generating request through the stock app and sends the response to the client.
 
-The response is buffered in an outbox, so that a client that reads slowly, or not at all, occupies no
-slot and delays no other request.
+A client that reads slowly, or not at all, occupies no slot and delays no other request: the model
+generates whether or not its tokens have been sent, and the context's length bounds how many wait.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 
 import anyio
 
@@ -26,66 +26,47 @@ _NOT_TO_STOCK = frozenset(
 )
 
 
-class Outbox:
-    """The messages still to be sent to a client. Accepts all at once, and sends as the client reads.
+class Client:
+    """Sends messages to a client, and gives up one that takes nothing for `stall_s` seconds.
 
-    The context's length bounds a response, and so the outbox.
+    Args:
+        send: ASGI's `send`.
+        give_up: called once, if the client has left or takes nothing.
     """
 
-    def __init__(self, send: Send, *, stall_s: float) -> None:
+    def __init__(self, send: Send, *, stall_s: float, give_up: Callable[[], None]) -> None:
         self._send = send
         self._stall_s = stall_s
+        self._give_up = give_up
+        self._clock = asyncio.get_running_loop().time
         self._sending_since: float | None = None
-        self._messages: deque[Message] = deque()
-        self._news = asyncio.Event()
-        self._closed = False
-        self.emptied = asyncio.Event()
-        """Set when it has been closed and all is sent."""
 
-    async def put(self, message: Message) -> None:
-        """Append a message. Like ASGI's `send`, but never waits."""
-        self._messages.append(message)
-        self._news.set()
-
-    def close(self) -> None:
-        """Declare that no more messages follow."""
-        self._closed = True
-        self._news.set()
-
-    async def run(self) -> None:
-        """Send until closed and empty.
-
-        Raises:
-            TimeoutError: the client takes nothing for `stall_s` seconds.
-        """
-        async with asyncio.timeout(None) as stall:
-            self._watch(stall)
-            try:
-                await self._run()
-            finally:
-                self._next_look.cancel()
-
-    async def _run(self) -> None:
-        now = asyncio.get_running_loop().time
-        while True:
-            while self._messages:
-                self._sending_since = now()
-                await self._send(self._messages.popleft())
+    async def send(self, message: Message) -> None:
+        """Send a message; waits until the client has taken most of what came before."""
+        self._sending_since = self._clock()
+        try:
+            await self._send(message)
+        except OSError:
+            self._give_up()
+        finally:
             self._sending_since = None
-            if self._closed:
-                self.emptied.set()
-                return
-            self._news.clear()
-            await self._news.wait()
 
-    def _watch(self, stall: asyncio.Timeout) -> None:
+    @contextmanager
+    def watched(self) -> Iterator[None]:
         """Look now and then: a timeout for each message would cost more than sending it."""
-        loop = asyncio.get_running_loop()
-        now = loop.time()
+        self._look()
+        try:
+            yield
+        finally:
+            self._next_look.cancel()
+
+    def _look(self) -> None:
+        now = self._clock()
         due = (now if self._sending_since is None else self._sending_since) + self._stall_s
         if due <= now:
-            stall.reschedule(now)
-        self._next_look = loop.call_at(due, self._watch, stall)
+            self._give_up()
+            due = now + self._stall_s
+        self._next_look = asyncio.get_running_loop().call_at(due, self._look)
 
 
 class _Visit:
@@ -116,20 +97,19 @@ class Exchange:
             scope, receive, send: the request's ASGI arguments.
             prepare: returns the response to send; may raise Refusal.
         """
-        outbox = Outbox(send, stall_s=self._stall_s)
         async with anyio.create_task_group() as group:
             with anyio.CancelScope() as work:
                 visit = _Visit(work)
+                client = Client(send, stall_s=self._stall_s, give_up=visit.leave)
                 group.start_soon(_watch, receive, visit)
-                group.start_soon(_serve_client, outbox, visit)
-                try:
-                    visit.response = await prepare()
-                except Refusal as refusal:
-                    await send_refusal(outbox.put, refusal)
-                else:
-                    await self._stock(_stock_scope(scope, visit.response), receive, outbox.put)
-                outbox.close()
-                await outbox.emptied.wait()
+                with client.watched():
+                    try:
+                        visit.response = await prepare()
+                    except Refusal as refusal:
+                        await send_refusal(client.send, refusal)
+                    else:
+                        scope = _stock_scope(scope, visit.response)
+                        await self._stock(scope, receive, client.send)
             group.cancel_scope.cancel()
 
 
@@ -138,13 +118,6 @@ async def _watch(receive: Receive, visit: _Visit) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
     visit.leave()
-
-
-async def _serve_client(outbox: Outbox, visit: _Visit) -> None:
-    try:
-        await outbox.run()
-    except (OSError, TimeoutError):
-        visit.leave()
 
 
 def _stock_scope(scope: Scope, response: GeneratedResponse) -> Scope:
