@@ -76,6 +76,10 @@ class Constraint:
         """Whether all of these tokens may come next, in this order."""
         return self._matcher.validate_tokens(list(tokens)) == len(tokens)
 
+    def copy(self) -> Constraint:
+        """Another one with the same progress, for another response. Much quicker than compiling anew."""
+        return Constraint(self._matcher.deep_copy(), self._n_tokens, self._param)
+
     def _check(self) -> None:
         if self._matcher.is_error():
             raise _refusal(self._param, self._matcher.get_error())

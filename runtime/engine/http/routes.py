@@ -19,6 +19,7 @@ from runtime.engine.api.preparation import Preparation
 from runtime.engine.api.prepared import Prepared
 from runtime.engine.embedding.service import Embeddings
 from runtime.engine.generation.model import GuardedLlama
+from runtime.engine.grammar.constraint import Constraint, Grammar
 from runtime.engine.http.asgi import Receive, Scope, Send, header, read_body, send_bytes, send_json
 from runtime.engine.http.docs import openapi, swagger
 from runtime.engine.http.embeddings import EmbeddingPaths
@@ -140,20 +141,22 @@ class Routes:
     async def _prepared(self, scope: Scope, prepare: Prepare, body: bytes) -> GeneratedResponse:
         loop = asyncio.get_running_loop()
         prepared = await loop.run_in_executor(self._preparing, prepare, body)
+        constraint = None if prepared.grammar is None else await self._compiled(prepared.grammar)
         for generation in prepared.generations:
             generation.user = user(scope)
-            if prepared.grammar is not None:
-                # What has been compiled before does not wait behind others that take long.
-                is_known = self._llama.constraints.is_known(prepared.grammar)
-                generation.constraint = await loop.run_in_executor(
-                    self._preparing if is_known else self._compiling,
-                    self._llama.constraints.compile,
-                    prepared.grammar,
-                )
+            if constraint is not None:
+                generation.constraint = constraint.copy()
         if request_id := header(scope, REQUEST_HEADER):
             self._usage_book.begin(request_id[:MAX_ID_CHARACTERS], prepared.generations)
         tells_usage = header(scope, USAGE_HEADER) is not None
         return GeneratedResponse(prepared, self._llama.scheduler, tells_usage=tells_usage)
+
+    async def _compiled(self, grammar: Grammar) -> Constraint:
+        # What has been compiled before does not wait behind others that take long.
+        is_known = self._llama.constraints.is_known(grammar)
+        return await asyncio.get_running_loop().run_in_executor(
+            self._preparing if is_known else self._compiling, self._llama.constraints.compile, grammar
+        )
 
     async def _usage(self, scope: Scope, receive: Receive, send: Send) -> None:
         request_id = scope["path"].removeprefix(_USAGE)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.client import DONE, Answer
+from tests.support.client import CHAT, DONE, HELLO, Answer
 from tests.support.engine import Engine
 
 MAX = {"max_tokens": 300}
@@ -163,6 +163,23 @@ async def test_any_json_object(quick: Engine) -> None:
 
     assert answer.choice["finish_reason"] == "stop"
     assert isinstance(json.loads(answer.content), dict)
+
+
+async def test_each_of_several_responses_has_its_own_progress(quick: Engine) -> None:
+    """They are compiled once, and each fits the schema from its beginning to its end."""
+    schema = {"type": "array", "items": {"enum": ["x", "yy"]}, "minItems": 1, "maxItems": 9}
+    body = {
+        "messages": HELLO,
+        "n": 5,
+        "seed": 3,
+        "max_tokens": 60,
+        "response_format": json_schema(schema),
+    }
+    choices = (await quick.post(CHAT, body)).json["choices"]
+
+    answers = [json.loads(choice["message"]["content"]) for choice in choices]
+    assert all(answer and set(answer) <= {"x", "yy"} for answer in answers)
+    assert len({str(answer) for answer in answers}) > 1
 
 
 async def test_plain_text_is_the_default(quick: Engine) -> None:
