@@ -3,10 +3,9 @@
 Owns the cache of known keys. `change_listener.py` keeps it true: it calls `_refresh` for every change of
 a user or key. While the database is down, keys known to this process go on and others get a 503.
 
-Wrong keys do not shut out other users: a well-formed key is looked up whatever else its address has
-sent, and wrong secrets count for their address and public id alone (`failed_logins.py`). So a key that
-is not cached is refused for a while only after many wrong secrets for that very key from the same
-address.
+Wrong keys shut out nobody: a well-formed key is looked up and verified whatever else its address has sent,
+also for the same public id. Failures only make the refusal of wrong keys slow (`failed_logins.py`), and
+verifications are dealt between addresses and public ids in turn (`fair_threads.py`).
 
 Leaves to its caller what a change means for requests under way (`on_change`).
 """
@@ -21,14 +20,17 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 
 import psycopg
 from psycopg_pool import AsyncConnectionPool
 
 from proxy import errors
+from proxy.addresses import client_network
 from proxy.database.schema import DATABASE_ERRORS
 from proxy.identity import keys
 from proxy.identity.change_listener import READ_S, ChangeListener
+from proxy.identity.fair_threads import FairThreads
 from proxy.identity.failed_logins import FailedLogins
 from proxy.identity.key_lookup import KeyLookup, Row, read_keys
 from proxy.identity.principal import Principal, access_error
@@ -36,6 +38,8 @@ from proxy.identity.principal import Principal, access_error
 logger = logging.getLogger(__name__)
 
 MAX_CACHED_KEYS = 50_000
+VERIFIED_AT_A_TIME = 2
+"""Secrets; each takes about a millisecond of a core."""
 SLOW_S = 1.0
 """How long the refusal of an address takes that has sent many wrong keys."""
 MAX_SLOWED = 256
@@ -84,6 +88,7 @@ class Authenticator:
         self._cached: dict[str, _CachedKey] = {}
         """By public id."""
         self._verifications: dict[bytes, asyncio.Task[Principal | _WrongKey]] = {}
+        self._threads = FairThreads(VERIFIED_AT_A_TIME)
         self._changes = 0
         self._slowed = 0
         self.refused_guesses = 0
@@ -173,13 +178,9 @@ class Authenticator:
         if public_id is None:
             await self._refuse_for(self._failures.note(client))
             raise errors.invalid_key(keys.mask(key))
-        await self._refuse_for(self._failures.wait_s(client, public_id))
-        # Another request may have begun it while this one was slowed down.
-        verification = self._verifications.get(digest)
-        if verification is None:
-            verification = asyncio.create_task(self._verify(key, public_id, digest, client))
-            self._verifications[digest] = verification
-            verification.add_done_callback(lambda task: self._end_verification(task, digest))
+        verification = asyncio.create_task(self._verify(key, public_id, digest, client))
+        self._verifications[digest] = verification
+        verification.add_done_callback(lambda task: self._end_verification(task, digest))
         return verification
 
     def _end_verification(self, task: asyncio.Task[Principal | _WrongKey], digest: bytes) -> None:
@@ -196,7 +197,8 @@ class Authenticator:
             row = await self._lookup.find(public_id)
             if row is None:
                 return _WrongKey(self._failures.note(client))
-            if not await asyncio.to_thread(keys.verify_key, key, row["hash"]):
+            verify = partial(keys.verify_key, key, row["hash"])
+            if not await self._threads.run((client_network(client), public_id), verify):
                 return _WrongKey(self._failures.note(client, public_id))
             # A change told meanwhile was not applied to this key, which was not cached yet.
             if changes == self._changes:

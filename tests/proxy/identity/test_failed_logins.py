@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from ipaddress import ip_network
@@ -17,6 +18,7 @@ from proxy.identity.failed_logins import MAX_COUNTED, FailedLogins
 from proxy.settings import ProxySettings
 from tests.support.proxy import RunningProxy, running_proxy
 from tests.support.upstream import FakeUpstream
+from tests.support.wait import until
 
 
 @pytest.fixture(autouse=True)
@@ -235,12 +237,33 @@ async def test_junk_of_one_address_locks_no_good_key_out(
 async def test_wrong_secrets_for_one_key_shut_out_nobody_else(
     settings: ProxySettings, create_user: Callable[..., str]
 ) -> None:
-    """Whoever knows a public id may try few secrets from an address; other keys are not concerned."""
+    """Whoever knows a public id may try few secrets from an address.
+
+    Other keys are not concerned, nor is the key itself, although the proxy does not know it yet.
+    """
     alice, bob = create_user("alice"), create_user("bob")
     async with running_proxy(replace(settings, auth_failures_per_minute=2)) as proxy:
         guesses = [wrong_secret(alice, digit) for digit in "1234"]
         assert [(await statuses(proxy, guess, 1))[0] for guess in guesses] == [401, 401, 429, 429]
         assert await statuses(proxy, bob, 1) == [200]
+        assert await statuses(proxy, alice, 1) == [200]
+
+
+async def test_a_good_key_gets_through_a_flood_of_guesses_at_it(
+    settings: ProxySettings, key: str
+) -> None:
+    """From the same address, before the proxy knows the key: verified within a second."""
+    bodies = [key[:16] + keys._random(32) for _ in range(200)]
+    guesses = [body + keys._checksum(body) for body in bodies]
+    async with running_proxy(settings) as proxy:
+        flood = [asyncio.create_task(statuses(proxy, guess, 2)) for guess in guesses]
+        await until(lambda: any(task.done() for task in flood), "the flood to have begun", deadline_s=30)
+        begun = time.monotonic()
+        assert await statuses(proxy, key, 1) == [200]
+        took_s = time.monotonic() - begun
+        found = await asyncio.gather(*flood)
+    assert took_s < 2
+    assert {status for pair in found for status in pair} == {401, 429}
 
 
 def wrong_secret(key: str, digit: str) -> str:
