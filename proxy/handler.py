@@ -28,6 +28,7 @@ from proxy.identity.authenticator import Authenticator
 from proxy.identity.credentials import key_of
 from proxy.identity.principal import Principal
 from proxy.ratelimit.admission import Admitter, effective_limits, limit_error, tokens_refused
+from proxy.ratelimit.usage_report import usage_report
 from proxy.records.access_log import AccessLog
 from proxy.records.record import RequestRecord
 from proxy.records.request_ids import public_form
@@ -152,6 +153,9 @@ class Handler:
         request, principal, settings = exchange.request, exchange.principal, self._settings
         exchange.route = route = route_of(request.method, request.path)
         check_body(request, settings.max_body_bytes)
+        if route.work == "own":
+            await self._tell_usage(exchange)
+            return
         self._turns.check_room(route, principal)
         exchange.admission = admission = await self._admitter.admit(principal, generates=route.generates)
         if admission.entry is None:
@@ -183,6 +187,15 @@ class Handler:
         if request.client.writing_paused:
             self._slow_clients.watch(response, principal.user_id)
             await response.drained()
+
+    async def _tell_usage(self, exchange: Exchange) -> None:
+        """Answer with the user's limits and what is used of them. Counts against none of them."""
+        principal, response = exchange.principal, exchange.response
+        exchange.admission = admission = await self._admitter.look(principal)
+        body = usage_report(principal.username, admission, effective_limits(principal, self._settings))
+        response.whole(HTTPStatus.OK, exchange.headers(), body)
+        response.response_bytes = len(body)
+        self._end(exchange, HTTPStatus.OK)
 
     async def _take_turns(self, exchange: Exchange, entry: QueueEntry) -> None:
         """Wait for a turn and relay the request; repeat if the engine could not be reached."""
@@ -362,13 +375,12 @@ class Handler:
         self._note(exchange, record)
 
     def _charge(self, exchange: Exchange, record: RequestRecord) -> None:
-        """Charge the tokens that a request used. Only the first call has an effect."""
+        """Charge the tokens that a request used. Only the first call that charges has an effect."""
         if exchange.charged or not record.admitted:
             return
-        exchange.charged = True
         if not exchange.settling and exchange.record is record:  # the record is still open
             exchange.complete(record, exchange.response.status_code, None)
-        self._admitter.charge(exchange.principal, record)
+        exchange.charged = self._admitter.charge(exchange.principal, record)
 
     def _note(self, exchange: Exchange, record: RequestRecord) -> None:
         """Write a line to the access log."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 from aiohttp.http_exceptions import HttpProcessingError
@@ -49,3 +50,26 @@ def configure(level: str) -> None:
     handler.addFilter(_without_request_text)
     # It tells of every reconnection attempt; what matters is told by whoever needed the connection.
     logging.getLogger("psycopg.pool").setLevel(logging.ERROR)
+
+
+class LineLimit:
+    """Bounds the lines about what anybody may send in any number. `clock` gives monotonic seconds."""
+
+    def __init__(self, per_second: int, *, clock: Callable[[], float]) -> None:
+        self._per_second = per_second
+        self._clock = clock
+        self._second = -1
+        self._written = 0
+        self._left_out = 0
+
+    def take(self) -> int | None:
+        """Count an event. None: it gets no line; else how many before it have got none."""
+        second = int(self._clock())
+        if second != self._second:
+            self._second, self._written = second, 0
+        if self._written >= self._per_second:
+            self._left_out += 1
+            return None
+        self._written += 1
+        left_out, self._left_out = self._left_out, 0
+        return left_out

@@ -215,7 +215,13 @@ class ClientConnection(RequestReader):
     def _log_refusal(self, error: ApiError) -> None:
         """Count and log a refusal before authentication, without any text of the request."""
         self._registry.refused[error.error] += 1
-        fields = {"client": self.remote or None, "status": error.status, "error": error.error}
+        further = self._registry.refusal_lines.take()
+        if further is None:
+            return
+        fields = {
+            "client": self.remote or None, "status": error.status, "error": error.error,
+            "left_out_before": further or None,
+        }  # fmt: skip
         logger.info("refused what is not valid HTTP here", extra={"fields": fields})
 
     def _close(self) -> None:

@@ -8,13 +8,17 @@ being answered never does. Leaves accepting to `acceptor.py`, HTTP to `connectio
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter
 from typing import Protocol
 
 from proxy.addresses import Networks, client_network, is_in
+from proxy.log_format import LineLimit
 
 ADDRESS_SHARE = 4
 """One address may have this part of all connections."""
+
+REFUSAL_LINES_PER_SECOND = 10
 
 
 class Closable(Protocol):
@@ -61,6 +65,8 @@ class ConnectionRegistry:
         self.draining = False
         self.refused: Counter[str] = Counter()
         """What was refused before authentication, by the error's code."""
+        self.refusal_lines = LineLimit(REFUSAL_LINES_PER_SECOND, clock=time.monotonic)
+        """Bounds the log's lines about what was refused before authentication."""
         self._none_left = asyncio.Event()
         self._none_left.set()
 

@@ -3,9 +3,9 @@
 Owns the cache of known keys. `change_listener.py` keeps it true: it calls `_refresh` for every change of
 a user or key. While the database is down, keys known to this process go on and others get a 503.
 
-Wrong keys shut out nobody: a well-formed key is looked up and verified whatever else its address has sent,
-also for the same public id. Failures only make the refusal of wrong keys slow (`failed_logins.py`), and
-verifications are dealt between addresses and public ids in turn (`fair_threads.py`).
+Wrong keys shut out nobody: a well-formed key is looked up and verified whatever else its address has
+sent, also for the same public id. Failures only slow down the refusal of wrong keys
+(`failed_logins.py`), and verifications are dealt in turn (`fair_threads.py`).
 
 Leaves to its caller what a change means for requests under way (`on_change`).
 """
@@ -30,8 +30,8 @@ from proxy.addresses import client_network
 from proxy.database.schema import DATABASE_ERRORS
 from proxy.identity import keys
 from proxy.identity.change_listener import READ_S, ChangeListener
-from proxy.identity.fair_threads import FairThreads
 from proxy.identity.failed_logins import FailedLogins
+from proxy.identity.fair_threads import FairThreads
 from proxy.identity.key_lookup import KeyLookup, Row, read_keys
 from proxy.identity.principal import Principal, access_error
 

@@ -56,8 +56,19 @@ class Admitter(Protocol):
     def give_back(self, principal: Principal, admission: Admission) -> None:
         """Undo an admission: the request was refused after all."""
 
-    def charge(self, principal: Principal, record: RequestRecord) -> None:
-        """Count the tokens that an admitted request used. Call it before its turn ends."""
+    def charge(self, principal: Principal, record: RequestRecord) -> bool:
+        """Count the tokens that an admitted request used. Call it before its turn ends.
+
+        Returns False for a user whose tokens are not limited. If the record has not been written then,
+        call it again once it has: the user may be given a limit meanwhile.
+        """
+
+    async def look(self, principal: Principal) -> Admission:
+        """State of the user's windows. Counts nothing.
+
+        Raises:
+            ApiError: 503, the windows cannot be read.
+        """
 
 
 def effective_limits(principal: Principal, settings: ProxySettings) -> EffectiveLimits:

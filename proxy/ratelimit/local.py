@@ -80,13 +80,25 @@ class LocalAdmission:
         if isinstance(admission.entry, list):
             self._requests.give_back(principal.user_id, admission.entry)
 
-    def charge(self, principal: Principal, record: RequestRecord) -> None:
+    def charge(self, principal: Principal, record: RequestRecord) -> bool:
         """As Admitter has it."""
         if principal.token_limit is None and self._settings.token_limit is None:
             self._tokens.drop(principal.user_id)
-        elif (used := record.count_tokens()) > 0:
+            return False
+        if (used := record.count_tokens()) > 0:
             now, window_s = self._clock(), effective_limits(principal, self._settings).window_s
             self._tokens.charge(principal.user_id, used, window_s=window_s, now=now)
+        return True
+
+    async def look(self, principal: Principal) -> Admission:
+        """As Admitter has it."""
+        limit, _, window_s = effective_limits(principal, self._settings)
+        tokens = await self.tokens_left(principal)
+        while self._requests.needs_history(principal.user_id, window_s, self._clock()):
+            await self._read_once("requests", principal, window_s)
+        now = self._clock()
+        requests = self._requests.look(principal.user_id, limit=limit, window_s=window_s, now=now)
+        return Admission(requests, tokens)
 
     async def _read_once(self, kind: str, principal: Principal, window_s: float) -> None:
         """Read a window's history; one reading serves all that wait for it."""

@@ -128,16 +128,34 @@ class SharedAdmission:
         """As Admitter has it."""
         self._give_back(principal.user_id, admission.entry)
 
-    def charge(self, principal: Principal, record: RequestRecord) -> None:
+    async def look(self, principal: Principal) -> Admission:
+        """As Admitter has it."""
+        await self._wait_for_recovery()
+        limit, token_limit, window_s = effective_limits(principal, self._settings)
+        await self._settle(principal.user_id)
+        none_wanted = 0
+        values = (
+            new_request_id(), principal.user_id, principal.username, none_wanted, limit, window_s,
+            token_limit,
+        )  # fmt: skip
+        try:
+            _, _, *requests_row, used, wait_s, reset_s = await self._fetch(_ADMIT, values)
+        except DATABASE_ERRORS as error:
+            raise _out_of_reach(error) from error
+        tokens = None if token_limit is None else _decision(token_limit, used, wait_s, reset_s)
+        return Admission(_decision(limit, *requests_row), tokens)
+
+    def charge(self, principal: Principal, record: RequestRecord) -> bool:
         """As Admitter has it."""
         _, token_limit, window_s = effective_limits(principal, self._settings)
         if (tokens := record.count_tokens()) <= 0:
-            return
+            return token_limit is not None
         charge = _Charge(record.id, principal.user_id, principal.username, window_s, tokens)
         if token_limit is not None:
             self._send(charge)
         elif len(self._unlimited) < MAX_UNLIMITED:
             self._unlimited.append(charge)
+        return token_limit is not None
 
     async def run(self) -> None:
         """Charge users who were given a token limit while their requests ran, until cancelled.

@@ -8,10 +8,10 @@ from typing import Literal
 
 from proxy import errors
 
-Work = Literal["generate", "embed", "cheap", "list models"]
-"""The kind of work that a request causes. Each kind has a queue of its own; embeddings share that of
-what generates if one model has to do both. (It is no enumeration, since hashing a member would call a
-Python function.)"""
+Work = Literal["generate", "embed", "cheap", "list models", "own"]
+"""The kind of work that a request causes. Each kind has a queue of its own, except that embeddings share
+that of what generates if one model has to do both, and that the proxy answers `own` by itself. (It is no
+enumeration, since hashing a member would call a Python function.)"""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,6 +35,7 @@ CHECK = _POST = Route(method="POST", work="cheap")
 _EMBED = Route(method="POST", work="embed")
 _ROUTES = {
     "/v1/models": _MODELS,
+    "/v1/usage": Route(method="GET", work="own"),
     "/v1/completions": Route(method="POST", work="generate", streams=True),
     "/v1/chat/completions": Route(method="POST", work="generate", streams=True),
     "/v1/responses": Route(method="POST", work="generate", streams=True),

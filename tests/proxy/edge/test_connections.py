@@ -24,6 +24,7 @@ from proxy.edge.connection import ClientConnection
 from proxy.edge.limits import EdgeLimits
 from proxy.edge.registry import ConnectionRegistry, RegisteredConnection
 from proxy.health import Readiness
+from proxy.log_format import LineLimit
 from proxy.server import ProxyServer
 from proxy.settings import ProxySettings
 from proxy.tls import ServerCertificate
@@ -359,3 +360,25 @@ async def test_a_defect_of_the_proxy_is_a_500_and_in_the_log(
         await client.send(b"GET /readyz HTTP/1.1\r\nHost: h\r\n\r\n")
         assert (await refusal(client)).status == 500
     assert "a defect" in caplog.text
+
+
+async def test_a_flood_of_what_is_not_http_is_no_flood_of_lines(
+    proxy: RunningProxy, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Ten lines a second; the next line says how many were left out."""
+    limit = proxy.connections.refusal_lines = LineLimit(10, clock=lambda: 0.0)
+    port = int(proxy.url.rsplit(":", 1)[1])
+
+    async def refused() -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"no http\r\n\r\n")
+        assert b" 400 " in await asyncio.wait_for(reader.readline(), 30)
+        writer.close()
+
+    with caplog.at_level("INFO", logger="proxy.edge.connection"):
+        await asyncio.gather(*(refused() for _ in range(50)))
+        limit._clock = lambda: 1.0
+        await refused()
+    lines = [record for record in caplog.records if "not valid HTTP" in record.message]
+    assert len(lines) == 11
+    assert lines[-1].fields["left_out_before"] == 40  # type: ignore[attr-defined]

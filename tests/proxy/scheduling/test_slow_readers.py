@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from dataclasses import replace
 
+import psycopg
 import pytest
 from aiohttp import web
 
@@ -197,3 +198,37 @@ async def test_one_user_s_slow_readers_use_up_that_user_s_memory_only(
         await ask(proxy, next_user)
         held = proxy.app.slow_clients.held_bytes
         assert 500_000 < held < 2 * MIB + 5 * 2**17
+
+
+@pytest.mark.parametrize("shared", [False, True], ids=["alone", "shared"])
+async def test_a_limit_that_is_set_while_a_client_reads_counts_what_it_used(
+    settings: ProxySettings,
+    upstream: FakeUpstream,
+    create_user: Callable[..., str],
+    database_url: str,
+    shared: bool,
+) -> None:
+    """The engine was done before the user had a limit; the record came after the window began."""
+    key = create_user("alice")
+    upstream.behaviour = with_logprobs
+    async with (
+        running_proxy(replace(settings, shared=shared), send_buffer=SEND_BUFFER_BYTES) as proxy,
+        slow_reader(port_of(proxy), key, bytes_per_s=0) as reader,
+    ):
+        await until(lambda: upstream.received and not proxy.at_engine(), "the engine to be done")
+        upstream.behaviour = None
+        with psycopg.connect(database_url) as connection:
+            connection.execute("UPDATE llama_users SET token_limit = 25")
+        await until(lambda: _remaining(proxy, key, 25), "the limit to be known")
+        await ask(proxy, key)
+        assert proxy.under_way() == 1, "the slow client must still be reading"
+        await until(lambda: _remaining(proxy, key, 15), "the second request to be charged")
+        reader.connection.close()
+        await until(lambda: proxy.under_way() == 0, "the slow client to be gone")
+        await until(lambda: _remaining(proxy, key, 5), "the first request to be charged")
+
+
+async def _remaining(proxy: RunningProxy, key: str, tokens: int) -> bool:
+    async with proxy.request("GET", "/v1/usage", key=key) as response:
+        windows = (await response.json())["windows"]
+    return [window["remaining"] for window in windows[1:]] == [tokens]

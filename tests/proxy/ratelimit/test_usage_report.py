@@ -1,0 +1,85 @@
+"""GET /v1/usage: a user's own limits and what is used of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import psycopg
+import pytest
+
+from proxy.settings import ProxySettings
+from tests.support.proxy import RunningProxy, running_proxy
+from tests.support.upstream import FakeUpstream
+from tests.support.wait import until
+
+USAGE = "/v1/usage"
+
+
+async def report(proxy: RunningProxy, key: str) -> list[dict[str, Any]]:
+    """The windows, by kind."""
+    async with proxy.request("GET", USAGE, key=key) as response:
+        assert response.status == 200
+        told = await response.json()
+        assert (told["object"], told["user"]) == ("usage", "alice")
+        windows: list[dict[str, Any]] = told["windows"]
+        requests = windows[0]
+        assert response.headers["x-ratelimit-remaining-requests"] == str(requests["remaining"])
+        return windows
+
+
+@pytest.mark.parametrize("shared", [False, True], ids=["alone", "shared"])
+async def test_users_see_their_limits_and_what_is_left(
+    settings: ProxySettings, upstream: FakeUpstream, create_user: Callable[..., str], shared: bool
+) -> None:
+    """Also when nothing is left. Asking uses up nothing, never reaches the engine, and has its row."""
+    key = create_user("alice", rate_limit=2, rate_window_seconds=600, token_limit=15)
+    async with running_proxy(replace(settings, shared=shared)) as proxy:
+        requests, tokens = await report(proxy, key)
+        assert (requests["kind"], requests["limit"], requests["used"]) == ("requests", 2, 0)
+        assert (requests["remaining"], requests["window_seconds"]) == (2, 600)
+        assert (requests["resets_at"], requests["next_at"]) == (None, None)
+        assert (tokens["kind"], tokens["limit"], tokens["remaining"]) == ("tokens", 15, 15)
+        for _ in range(2):
+            async with proxy.chat(key) as response:
+                assert response.status == 200
+        requests, tokens = await report(proxy, key)
+        assert (requests["used"], requests["remaining"]) == (2, 0)
+        assert (tokens["used"], tokens["remaining"]) == (15, 0)
+        for window in (requests, tokens):
+            now = datetime.now(UTC)
+            left_s = (datetime.fromisoformat(window["resets_at"]) - now).total_seconds()
+            assert 500 < left_s <= 601
+            assert 0 < (datetime.fromisoformat(window["next_at"]) - now).total_seconds() <= left_s
+        assert [received.path for received in upstream.received] == ["/v1/chat/completions"] * 2
+        rows = await proxy.rows(4)
+        assert [(row["path"], row["status_code"], row["admitted"]) for row in rows] == [
+            (USAGE, 200, False),
+            ("/v1/chat/completions", 200, True),
+            ("/v1/chat/completions", 200, True),
+            (USAGE, 200, False),
+        ]
+
+
+async def test_the_usage_is_the_key_s_own_and_only_read(proxy: RunningProxy, key: str) -> None:
+    """Without a token limit there is one window; without a key none; and nothing can be posted."""
+    assert [window["kind"] for window in await report(proxy, key)] == ["requests"]
+    async with proxy.request("GET", USAGE) as response:
+        assert response.status == 401
+    async with proxy.request("POST", USAGE, key=key, json={}) as response:
+        assert (response.status, response.headers["Allow"]) == (405, "GET")
+
+
+async def test_a_flood_of_questions_is_no_flood_of_rows(proxy: RunningProxy, key: str) -> None:
+    """They are folded like refusals: nothing limits how many there are."""
+    for _ in range(60):
+        await report(proxy, key)
+
+    def counts() -> list[int] | None:
+        with psycopg.connect(proxy.settings.database_url) as connection:
+            found = [count for (count,) in connection.execute("SELECT count FROM llama_requests")]
+        return found if sum(found) == 60 else None
+
+    assert len(await until(counts, "all questions to be counted")) < 60
