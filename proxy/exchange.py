@@ -42,8 +42,8 @@ class Exchange:
     """Whether the engine has been asked for errors of the request while it waits."""
     found_invalid = False
     """Whether it has found one. Such a request counts against the rate limit, as if it had been sent."""
-    charged = False
-    """Whether the tokens have been charged."""
+    charged: bool | None = None
+    """Whether the tokens have been charged; False: they will be charged again with the record."""
     settling = False
     """Whether the engine is being asked for the request's usage. Its reply then ends the turn."""
     record: RequestRecord | None = None

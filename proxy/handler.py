@@ -192,7 +192,7 @@ class Handler:
         """Answer with the user's limits and what is used of them. Counts against none of them."""
         principal, response = exchange.principal, exchange.response
         exchange.admission = admission = await self._admitter.look(principal)
-        body = usage_report(principal.username, admission, effective_limits(principal, self._settings))
+        body = usage_report(principal, admission, self._settings)
         response.whole(HTTPStatus.OK, exchange.headers(), body)
         response.response_bytes = len(body)
         self._end(exchange, HTTPStatus.OK)
@@ -380,7 +380,8 @@ class Handler:
             return
         if not exchange.settling and exchange.record is record:  # the record is still open
             exchange.complete(record, exchange.response.status_code, None)
-        exchange.charged = self._admitter.charge(exchange.principal, record)
+        again = exchange.charged is not None
+        exchange.charged = self._admitter.charge(exchange.principal, record, again=again)
 
     def _note(self, exchange: Exchange, record: RequestRecord) -> None:
         """Write a line to the access log."""

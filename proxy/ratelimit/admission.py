@@ -6,12 +6,13 @@ Owns the rules that both kinds of `Admitter` share: `local.py` keeps the windows
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 from proxy import errors
 from proxy.identity.principal import Principal
+from proxy.ratelimit.budgets import BudgetState
 from proxy.ratelimit.sliding_window import Decision
 from proxy.records.record import RequestRecord
 from proxy.settings import ProxySettings
@@ -36,6 +37,8 @@ class Admission:
     """Set while the request counts against the limit; `give_back` needs it."""
     of_group: Admission | None = None
     """The decision of the group's windows, if the user's group has any."""
+    budgets: Sequence[BudgetState] = ()
+    """Only set by `look`."""
 
 
 class Admitter(Protocol):
@@ -56,15 +59,15 @@ class Admitter(Protocol):
     def give_back(self, principal: Principal, admission: Admission) -> None:
         """Undo an admission: the request was refused after all."""
 
-    def charge(self, principal: Principal, record: RequestRecord) -> bool:
+    def charge(self, principal: Principal, record: RequestRecord, *, again: bool = False) -> bool:
         """Count the tokens that an admitted request used. Call it before its turn ends.
 
-        Returns False for a user whose tokens are not limited. If the record has not been written then,
-        call it again once it has: the user may be given a limit meanwhile.
+        Returns False where tokens are not limited. If the record has not been written then, call it once
+        more when it has, with `again`: there may be a limit since.
         """
 
     async def look(self, principal: Principal) -> Admission:
-        """State of the user's windows. Counts nothing.
+        """State of the user's windows and budgets. Counts nothing.
 
         Raises:
             ApiError: 503, the windows cannot be read.

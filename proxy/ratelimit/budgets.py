@@ -26,8 +26,23 @@ class Budget(NamedTuple):
     period: Period
 
 
+class BudgetState(NamedTuple):
+    """What is known of a budget now. `reset_s`: seconds until it is renewed."""
+
+    budget: Budget
+    used: int
+    reset_s: float
+
+
 class Budgets(Protocol):
     """What has been used of budgets."""
+
+    async def look(self, principal: Principal) -> list[BudgetState]:
+        """State of the budgets of a user and of the user's group.
+
+        Raises:
+            ApiError: 503, it cannot be read.
+        """
 
     async def check(self, principal: Principal) -> None:
         """Refuse a request for which no tokens are left.
@@ -51,13 +66,17 @@ def budgets_of(principal: Principal) -> Iterator[Budget]:
         yield Budget(-group.group_id, "", group.token_budget, group.budget_period)
 
 
-def check_left(budget: Budget, *, used: int, reset_s: float) -> None:
-    """Refuse a request if a budget is used up; `reset_s` is the time until it is renewed.
+def check_left(state: BudgetState) -> None:
+    """Refuse a request if a budget is used up.
 
     Raises:
         ApiError: 429.
     """
-    if used >= budget.tokens:
+    budget = state.budget
+    if state.used >= budget.tokens:
         raise errors.insufficient_quota(
-            budget=budget.tokens, period=budget.period, of_group=budget.subject < 0, reset_s=reset_s
+            budget=budget.tokens,
+            period=budget.period,
+            of_group=budget.subject < 0,
+            reset_s=state.reset_s,
         )

@@ -80,12 +80,12 @@ class LocalAdmission:
         if isinstance(admission.entry, list):
             self._requests.give_back(principal.user_id, admission.entry)
 
-    def charge(self, principal: Principal, record: RequestRecord) -> bool:
+    def charge(self, principal: Principal, record: RequestRecord, *, again: bool = False) -> bool:
         """As Admitter has it."""
         if principal.token_limit is None and self._settings.token_limit is None:
             self._tokens.drop(principal.user_id)
             return False
-        if (used := record.count_tokens()) > 0:
+        if not again and (used := record.count_tokens()) > 0:
             now, window_s = self._clock(), effective_limits(principal, self._settings).window_s
             self._tokens.charge(principal.user_id, used, window_s=window_s, now=now)
         return True

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from proxy import errors
 from proxy.database.schema import DATABASE_ERRORS
 from proxy.identity.principal import Principal
-from proxy.ratelimit.budgets import Budget, budgets_of, check_left
+from proxy.ratelimit.budgets import Budget, BudgetState, budgets_of, check_left
 from proxy.records.history import BudgetHistory
 from proxy.records.record import RequestRecord
 from proxy.records.request_log import RequestLog
@@ -69,13 +69,20 @@ class LocalBudgets:
 
     async def check(self, principal: Principal) -> None:
         """As Budgets has it; suspends only to read the records."""
+        for state in await self.look(principal):
+            check_left(state)
+
+    async def look(self, principal: Principal) -> list[BudgetState]:
+        """As Budgets has it."""
+        states = []
         for budget in budgets_of(principal):
             counter = self._counters.get(budget.subject)
             while (
                 counter is None or counter.period != budget.period or counter.left_s(self._clock()) <= 0
             ):
                 counter = await self._read_once(budget)
-            check_left(budget, used=counter.used, reset_s=counter.left_s(self._clock()))
+            states.append(BudgetState(budget, counter.used, counter.left_s(self._clock())))
+        return states
 
     def charge(self, principal: Principal, record: RequestRecord) -> None:
         """As Budgets has it."""

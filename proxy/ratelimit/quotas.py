@@ -78,12 +78,22 @@ class Quotas:
         if shared is not None and members is not None:
             self._windows.give_back(members, shared)
 
-    def charge(self, principal: Principal, record: RequestRecord) -> None:
+    def charge(self, principal: Principal, record: RequestRecord, *, again: bool = False) -> bool:
         """As Admitter has it."""
-        self._windows.charge(principal, record)
-        self._budgets.charge(principal, record)
+        is_settled = self._windows.charge(principal, record, again=again)
+        if not again:
+            self._budgets.charge(principal, record)
         if principal.group is not None and (members := self._members_of(principal)) is not None:
-            self._windows.charge(members, record)
+            is_settled = self._windows.charge(members, record, again=again) and is_settled
+        return is_settled
+
+    async def look(self, principal: Principal) -> Admission:
+        """As Admitter has it."""
+        state = await self._windows.look(principal)
+        state.budgets = await self._budgets.look(principal)
+        if (members := self._members_of(principal)) is not None:
+            state.of_group = await self._windows.look(members)
+        return state
 
     def _members_of(self, principal: Principal) -> Principal | None:
         """The user's group as a user of the windows; None where it has no limits for them."""

@@ -139,23 +139,24 @@ class SharedAdmission:
             token_limit,
         )  # fmt: skip
         try:
-            _, _, *requests_row, used, wait_s, reset_s = await self._fetch(_ADMIT, values)
+            _, _, *requests_row, used, wait_s, reset_s = await fetch(self._pool, _ADMIT, values)
         except DATABASE_ERRORS as error:
             raise _out_of_reach(error) from error
         tokens = None if token_limit is None else _decision(token_limit, used, wait_s, reset_s)
         return Admission(_decision(limit, *requests_row), tokens)
 
-    def charge(self, principal: Principal, record: RequestRecord) -> bool:
+    def charge(self, principal: Principal, record: RequestRecord, *, again: bool = False) -> bool:
         """As Admitter has it."""
         _, token_limit, window_s = effective_limits(principal, self._settings)
-        if (tokens := record.count_tokens()) <= 0:
-            return token_limit is not None
+        is_limited = token_limit is not None
+        if (tokens := record.count_tokens()) <= 0 or (again and is_limited):
+            return is_limited
         charge = _Charge(record.id, principal.user_id, principal.username, window_s, tokens)
-        if token_limit is not None:
+        if is_limited:
             self._send(charge)
         elif len(self._unlimited) < MAX_UNLIMITED:
             self._unlimited.append(charge)
-        return token_limit is not None
+        return is_limited
 
     async def run(self) -> None:
         """Charge users who were given a token limit while their requests ran, until cancelled.

@@ -14,7 +14,7 @@ from psycopg_pool import AsyncConnectionPool
 from proxy import errors
 from proxy.database.schema import DATABASE_ERRORS
 from proxy.identity.principal import Principal
-from proxy.ratelimit.budgets import budgets_of, check_left
+from proxy.ratelimit.budgets import BudgetState, budgets_of, check_left
 from proxy.ratelimit.queries import QUERY_TIMEOUT_S, carry_out, fetch
 from proxy.records.record import RequestRecord
 from proxy.records.request_log import RequestLog
@@ -36,6 +36,12 @@ class SharedBudgets:
 
     async def check(self, principal: Principal) -> None:
         """As Budgets has it."""
+        for state in await self.look(principal):
+            check_left(state)
+
+    async def look(self, principal: Principal) -> list[BudgetState]:
+        """As Budgets has it."""
+        states = []
         for budget in budgets_of(principal):
             try:
                 async with asyncio.timeout(QUERY_TIMEOUT_S):
@@ -48,7 +54,8 @@ class SharedBudgets:
             except DATABASE_ERRORS as error:
                 logger.warning("the shared budgets are out of reach: %s", error)
                 raise errors.windows_unavailable() from error
-            check_left(budget, used=int(used), reset_s=reset_s)
+            states.append(BudgetState(budget, int(used), reset_s))
+        return states
 
     def charge(self, principal: Principal, record: RequestRecord) -> None:
         """As Budgets has it."""

@@ -8,31 +8,63 @@ from typing import Any
 
 import orjson
 
-from proxy.ratelimit.admission import Admission, EffectiveLimits
+from proxy.identity.principal import Principal
+from proxy.ratelimit.admission import Admission
+from proxy.ratelimit.budgets import BudgetState
+from proxy.ratelimit.quotas import UNLIMITED
 from proxy.ratelimit.sliding_window import Decision
+from proxy.settings import ProxySettings
 
 
-def usage_report(username: str, state: Admission, limits: EffectiveLimits) -> bytes:
-    """The report as JSON. A window that is not limited is left out."""
-    windows = [_window("requests", state.requests, limits)]
-    if state.tokens is not None:
-        windows.append(_window("tokens", state.tokens, limits))
-    return orjson.dumps({"object": "usage", "user": username, "windows": windows})
+def usage_report(principal: Principal, state: Admission, settings: ProxySettings) -> bytes:
+    """The report as JSON. What is not limited is left out."""
+    window_s = principal.rate_window_s or settings.rate_window_s
+    windows = _windows("user", state, window_s)
+    if principal.group is not None and state.of_group is not None:
+        group_s = principal.group.rate_window_s or settings.rate_window_s
+        windows += _windows("group", state.of_group, group_s)
+    report = {
+        "object": "usage",
+        "user": principal.username,
+        "windows": windows,
+        "budgets": [_budget(budget) for budget in state.budgets],
+    }
+    return orjson.dumps(report)
 
 
-def _window(kind: str, state: Decision, limits: EffectiveLimits) -> dict[str, Any]:
+def _windows(subject: str, state: Admission, window_s: float) -> list[dict[str, Any]]:
+    found = {"requests": state.requests, "tokens": state.tokens}
+    return [
+        {"of": subject, "kind": kind, "window_seconds": window_s, **_window(decision)}
+        for kind, decision in found.items()
+        if decision is not None and decision.limit < UNLIMITED
+    ]
+
+
+def _window(state: Decision) -> dict[str, Any]:
     """`resets_at`: when the whole limit is free again; `next_at`: when one more is, if none is now.
 
     Tokens are charged when a request ends: more may be used than the limit, which `used` says then.
     """
     return {
-        "kind": kind,
-        "window_seconds": limits.window_s,
         "limit": state.limit,
         "used": state.limit - state.remaining,
         "remaining": state.remaining,
         "resets_at": _at(state.reset_s),
         "next_at": None if state.remaining else _at(state.retry_after_s),
+    }
+
+
+def _budget(state: BudgetState) -> dict[str, Any]:
+    budget, used, reset_s = state
+    return {
+        "of": "group" if budget.subject < 0 else "user",
+        "kind": "tokens",
+        "period": budget.period,
+        "limit": budget.tokens,
+        "used": used,
+        "remaining": max(0, budget.tokens - used),
+        "resets_at": _at(reset_s),
     }
 
 

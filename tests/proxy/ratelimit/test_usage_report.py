@@ -10,6 +10,8 @@ from typing import Any
 import psycopg
 import pytest
 
+from proxy.database.pool import connect
+from proxy.identity import groups
 from proxy.settings import ProxySettings
 from tests.support.proxy import RunningProxy, running_proxy
 from tests.support.upstream import FakeUpstream
@@ -25,6 +27,7 @@ async def report(proxy: RunningProxy, key: str) -> list[dict[str, Any]]:
         told = await response.json()
         assert (told["object"], told["user"]) == ("usage", "alice")
         windows: list[dict[str, Any]] = told["windows"]
+        assert told["budgets"] == []
         requests = windows[0]
         assert response.headers["x-ratelimit-remaining-requests"] == str(requests["remaining"])
         return windows
@@ -83,3 +86,24 @@ async def test_a_flood_of_questions_is_no_flood_of_rows(proxy: RunningProxy, key
         return found if sum(found) == 60 else None
 
     assert len(await until(counts, "all questions to be counted")) < 60
+
+
+@pytest.mark.parametrize("shared", [False, True], ids=["alone", "shared"])
+async def test_budgets_and_the_group_s_limits_are_told_too(
+    settings: ProxySettings, create_user: Callable[..., str], database_url: str, shared: bool
+) -> None:
+    """A budget is charged once, also where the user's tokens have no window."""
+    key = create_user("alice", token_budget=30)
+    with connect(database_url, application="tests") as connection:
+        groups.create_group(connection, name="lab", rate_limit=5, token_budget=100, budget_period="day")
+        groups.set_group(connection, "alice", "lab")
+    async with running_proxy(replace(settings, shared=shared)) as proxy:
+        async with proxy.chat(key) as response:
+            assert response.status == 200
+        async with proxy.request("GET", USAGE, key=key) as response:
+            told = await response.json()
+    found = [(one["of"], one["kind"], one["limit"], one["remaining"]) for one in told["windows"]]
+    assert found == [("user", "requests", 60, 59), ("group", "requests", 5, 4)]
+    found = [(one["of"], one["period"], one["limit"], one["used"]) for one in told["budgets"]]
+    assert found == [("user", "month", 30, 10), ("group", "day", 100, 10)]
+    assert all(datetime.fromisoformat(one["resets_at"]) > datetime.now(UTC) for one in told["budgets"])

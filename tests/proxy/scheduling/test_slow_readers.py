@@ -209,7 +209,7 @@ async def test_a_limit_that_is_set_while_a_client_reads_counts_what_it_used(
     shared: bool,
 ) -> None:
     """The engine was done before the user had a limit; the record came after the window began."""
-    key = create_user("alice")
+    key = create_user("alice", token_budget=1000)
     upstream.behaviour = with_logprobs
     async with (
         running_proxy(replace(settings, shared=shared), send_buffer=SEND_BUFFER_BYTES) as proxy,
@@ -226,6 +226,9 @@ async def test_a_limit_that_is_set_while_a_client_reads_counts_what_it_used(
         reader.connection.close()
         await until(lambda: proxy.under_way() == 0, "the slow client to be gone")
         await until(lambda: _remaining(proxy, key, 5), "the first request to be charged")
+        async with proxy.request("GET", "/v1/usage", key=key) as response:
+            (budget,) = (await response.json())["budgets"]
+        assert budget["used"] == 20
 
 
 async def _remaining(proxy: RunningProxy, key: str, tokens: int) -> bool:
