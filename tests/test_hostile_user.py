@@ -14,6 +14,7 @@ import pytest
 from tests.support.appliance import Appliance
 from tests.support.client import CHAT, COMPLETIONS, HELLO, Answer, Client
 from tests.support.gguf import SLOW, build_model
+from tests.support.gguf_bert import random_bert
 from tests.support.killers import INVALID_GRAMMARS, KILLING_SCHEMAS, json_schema, named_tool
 
 STREAMED = 400
@@ -52,6 +53,16 @@ def attacks() -> dict[str, Attack]:
             }
         ]
     )
+    for name, given in {
+        "a token that is none": [10**6],
+        "a negative token": [[-1]],
+        "a text without end": "z" * 10**6,
+        "a text of special tokens": "[SEP]" * 100,
+        "inputs too long by one": [[7] * 129] * 20,
+        "many long inputs": [[7] * 128] * 600,
+    }.items():
+        found[f"embeddings: {name}"] = ("/v1/embeddings", {"input": given, "dimensions": 4})
+        found[f"reranking: {name}"] = ("/v1/rerank", {"query": "tea", "documents": given})
     return found
 
 
@@ -63,9 +74,12 @@ def appliance() -> Iterator[Appliance]:
         "LLAMA_PROXY_RATE_LIMIT": "1000",
         # All at the engine at once: it is its guards that are tried here, not the proxy's turns.
         "LLAMA_PROXY_MAX_CONCURRENT": "16",
+        "LLAMA_SERVER_EMBEDDING_MODEL": "embedding.gguf",
     }
     with Appliance(model=False, **settings) as appliance:
-        build_model(appliance.root / "models" / "slow.gguf", shape=SLOW)
+        models = appliance.root / "models"
+        build_model(models / "slow.gguf", shape=SLOW)
+        random_bert(context_length=128).write(models / "embedding.gguf")
         appliance.start()
         yield appliance
 
