@@ -115,6 +115,17 @@ build_wheel() {
   stamp base
 }
 
+# The administrator's key has a checksum, which Python makes. It is added to the file of an earlier release too;
+# an empty value stays empty.
+add_admin_key() {
+  local file="$ROOT/runtime/config.env" key
+  ! grep -q '^LLAMA_ADMIN_KEY=' "$file" && [ -w "$file" ] || return 0
+  key="$(cd "$ROOT" && "$VENV_DIR/bin/python" -c \
+    'from proxy.identity.keys import create_key; print(create_key().key)')" || return 0
+  [ -z "$(tail -c 1 "$file")" ] || printf '\n' >>"$file"
+  printf 'LLAMA_ADMIN_KEY=%s\n' "$key" >>"$file"
+}
+
 main() {
   local tests='' packages='' wheels=''
   handle_help "$@"
@@ -132,6 +143,12 @@ main() {
   esac
   load_paths
   write_config
+  install_wanted
+  add_admin_key
+}
+
+# Install what is missing of what main was asked for.
+install_wanted() {
   if [ -n "$packages" ] && has_packages; then
     return 0
   fi

@@ -12,7 +12,7 @@ from psycopg import Connection
 
 from proxy.admin.output import CommandOutput, budget_text, change_text, table, time_text
 from proxy.database import schema
-from proxy.identity import keys, users
+from proxy.identity import admin_key, keys, users
 from proxy.identity.audit import changes
 from proxy.identity.limits import LIMITS, UserLimits
 from proxy.identity.user_errors import UserError
@@ -23,12 +23,19 @@ from runtime.config import Config
 Command = Callable[[Connection, Config, Namespace], CommandOutput]
 
 
-def init_db(connection: Connection, _config: Config, _arguments: Namespace) -> CommandOutput:
-    """Bring the schema up to date."""
+def init_db(connection: Connection, config: Config, _arguments: Namespace) -> CommandOutput:
+    """Bring the schema up to date, and let the database know the administrator of the configuration."""
     applied = schema.migrate(connection)
     text = "The schema is up to date."
     if applied:
         text += f" Applied: {', '.join(applied)}."
+    key = config.text("LLAMA_ADMIN_KEY")
+    if key:
+        try:
+            if admin_key.register(connection, key):
+                text += f" LLAMA_ADMIN_KEY is the key of the administrator {admin_key.USERNAME} now."
+        except UserError as error:  # everything else works without it
+            print(f"warning: {error}", file=sys.stderr)
     return CommandOutput(data={"applied": applied}, text=text)
 
 

@@ -43,7 +43,12 @@ def create_key() -> NewKey:
     public_id = _random(_PUBLIC_CHARS)
     body = PREFIX + public_id + _random(_SECRET_CHARS)
     key = body + _checksum(body)
-    return NewKey(key=key, public_id=public_id, hash=_HASH.hash(key))
+    return NewKey(key=key, public_id=public_id, hash=hash_of(key))
+
+
+def hash_of(key: str) -> str:
+    """The hash of a key for the database."""
+    return str(_HASH.hash(key))
 
 
 def public_id_of(key: str) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from collections.abc import Callable
 
 from proxy import errors
@@ -12,6 +13,8 @@ from proxy.edge.request import Request
 from proxy.errors import ApiError
 from proxy.exchange import Exchange
 from proxy.identity.authenticator import Authenticator
+from proxy.identity.keys import PREFIX
+from proxy.identity.principal import Principal
 from proxy.metrics.exposition import CONTENT_TYPE, Metrics
 from proxy.operators import openapi
 from proxy.operators.access import administrator, is_local
@@ -20,6 +23,8 @@ from proxy.records.request_ids import public_form
 from proxy.settings import ProxySettings
 
 logger = logging.getLogger(__name__)
+
+_KEY = re.compile(rf"({PREFIX}[A-Za-z0-9]{{4}})[A-Za-z0-9]{{9,}}")
 
 METRICS, ADMIN = "/metrics", "/admin/"
 OPENAPI, DOCS = "/admin/openapi.json", "/admin/docs"
@@ -91,9 +96,29 @@ class Operators:
             self._describe(exchange)
             return
         principal = await administrator(self.authenticator, request, exchange.client)
-        status, body = await self.api.answer(request, principal)
+        status: int | None = None
+        try:
+            status, body = await self.api.answer(request, principal)
+        except ApiError as error:
+            status = error.status
+            raise
+        finally:
+            self._note(exchange, principal, status)
         headers = exchange.headers() + b"Cache-Control: no-store\r\n"
         exchange.response.whole(status, headers, body)
+
+    def _note(self, exchange: Exchange, principal: Principal, status: int | None) -> None:
+        """Write a line to the log, like those of the access log."""
+        fields = {
+            "request_id": public_form(exchange.id),
+            "client": exchange.client,
+            "user": principal.username,
+            "method": exchange.request.method[:16],
+            # A whole key in place of its public id is not for the log.
+            "path": _KEY.sub(r"\1…", exchange.path[:256]),
+            "status": status,
+        }
+        logger.info("admin request", extra={"fields": fields})
 
     def _describe(self, exchange: Exchange) -> None:
         if exchange.request.path == OPENAPI:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict
 from typing import Any
 
 from psycopg import Connection
 
 from proxy.admin import arguments, commands
-from proxy.identity import groups, users
+from proxy.admin.output import to_json
+from proxy.identity import groups, keys, users
 from proxy.identity.limits import GROUP_LIMITS, LIMITS
 from proxy.identity.users import UNCHANGED, IssuedKey
 from proxy.operators import errors, fields
@@ -74,7 +76,9 @@ def _rotate_key(connection: Connection, call: Call) -> object:
 
 
 def _revoke_key(connection: Connection, call: Call) -> object:
-    users.revoke_key(connection, call.path["username"], call.path["public_id"])
+    public_id = call.path["public_id"]
+    public_id = keys.public_id_of(public_id) or public_id.removeprefix(keys.PREFIX)
+    users.revoke_key(connection, call.path["username"], public_id)
     return asdict(users.get_user(connection, call.path["username"]))
 
 
@@ -115,7 +119,7 @@ def _command(connection: Connection, call: Call) -> object:
         raise errors.invalid_field("arguments", f"is not a command line: {wrong}") from wrong
     run: commands.Command = parsed.run
     output = run(connection, call.config, parsed)
-    return {"data": output.data, "text": output.text}
+    return {"data": json.loads(to_json(output.data)), "text": output.text}
 
 
 _USER, _GROUP = "/admin/v1/users/{username}", "/admin/v1/groups/{name}"

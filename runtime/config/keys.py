@@ -122,6 +122,12 @@ def _bearer(value: str) -> str:
     return value
 
 
+def _user_key(value: str) -> str:
+    if not re.fullmatch(r"lsk_[A-Za-z0-9]{50}", value):
+        raise ValueError("must be a key as the installation makes it: lsk_ and 50 letters and digits")
+    return value
+
+
 _PORT = _integer(1, 65535)
 
 KEYS: dict[str, Key] = {
@@ -131,6 +137,7 @@ KEYS: dict[str, Key] = {
         Key(name="LLAMA_SERVER_HOST", default="127.0.0.1", parse=_host),
         Key(name="LLAMA_SERVER_PORT", default="8000", parse=_PORT),
         Key(name="LLAMA_SERVER_API_KEY", default="", parse=_bearer, secret=True),
+        Key(name="LLAMA_ADMIN_KEY", default="", parse=_user_key, secret=True),
         Key(name="LLAMA_SERVER_MODEL", default="", parse=_text),
         Key(name="LLAMA_SERVER_EMBEDDING_MODEL", default="", parse=_text),
         Key(name="LLAMA_SERVER_RERANK_MODEL", default="", parse=_text),

@@ -9,6 +9,7 @@ from __future__ import annotations
 MEANINGS = {
     "LLAMA_SERVER_HOST": "Address on which the model server listens.",
     "LLAMA_SERVER_PORT": "Port of the model server.",
+    "LLAMA_ADMIN_KEY": "The key of the administrator `admin`. Written by the installation; empty: none.",
     "LLAMA_SERVER_API_KEY": "The model server's key. Written by the installation; the proxy uses it.",
     "LLAMA_SERVER_MODEL": "Model to serve: a name in models/ or a path. Empty: the one served last.",
     "LLAMA_SERVER_EMBEDDING_MODEL": "Model that embeds beside the other, named like that. Empty: none.",

@@ -90,6 +90,19 @@ async def _status(proxy: RunningProxy, key: str, expected: int) -> bool:
         return bool(response.status == expected)
 
 
+async def test_calls_are_logged_without_keys(admin: Admin, caplog: pytest.LogCaptureFixture) -> None:
+    """With the administrator's name and the outcome. A whole key is as good as its public id."""
+    caplog.set_level("INFO", "proxy.operators")
+    made = await admin("POST", "/users", expect=201, username="bob")
+    await admin("DELETE", f"/users/bob/keys/{made['key']}")
+    await admin.error("GET", "/users/eve", expect=404)
+    logged = [record.fields for record in caplog.records if hasattr(record, "fields")]
+    assert [(line["user"], line["status"]) for line in logged] == [
+        ("root", 201), ("root", 200), ("root", 404),
+    ]  # fmt: skip
+    assert logged[1]["path"] == f"/admin/v1/users/bob/keys/{made['key'][:8]}…"
+
+
 async def test_groups_are_made_filled_and_deleted(admin: Admin) -> None:
     """A user joins by a change of the user."""
     await admin("POST", "/groups", expect=201, name="lab", token_budget=100, budget_period="day")

@@ -11,7 +11,8 @@ import psycopg
 import pytest
 
 from proxy.database.pool import connect
-from proxy.identity import users
+from proxy.identity import groups, users
+from proxy.identity.limits import Period
 from proxy.records import reports, retention
 from proxy.records.retention import Retention
 from proxy.settings import ProxySettings
@@ -171,3 +172,14 @@ async def test_after_a_failure_it_goes_on_where_it_was(
     assert await keeper.prune() == 10
     assert ages(connection) == [40]
     assert await keeper.prune() == 1
+
+
+@pytest.mark.parametrize(("period", "kept"), [("day", [8]), ("week", [8]), ("month", [30, 20, 8])])
+async def test_what_a_budget_counts_stays(
+    connection: psycopg.Connection, settings: ProxySettings, period: Period, kept: list[int]
+) -> None:
+    """As long as its period can be, of a group too."""
+    make(connection, 40.5, 30.5, 20.5, 8.5)
+    groups.create_group(connection, "lab", token_budget=5, budget_period=period)
+    await Retention(settings).prune()
+    assert ages(connection) == kept

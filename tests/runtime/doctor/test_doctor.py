@@ -142,7 +142,7 @@ def test_a_bad_configuration_does_not_keep_the_rest_from_being_examined(checkout
         engine.write_text(pin)
     texts = [one["text"] for one in found if one["check"] == "keys"]
     assert any("unknown key LLAMA_SERVER_PROT" in text for text in texts)
-    assert any("runtime/config.env:3:" in text for text in texts)
+    assert any("runtime/config.env:4:" in text for text in texts)
     assert levels(found, "problem")["engine"]["text"].startswith("cannot be examined (FileNotFound")
     assert levels(found, "ok").keys() >= {"packages", "disk", "clock", "files"}
 

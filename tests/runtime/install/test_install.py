@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from proxy.identity.keys import public_id_of
 from runtime.config import ROOT, load
 from runtime.config.env_file import parse_env
 from tests.runtime.install.steps import environment, program
@@ -64,11 +65,26 @@ def test_it_writes_a_configuration_of_its_own(checkout: Path) -> None:
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     key = parse_env(text, where="config.env")["LLAMA_SERVER_API_KEY"]
     assert re.fullmatch(r"[A-Za-z0-9]{43}", key)
+    admin_key = parse_env(text, where="config.env")["LLAMA_ADMIN_KEY"]
+    assert public_id_of(admin_key) is not None, "its checksum is right"
     install(checkout, LLAMA_VENV_DIR=sys.prefix)
     assert file.read_text() == text
     file.unlink()
     install(checkout, LLAMA_VENV_DIR=sys.prefix)
     assert load(checkout, {}).text("LLAMA_SERVER_API_KEY") not in ("", key)
+
+
+def test_a_configuration_of_an_earlier_release_gets_an_administrators_key(checkout: Path) -> None:
+    """What is there stays as it is; an empty value means that none is wanted."""
+    file = checkout / "runtime/config.env"
+    file.write_text("LLAMA_SERVER_API_KEY=abc")
+    install(checkout, LLAMA_VENV_DIR=sys.prefix)
+    first, second = file.read_text().splitlines()
+    assert first == "LLAMA_SERVER_API_KEY=abc"
+    assert second.startswith("LLAMA_ADMIN_KEY=lsk_")
+    file.write_text("LLAMA_ADMIN_KEY=\n")
+    install(checkout, LLAMA_VENV_DIR=sys.prefix)
+    assert file.read_text() == "LLAMA_ADMIN_KEY=\n"
 
 
 @pytest.mark.parametrize("old", [None, "exit 1"], ids=["none", "an old one"])
