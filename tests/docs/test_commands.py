@@ -91,6 +91,7 @@ def test_console_commands_in_tables_exist() -> None:
     assert {name for name in named if not (ROOT / f"runtime/commands/{name}.sh").exists()} == set()
 
 
+@pytest.mark.timeout(400)  # more than a hundred commands one after the other
 def test_tested_blocks_work(appliance: Appliance) -> None:
     """Each block that is marked runs as it stands and succeeds; ports are the test's own."""
     environment = appliance.environment | {"PATH": f"{sys.prefix}/bin:{os.environ['PATH']}"}
