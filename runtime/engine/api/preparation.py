@@ -21,9 +21,7 @@ from runtime.engine.api.schemas import (
     MAX_PROMPTS,
     ChatRequest,
     CompletionRequest,
-    DetokenizeRequest,
     GenerationRequest,
-    TokenizeRequest,
 )
 from runtime.engine.api.shapes.chat import ChatShape
 from runtime.engine.api.shapes.completion import Best, CompletionShape
@@ -32,10 +30,7 @@ from runtime.engine.generation.generation import Generation
 from runtime.engine.generation.model import GuardedLlama
 from runtime.engine.grammar.constraint import Grammar
 from runtime.engine.settings import EngineSettings
-
-MAX_SPECIAL_TOKENS = 16_384
-"""Special tokens that a text for /extras/tokenize may contain. In prompts the context's length bounds
-them."""
+from runtime.engine.vocabulary import Vocabulary
 
 
 class Preparation:
@@ -141,35 +136,14 @@ class Preparation:
         if name not in self._replaced_names or time.monotonic() > self._replaced_until:
             raise errors.model_not_found(self._settings.model_alias)
 
-    def tokens(self, body: bytes) -> list[int]:
-        """Return the tokens for a request to /extras/tokenize.
+    def vocabulary_of(self, name: str | None) -> Vocabulary:
+        """The model's vocabulary.
 
         Raises:
-            Refusal: the request cannot be answered; says why.
+            Refusal: the name is another model's.
         """
-        request, _ = parse(TokenizeRequest, body)
-        self.check_model(request.model)
-        vocabulary = self._llama.vocabulary
-        if vocabulary.names_special(request.input, more_than=MAX_SPECIAL_TOKENS):
-            raise errors.invalid(
-                "input", f"input: it must name no more than {MAX_SPECIAL_TOKENS} special tokens."
-            )
-        return vocabulary.tokenize(request.input, add_special=True, parse_special=True)
-
-    def text(self, body: bytes) -> str:
-        """Return the text for a request to /extras/detokenize.
-
-        Raises:
-            Refusal: the request cannot be answered; says why.
-        """
-        request, _ = parse(DetokenizeRequest, body)
-        self.check_model(request.model)
-        vocabulary = self._llama.vocabulary
-        if not vocabulary.holds(request.tokens):
-            raise errors.invalid(
-                "tokens", f"tokens: they are whole numbers from 0 to {vocabulary.n_tokens - 1}."
-            )
-        return vocabulary.join(request.tokens).decode("utf-8", "replace")
+        self.check_model(name)
+        return self._llama.vocabulary
 
     def _form(self, request: GenerationRequest) -> Form:
         include_usage = request.stream_options is not None and request.stream_options.include_usage

@@ -21,6 +21,7 @@ from runtime.engine.embedding.requests import EmbeddingRequest, RerankRequest
 from runtime.engine.embedding.threads import BatchThreads
 from runtime.engine.metrics import Metrics
 from runtime.engine.settings import EmbedderSettings, EngineSettings
+from runtime.engine.vocabulary import Vocabulary
 from runtime.engine.watchdog.progress import Progress
 from runtime.machine.load import OtherLoad
 
@@ -132,6 +133,11 @@ class Embeddings:
         """End all jobs, present and future. A signal's handler may call it."""
         for served in self.served:
             served.embedder.stop()
+
+    def vocabulary_of(self, name: str | None) -> Vocabulary | None:
+        """The vocabulary of the model of this name; None if it is none of these."""
+        found = (served for served in self.served if name in served.names)
+        return next((served.model.vocabulary for served in found), None)
 
     def described(self, created: int) -> list[dict[str, Any]]:
         """https://platform.openai.com/docs/api-reference/models/object, and the longest input."""

@@ -10,8 +10,10 @@ from runtime.engine.http.asgi import Receive, Scope, Send, send_bytes, send_json
 from runtime.engine.http.embeddings import EmbeddingPaths, Handler
 from runtime.engine.http.front import COUNTED_AS
 from runtime.engine.http.usage_book import UsageBook
+from runtime.engine.http.workers import Make, answering, background_threads, tokenizing_paths
 from runtime.engine.metrics import Metrics
 from runtime.engine.settings import EngineSettings
+from runtime.engine.vocabulary import Vocabulary
 
 GENERATING_PATHS = (
     "/v1/chat/completions",
@@ -32,13 +34,16 @@ class EmbeddingOnlyRoutes:
     """The API of models that do not generate, as an ASGI app."""
 
     def __init__(self, embeddings: Embeddings, settings: EngineSettings, metrics: Metrics) -> None:
+        self._embeddings = embeddings
         self._settings = settings
         self._metrics = metrics
         self._usage_book = UsageBook()
+        self._tokenizing = background_threads(2, "tokenizing")
         self._models = embeddings.described(int(time.time()))
         self._paths = EmbeddingPaths(embeddings, settings, self._usage_book)
         self._table: dict[str, tuple[str, Handler]] = {
             **self._paths.table,
+            **{path: ("POST", self._made(make)) for path, make in self._tokenizing_paths().items()},
             **dict.fromkeys(GENERATING_PATHS, ("POST", self._refuse_to_generate)),
             "/v1/models": ("GET", self._list_models),
             "/metrics": ("GET", self._show_metrics),
@@ -59,6 +64,19 @@ class EmbeddingOnlyRoutes:
         if method != allowed:
             raise errors.method_not_allowed(method, allowed)
         await handler(scope, receive, send)
+
+    def _tokenizing_paths(self) -> dict[str, Make]:
+        def vocabulary_of(name: str | None) -> Vocabulary:
+            first = self._embeddings.served[0]
+            found = self._embeddings.vocabulary_of(name or first.settings.alias)
+            if found is None and not self._settings.any_model:
+                raise errors.model_not_found(self._settings.model_alias)
+            return found or first.model.vocabulary
+
+        return tokenizing_paths(vocabulary_of)
+
+    def _made(self, make: Make) -> Handler:
+        return answering(self._tokenizing, make, limit_bytes=self._settings.max_body_bytes)
 
     async def _validate(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope["path"].removeprefix(_VALIDATE)

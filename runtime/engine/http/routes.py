@@ -11,8 +11,6 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any
 
-import orjson
-
 from runtime.engine import errors
 from runtime.engine.api.dialects.preparation import DialectPreparation
 from runtime.engine.api.preparation import Preparation
@@ -28,10 +26,11 @@ from runtime.engine.http.front import COUNTED_AS
 from runtime.engine.http.generated import GeneratedResponse
 from runtime.engine.http.headers import REQUEST_HEADER, USAGE_HEADER, user
 from runtime.engine.http.usage_book import MAX_ID_CHARACTERS, UsageBook
-from runtime.engine.http.workers import background_threads
+from runtime.engine.http.workers import Make, answering, background_threads, tokenizing_paths
 from runtime.engine.metrics import Metrics
 from runtime.engine.settings import EngineSettings
 from runtime.engine.stock import StockApp
+from runtime.engine.vocabulary import Vocabulary
 
 Handler = Callable[[Scope, Receive, Send], Awaitable[None]]
 Prepare = Callable[[bytes], Prepared]
@@ -83,12 +82,7 @@ class Routes:
             ),
             **embedding.table,
             "/v1/models": ("GET", self._models),
-            "/extras/tokenize": ("POST", self._made(lambda body: {"tokens": prepare.tokens(body)})),
-            "/extras/tokenize/count": (
-                "POST",
-                self._made(lambda body: {"count": len(prepare.tokens(body))}),
-            ),
-            "/extras/detokenize": ("POST", self._made(lambda body: {"text": prepare.text(body)})),
+            **{path: ("POST", self._made(make)) for path, make in self._tokenizing_paths().items()},
             "/metrics": ("GET", self._show_metrics),
             "/openapi.json": ("GET", self._show_openapi),
             "/docs": ("GET", self._show_docs),
@@ -204,16 +198,16 @@ class Routes:
             "max_tokens": n_ctx,
         }
 
-    def _made(self, make: Callable[[bytes], dict[str, Any]]) -> Handler:
-        """A handler that makes its response from the body, in a thread: texts and lists may be long."""
+    def _tokenizing_paths(self) -> dict[str, Make]:
+        """With the vocabulary of the model that a request names, of those that embed too."""
 
-        async def handler(scope: Scope, receive: Receive, send: Send) -> None:
-            body = await self._body(receive)
-            loop = asyncio.get_running_loop()
-            content = await loop.run_in_executor(self._tokenizing, lambda: orjson.dumps(make(body)))
-            await send_bytes(send, 200, content, [], kind=b"application/json")
+        def vocabulary_of(name: str | None) -> Vocabulary:
+            return self._embeddings.vocabulary_of(name) or self._preparation.vocabulary_of(name)
 
-        return handler
+        return tokenizing_paths(vocabulary_of)
+
+    def _made(self, make: Make) -> Handler:
+        return answering(self._tokenizing, make, limit_bytes=self._settings.max_body_bytes)
 
     async def _show_metrics(self, scope: Scope, receive: Receive, send: Send) -> None:
         content = self._metrics.render()

@@ -230,3 +230,21 @@ async def test_a_request_can_be_checked_before_its_turn(
     assert (good.status, wrong.status, chat.status) == (200, 400, 400)
     assert wrong.error["param"] == "input[1]"
     assert await engine.metric("llama_embedded_inputs_total") == before
+
+
+@pytest.mark.parametrize("server", ["beside", "alone"])
+async def test_tokens_are_those_of_the_model_that_is_named(
+    server: str, request: pytest.FixtureRequest
+) -> None:
+    """So that a client can cut texts to the length that the model reads."""
+    engine: Engine = request.getfixturevalue(server)
+    body = {"input": "tea cat", "model": "embedding"}
+    found = (await engine.post("/extras/tokenize", body)).json["tokens"]
+    count = (await engine.post("/extras/tokenize/count", body)).json["count"]
+    text = (await engine.post("/extras/detokenize", {"tokens": found, "model": "embedding"})).json
+    unknown = await engine.post("/extras/tokenize", {"input": "tea", "model": "other"})
+
+    assert found == token_ids(["tea", "cat"])
+    assert count == 4
+    assert text["text"].split() == ["tea", "cat"]
+    assert unknown.status == 404
