@@ -111,7 +111,7 @@ class UsageScanner:
         while at >= 0:
             match = _USAGE.match(tail, at - 1) or _USAGE.match(tail, at - 2)
             usage = parse_usage(match[1]) if match is not None else None
-            if match is not None and usage is not None:
+            if match is not None and usage is not None and not _is_early(tail, match):
                 position = self._size - len(tail) + match.start()
                 is_first = match[0].startswith(b":") and position == self._first_comment()[0]
                 return None if is_first else self._with_prompt(usage)
@@ -134,6 +134,15 @@ class UsageScanner:
         if usage is None or (event is not None and event.start() < comment.start()):
             return -1, _UNKNOWN
         return comment.start(), usage
+
+
+def _is_early(tail: bytes, match: re.Match[bytes]) -> bool:
+    """Whether a usage is that of Anthropic's first event, which knows only the prompt's tokens."""
+    line_at = tail.rfind(b"\n", 0, match.start()) + 1
+    if b'"message_start"' in tail[line_at : match.start()]:
+        return True
+    # The first event's beginning is no longer in the tail; a final usage is followed by one more at most.
+    return line_at == 0 and tail.count(b"\nevent:", match.end()) > 1
 
 
 def parse_usage(text: bytes) -> Usage | None:

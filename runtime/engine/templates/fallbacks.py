@@ -103,6 +103,7 @@ def _one_system(chat: list[Message]) -> list[Message]:
 def _joined(chat: list[Message]) -> list[Message]:
     """Messages of the same role that follow each other become one, unless there are calls in them."""
     made: list[Message] = []
+    texts: list[list[str]] = []
     for message in chat:
         before = made[-1] if made else None
         if (
@@ -113,10 +114,15 @@ def _joined(chat: list[Message]) -> list[Message]:
             or "tool_calls" in message
         ):
             made.append(message)
-            continue
-        texts = [text for text in (before["content"], message["content"]) if text]
-        made[-1] = {**before, **message, "content": _BETWEEN.join(texts)}
-    return made
+            texts.append([message["content"]])
+        else:
+            made[-1] = {**before, **message}
+            texts[-1].append(message["content"])
+    # At the end: adding to a text copies all of it.
+    return [
+        {**message, "content": _BETWEEN.join(filter(None, parts))} if len(parts) > 1 else message
+        for message, parts in zip(made, texts, strict=True)
+    ]
 
 
 def _one_call_each(chat: list[Message]) -> list[Message]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -85,6 +86,26 @@ def test_the_final_usage_wins_over_the_early_one(size: int) -> None:
         final = EARLY.replace(b'"completion_tokens":0', b'"completion_tokens":%d' % tokens)
         scanner = scan(EARLY + b"".join(events("a")[:-1]) + final + events()[-1], size)
         assert scanner.usage() == scanner.final_usage() == (8, tokens)
+
+
+ANTHROPIC_FIRST = (
+    b'event: message_start\ndata: {"type":"message_start","message":{"id":"msg_1","usage":'
+    b'{"input_tokens":12,"output_tokens":0}}}\n\n'
+)
+ANTHROPIC_DELTA = b'event: content_block_delta\ndata: {"type":"content_block_delta","text":"abc"}\n\n'
+ANTHROPIC_LAST = (
+    b'event: message_delta\ndata: {"type":"message_delta","usage":{"output_tokens":34}}\n\n'
+    b'event: message_stop\ndata: {"type":"message_stop"}\n\n'
+)
+
+
+@pytest.mark.parametrize("n_deltas", range(0, 90, 3))
+@pytest.mark.parametrize("before", [b"", b': usage {"prompt_tokens":12,"completion_tokens":0}\n\n'])
+def test_the_usage_in_anthropic_s_first_event_is_not_final(before: bytes, n_deltas: int) -> None:
+    """Wherever the stream breaks off: what was generated would be free. The last event's is final."""
+    begun = before + ANTHROPIC_FIRST + ANTHROPIC_DELTA * n_deltas
+    assert scan(begun).final_usage() is None
+    assert scan(begun + ANTHROPIC_LAST).final_usage() == (12, 34)
 
 
 def test_a_comment_after_the_first_event_is_no_early_usage() -> None:

@@ -9,7 +9,7 @@ from runtime.engine.api.schemas import MAX_MESSAGES
 
 Message = dict[str, Any]
 
-_BETWEEN_MESSAGES = "\n\n"
+_BETWEEN_TEXTS = "\n\n"
 
 
 class Conversation:
@@ -23,22 +23,30 @@ class Conversation:
         self._param = param
         self._names: dict[str, str] = {}
         """The function of each call, by the call's id."""
-        self.messages: list[Message] = []
+        self._messages: list[Message] = []
+        """Their contents are lists of texts, joined at the end: adding to a text copies all of it."""
+
+    @property
+    def messages(self) -> list[Message]:
+        """The messages, in the form of a chat request."""
+        return [
+            {**message, "content": _BETWEEN_TEXTS.join(filter(None, message["content"]))}
+            for message in self._messages
+        ]
 
     def say(self, role: str, text: str) -> None:
         """Add a text of the roles system and user."""
         last = self._last(role)
         if last is None:
-            self._add({"role": role, "content": text})
+            self._add({"role": role, "content": [text]})
         else:
-            last["content"] += _BETWEEN_MESSAGES + text
+            last["content"].append(text)
 
     def reply(self, text: str) -> None:
         """Add a text of the model's. After a call it begins another message."""
         message = self._assistant("tool_calls")
-        message["content"] = (
-            message["content"] + _BETWEEN_MESSAGES + text if message["content"] else text
-        )
+        if text:
+            message["content"].append(text)
 
     def think(self, text: str) -> None:
         """Add what the model thought before its next text or call."""
@@ -55,7 +63,7 @@ class Conversation:
 
     def result(self, call_id: str, text: str) -> None:
         """Add what a call gave."""
-        message = {"role": "tool", "tool_call_id": call_id, "content": text}
+        message = {"role": "tool", "tool_call_id": call_id, "content": [text]}
         if call_id in self._names:
             message["name"] = self._names[call_id]
         self._add(message)
@@ -64,17 +72,17 @@ class Conversation:
         """The last message, if it is the model's and lacks these fields; else a new one."""
         last = self._last("assistant")
         if last is None or any(last.get(name) for name in without):
-            last = {"role": "assistant", "content": ""}
+            last = {"role": "assistant", "content": []}
             self._add(last)
         return last
 
     def _last(self, role: str) -> Message | None:
-        last = self.messages[-1] if self.messages else None
+        last = self._messages[-1] if self._messages else None
         return last if last is not None and last["role"] == role else None
 
     def _add(self, message: Message) -> None:
-        if len(self.messages) == MAX_MESSAGES:
+        if len(self._messages) == MAX_MESSAGES:
             raise errors.invalid(
                 self._param, f"{self._param}: at most {MAX_MESSAGES} messages are allowed."
             )
-        self.messages.append(message)
+        self._messages.append(message)

@@ -38,6 +38,14 @@ def test_a_text_is_a_user_s_message_after_the_instructions() -> None:
     assert chat["max_tokens"] == 9
 
 
+def test_many_items_of_one_side_become_one_message() -> None:
+    """15 MB of them, too, without copying the text for each: that would take minutes of a processor."""
+    texts = [f"{number:05} " + "x" * 900 for number in range(16_384)]
+    chat = _chat(input=[{"role": "user", "content": text} for text in texts])
+
+    assert chat["messages"] == [{"role": "user", "content": "\n\n".join(texts)}]
+
+
 def test_items_become_the_turns_of_a_chat() -> None:
     """Reasoning, text and calls in a row are one message of the model; outputs answer its calls."""
     call = {"type": "function_call", "name": "add", "arguments": '{"a": 1}'}
