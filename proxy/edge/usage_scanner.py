@@ -141,7 +141,7 @@ def _is_early(tail: bytes, match: re.Match[bytes]) -> bool:
     line_at = tail.rfind(b"\n", 0, match.start()) + 1
     if b'"message_start"' in tail[line_at : match.start()]:
         return True
-    # The first event's beginning is no longer in the tail; a final usage is followed by one more at most.
+    # The first event is cut off in the tail. After a final usage comes one more event at most.
     return line_at == 0 and tail.count(b"\nevent:", match.end()) > 1
 
 
