@@ -13,6 +13,7 @@ from typing import Any
 from runtime.engine import errors
 from runtime.engine.api.body import parse, read_object, validated
 from runtime.engine.api.chats import Chats, MakeShape
+from runtime.engine.api.fingerprint import fingerprint
 from runtime.engine.api.generations import Generations, check_probabilities
 from runtime.engine.api.prepared import Prepared
 from runtime.engine.api.prompt_tokens import Prompts
@@ -43,6 +44,7 @@ class Preparation:
         self._generations = Generations(llama, settings)
         self._prompts = Prompts(llama, settings.shared_prefix)
         self._chats = Chats(llama, self._prompts, self._generations)
+        self._fingerprint = fingerprint(settings.model_path)
         self._names = _names(settings.model_alias)
         self._replaced_names = _names(settings.replaced_alias)
         self._replaced_until = time.monotonic() + settings.replaced_s
@@ -147,7 +149,11 @@ class Preparation:
 
     def _form(self, request: GenerationRequest) -> Form:
         include_usage = request.stream_options is not None and request.stream_options.include_usage
-        return Form(model=self._settings.model_alias, include_usage=include_usage)
+        return Form(
+            model=self._settings.model_alias,
+            fingerprint=self._fingerprint,
+            include_usage=include_usage,
+        )
 
     def _grammar(self, request: GenerationRequest) -> Grammar | None:
         return None if request.grammar is None else self._llama.constraints.grammar(request.grammar)

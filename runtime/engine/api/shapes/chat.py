@@ -22,7 +22,7 @@ class ChatShape(Shape):
     def __init__(self, generations: Sequence[Generation], form: Form) -> None:
         self._generations = generations
         self._form = form
-        self._head = head("chatcmpl-", form.model)
+        self._head = head("chatcmpl-", form)
         self._chunk_head = {
             **self._head,
             "object": "chat.completion.chunk",

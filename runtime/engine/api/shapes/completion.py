@@ -58,7 +58,7 @@ class CompletionShape(Shape):
         self._reports_logprobs = reports_logprobs
         self._best = best
         self._form = form
-        self._head = {**head("cmpl-", form.model), "object": "text_completion"}
+        self._head = {**head("cmpl-", form), "object": "text_completion"}
         self._echoes = {one.index: one.prompt.echo for one in generations}
         """Those that have not been given out yet."""
         self._offsets = {

@@ -11,9 +11,14 @@ from runtime.engine.api.usage import openai_usage
 from runtime.engine.generation.generation import Generation
 
 
-def head(prefix: str, model: str) -> Object:
+def head(prefix: str, form: Form) -> Object:
     """The fields with which a response and each chunk begin."""
-    return {"id": prefix + uuid.uuid4().hex, "created": int(time.time()), "model": model}
+    return {
+        "id": prefix + uuid.uuid4().hex,
+        "created": int(time.time()),
+        "model": form.model,
+        "system_fingerprint": form.fingerprint,
+    }
 
 
 def usage_field(form: Form) -> Object:

@@ -20,6 +20,8 @@ class Form:
     """What a request asks of its response's form."""
 
     model: str
+    fingerprint: str
+    """`system_fingerprint`."""
     include_usage: bool = False
     """Whether a stream ends with a chunk that contains the usage."""
     legacy_call: bool = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import openai
@@ -133,3 +134,14 @@ async def test_the_answer_of_one_prompt_does_not_depend_on_the_one_before(quick:
     again = await quick.chat(messages=HELLO, temperature=0, max_tokens=12)
 
     assert again.content == first.content
+
+
+async def test_responses_tell_which_system_made_them(quick: Engine) -> None:
+    """`system_fingerprint` is the same in whole responses, in every chunk, and in completions."""
+    whole = (await quick.chat()).json["system_fingerprint"]
+    streamed = await quick.stream()
+    completed = (await quick.complete()).json["system_fingerprint"]
+
+    assert re.fullmatch("fp_[0-9a-f]{10}", whole)
+    assert {chunk["system_fingerprint"] for chunk in streamed.chunks} == {whole}
+    assert completed == whole
