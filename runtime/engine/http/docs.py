@@ -14,6 +14,8 @@ from runtime.engine.api.dialects.message_fields import CountRequest, MessagesReq
 from runtime.engine.api.dialects.response_fields import ResponsesRequest
 from runtime.engine.api.schemas import ChatRequest, CompletionRequest, DetokenizeRequest, TokenizeRequest
 from runtime.engine.embedding.requests import EmbeddingRequest, RerankRequest
+from runtime.engine.http.envelope import is_anthropic
+from runtime.engine.http.response_docs import ANTHROPIC_ERROR, ERROR, RESPONSES, STREAMS
 from runtime.engine.stock import StockApp
 
 _REQUESTS: dict[str, type[BaseModel]] = {
@@ -36,20 +38,7 @@ _SUMMARIES = {
     "/v1/messages/count_tokens": "How many tokens the prompt of a request to /v1/messages has",
 }
 _SCHEMAS = "#/components/schemas/"
-_ERROR = {
-    "type": "object",
-    "properties": {
-        "error": {
-            "type": "object",
-            "properties": {
-                "message": {"type": "string"},
-                "type": {"type": "string"},
-                "param": {"type": ["string", "null"]},
-                "code": {"type": ["string", "null"]},
-            },
-        }
-    },
-}
+_ERRORS = {"Error": ERROR, "AnthropicError": ANTHROPIC_ERROR}
 
 
 def openapi(stock: StockApp) -> dict[str, Any]:
@@ -57,7 +46,7 @@ def openapi(stock: StockApp) -> dict[str, Any]:
     document = copy.deepcopy(stock.openapi())
     document["info"]["title"] = "Llamaserve's model server"
     schemas = document["components"]["schemas"]
-    schemas["Error"] = _ERROR
+    schemas.update(_ERRORS)
     paths = document["paths"]
     del paths["/v1/embeddings"]
     for path, request in _REQUESTS.items():
@@ -66,25 +55,29 @@ def openapi(stock: StockApp) -> dict[str, Any]:
         schemas[request.__name__] = schema
         content = {"application/json": {"schema": {"$ref": _SCHEMAS + request.__name__}}}
         if path not in paths:
-            paths[path] = {"post": _operation(_SUMMARIES[path])["get"]}
+            paths[path] = {"post": {"summary": _SUMMARIES[path]}}
         paths[path]["post"]["requestBody"] = {"required": True, "content": content}
-    paths["/v1/models/{model}"] = _operation("The model, if it is the one there is")
+    paths["/v1/models/{model}"] = {"get": {"summary": "The model, if it is the one there is"}}
     paths["/v1/models/{model}"]["get"]["parameters"] = [
         {"name": "model", "in": "path", "required": True, "schema": {"type": "string"}}
     ]
-    paths["/metrics"] = _operation("Counters in Prometheus's text form", kind="text/plain")
-    paths["/health"] = _operation("200 when ready, 503 while loading or stuck; needs no key")
+    paths["/metrics"] = {"get": {"summary": "Counters in Prometheus's text form"}}
+    paths["/health"] = {"get": {"summary": "200 when ready, 503 while loading or stuck; needs no key"}}
     paths["/health"]["get"]["security"] = []
-    for operations in paths.values():
+    for path, operations in paths.items():
         for operation in operations.values():
-            operation["responses"].pop("422", None)
-            operation["responses"]["default"] = _response("An error", {"$ref": _SCHEMAS + "Error"})
+            operation["responses"] = _responses(path)
     return document
 
 
-def _operation(summary: str, *, kind: str = "application/json") -> dict[str, Any]:
-    responses = {"200": _response("Successful Response", {}, kind=kind)}
-    return {"get": {"summary": summary, "responses": responses}}
+def _responses(path: str) -> dict[str, Any]:
+    """What a path answers, errors included. Any status of an error may come."""
+    kind = "application/json" if path in RESPONSES else "text/plain"
+    answer = _response("The response", RESPONSES.get(path, {"type": "string"}), kind=kind)
+    if path in STREAMS:
+        answer["content"]["text/event-stream"] = {"schema": {"description": STREAMS[path]}}
+    name = "AnthropicError" if is_anthropic(path) else "Error"
+    return {"200": answer, "default": _response("An error", {"$ref": _SCHEMAS + name})}
 
 
 def _response(text: str, schema: dict[str, Any], *, kind: str = "application/json") -> dict[str, Any]:
