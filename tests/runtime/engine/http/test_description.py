@@ -25,15 +25,10 @@ GOOD: list[tuple[str, dict[str, Any]]] = [
 STREAMED = (CHAT, COMPLETIONS, "/v1/responses", "/v1/messages")
 
 
-def schema_of(
-    document: dict[str, Any], path: str, method: str, status: str, kind: str
-) -> dict[str, Any]:
+def schema_of(document: dict[str, Any], path: str, method: str, status: str) -> dict[str, Any]:
     """The schema of a response, with the document's own references in it."""
-    responses = document["paths"][path][method]["responses"]
-    return {
-        **responses[status]["content"]["application/json"]["schema"],
-        "components": document["components"],
-    }
+    content = document["paths"][path][method]["responses"][status]["content"]
+    return {**content["application/json"]["schema"], "components": document["components"]}
 
 
 async def test_good_responses_are_as_described(quick: Engine) -> None:
