@@ -16,7 +16,7 @@ from tests.bench.gateway import command
 
 OTHERS = (
     "attacks", "bad_connections", "chaos", "embeddings", "engine", "fairness",
-    "guesses", "hostile", "records", "slow_readers", "soak", "threads",
+    "guesses", "hostile", "records", "slow_readers", "soak", "threads", "tools",
 )  # fmt: skip
 """Modules beside this one; each is also `python -m tests.bench.NAME`."""
 

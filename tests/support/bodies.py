@@ -265,6 +265,7 @@ _tools = st.lists(
     _functions.map(lambda function: {"type": "function", "function": function}), max_size=2
 )
 _choice = {"type": "function", "function": {"name": "f"}}
+_allowed = {"type": "allowed_tools", "allowed_tools": {"mode": "required", "tools": [_choice]}}
 _sampling: dict[str, Values] = {
     "max_tokens": st.integers(-1, 20),
     "min_tokens": st.integers(0, 20),
@@ -319,10 +320,13 @@ _chat: dict[str, Values] = {
     "top_logprobs": st.integers(0, 20),
     "response_format": _formats,
     "tools": _tools,
-    "tool_choice": st.sampled_from(["none", "auto", "required", _choice]),
+    "tool_choice": st.sampled_from(["none", "auto", "required", _choice, _allowed]),
     "functions": st.lists(_functions, max_size=2),
     "function_call": st.sampled_from(["none", "auto", {"name": "f"}]),
     "parallel_tool_calls": st.booleans(),
+    "reasoning_effort": st.sampled_from(["none", "low", "high", "x"]),
+    "reasoning_budget": st.integers(-1, 9),
+    "continue_final_message": st.booleans(),
     "metadata": _some,
     "messages": st.nothing(),  # below
 }
@@ -363,7 +367,8 @@ def _body(required: str, value: Values, fields: dict[str, Values], among: Sequen
 
 
 _constrained = (
-    "response_format grammar tools tool_choice functions function_call stream max_tokens".split()
+    "response_format grammar tools tool_choice functions function_call stream max_tokens "
+    "reasoning_budget parallel_tool_calls".split()
 )
 chats = _body("messages", _messages, _chat)
 constrained_chats = _body("messages", st.just(_HI), _chat, _constrained)

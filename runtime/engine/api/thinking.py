@@ -69,13 +69,21 @@ class ModelThinking:
         return Thinking(
             starts=(marks.start,),
             ends=(marks.end,),
-            is_open=prompt_text.rstrip().endswith(marks.start),
+            is_open=_is_open(marks, request, prompt_text),
             is_forced=is_harmony and is_constrained,
             budget=budget,
             opening=self._opening if is_constrained and budget != 0 else (),
             closing=self._closing,
             after=self._after,
         )
+
+
+def _is_open(marks: _Marks, request: ChatRequest, prompt_text: str) -> bool:
+    """Whether the response begins within thinking."""
+    if not request.continue_final_message:
+        return prompt_text.rstrip().endswith(marks.start)
+    content = request.messages[-1].content
+    return isinstance(content, str) and content.rfind(marks.start) > content.rfind(marks.end)
 
 
 def _recognised(template: str) -> _Marks | None:

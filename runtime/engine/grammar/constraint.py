@@ -42,6 +42,7 @@ MAX_GRAMMAR_CHARACTERS = 262_144
 """The longest grammar or schema."""
 _REASON_CHARACTERS = 300
 _REMEMBERED = 256
+_MATCHERS = 32
 
 
 class Constraint:
@@ -114,6 +115,8 @@ class Constraints:
         self._lock = threading.Lock()
         self._relaxations: OrderedDict[Source, Source] = OrderedDict()
         """For the sources of schemas that do not compile: those of what is left of them."""
+        self._matchers: OrderedDict[str, LLMatcher] = OrderedDict()
+        """The last grammars, compiled, at their beginning."""
         self._made: LLTokenizer | None = None
 
     def json_schema(self, schema: object, *, param: str, strict: bool) -> Grammar:
@@ -202,10 +205,23 @@ class Constraints:
             return self.compile(made)
         if verdict.error:
             raise _refusal(grammar.param, verdict.error)
-        matcher = LLMatcher(self._tokenizer(), verdict.grammar, log_level=0, limits=limits())
+        return Constraint(self._matcher(verdict.grammar, grammar.param), self._n_tokens, grammar.param)
+
+    def _matcher(self, text: str, param: str) -> LLMatcher:
+        """A matcher at its beginning: a copy, where the same grammar has come lately."""
+        with self._lock:
+            known = self._matchers.get(text)
+            if known is not None:
+                self._matchers.move_to_end(text)
+                return known.deep_copy()
+        matcher = LLMatcher(self._tokenizer(), text, log_level=0, limits=limits())
         if matcher.is_error():
-            raise _refusal(grammar.param, matcher.get_error())
-        return Constraint(matcher, self._n_tokens, grammar.param)
+            raise _refusal(param, matcher.get_error())
+        with self._lock:
+            self._matchers[text] = matcher.deep_copy()
+            if len(self._matchers) > _MATCHERS:
+                self._matchers.popitem(last=False)
+        return matcher
 
     def _verdict(self, source: Source) -> Verdict:
         try:

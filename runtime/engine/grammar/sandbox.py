@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import hashlib
 import json
 import os
 import re
@@ -43,7 +44,7 @@ _STACK_BYTES = 8 * 2**20
 """Half of what the threads have that compile in the server: settings.THREAD_STACK_BYTES."""
 _REMEMBERED = 1024
 _REMEMBERED_CHARACTERS = 16_384
-"""Longer grammars are compiled by the child each time."""
+"""Of a longer grammar a hash is remembered; one that is yet to be converted is compiled each time."""
 _ESCAPE = re.compile(r"\\(?:u([0-9A-Fa-f]{4})|U([0-9A-Fa-f]{8})|.)", re.DOTALL)
 _CHECKOUT = Path(__file__).resolve().parents[3]
 
@@ -107,11 +108,15 @@ class Sandbox:
 
     def known(self, source: Source) -> Verdict | None:
         """The same for a grammar that has been compiled before, at once; None for another."""
+        key = _key(source)
         with self._memory:
-            verdict = self._verdicts.get(source)
-            if verdict is not None:
-                self._verdicts.move_to_end(source)
+            verdict = self._verdicts.get(key)
+            if verdict is None:
+                return None
+            self._verdicts.move_to_end(key)
+        if key is source or verdict.error:
             return verdict
+        return Verdict(grammar=source.text)
 
     def close(self) -> None:
         """End the child."""
@@ -137,10 +142,13 @@ class Sandbox:
         return verdict
 
     def _remember(self, source: Source, verdict: Verdict) -> None:
-        if len(source.text) + len(verdict.grammar) > _REMEMBERED_CHARACTERS:
+        key = _key(source)
+        if key is not source:
+            verdict = Verdict(error=verdict.error)
+        elif len(source.text) + len(verdict.grammar) > _REMEMBERED_CHARACTERS * 2:
             return
         with self._memory:
-            self._verdicts[source] = verdict
+            self._verdicts[key] = verdict
             if len(self._verdicts) > _REMEMBERED:
                 self._verdicts.popitem(last=False)
 
@@ -168,6 +176,14 @@ class Sandbox:
             self.close()
             raise
         return child
+
+
+def _key(source: Source) -> Source:
+    """What stands for a grammar in the memory: a hash, if it is long and its own converted form."""
+    if not source.is_converted or len(source.text) <= _REMEMBERED_CHARACTERS:
+        return source
+    digest = hashlib.blake2b(source.text.encode(), digest_size=32).hexdigest()
+    return Source(text=digest, is_converted=True)
 
 
 def _cause_of_death(child: subprocess.Popen[bytes], error: Exception) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -20,6 +21,8 @@ from runtime.engine.vocabulary import Vocabulary
 Message = dict[str, Any]
 
 _OBJECT: Schema = {"type": "object"}
+RELAXING_S = 4.0
+"""Time for finding out what of the functions' schemas can be compiled; others wait for the compiler."""
 
 _INSTRUCTIONS = """\
 Functions you may call:
@@ -87,10 +90,13 @@ class Calls:
 
     def _relaxed(self, offer: Offer, schemas: Sequence[Schema], content: str) -> Grammar:
         """The grammar with what can be compiled of each function's schema."""
-        kept = [
-            self._constraints.enforceable(schema, param=offer.param, strict=function.strict)
-            for schema, function in zip(schemas, offer.functions, strict=True)
-        ]
+        kept = list[Schema]()
+        deadline = time.monotonic() + RELAXING_S
+        for schema, function in zip(schemas, offer.functions, strict=True):
+            if time.monotonic() > deadline and not function.strict:
+                kept.append(_OBJECT)
+                continue
+            kept.append(self._constraints.enforceable(schema, param=offer.param, strict=function.strict))
         return self._constraints.lark(
             self._grammar.lark(offer, kept, content=content),
             param=offer.param,

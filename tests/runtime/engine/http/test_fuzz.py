@@ -42,6 +42,7 @@ from tests.support.bodies import (
 from tests.support.engine import API_KEY, Engine
 from tests.support.gguf import build_model
 from tests.support.gguf_bert import random_bert
+from tests.support.templates import HERMES_MARKS, HERMES_TEMPLATE
 
 EXAMPLES = int(os.environ.get("LLAMASERVE_FUZZ_EXAMPLES", "500"))
 """Bodies of each family, on average."""
@@ -85,7 +86,9 @@ class Target:
 
     def __init__(self, root: Path) -> None:
         self._root = root
-        self._model = build_model(root / "m.gguf", eos_logit=-3.0)
+        self._model = build_model(
+            root / "m.gguf", eos_logit=-3.0, chat_template=HERMES_TEMPLATE, user_defined=HERMES_MARKS
+        )
         self._beside = {
             "LLAMA_SERVER_EMBEDDING_MODEL": str(random_bert().write(root / "embedding.gguf")),
             "LLAMA_SERVER_RERANK_MODEL": str(

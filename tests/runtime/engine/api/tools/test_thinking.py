@@ -81,3 +81,32 @@ async def test_effort_none_lets_the_model_not_think(hermes: Engine) -> None:
 
     assert len(answer.choice["message"].get("reasoning_content", "")) <= len("<think>")
     assert answer.choice["message"]["content"]
+
+
+async def test_thinking_that_the_template_opens(hermes: Engine) -> None:
+    """`chat_template_kwargs` opens it in the prompt: the response begins with what the model thinks."""
+    body: Json = {"chat_template_kwargs": {"enable_thinking": True}, "max_tokens": 12}
+    thought = await hermes.chat(**body)
+    ended = await hermes.chat(**body, reasoning_budget=4)
+    none = await hermes.chat(**body, reasoning_effort="none")
+
+    assert thought.choice["message"]["content"] == ""
+    assert thought.choice["message"]["reasoning_content"]
+    assert ended.choice["message"]["reasoning_content"]
+    assert ended.content
+    assert "reasoning_content" not in none.choice["message"]
+    assert none.content
+
+
+async def test_thinking_goes_on_where_the_last_message_ends_in_it(hermes: Engine) -> None:
+    """continue_final_message, with a message that has begun to think."""
+    begun = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "<think>Well"}]
+    done = [begun[0], {"role": "assistant", "content": "<think>Well</think>So"}]
+    body: Json = {"continue_final_message": True, "max_tokens": 6}
+
+    thinking = await hermes.chat(**body, messages=begun)
+    answering = await hermes.chat(**body, messages=done)
+
+    assert thinking.choice["message"]["reasoning_content"]
+    assert answering.content
+    assert "reasoning_content" not in answering.choice["message"]
