@@ -12,6 +12,7 @@ import pytest
 
 from runtime.config import ROOT
 from tests.bench import __main__ as bench
+from tests.bench import templates
 from tests.bench.gateway import command, plot
 from tests.bench.gateway.peers import PEERS, Launch, Peer
 from tests.bench.gateway.scenarios import SCENARIOS
@@ -123,3 +124,16 @@ def test_a_plot_holds_what_a_name_may_hold() -> None:
     texts = [text.text or "" for text in drawn.findall(".//{*}text")]
     assert any(text.startswith("<&>: row") for text in texts)
     assert "now, a < b" in texts
+
+
+def test_templates_are_examined(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One that hides a role is served by fallbacks; one that does not compile is counted."""
+    known = "{% for m in messages %}{% if m.role in ['user', 'assistant'] %}{{ m.content }}{% endif %}"
+    (tmp_path / "broken.jinja").write_text("{% for")
+    (tmp_path / "users.jinja").write_text(known + "{% endfor %}")
+
+    assert templates.main([str(tmp_path)]) == 0
+
+    printed = capsys.readouterr().out
+    assert "1 does not compile" in printed
+    assert f"| users | {2 * len(templates.HISTORIES)} | 0 | 0 | 0 | system," in printed

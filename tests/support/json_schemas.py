@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from random import Random
 from typing import Any
 
@@ -143,9 +143,12 @@ def violations(text: str, schema: Any, *, strict: bool) -> list[str]:
     return [f"{error.json_path}: {error.validator}" for error in validator.iter_errors(value)]
 
 
-def _exact(number: str) -> Decimal:
+def _exact(number: str) -> Decimal | float:
     """As in JSON: 0.47 is a multiple of 0.01."""
-    return Decimal(number)
+    try:
+        return Decimal(number)
+    except InvalidOperation:  # an exponent of more digits than it takes
+        return float(number)
 
 
 def _promised(schema: Any) -> Any:

@@ -31,14 +31,19 @@ _TOOLS = (
 
 @dataclass(frozen=True, kw_only=True)
 class Capabilities:
-    """What a template renders by itself. What is false is rendered by `fallbacks.py`, except `tools`."""
+    """What a template renders by itself. What is false is rendered by `fallbacks.py`, except
+    `assistant` and `tools`."""
 
     system: bool = True
     """A system message at the beginning."""
     systems: bool = True
     """System messages that follow another, and those between other messages."""
+    assistant: bool = True
+    """Messages of the assistant. Where they are not rendered, they are refused."""
     consecutive: bool = True
     """Several messages of a user, or of the assistant, one after the other."""
+    empty: bool = True
+    """Messages of the assistant that say nothing."""
     tools: bool = True
     """Descriptions of the tools that are offered."""
     calls: bool = True
@@ -71,7 +76,9 @@ def probe(renderer: Renderer, *, with_tools: bool) -> Capabilities:
     return Capabilities(
         system=probing.shows(_system("zqs"), _user("zqu"), words=("zqs", "zqu")),
         systems=probing.shows_systems(),
+        assistant=probing.shows(_user("zqa"), _assistant("zqb"), _user("zqc"), words=("zqb",)),
         consecutive=probing.shows_consecutive(),
+        empty=probing.shows(_user("zqa"), _assistant(""), _user("zqb"), words=("zqa", "zqb")),
         tools=with_tools and probing.shows(_user("zqu"), words=("zqtool", "zqdescription")),
         calls=probing.shows_calls(call),
         calls_with_text=probing.shows_calls(call, "zqsaid"),

@@ -133,6 +133,12 @@ class ChatTemplate:
                 "continue_final_message",
                 "continue_final_message: the last message must be the assistant's, without calls.",
             )
+        said = next((at for at, one in enumerate(chat) if one["role"] == "assistant"), None)
+        if said is not None and not face.able.assistant:
+            raise errors.not_supported(
+                f"messages[{said}].role",
+                f"messages[{said}].role: this model's chat template leaves the assistant out.",
+            )
         if face.able.string_arguments:
             chat = argument_texts(messages, chat)
         context = Context(

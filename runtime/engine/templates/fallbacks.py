@@ -33,6 +33,8 @@ def adapted(messages: Sequence[Message], able: Capabilities) -> list[Message]:
         chat = [_as_user(message) for message in chat]
     elif not able.systems:
         chat = _one_system(chat)
+    if not able.empty:
+        chat = [message for message in chat if not _is_empty(message)]
     if not able.consecutive:
         chat = _joined(chat)
     chat = [_with_reasoning_in(able.reasoning_field, message) for message in chat]
@@ -62,6 +64,11 @@ def _text_and_calls(message: Message) -> list[Message]:
     text = {name: value for name, value in message.items() if name != "tool_calls"}
     calls = {name: value for name, value in message.items() if name not in REASONING}
     return [text, {**calls, "content": ""}]
+
+
+def _is_empty(message: Message) -> bool:
+    says = (message["content"], *(name for name in ("tool_calls", *REASONING) if name in message))
+    return message["role"] == "assistant" and not any(says)
 
 
 def written_call(made: dict[str, Any]) -> str:

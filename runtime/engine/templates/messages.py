@@ -30,7 +30,7 @@ def normalised(messages: Sequence[Mapping[str, Any]]) -> list[Message]:
         Refusal: 400 that names the field.
     """
     made = [_message(message, f"messages[{number}]") for number, message in enumerate(messages)]
-    _name_results(made)
+    _pair_results(made)
     return made
 
 
@@ -145,15 +145,28 @@ def too_deep(value: Any) -> bool:
     return any(isinstance(item, dict | list) for item in level)
 
 
-def _name_results(messages: list[Message]) -> None:
-    """Give each result the name of the function that was called, which some templates want."""
+def _pair_results(messages: list[Message]) -> None:
+    """Give calls and results the ids that pair them, and results the names of their functions.
+
+    Some templates want them, and older clients send neither.
+    """
     names: dict[str, str] = {}
-    for message in messages:
-        for call in message.get("tool_calls", ()):
-            names[call.get("id", "")] = call["function"]["name"]
-        name = names.get(str(message.get("tool_call_id", "")))
-        if message["role"] == "tool" and name is not None:
-            message.setdefault("name", name)
+    unanswered: list[str] = []
+    for number, message in enumerate(messages):
+        if "tool_calls" in message:
+            unanswered = []
+        for place, call in enumerate(message.get("tool_calls", ())):
+            call_id = call.setdefault("id", f"call_{number}_{place}")
+            names[call_id] = call["function"]["name"]
+            unanswered.append(call_id)
+        if message["role"] == "tool":
+            if "tool_call_id" not in message and unanswered:
+                message["tool_call_id"] = unanswered[0]
+            call_id = str(message.get("tool_call_id", ""))
+            if call_id in unanswered:
+                unanswered.remove(call_id)
+            if call_id in names:
+                message.setdefault("name", names[call_id])
 
 
 def argument_texts(sent: Sequence[Mapping[str, Any]], made: Sequence[Message]) -> list[Message]:

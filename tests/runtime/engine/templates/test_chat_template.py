@@ -83,6 +83,25 @@ def test_no_message_vanishes(made: Make, source: str | None, with_tools: bool) -
     assert [word for word in WORDS if word not in text] == []
 
 
+def test_a_role_that_nothing_renders_is_refused_by_name(made: Make) -> None:
+    """A template that leaves the assistant out cannot be helped."""
+    deaf = "{% for m in messages %}{% if m.role == 'user' %}{{ m.content }}{% endif %}{% endfor %}"
+
+    with pytest.raises(Refusal) as raised:
+        made(deaf).render([said("user", "a"), said("assistant", "b"), said("user", "c")])
+
+    assert raised.value.param == "messages[1].role"
+    assert made(deaf).render([said("system", "s"), said("user", "a")]).text == "s\n\na"
+
+
+def test_an_empty_message_is_left_out_where_it_is_refused(made: Make) -> None:
+    """Clients echo a response in which the model said nothing."""
+    refusing = "{% for m in messages %}{{ m.content or raise_exception('empty') }}{% endfor %}"
+    chat = [said("user", "a"), said("assistant", None), said("user", "b")]
+
+    assert made(refusing).render(chat).text == "ab"
+
+
 def test_a_model_without_a_template_says_which_format_is_used(
     made: Make, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -177,8 +196,10 @@ def test_only_the_assistants_message_is_continued(made: Make) -> None:
 
 def test_a_template_that_hides_the_last_message_cannot_continue_it(made: Make) -> None:
     """It is refused, rather than answered from a prompt without the message."""
+    hides = "{% for m in messages %}{% if not loop.last or m.role == 'user' %}{{ m.content }}{% endif %}"
+    hides += "{% endfor %}"
     with pytest.raises(Refusal) as raised:
-        made("Hi").render([said("assistant", "x")], continue_final_message=True)
+        made(hides).render([said("assistant", "x")], continue_final_message=True)
     assert raised.value.param == "continue_final_message"
 
 

@@ -99,8 +99,23 @@ def test_older_and_newer_forms_become_the_common_one() -> None:
     system, call, result = normalised(sent)
 
     assert system["role"] == "system"
-    assert call["tool_calls"] == [{"type": "function", "function": {"name": "f", "arguments": {}}}]
-    assert result == {"role": "tool", "name": "f", "content": "4"}
+    (made,) = call["tool_calls"]
+    assert made["function"] == {"name": "f", "arguments": {}}
+    assert result == {"role": "tool", "name": "f", "tool_call_id": made["id"], "content": "4"}
+
+
+def test_results_are_paired_with_calls() -> None:
+    """By id, or by their order: some templates write the ids and names, and clients leave them out."""
+    both = called()
+    both["tool_calls"] = [{"function": {"name": name, "arguments": ""}} for name in ("f", "g")]
+    sent = [both, *({"role": "tool", "content": text} for text in ("4", "5"))]
+
+    calls, *results = normalised(sent)
+
+    assert [result["name"] for result in results] == ["f", "g"]
+    ids = [call["id"] for call in calls["tool_calls"]]
+    assert [result["tool_call_id"] for result in results] == ids
+    assert len(set(ids)) == 2
 
 
 def test_a_result_has_the_name_of_its_function() -> None:
