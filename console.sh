@@ -2,7 +2,7 @@
 # Summary: The appliance's command line: ./console.sh COMMAND [ARGUMENT …]
 # Usage: ./console.sh COMMAND [ARGUMENT …]
 #
-# Each command is a file in runtime/commands/. `./console.sh help` lists them.
+# Each command is a file in runtime/commands/ or its upkeep/. `./console.sh help` lists them.
 set -euo pipefail
 
 # Print the checkout's directory, also if this file is called through symbolic links.
@@ -19,7 +19,7 @@ checkout() {
 }
 
 main() {
-  local root command="${1-}"
+  local root folder command="${1-}"
   root="$(checkout "${BASH_SOURCE[0]}")"
   [ $# -eq 0 ] || shift
   case "$command:${1-}" in
@@ -30,8 +30,10 @@ main() {
     -h | --help) command='help' ;;
     '' | -* | *[!a-z-]*) ;;
     *)
-      [ ! -f "$root/runtime/commands/$command.sh" ] ||
-        exec bash "$root/runtime/commands/$command.sh" "$@"
+      for folder in commands commands/upkeep; do
+        [ ! -f "$root/runtime/$folder/$command.sh" ] ||
+          exec bash "$root/runtime/$folder/$command.sh" "$@"
+      done
       ;;
   esac
   [ "$command" != 'help' ] || exec bash "$root/runtime/commands/help.sh"

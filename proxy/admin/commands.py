@@ -10,6 +10,7 @@ from typing import cast
 
 from psycopg import Connection
 
+from proxy.admin import client_settings
 from proxy.admin.output import CommandOutput, budget_text, change_text, table, time_text
 from proxy.database import schema
 from proxy.identity import admin_key, keys, users
@@ -97,12 +98,7 @@ def _key_output(
         "",
         f"  {issued.key}",
         "",
-        "Try it:",
-        "",
-        f"  curl {url}/chat/completions \\",
-        f'    -H "Authorization: Bearer {issued.key}" \\',
-        '    -H "Content-Type: application/json" \\',
-        """    -d '{"messages": [{"role": "user", "content": "Hello!"}], "max_tokens": 64}'""",
+        *client_settings.lines(config, issued.key),
     ]
     return CommandOutput(data=data, text="\n".join(lines))
 

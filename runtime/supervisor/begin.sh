@@ -23,6 +23,8 @@
 BEGUN=''
 # The process that this command waits for.
 CHILD=''
+# A directory that is removed at the end.
+TEMPORARY=''
 # The process group that prepares things while the engine is compiled.
 PREPARING=''
 
@@ -68,6 +70,7 @@ finish_shutdown() {
 clean_up() {
   local status=$?
   trap '' INT TERM
+  [ -z "$TEMPORARY" ] || rm -rf "$TEMPORARY"
   go_back_if_unfinished
   [ -z "$CHILD" ] || kill "$CHILD" 2>/dev/null || :
   [ -z "$PREPARING" ] || kill -- "-$PREPARING" 2>/dev/null || :

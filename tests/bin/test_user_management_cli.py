@@ -11,9 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from proxy.admin import client_settings
 from proxy.database import schema
 from proxy.database.pool import connect
 from proxy.identity import keys
+from runtime.config import load
 from tests.bin.conftest import MINUTE, ROOT, Cli, create, sealed_environment, shape
 
 
@@ -36,8 +38,9 @@ def test_init_db_makes_the_schema_and_can_be_repeated(directory: Path, empty_dat
 
 
 def test_create_user_shows_the_key_once_and_how_to_use_it(cli: Cli, database_url: str) -> None:
-    """With the URL of the configured proxy; afterwards the key is nowhere, its hash verifies it."""
-    cli.environment |= {"LLAMA_PROXY_HOST": "0.0.0.0", "LLAMA_PROXY_PORT": "8765"}  # noqa: S104
+    """With the URL of the configured proxy, and the variables that clients read; afterwards the key is
+    nowhere, its hash verifies it."""
+    cli.environment |= {"LLAMA_PROXY_PORT": "8765"}
     text = cli("create-user", "--username", "alice")
     assert (
         shape(text)
@@ -54,6 +57,11 @@ Try it:
     -H "Authorization: Bearer KEY" \\
     -H "Content-Type: application/json" \\
     -d '{"messages": [{"role": "user", "content": "Hello!"}], "max_tokens": 64}'
+
+OpenAI's and Anthropic's clients read:
+
+  export OPENAI_BASE_URL=http://127.0.0.1:8765/v1 OPENAI_API_KEY=KEY
+  export ANTHROPIC_BASE_URL=http://127.0.0.1:8765 ANTHROPIC_API_KEY=KEY
 """
     )
     (key,) = set(re.findall(r"lsk_\w{50}", text))
@@ -62,6 +70,22 @@ Try it:
     assert keys.verify_key(key, row[1])
     assert key not in row[0]
     assert key not in cli("show-user", "--username", "alice", "--json")
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"),
+    [
+        ("0.0.0.0", r"http://\d+\.\d+\.\d+\.\d+:8765"),  # noqa: S104
+        ("::", r"http://\[[0-9a-f:]+\]:8765"),
+        ("llm.example.org", r"http://llm\.example\.org:8765"),
+    ],
+)
+def test_a_new_key_comes_with_an_address_for_others(directory: Path, host: str, expected: str) -> None:
+    """A proxy that listens on all addresses is named by the one that other machines reach."""
+    config = load(directory, {"LLAMA_PROXY_HOST": host, "LLAMA_PROXY_PORT": "8765"})
+    url = client_settings.url_for_others(config)
+    assert re.fullmatch(expected, url)
+    assert f"  export OPENAI_BASE_URL={url}/v1 OPENAI_API_KEY=k" in client_settings.lines(config, "k")
 
 
 def test_with_quiet_the_key_is_alone_on_stdout(cli: Cli) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from runtime.config import ROOT
 
-COMMANDS = sorted(path.stem for path in (ROOT / "runtime/commands").glob("*.sh"))
+COMMANDS = sorted(path.stem for path in (ROOT / "runtime/commands").rglob("*.sh"))
 
 
 def console(
@@ -30,7 +30,8 @@ def console(
 def test_all_commands_are_there() -> None:
     """There is a file for each command that the README lists."""
     promised = (
-        "bench build-wheel chat doctor help logs models pull restart run start status stop test use"
+        "backup bench build-wheel chat doctor help logs models pull restart restore run service start"
+        " status stop test uninstall upgrade use"
     )
     assert promised.split() == COMMANDS
 
@@ -100,6 +101,13 @@ def test_no_command_is_refused_with_the_usage() -> None:
         ["chat", "hello"],
         ["logs", "-n"],
         ["logs", "nginx"],
+        ["backup"],
+        ["backup", "--all"],
+        ["restore"],
+        ["restore", "a", "b"],
+        ["service", "start"],
+        ["uninstall", "everything"],
+        ["upgrade", "now"],
         ["build-wheel", "--fast"],
         ["build-wheel", "a", "b"],
         ["help", "nonsense"],

@@ -11,7 +11,7 @@
 set -euo pipefail
 
 # shellcheck source=runtime/shell/lib.sh
-. "$(dirname -- "${BASH_SOURCE[0]}")/../shell/lib.sh"
+. "$(dirname -- "${BASH_SOURCE[0]}")/../../shell/lib.sh"
 
 main() {
   local folder="$ROOT/runtime/wheels" file

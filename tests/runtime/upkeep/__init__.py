@@ -1,0 +1,1 @@
+"""Backup, restore, upgrade, uninstall and the systemd unit."""
