@@ -164,6 +164,7 @@ KEYS: dict[str, Key] = {
         Key(name="LLAMA_SERVER_REQUEST_SECONDS", default="600", parse=_seconds(0.1, 86_400)),
         Key(name="LLAMA_SERVER_STALL_SECONDS", default="60", parse=_seconds(1, 86_400)),
         Key(name="LLAMA_SERVER_HANG_SECONDS", default="300", parse=_seconds(1, 86_400)),
+        Key(name="LLAMA_SERVER_IDLE_SECONDS", default="0", parse=_seconds(0, 31_536_000)),
         Key(name="LLAMA_SERVER_STOP_SECONDS", default="5", parse=_seconds(0, 3600)),
         Key(name="LLAMA_SERVER_CORS_ORIGINS", default="", parse=_origins),
         Key(name="LLAMA_SERVER_START_SECONDS", default="600", parse=_seconds(1, 86_400)),

@@ -37,6 +37,7 @@ MEANINGS = {
     "LLAMA_SERVER_REQUEST_SECONDS": "Longest time for one response, in seconds.",
     "LLAMA_SERVER_STALL_SECONDS": "Seconds until a client that reads nothing is disconnected.",
     "LLAMA_SERVER_HANG_SECONDS": "Seconds without progress until the model server is restarted.",
+    "LLAMA_SERVER_IDLE_SECONDS": "Seconds without a request until the model is unloaded; 0: never.",
     "LLAMA_SERVER_STOP_SECONDS": "Seconds that connections have to end when the model server stops.",
     "LLAMA_SERVER_CORS_ORIGINS": "Origins whose pages may call the API, on both ports. Empty: none.",
     "LLAMA_SERVER_START_SECONDS": "Seconds that the model has to load.",

@@ -1,8 +1,9 @@
 """Runs the model server: `python -m runtime.engine [--model FILE | --selected]`.
 
 Without arguments it serves the model that `python -m runtime.models select` names. The port is
-claimed first and answers 503 until the model is loaded (GET /health tells when). Exit status: 0 after
-SIGTERM; 1, with the reason as the last line, when the configuration, the model or the port is bad.
+claimed first and answers 503 until the model is loaded (GET /health tells when). After
+LLAMA_SERVER_IDLE_SECONDS without a request the process becomes `asleep.py` (see idle.py). Exit status: 0
+after SIGTERM; 1, with the reason as the last line, when the configuration, the model or the port is bad.
 """
 
 from __future__ import annotations
@@ -24,8 +25,8 @@ from typing import Never
 import uvicorn
 
 from runtime.config import Config, ConfigError, bracketed, load
-from runtime.engine import tuning
-from runtime.engine.app import Engine, LoadError
+from runtime.engine import idle, tuning
+from runtime.engine.app import EMBEDDING_SLOTS, Engine, LoadError
 from runtime.engine.http.protocol import BoundedProtocol
 from runtime.engine.settings import THREAD_STACK_BYTES, EngineSettings
 from runtime.machine import ports
@@ -40,28 +41,35 @@ def main(arguments: list[str]) -> int:
     _log_to_stderr()
     for name, value in tuning.WAIT_POLICY.items():
         os.environ.setdefault(name, value)
+    handover = idle.taken_over(os.environ)
     try:
         config = load()
         beside = embedding_models.beside(config)
         settings = EngineSettings.from_config(config, _model(config, options), beside=beside)
-        listener = ports.claim(settings.host, settings.port)
+        if handover is None:
+            listener = ports.claim(settings.host, settings.port)
+        else:
+            listener = idle.socket_of(handover.listener)
     except (ConfigError, selection.ModelError, ports.PortError) as error:
         logger.error("%s", error)
         return 1
     for warning in config.warnings:
         logger.warning("%s", warning)
-    return _serve(settings, listener)
+    return _serve(settings, listener, handover)
 
 
-def _serve(settings: EngineSettings, listener: socket.socket) -> int:
+def _serve(settings: EngineSettings, listener: socket.socket, handover: idle.Handover | None) -> int:
     url = f"http://{bracketed(settings.host)}:{settings.port}"
     logger.info("loading %s, listening on %s", settings.model_path, url)
     if not settings.api_key:
         logger.warning("LLAMA_SERVER_API_KEY is not set: whoever reaches %s may use it", url)
     threading.stack_size(THREAD_STACK_BYTES)
-    engine = Engine(settings)
+    engine = Engine(settings, is_waking=handover is not None)
+    kept = listener.dup()
     server = _Server(
         engine,
+        settings.idle_s,
+        [idle.socket_of(one) for one in (handover.connections if handover else ())],
         uvicorn.Config(
             engine,
             lifespan="off",
@@ -76,21 +84,60 @@ def _serve(settings: EngineSettings, listener: socket.socket) -> int:
     failures: list[str] = []
     threading.Thread(target=_load, args=(engine, server, settings, failures), daemon=True).start()
     server.run(sockets=[listener])
+    if server.is_idle:
+        logger.info("unloading the model: nobody has asked for %g s", settings.idle_s)
+        embedding_slots = EMBEDDING_SLOTS if settings.embedders else 0
+        idle.become(
+            idle.ASLEEP,
+            idle.Handover(
+                listener=kept.fileno(), slots=settings.n_slots, embedding_slots=embedding_slots
+            ),
+        )
     for failure in failures:
         logger.error("%s", failure)
     return 1
 
 
 class _Server(uvicorn.Server):
-    """uvicorn, with the engine's watchdog beside it and its responses ended first when it stops."""
+    """uvicorn, with the engine's watchdog beside it and its responses ended first when it stops.
 
-    def __init__(self, engine: Engine, config: uvicorn.Config) -> None:
+    Args:
+        engine: the app.
+        idle_s: seconds without a request after which it ends, with `is_idle` set; 0: never.
+        waiting: connections that were accepted before it began.
+        config: uvicorn's.
+    """
+
+    def __init__(
+        self, engine: Engine, idle_s: float, waiting: list[socket.socket], config: uvicorn.Config
+    ) -> None:
         super().__init__(config)
         self._engine = engine
+        self._idle_s = idle_s
+        self._waiting = waiting
+        self.is_idle = False
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         self._watching = asyncio.create_task(self._engine.watch())
+        loop = asyncio.get_running_loop()
+        for connection in self._waiting:
+            await loop.connect_accepted_socket(self._protocol, connection)
+        if self._idle_s:
+            self._idling = asyncio.create_task(self._end_when_idle())
+
+    def _protocol(self) -> asyncio.Protocol:
+        return BoundedProtocol(self.config, self.server_state, self.lifespan.state)
+
+    async def _end_when_idle(self) -> None:
+        """End when nobody asks. The port stays open: new connections wait for the stand-in."""
+        while self._engine.idle_s < self._idle_s or self.server_state.connections:  # noqa: ASYNC110
+            await asyncio.sleep(min(1.0, self._idle_s / 4))
+        for server in self.servers:
+            server.close()
+        while self.server_state.connections:  # noqa: ASYNC110 - accepted just before
+            await asyncio.sleep(0.05)
+        self.is_idle = self.should_exit = True
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         super().handle_exit(sig, frame)

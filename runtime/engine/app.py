@@ -7,6 +7,7 @@ the stock app. A new path is a line in `Routes`' table.
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ from runtime.engine import errors
 from runtime.engine.http.asgi import App, Receive, Scope, Send, send_bytes
 from runtime.engine.http.cors import CrossOrigin
 from runtime.engine.http.front import Front, KeyCheck
+from runtime.engine.idle import Activity
 from runtime.engine.metrics import Metrics
 from runtime.engine.settings import EngineSettings
 from runtime.engine.watchdog.progress import Progress, Watchdog
@@ -30,6 +32,9 @@ if TYPE_CHECKING:
     from runtime.engine.watchdog.llama_log import LlamaLog
 
 HEALTH = "/health"
+METRICS = "/metrics"
+"""Reading them does not keep the model loaded."""
+WAKING_POLL_S = 0.05
 EMBEDDING_SLOTS = 8
 """Requests for embeddings and reranking that the proxy should send at a time: they share batches."""
 
@@ -39,10 +44,17 @@ class LoadError(Exception):
 
 
 class Engine:
-    """The ASGI app. It may be served before `load` has ended, in another thread than `load` runs in."""
+    """The ASGI app. It may be served before `load` has ended, in another thread than `load` runs in.
 
-    def __init__(self, settings: EngineSettings) -> None:
+    Args:
+        settings: the engine's.
+        is_waking: the model was unloaded because nobody asked; requests wait until it is loaded again.
+    """
+
+    def __init__(self, settings: EngineSettings, *, is_waking: bool = False) -> None:
         self._settings = settings
+        self._is_waking = is_waking
+        self._activity = Activity()
         self._metrics = Metrics()
         self._api: App | None = None
         """None until the model is loaded."""
@@ -126,25 +138,36 @@ class Engine:
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["path"] == HEALTH:
             await self._answer_health(send)
-        else:
+        elif scope["path"] == METRICS:
             await self._front(scope, receive, send)
+        else:
+            with self._activity.request():
+                await self._front(scope, receive, send)
+
+    @property
+    def idle_s(self) -> float:
+        """Seconds without a request; 0 while the model is being loaded."""
+        return 0.0 if self._api is None else self._activity.idle_s()
 
     async def _served(self, scope: Scope, receive: Receive, send: Send) -> None:
         if self._stopping:
             raise errors.stopping()
+        # `load` runs in another thread.
+        while self._api is None and self._is_waking and not self._stopping:  # noqa: ASYNC110
+            await asyncio.sleep(WAKING_POLL_S)
         if self._api is None:
             raise errors.starting()
         await self._api(scope, receive, send)
 
     async def _answer_health(self, send: Send) -> None:
         """Asks for no key, and waits for nothing."""
-        state = "ok" if self._api is not None else "loading"
+        state = "ok" if self._api is not None else "waking" if self._is_waking else "loading"
         if self._watchdog.stuck:
             state = "stuck"
         elif self._stopping:
             state = "stopping"
-        status = 200 if state == "ok" else 503
-        headers = [] if state == "ok" else [(b"retry-after", str(errors.RETRY_AFTER_S).encode())]
+        status = 200 if state in ("ok", "waking") else 503
+        headers = [] if status == 200 else [(b"retry-after", str(errors.RETRY_AFTER_S).encode())]
         scheduler = None if self._llama is None else self._llama.scheduler
         body = orjson.dumps(
             {

@@ -82,6 +82,8 @@ class EngineSettings:
     """Seconds that one response may take of the model, prompt included."""
     hang_s: float
     """Seconds without a token or a batch of a prompt, after which the process is replaced."""
+    idle_s: float
+    """Seconds without a request after which the model is unloaded; 0: never."""
     stop_s: float
     """Seconds that connections have to end in after SIGTERM."""
     stall_s: float
@@ -147,6 +149,7 @@ class EngineSettings:
             max_tokens=config.integer("LLAMA_SERVER_MAX_TOKENS"),
             request_s=config.number("LLAMA_SERVER_REQUEST_SECONDS"),
             hang_s=config.number("LLAMA_SERVER_HANG_SECONDS"),
+            idle_s=config.number("LLAMA_SERVER_IDLE_SECONDS"),
             stop_s=config.number("LLAMA_SERVER_STOP_SECONDS"),
             stall_s=config.number("LLAMA_SERVER_STALL_SECONDS"),
             cache_bytes=config.integer("LLAMA_SERVER_CACHE_BYTES"),
