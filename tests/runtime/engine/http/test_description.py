@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import re
+import sys
+from pathlib import Path
 from typing import Any
 
 import jsonschema
@@ -22,6 +26,8 @@ GOOD: list[tuple[str, dict[str, Any]]] = [
     ("/extras/tokenize/count", {"input": "Hello"}),
     ("/extras/detokenize", {"tokens": [1, 2]}),
 ]
+EXAMPLES = 4
+"""How many requests schemathesis makes for each path, and as many that are wrong."""
 STREAMED = (CHAT, COMPLETIONS, "/v1/responses", "/v1/messages")
 
 
@@ -70,3 +76,26 @@ async def test_streams_are_described(quick: Engine, path: str) -> None:
         if "text/event-stream" in operation["responses"]["200"]["content"]
     }
     assert streams == set(STREAMED)
+
+
+async def test_whatever_the_description_allows_or_forbids_is_answered_as_it_says(
+    quick: Engine, tmp_path: Path
+) -> None:
+    """schemathesis makes requests from it: no 5xx, and no response that does not conform."""
+    checks = (
+        "not_a_server_error", "status_code_conformance", "content_type_conformance",
+        "response_schema_conformance",
+    )  # fmt: skip
+    command = await asyncio.create_subprocess_exec(
+        Path(sys.executable).parent / "schemathesis", "run", f"{quick.url}/openapi.json",
+        "--header", f"Authorization: {quick.headers['Authorization']}",
+        "--phases", "fuzzing", "--checks", ",".join(checks), "--max-examples", str(EXAMPLES),
+        "--generation-database", "none", "--no-color",
+        cwd=tmp_path, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+    )  # fmt: skip
+    output, _ = await command.communicate()
+
+    assert command.returncode == 0, output.decode()
+    found = re.search(rb"(\d+) generated, (\d+) passed", output)
+    assert found is not None, output.decode()
+    assert int(found[1]) > 20
