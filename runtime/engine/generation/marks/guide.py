@@ -129,7 +129,7 @@ class Guide:
     def finish(self) -> None:
         """No more tokens come: what has been held back is text."""
         self._held += self._decoder.decode(b"", final=True)
-        self._settle()
+        self._settle(is_final=True)
         if self.stopped_by is None:
             self._emit(self._held)
         self._held = ""
@@ -159,12 +159,12 @@ class Guide:
         if budget is not None and self._n_thought >= budget and not self._forced:
             self._forced.extend(self._thinking.closing)
 
-    def _settle(self) -> None:
+    def _settle(self, *, is_final: bool = False) -> None:
         """Emit what is certain of the held text, and act on the marks in it."""
         while self.stopped_by is None and self._held:
             marks = self._marks()
             place = _first(self._held, marks)
-            if place is None:
+            if place is None or self._may_be_call(place[0], marks, is_final=is_final):
                 n_held = max((overlap(self._held, mark) for mark in marks), default=0)
                 certain = len(self._held) - n_held
                 self._emit(self._held[:certain])
@@ -175,6 +175,14 @@ class Guide:
             self._held = self._held[at + len(mark) :]
             # What has just been emitted may have changed which marks count.
             self._marks().get(mark, self._emit)(mark)
+
+    def _may_be_call(self, at: int, marks: _Marks, *, is_final: bool) -> bool:
+        """Whether the mark at a place may be a part of a trigger that is not complete yet."""
+        if is_final or self.phase is not Phase.CONTENT:
+            return False
+        open_triggers = [mark for mark in self._markup.triggers if mark in marks]
+        n_open = max((overlap(self._held, mark) for mark in open_triggers), default=0)
+        return n_open > 0 and len(self._held) - n_open <= at
 
     def _marks(self) -> _Marks:
         """What is looked for now, and what is done when it is found."""
