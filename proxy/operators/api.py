@@ -131,8 +131,16 @@ class AdminApi:
 
     def _in_database(self, operation: Operation, call: Call) -> object:
         application = f"llamaserve-admin/{call.administrator}"[:63]
-        with pool.connect(self._database_url, application=application) as connection:
-            connection.execute(f"SET statement_timeout = '{STATEMENT_TIMEOUT_S}s'")
+        with (
+            pool.connect(self._database_url, application=application) as connection,
+            connection.transaction(),
+        ):
+            # Both end with the transaction: behind a pooler, others share the session.
+            connection.execute(
+                "SELECT set_config('statement_timeout', %s, true),"
+                " set_config('application_name', %s, true)",
+                [f"{STATEMENT_TIMEOUT_S}s", application],
+            )
             check_schema(connection)
             return operation.run(connection, call)
 
