@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import psycopg
 import pytest
@@ -221,3 +222,21 @@ def test_a_charge_and_its_record_count_once(database_url: str, create_user: Call
             connection.execute(statement, values)
         assert connection.execute(used).fetchone() == (15,)
         assert connection.execute("SELECT count(*) FROM llama_budget_charges").fetchone() == (0,)
+
+
+@pytest.mark.parametrize("zone", ["Asia/Kolkata", "America/New_York"])
+async def test_a_day_begins_at_midnight_in_the_databases_time_zone(
+    settings_of_both: ProxySettings, create_user: Callable[..., str], zone: str
+) -> None:
+    """The error tells the time until then, whichever the machine's own time zone is."""
+    alice = create_user("alice", token_budget=TOKENS, budget_period="day")
+    with psycopg.connect(settings_of_both.database_url, autocommit=True) as connection:
+        name = connection.info.dbname
+        connection.execute(f"ALTER DATABASE \"{name}\" SET timezone = '{zone}'")
+    async with running_proxy(settings_of_both) as proxy:
+        assert [await outcome(proxy, alice) for _ in range(2)] == [OK, USED_UP]
+        async with proxy.chat(alice) as response:
+            left_s = int(response.headers["retry-after"])
+    now = datetime.now(ZoneInfo(zone))
+    midnight = datetime.combine(now.date() + timedelta(days=1), datetime.min.time(), now.tzinfo)
+    assert left_s == pytest.approx(midnight.timestamp() - now.timestamp(), abs=5)
