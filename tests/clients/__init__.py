@@ -1,0 +1,1 @@
+"""Runs real clients, unmodified, against a real appliance: `python -m tests.clients`."""
