@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -32,8 +33,9 @@ class Best:
 
 
 def _mean_logprob(reply: Reply) -> float:
+    """The mean over a response's tokens; one without any is the least likely."""
     values = [one.logprob for one in reply.logprobs if one.logprob is not None]
-    return sum(values) / len(values) if values else 0.0
+    return sum(values) / len(values) if values else -math.inf
 
 
 class CompletionShape(Shape):
