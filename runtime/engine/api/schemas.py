@@ -3,7 +3,7 @@
 Sources: https://platform.openai.com/docs/api-reference/chat/create and …/completions/create; beside
 them the fields of llama_cpp.server's own (top_k, min_p, mirostat_*, grammar …). A null counts as
 absent. Fields not named here are accepted and ignored, as OpenAI's clients send many that a local
-model has no use for (store, service_tier, parallel_tool_calls …).
+model has no use for (store, service_tier …).
 """
 
 from __future__ import annotations

@@ -28,12 +28,15 @@ def openai_usage(generations: Sequence[Generation]) -> dict[str, Any]:
     prompts = _by_prompt(generations)
     n_prompt = sum(len(group[0].prompt.tokens) for group in prompts)
     n_completion = sum(generation.completion_tokens for generation in generations)
-    return {
+    usage = {
         "prompt_tokens": n_prompt,
         "completion_tokens": n_completion,
         "total_tokens": n_prompt + n_completion,
         "prompt_tokens_details": {"cached_tokens": _cached(prompts)},
     }
+    if n_reasoning := sum(generation.reasoning_tokens for generation in generations):
+        usage["completion_tokens_details"] = {"reasoning_tokens": n_reasoning}
+    return usage
 
 
 def evaluated_usage(generations: Sequence[Counted]) -> dict[str, int]:

@@ -101,6 +101,8 @@ class Generation:
     cached_tokens: int = 0
     """Those of them that were reused."""
     completion_tokens: int = 0
+    reasoning_tokens: int = 0
+    """Those of them in which the model thought."""
     ended_by: End | None = None
     deadline: float | None = None
     """Monotonic; None until it has been admitted to a slot."""

@@ -115,6 +115,7 @@ class Postprocessor:
             return sequence.assembler.feed(self._pieces[token])
         was_content = guide.phase is Phase.CONTENT
         guide.feed(token)
+        sequence.generation.reasoning_tokens = guide.n_thought
         if not (was_content and guide.phase is Phase.CONTENT):
             sequence.logprobs.clear()
         return ""

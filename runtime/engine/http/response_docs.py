@@ -32,6 +32,7 @@ def _object(optional: dict[str, Schema] | None = None, /, **required: Schema) ->
 
 
 _USAGE = _object(
+    {"completion_tokens_details": _object(reasoning_tokens=_COUNT)},
     prompt_tokens=_COUNT,
     completion_tokens=_COUNT,
     total_tokens=_COUNT,

@@ -52,7 +52,8 @@ class Guide:
         """The end of the text so far, which may be the beginning of a mark."""
         self._spans: list[Span] = []
         self._forced: deque[int] = deque()
-        self._n_thought = 0
+        self.n_thought = 0
+        """Tokens in which the model has thought."""
         self._is_at_start = True
         """Whether the content so far is blank."""
         self._marks_known: tuple[Phase, bool, bool, _Marks] | None = None
@@ -123,7 +124,7 @@ class Guide:
         self._held += self._decoder.decode(self._piece(token))
         self._settle()
         if self.phase is Phase.THINKING:
-            self._n_thought += 1
+            self.n_thought += 1
             self._check_budget()
 
     def finish(self) -> None:
@@ -152,11 +153,11 @@ class Guide:
     def _is_spent(self) -> bool:
         """Whether the budget of thinking is spent, after some thinking."""
         budget = self._thinking.budget
-        return budget is not None and 0 < self._n_thought >= budget
+        return budget is not None and 0 < self.n_thought >= budget
 
     def _check_budget(self) -> None:
         budget = self._thinking.budget
-        if budget is not None and self._n_thought >= budget and not self._forced:
+        if budget is not None and self.n_thought >= budget and not self._forced:
             self._forced.extend(self._thinking.closing)
 
     def _settle(self, *, is_final: bool = False) -> None:
@@ -227,7 +228,7 @@ class Guide:
         self.phase = Phase.CALL if self._markup.begins_call else Phase.CONTENT
         if self._constraint is None or self._markup.is_lazy:
             return
-        after = () if also is not None or text or not self._n_thought else self._thinking.after
+        after = () if also is not None or text or not self.n_thought else self._thinking.after
         self._forced.extend(after)
         self._shaper.constrain(self._constraint, skip=len(after), also=also)
         for token in self._vocabulary.continuing(text):

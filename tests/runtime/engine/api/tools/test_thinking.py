@@ -90,6 +90,8 @@ async def test_thinking_that_the_template_opens(hermes: Engine) -> None:
     ended = await hermes.chat(**body, reasoning_budget=4)
     none = await hermes.chat(**body, reasoning_effort="none")
 
+    assert thought.json["usage"]["completion_tokens_details"] == {"reasoning_tokens": 12}
+    assert "completion_tokens_details" not in none.json["usage"]
     assert thought.choice["message"]["content"] == ""
     assert thought.choice["message"]["reasoning_content"]
     assert ended.choice["message"]["reasoning_content"]
