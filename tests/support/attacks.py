@@ -225,14 +225,19 @@ def _targets() -> list[Attack]:
     bad = (
         "//v1/models /v1//models /v1/../docs /v1/models/../../docs /v1/models/.. /v1/./models "
         "/v1/models/%2e%2e/docs /v1/%6dodels /v1%2fmodels /v1/models/a%2fb /v1/models;x=1 /v1\\models "
-        "/v1/models/..\\docs /v1/models/%00 /v1/models%0d%0aX-A:1 /V1/models /v1/models/ "
-        "http://other/v1/models https://h/v1/models /metrics /docs /openapi.json /health"
+        "/v1/models/..\\docs /v1/models/%00 /v1/models%0d%0aX-A:1 /V1/models "
+        "http://other/v1/models https://h/v1/models /docs /openapi.json /admin"
     ).split()
     refused = [Attack(name=path, sent=(get(path=path),), answers=(404,), closes=False) for path in bad]
     broken = ["v1/models", "?x", "#x", "/v1/mod\tels", "/v1/mo\xffdels", "/v1/mo\0dels", "http://"]
     refused += [Attack(name=repr(path), sent=(get(path=path),), answers=(400,)) for path in broken]
     return [
         *refused,
+        Attack(name="/v1/models/", sent=(get(path="/v1/models/"),), answers=(200,), closes=False,
+               reaches=((MODELS, b""),)),
+        Attack(name="/health", sent=(get(path="/health"),), answers=(200,), closes=False),
+        *(Attack(name=path, sent=(get(path=path),), answers=(403,), closes=False)
+          for path in ("/metrics", "/metrics/", "/metrics?x", "/admin/v1/users", "/admin/../v1/models")),
         Attack(name="/v1/models#fragment", sent=(get(path="/v1/models#fragment"),), answers=(404,),
                closes=False),
         Attack(name="/v1/models?x#fragment", sent=(get(path="/v1/models?x#fragment"),), answers=(200,),
