@@ -70,7 +70,6 @@ def admin_required() -> ApiError:
         403,
         "This needs the key of an administrator. Whoever runs this server can make a user one: "
         "user_management_cli.sh set-admin.",
-        type_="permission_error",
         code="admin_required",
     )
 
