@@ -271,8 +271,10 @@ class Handler:
         response.stream = parser.event_stream
         lines = upstream.header_lines(exchange.headers())
         response.begin(parser.status, parser.reason, lines, length=parser.length)
-        if not parser.pieces and not parser.complete:
-            response.write(b"")  # send the head at once: the body may take long
+        if not parser.pieces and not parser.complete and parser.length is None:
+            # Send the head at once: the body may take long. One of known length follows directly, and
+            # until then an error can have a status of its own.
+            response.write(b"")
 
     async def _on_wait(self, exchange: Exchange, entry: QueueEntry, ahead: int) -> None:
         """Send a comment to a client that waits for a stream, so that its connection stays alive."""
@@ -305,7 +307,7 @@ class Handler:
         if not exchange.sent and not exchange.found_invalid:
             self._give_back(exchange)
         response = exchange.response
-        if not exchange.request.begun:
+        if not exchange.request.begun or response.take_back():
             if exchange.request.method != "HEAD":
                 response.response_bytes = len(exchange.error_body(error))
             self._end(exchange, error.status, error.error)

@@ -151,6 +151,15 @@ class Response:
             self.write(last[:-HELD_BACK_BYTES])
         self.held_back = last[-HELD_BACK_BYTES:]
 
+    def take_back(self) -> bool:
+        """Undo `begin`, if nothing of the response has been sent. Returns whether it is undone."""
+        if not self._head:
+            return False
+        self._head = b""
+        self._chunked = self.stream = self.request.begun = False
+        self.has_body = True
+        return True
+
     def unsent_bytes(self) -> int | None:
         """How many bytes wait in memory for the client to read them; None if it has gone."""
         transport = self.request.client.transport

@@ -8,12 +8,14 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 
 import aiohttp
+import psycopg
 import pytest
+from aiohttp import web
 
 from proxy.settings import ProxySettings
 from tests.support.proxy import RunningProxy, running_proxy
 from tests.support.raw_engine import HANG, KEEP, RawEngine, raw_engine
-from tests.support.upstream import events
+from tests.support.upstream import FakeUpstream, events
 
 JSON = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
 STREAM = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -303,3 +305,37 @@ async def test_to_a_client_of_http_1_0_half_a_body_does_not_look_whole(
         await asyncio.wait_for(reader.read(), 30)
     writer.close()
     await all_is_well(trouble_proxy, engine, key)
+
+
+@pytest.mark.parametrize("trouble", ["expired", "broken off"])
+async def test_an_error_before_the_first_byte_of_a_body_has_its_status(
+    proxy: RunningProxy, upstream: FakeUpstream, key: str, database_url: str, trouble: str
+) -> None:
+    """The engine's head has come, with the body's length: the client gets an error and no reset."""
+    head_sent = asyncio.Event()
+
+    async def head_alone(request: web.Request) -> web.StreamResponse:
+        assert request.transport is not None
+        request.transport.write(
+            b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n"
+        )
+        head_sent.set()
+        await asyncio.sleep(0.2)
+        if trouble == "broken off":
+            request.transport.abort()
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    upstream.behaviour = head_alone
+    asking = asyncio.ensure_future(proxy.chat(key))
+    await head_sent.wait()
+    if trouble == "expired":
+        with psycopg.connect(database_url) as connection:
+            connection.execute("UPDATE llama_api_keys SET expires_at = now()")
+    async with asyncio.timeout(30):
+        response = await asking
+        error = (await response.json())["error"]["code"]
+    expected = {"expired": (403, "key_expired"), "broken off": (502, "upstream_error")}
+    assert (response.status, error) == expected[trouble]
+    (row,) = await proxy.rows(1)
+    assert (row["status_code"], row["error"]) == expected[trouble]
