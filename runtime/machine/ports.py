@@ -52,7 +52,9 @@ def _reason(error: OSError, host: str, port: int) -> str:
         by = holder(port)
         return f"port {port} on {host} is already in use{f' by {by}' if by else ''}"
     if error.errno == errno.EADDRNOTAVAIL:
-        return f"{host} is not an address of this machine"
+        other = "::1" if ":" not in host else "127.0.0.1"
+        example = f", such as {other}" if host in ("127.0.0.1", "::1") else ""
+        return f"{host} is not an address of this machine: set it to an address that it has{example}"
     return f"cannot listen on port {port} of {host}: {error.strerror}"
 
 
