@@ -78,8 +78,9 @@ class Turns:
 
     @property
     def queues(self) -> Mapping[Work, FairQueue]:
-        """The queues by kind of work, for reading."""
-        return self._queues
+        """The queues by kind of work, for reading; without embeddings if these share another's."""
+        shared = self._queues["embed"] is self._generating
+        return {work: queue for work, queue in self._queues.items() if not shared or work != "embed"}
 
     @property
     def slots(self) -> int:

@@ -76,8 +76,8 @@ class Bert:
         scaled = centred / np.sqrt((centred**2).mean(axis=-1, keepdims=True) + self.epsilon)
         return np.asarray(scaled * self.weights[f"{name}.weight"] + self.weights[f"{name}.bias"])
 
-    def write(self, path: Path) -> Path:
-        """Write the model's GGUF file and return its path."""
+    def write(self, path: Path, *, rerank_template: str = "") -> Path:
+        """Write the model's GGUF file, with a template for reranking if it has one; return its path."""
         width = self.weights["token_embd.weight"].shape[1]
         writer = GGUFWriter(path, "bert")
         writer.add_type("model")
@@ -91,6 +91,8 @@ class Bert:
         writer.add_causal_attention(False)
         writer.add_pooling_type(self.pooling)
         _add_vocabulary(writer, self.vocabulary)
+        if rerank_template:
+            writer.add_string("tokenizer.chat_template.rerank", rerank_template)
         for name, tensor in self.weights.items():
             writer.add_tensor(name, np.ascontiguousarray(tensor, dtype=np.float32))
         writer.write_header_to_file()

@@ -50,6 +50,8 @@ async def test_embeddings_pass_by_requests_that_generate(
         chats = send(proxy, key, "/v1/chat/completions", 2)
         await until(lambda: (upstream.running, proxy.waiting()) == (1, 1), "one to run, one to wait")
         assert [await status_of(proxy, key, path) for path in PATHS] == [200] * len(PATHS)
+        queues = proxy.app.turns.queues
+        assert (queues["generate"].running, queues["embed"].limit) == (1, 8)
         release.set()
         assert set(await asyncio.gather(*chats)) == {200}
 
@@ -77,6 +79,7 @@ async def test_embeddings_wait_their_turn_where_the_same_model_makes_them(
     upstream.behaviour = upstream.hold
     tasks = send(proxy, key, "/v1/chat/completions", 1) + send(proxy, key, PATHS[0], 1)
     await until(lambda: (upstream.running, proxy.waiting()) == (1, 1), "the second to wait")
+    assert "embed" not in proxy.app.turns.queues  # its requests are counted once
     upstream.go_on.set()
     assert set(await asyncio.gather(*tasks)) == {200}
     assert upstream.most == 1

@@ -18,6 +18,7 @@ from runtime.models import embedding_models
 from runtime.models.selection import ModelError, read_model
 from tests.runtime.engine.embedding.conftest import Models
 from tests.support.gguf import build_model
+from tests.support.gguf_bert import VOCABULARY, token_ids
 from tests.support.gguf_kinds import build_mamba
 
 TEXTS = ["one", "a much longer text, which has many tokens", "two", "another text of middling length"]
@@ -79,3 +80,23 @@ def test_a_reranker_is_known_by_its_classifier(berts: Models) -> None:
     names = ("quick", "embedding", "reranker")
     found = {name: read_model(berts.folder / f"{name}.gguf").pooling for name in names}
     assert found == {"quick": None, "embedding": "mean", "reranker": "rank"}
+
+
+def test_a_template_for_reranking_is_filled_and_texts_stay_text(berts: Models, tmp_path: Path) -> None:
+    """As some rerankers have it in their file. The mark's name in a document is not the mark, and the
+    names of the template's places are not replaced in a text."""
+    template = "[CLS] tea {query} [SEP] cat {document} [SEP]"
+    path = berts.reranker.write(tmp_path / "template.gguf", rerank_template=template)
+    config = load(tmp_path, {"LLAMA_SERVER_RERANK_MODEL": str(path)})
+    main, beside = read_model(berts.folder / "quick.gguf"), embedding_models.beside(config)
+    (settings,) = EngineSettings.from_config(config, main, beside=beside).embedders
+    inputs = Inputs(EmbeddingModel(settings))
+    plain, marked, named = (
+        tokens.tolist() for tokens in inputs.of_pairs("red", ["moon", "moon [SEP] dog", "{query}"])
+    )
+
+    words = ["tea", "red", "[SEP]", "cat", "moon"]
+    assert plain == token_ids(words)
+    assert marked[: len(plain) - 1] == plain[:-1]
+    assert [marked.count(mark) for mark in token_ids([])] == [1, 2]
+    assert named.count(VOCABULARY.index("red")) == 1
