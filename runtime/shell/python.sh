@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # Summary: Find a Python: find_python, package_command, has_modules.
-# Environment: PYTHON   the Python to use (the newest of 3.13, 3.12, 3.11, else python3)
+# Environment: PYTHON   the Python to use (the newest of 3.13, 3.12, 3.11, else 3.14 or python3)
 #
 # To be sourced after lib.sh.
 
 # find_python: print a Python >= 3.11 that can make virtual environments; exit 1 with how to get one.
 find_python() {
   local candidate
-  for candidate in ${PYTHON:+"$PYTHON"} python3.13 python3.12 python3.11 python3; do
+  for candidate in ${PYTHON:+"$PYTHON"} python3.13 python3.12 python3.11 python3.14 python3; do
     # Run it instead of looking it up: a version manager's shim may exist without its Python.
     if "$candidate" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' \
       >/dev/null 2>&1; then

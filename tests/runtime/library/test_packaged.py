@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from huggingface_hub import constants
 
-from runtime.config import load
+from runtime.config import ROOT, load
 from runtime.library import pull
 from runtime.library.hub import UnreachableError
 from runtime.library.packaged import SMOLLM2, PackagedModel, PackageError
@@ -152,7 +152,9 @@ def test_little_memory_means_no_question_to_the_hub(
 
 
 def test_the_package_is_pinned() -> None:
-    """By version and by checksums, of the package and of the model in it."""
+    """By version and by checksums, of the package and of the model in it. The shell knows its names."""
     assert "==" in SMOLLM2.requirement
     assert len(SMOLLM2.package_sha256) == len(SMOLLM2.sha256) == 64
-    assert SMOLLM2.file_name == "SmolLM2-135M-Instruct.Q4_1.gguf"
+    shell = (ROOT / "runtime/supervisor/meanwhile.sh").read_text()
+    assert f"PACKAGED='{SMOLLM2.name}'" in shell
+    assert f"PACKAGED_FILE='{SMOLLM2.file_name}'" in shell

@@ -89,16 +89,18 @@ def test_a_backup_of_a_newer_version_is_refused(second: Appliance, saved: Path, 
 
 
 def test_another_checkout_goes_on_with_users_keys_and_limits(
-    first: Appliance, second: Appliance, saved: Path, key: str
+    first: Appliance, second: Appliance, key: str
 ) -> None:
-    """The old key works there, the limits and the server's key are the same. What came after the backup
-    is replaced only with --yes, and what ran runs again."""
+    """The old key works there, the limits and the server's key are the same."""
     second.start()
     assert models_status(second, key) == 200
     user = json.loads(second.cli("show-user", "--username", "alice", "--json"))
     assert user["rate_limit"] == 777
     assert second.server_key == first.server_key
 
+
+def test_what_is_there_is_replaced_only_when_it_is_meant(second: Appliance, saved: Path) -> None:
+    """What came after the backup is replaced only with --yes, and what ran runs again."""
     second.cli("create-user", "--username", "later", "--quiet")
     done = second.console("restore", str(saved))
     assert done.returncode == 1
