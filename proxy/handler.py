@@ -28,7 +28,7 @@ from proxy.identity.authenticator import Authenticator
 from proxy.identity.credentials import key_of
 from proxy.identity.principal import Principal
 from proxy.ratelimit.admission import Admitter, effective_limits, limit_error, tokens_refused
-from proxy.ratelimit.usage_report import usage_report
+from proxy.ratelimit.usage_report import UsageReports
 from proxy.records.access_log import AccessLog
 from proxy.records.record import RequestRecord
 from proxy.records.request_ids import public_form
@@ -73,6 +73,7 @@ class Handler:
         self._settings = settings
         self._authenticator = authenticator
         self._admitter = admitter
+        self._usage_reports = UsageReports(admitter, settings)
         self._turns = turns
         self._relay = relay
         self._early_checks = early_checks
@@ -190,9 +191,8 @@ class Handler:
 
     async def _tell_usage(self, exchange: Exchange) -> None:
         """Answer with the user's limits and what is used of them. Counts against none of them."""
-        principal, response = exchange.principal, exchange.response
-        exchange.admission = admission = await self._admitter.look(principal)
-        body = usage_report(principal, admission, self._settings)
+        response = exchange.response
+        exchange.admission, body = await self._usage_reports.read(exchange.principal)
         response.whole(HTTPStatus.OK, exchange.headers(), body)
         response.response_bytes = len(body)
         self._end(exchange, HTTPStatus.OK)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from datetime import UTC, datetime
 from typing import Any
@@ -9,11 +10,50 @@ from typing import Any
 import orjson
 
 from proxy.identity.principal import Principal
-from proxy.ratelimit.admission import Admission
+from proxy.ratelimit.admission import Admission, Admitter
 from proxy.ratelimit.budgets import BudgetState
 from proxy.ratelimit.quotas import UNLIMITED
 from proxy.ratelimit.sliding_window import Decision
 from proxy.settings import ProxySettings
+
+READINGS_AT_ONCE = 2
+"""For all users together. In shared mode a reading holds a connection to the database."""
+
+
+class UsageReports:
+    """Reads users' limits for them: a user's requests at the same time share one reading.
+
+    Nothing limits how often a user asks, so that what it takes must not grow with it.
+    """
+
+    def __init__(self, admitter: Admitter, settings: ProxySettings) -> None:
+        self._admitter = admitter
+        self._settings = settings
+        self._at_once = asyncio.Semaphore(READINGS_AT_ONCE)
+        self._readings: dict[int, asyncio.Task[tuple[Admission, bytes]]] = {}
+
+    async def read(self, principal: Principal) -> tuple[Admission, bytes]:
+        """The state of a user's limits, and the report of it as JSON.
+
+        Raises:
+            ApiError: 503, the windows cannot be read.
+        """
+        user_id = principal.user_id
+        reading = self._readings.get(user_id)
+        if reading is None:
+            reading = self._readings[user_id] = asyncio.create_task(self._read(principal))
+            reading.add_done_callback(lambda done: self._end(user_id, done))
+        return await asyncio.shield(reading)
+
+    async def _read(self, principal: Principal) -> tuple[Admission, bytes]:
+        async with self._at_once:
+            state = await self._admitter.look(principal)
+        return state, usage_report(principal, state, self._settings)
+
+    def _end(self, user_id: int, reading: asyncio.Task[tuple[Admission, bytes]]) -> None:
+        del self._readings[user_id]
+        if not reading.cancelled():
+            reading.exception()  # all who waited for it may have left
 
 
 def usage_report(principal: Principal, state: Admission, settings: ProxySettings) -> bytes:

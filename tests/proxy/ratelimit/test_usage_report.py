@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
+import orjson
 import psycopg
 import pytest
 
 from proxy.database.pool import connect
 from proxy.identity import groups
+from proxy.identity.principal import Principal
+from proxy.ratelimit.admission import Admission, Admitter
+from proxy.ratelimit.sliding_window import Decision
+from proxy.ratelimit.usage_report import READINGS_AT_ONCE, UsageReports
 from proxy.settings import ProxySettings
 from tests.support.proxy import RunningProxy, running_proxy
 from tests.support.upstream import FakeUpstream
@@ -107,3 +113,50 @@ async def test_budgets_and_the_group_s_limits_are_told_too(
     found = [(one["of"], one["period"], one["limit"], one["used"]) for one in told["budgets"]]
     assert found == [("user", "month", 30, 10), ("group", "day", 100, 10)]
     assert all(datetime.fromisoformat(one["resets_at"]) > datetime.now(UTC) for one in told["budgets"])
+
+
+class SlowAdmitter:
+    """Looks only when it is told to, and counts who is looked at."""
+
+    def __init__(self) -> None:
+        self.looked_at: list[int] = []
+        self.may_end = asyncio.Event()
+
+    async def look(self, principal: Principal) -> Admission:
+        self.looked_at.append(principal.user_id)
+        await self.may_end.wait()
+        window = Decision(admitted=True, limit=9, remaining=4, retry_after_s=0.0, reset_s=60.0)
+        return Admission(window, None)
+
+
+async def test_asking_often_costs_what_asking_once_costs(settings: ProxySettings) -> None:
+    """One reading for all requests of a user, and few at a time for all users, who may also leave."""
+    admitter = SlowAdmitter()
+    reports = UsageReports(cast("Admitter", admitter), settings)
+    asking = [
+        asyncio.create_task(reports.read(principal(user))) for user in range(5) for _ in range(100)
+    ]
+    await asyncio.sleep(0.05)
+    assert len(admitter.looked_at) == READINGS_AT_ONCE
+    asking.pop().cancel()
+    admitter.may_end.set()
+    read = await asyncio.gather(*asking)
+
+    assert sorted(admitter.looked_at) == [0, 1, 2, 3, 4]
+    assert [orjson.loads(body)["user"] for _, body in read[::100]] == [f"u{user}" for user in range(5)]
+    await reports.read(principal(0))
+    assert admitter.looked_at.count(0) == 2
+
+
+def principal(user: int) -> Principal:
+    return Principal(
+        public_id=f"p{user}",
+        key_id=user,
+        user_id=user,
+        username=f"u{user}",
+        is_active=True,
+        revoked=False,
+        expires_at=None,
+        rate_limit=9,
+        rate_window_s=60.0,
+    )
