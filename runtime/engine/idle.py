@@ -13,7 +13,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Iterator, MutableMapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Never
 
@@ -64,11 +64,24 @@ def become(module: str, handover: Handover) -> Never:
     """
     for descriptor in (handover.listener, *handover.connections):
         os.set_inheritable(descriptor, True)
+    if module == ASLEEP:
+        _end_children()
     given = vars(handover) | {"connections": list(handover.connections)}
     other = ENGINE if module == ASLEEP else ASLEEP
     # The arguments contain the mark by which the console finds its processes.
     arguments = [module if one == other else one for one in sys.orig_argv]
     os.execve(sys.executable, arguments, {**os.environ, VARIABLE: json.dumps(given)})  # noqa: S606
+
+
+def _end_children() -> None:
+    """End and reap this process's children, which the other program would not know."""
+    import psutil  # noqa: PLC0415 - the stand-in, which imports this module, has no use for it
+
+    children = psutil.Process().children()
+    for child in children:
+        with suppress(psutil.NoSuchProcess):
+            child.kill()
+    psutil.wait_procs(children, timeout=5)
 
 
 def taken_over(environ: MutableMapping[str, str]) -> Handover | None:

@@ -90,8 +90,7 @@ load_database() {
     supervision start postgres &&
     comes_up postgres "$POSTGRES_SECONDS" &&
     statements | PGOPTIONS='' bash "$ROOT/runtime/postgres/control.sh" client \
-      psql -Xq --single-transaction -v ON_ERROR_STOP=1 >/dev/null &&
-    py bin/user_management_cli.py init-db >&2
+      psql -Xq --single-transaction -v ON_ERROR_STOP=1 >/dev/null
 }
 
 restore_database() {
@@ -103,6 +102,9 @@ restore_database() {
     start_again
     die 'the database could not be restored; nothing was changed'
   fi
+  py bin/user_management_cli.py init-db >&2 ||
+    die 'the database has the content of the backup now, but could not be brought to this version' \
+      'the configuration is that of the backup, too; restore another backup, or run this again'
   stop_all
   BEGUN=''
 }
@@ -126,6 +128,11 @@ main() {
   ! supervisord_runs || WAS_RUNNING=1
   stop_all
   put_configuration
+  if ! (init_supervision && read_config); then
+    take_configuration_back
+    start_again
+    die 'the configuration in the backup is not valid here; nothing was changed'
+  fi
   init_supervision
   read_config
   if [ -f "$FOLDER/database.sql" ] && [ "$PROXY$EMBEDDED" = 11 ]; then

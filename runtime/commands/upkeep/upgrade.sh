@@ -75,9 +75,11 @@ main() {
     WAS_RUNNING=1
     save
   fi
-  in_git merge --quiet --ff-only '@{upstream}' || die 'the checkout has commits of its own: git rebase first'
-  in_git --no-pager log --oneline "$OLD..HEAD" | head -n 20 >&2
+  in_git merge-base --is-ancestor HEAD '@{upstream}' ||
+    die 'the checkout has commits of its own: git rebase first'
   trap 'go_back' INT TERM
+  in_git merge --quiet --ff-only '@{upstream}' || go_back
+  in_git --no-pager log --oneline -n 20 "$OLD..HEAD" >&2 || :
   serve_new || go_back
   say "upgraded to $(in_git rev-parse --short HEAD)"
 }

@@ -15,6 +15,9 @@ MAX_VALUES = 500_000
 """The most values in one body, approximately. Parsing holds the interpreter's lock: some 500,000 values
 take a quarter of a second."""
 
+MAX_NESTING = 128
+"""The deepest nesting of arrays and objects in a field: what reads them recurses."""
+
 Request = TypeVar("Request", bound=Body)
 
 
@@ -32,7 +35,7 @@ def read_object(body: bytes) -> dict[str, Any]:
     """Read a body that is the JSON of an object.
 
     Raises:
-        Refusal: 400; it is not, or has too many values.
+        Refusal: 400; it is not, has too many values, or is nested too deep.
     """
     if sum(body.count(mark) for mark in (b",", b"[", b"{")) > MAX_VALUES:
         raise errors.invalid(None, f"The request body has more than {MAX_VALUES} values or commas.")
@@ -42,7 +45,25 @@ def read_object(body: bytes) -> dict[str, Any]:
         raise errors.invalid_json(f"{error.msg} at line {error.lineno}, column {error.colno}") from error
     if not isinstance(sent, dict):
         raise errors.invalid_json("an object is wanted")
+    if body.count(b"[") + body.count(b"{") > MAX_NESTING:
+        _check_nesting(sent)
     return sent
+
+
+def _check_nesting(sent: dict[str, Any]) -> None:
+    """Refuse fields that are nested too deep; without recursion."""
+    for name, field in sent.items():
+        level = [field]
+        for _ in range(MAX_NESTING + 1):
+            level = [
+                item
+                for container in level
+                if isinstance(container, dict | list)
+                for item in (container.values() if isinstance(container, dict) else container)
+            ]
+        if level:
+            shown = name[:100]
+            raise errors.invalid(shown, f"{shown} is nested more than {MAX_NESTING} levels deep.")
 
 
 def validated(kind: type[Request], sent: dict[str, Any]) -> Request:

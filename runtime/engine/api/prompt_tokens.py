@@ -13,6 +13,7 @@ from runtime.engine.api.shared_prefix import Mode, SharedPrefix
 from runtime.engine.api.thinking import template_variables
 from runtime.engine.generation.generation import Prompt
 from runtime.engine.generation.model import GuardedLlama
+from runtime.engine.templates.marks import texts_in
 from runtime.engine.templates.prompt import Rendered
 
 _CHARACTERS_PER_TOKEN = 8
@@ -66,6 +67,7 @@ class Prompts:
         Raises:
             Refusal: it is too long, or the model's template refuses it.
         """
+        self._check_contents(request)
         rendered = self._rendered(request, tools)
         tokens = self._rendered_tokens(rendered)
         self._check_length(tokens, "messages")
@@ -98,6 +100,18 @@ class Prompts:
     def _tokenize(self, text: str, param: str, *, add_special: bool) -> list[int]:
         self._check_bounds(text, param)
         return self._llama.vocabulary.tokenize(text, add_special=add_special, parse_special=True)
+
+    def _check_contents(self, request: ChatRequest) -> None:
+        """Refuse messages that cannot fit before they are rendered, which might take long.
+
+        A template may leave out what a model thought before, but not so much that the rest would fit.
+        """
+        contents = [message.content for message in request.messages]
+        n_bytes = sum(len(text.encode()) for text in texts_in(contents))
+        if n_bytes > self._n_ctx * self._llama.vocabulary.longest_piece_bytes:
+            raise errors.context_length_exceeded(
+                has=f"{n_bytes} bytes", n_ctx=self._n_ctx, param="messages"
+            )
 
     def _check_bounds(self, text: str, param: str) -> None:
         """Refuse a text that cannot fit before it is tokenized, which might take long."""

@@ -58,6 +58,17 @@ async def test_an_idle_model_is_unloaded_and_loaded_for_the_next_request(engine:
     assert (await engine.get("/v1/models")).status == 200
 
 
+async def test_no_process_of_the_model_s_is_left(engine: Engine) -> None:
+    """The compiler of schemas ends with the model, also for the process table."""
+    answer = await engine.chat(response_format={"type": "json_object"}, max_tokens=2)
+    assert answer.status == 200
+    assert engine.process is not None
+    assert psutil.Process(engine.pid).children()
+    until_asleep(engine)
+
+    assert psutil.Process(engine.pid).children() == []
+
+
 async def test_what_watches_it_does_not_wake_it(engine: Engine) -> None:
     """/health and /metrics, connections that send nothing, and such as break off."""
     until_asleep(engine)

@@ -47,8 +47,10 @@ def publish(appliance: Appliance, name: str, content: str) -> str:
 
 
 def test_a_new_version_is_served(appliance: Appliance) -> None:
-    """Its commits are listed; a second upgrade has nothing to do."""
+    """Its last commits are listed, however many there are; a second upgrade has nothing to do."""
     before = appliance.pid("server")
+    for number in range(60):
+        git(appliance.base / "author", "commit", "--quiet", "--allow-empty", f"--message={number}")
     new = publish(appliance, "CHANGELOG.md", "# A new version\n")
     done = appliance.console("upgrade")
     assert done.returncode == 0, done.stderr

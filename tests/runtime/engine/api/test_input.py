@@ -193,3 +193,31 @@ async def test_any_content_type_will_do(quick: Engine) -> None:
     answer = await quick.post(CHAT, body, headers=headers)
 
     assert answer.content
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "param"),
+    [
+        (CHAT, {"messages": [{"role": "user", "content": "x", "foo": "DEEP"}]}, "messages"),
+        (
+            CHAT,
+            {
+                "messages": HELLO,
+                "tools": [{"type": "function", "function": {"name": "f", "parameters": {"a": "DEEP"}}}],
+            },
+            "tools",
+        ),
+        (COMPLETIONS, {"prompt": "x", "unknown": "DEEP"}, "unknown"),
+        ("/v1/responses", {"input": "x", "metadata": {"a": "DEEP"}}, "metadata"),
+    ],
+)
+async def test_deep_nesting_is_refused_by_the_field(
+    quick: Engine, path: str, body: dict[str, Any], param: str
+) -> None:
+    """What reads fields recurses: a thousand levels would be an internal error."""
+    for opening, closing in (("[", "]"), ('{"a":', "}")):
+        deep = f"{opening * 900}1{closing * 900}"
+        answer = await quick.post(path, json.dumps(body).replace('"DEEP"', deep).encode())
+
+        assert (answer.status, answer.error["param"]) == (400, param)
+        assert "deep" in answer.error["message"]
