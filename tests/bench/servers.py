@@ -110,9 +110,8 @@ class Fleet:
 
     def ours(self, model: Path, *, name: str = "ours", **settings: object) -> Server:
         """Start Llamaserve's engine; its settings are its defaults, with `settings` over them."""
-        env = {"LLAMA_SERVER_N_CTX": str(CONTEXT)}
-        if self._threads:
-            env["LLAMA_SERVER_N_THREADS"] = str(self._threads)
+        threads = str(self._threads) if self._threads else ""  # empty: the engine chooses
+        env = {"LLAMA_SERVER_N_THREADS": threads, "LLAMA_SERVER_N_CTX": str(CONTEXT)}
         env |= {f"LLAMA_SERVER_{key.upper()}": str(value) for key, value in settings.items()}
         server = self._stack.enter_context(Engine(self._directory(), model, env=env)).start()
         assert server.process is not None
