@@ -13,6 +13,7 @@ from __future__ import annotations
 import ctypes
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
 
 import llama_cpp
 import numpy as np
@@ -23,6 +24,7 @@ a character, and one match takes in two runs at the most: 4 MB, of settings.THRE
 
 _BLOCK = RUN_CHARACTERS // 2
 _BLANK = re.compile(r"\s")
+_PROBED_SPECIALS = 16
 _CONTROL = llama_cpp.LLAMA_TOKEN_ATTR_CONTROL | llama_cpp.LLAMA_TOKEN_ATTR_UNKNOWN
 
 _SENTINEL = "☺"
@@ -135,6 +137,20 @@ class Vocabulary:
                 else:
                     tokens += self._tokenize(part, add_special=False, parse_special=parse_special)
         return tokens
+
+    @cached_property
+    def adds_blanks(self) -> bool:
+        """Whether tokenizing puts blanks into a text, behind special tokens that are texts in it.
+
+        SentencePiece vocabularies with `add_space_prefix` and user-defined tokens do.
+        """
+        texts = [text for text, token in self._specials.items() if self.pieces[token]]
+        for text in texts[:_PROBED_SPECIALS]:
+            probe = f"{_SENTINEL}{text}x"
+            tokens = self._tokenize(probe, add_special=False, parse_special=True)
+            if not self.join(tokens).endswith(f"{text}x".encode()):
+                return True
+        return False
 
     def continuing(self, text: str) -> list[int]:
         """The tokens of a text that follows other text; nothing in it is read as a special token."""

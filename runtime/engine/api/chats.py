@@ -18,7 +18,7 @@ from runtime.engine.api.schemas import ChatRequest, Message, ResponseFormat
 from runtime.engine.api.shapes.shape import Form, Shape
 from runtime.engine.api.thinking import ModelThinking
 from runtime.engine.api.tools.calls import Calls
-from runtime.engine.api.tools.grammar import json_term
+from runtime.engine.api.tools.grammar import Content
 from runtime.engine.api.tools.offer import Offer, offer, shown_tools
 from runtime.engine.generation.generation import Generation, Prompt
 from runtime.engine.generation.marks.markup import Markup
@@ -131,7 +131,7 @@ class Chats:
         only_json = self._constraints.json_schema(schema, param="response_format", strict=is_strict)
         if offered is None or isinstance(schema, bool):
             return _Rules(grammar=only_json)
-        content = json_term(schema, is_strict=is_strict)
+        content = Content(schema=schema, is_strict=is_strict)
         return _Rules(grammar=self._calls.grammar(offered, content=content), offer=offered)
 
     def _markup(self, request: ChatRequest, prompt: Prompt, rules: _Rules) -> Markup | None:

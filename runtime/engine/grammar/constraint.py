@@ -43,6 +43,7 @@ MAX_GRAMMAR_CHARACTERS = 262_144
 _REASON_CHARACTERS = 300
 _REMEMBERED = 256
 _MATCHERS = 32
+_UNWRITTEN = Source(text="", is_converted=True)
 
 
 class Constraint:
@@ -155,10 +156,14 @@ class Constraints:
             Refusal: it is too large.
         """
         if relax is not None and len(text) > MAX_GRAMMAR_CHARACTERS:
-            return relax()
+            return self.unwritten(param=param, relax=relax)
         _check_length(text, param)
         source = Source(text=LLMatcher.grammar_from_lark(text), is_converted=True)
         return Grammar(source, param, relax=relax)
+
+    def unwritten(self, *, param: str, relax: Callable[[], Grammar]) -> Grammar:
+        """A grammar that is too large to be written; compiling it takes another one."""
+        return Grammar(_UNWRITTEN, param, relax=relax)
 
     def enforceable(self, schema: Schema, *, param: str, strict: bool) -> Schema:
         """A schema without the keywords that cannot be compiled. Takes up to some seconds.
@@ -195,13 +200,16 @@ class Constraints:
         Raises:
             Refusal: it is invalid, cannot be satisfied, or is too complex.
         """
+        if grammar.source == _UNWRITTEN and grammar.relax is not None:
+            return self.compile(grammar.relax())
         grammar = self._known_relaxed(grammar)
         verdict = self._verdict(grammar.source)
         if verdict.error and grammar.schema is not None and not _is_certain(verdict.error):
             return self.compile(self._relaxed(grammar))
         if verdict.error and grammar.relax is not None:
             made = grammar.relax()
-            self._remember(grammar, made)
+            if made.source != _UNWRITTEN:
+                self._remember(grammar, made)
             return self.compile(made)
         if verdict.error:
             raise _refusal(grammar.param, verdict.error)

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import orjson
 
-from runtime.engine.api.tools.grammar import CallGrammar
+from runtime.engine import errors
+from runtime.engine.api.tools.grammar import CallGrammar, Content, GrammarTooLongError
 from runtime.engine.api.tools.offer import Offer
 from runtime.engine.api.tools.parser import CallParser
 from runtime.engine.api.tools.schemas import Schema, object_schema
 from runtime.engine.api.tools.syntax import Syntax
 from runtime.engine.api.tools.table import GENERIC, recognised
-from runtime.engine.grammar.constraint import Constraints, Grammar
+from runtime.engine.grammar.constraint import MAX_GRAMMAR_CHARACTERS, Constraints, Grammar
 from runtime.engine.grammar.relaxing import with_exact_bounds
 from runtime.engine.vocabulary import Vocabulary
 
@@ -22,7 +25,7 @@ Message = dict[str, Any]
 
 _OBJECT: Schema = {"type": "object"}
 RELAXING_S = 4.0
-"""Time for finding out what of the functions' schemas can be compiled; others wait for the compiler."""
+"""Time for finding out what of the functions' schemas can be compiled: others wait for the compiler."""
 
 _INSTRUCTIONS = """\
 Functions you may call:
@@ -51,7 +54,6 @@ class Calls:
         """Whether the template describes tools itself, in a syntax that is known here."""
         self._vocabulary = vocabulary
         self._constraints = constraints
-        self._grammar = CallGrammar(self.syntax, vocabulary)
         self.shown = vocabulary.shown(self.syntax.texts())
         """The texts of the control tokens that the syntax is made of."""
 
@@ -69,48 +71,73 @@ class Calls:
             content = [*content, {"type": "text", "text": text}]
         return [{**first, "content": content}, *others]
 
-    def grammar(self, offer: Offer, *, content: str = "") -> Grammar:
+    def grammar(self, offer: Offer, *, content: Content | None = None) -> Grammar:
         """The grammar of the calls.
 
         Args:
             offer: the functions.
-            content: what the response may be in place of calls, as from `grammar.json_term`.
+            content: what the response may be in place of calls.
 
         Raises:
-            Refusal: a schema is nested too deep.
+            Refusal: a schema is nested too deep; strict ones are too large together.
         """
+        strict_characters = 0
         for function in offer.functions:
             self._constraints.check_depth(function.parameters, offer.param)
+            strict_characters += len(json.dumps(function.parameters)) if function.strict else 0
+        if strict_characters > MAX_GRAMMAR_CHARACTERS:
+            raise _too_large(offer)
         schemas = [with_exact_bounds(object_schema(one.parameters)) for one in offer.functions]
-        return self._constraints.lark(
-            self._grammar.lark(offer, schemas, content=content),
-            param=offer.param,
-            relax=lambda: self._relaxed(offer, schemas, content),
+        return self._written(
+            offer, schemas, content, relax=lambda: self._relaxed(offer, schemas, content)
         )
 
-    def _relaxed(self, offer: Offer, schemas: Sequence[Schema], content: str) -> Grammar:
-        """The grammar with what can be compiled of each function's schema."""
-        kept = list[Schema]()
+    def _written(
+        self,
+        offer: Offer,
+        schemas: Sequence[Schema],
+        content: Content | None,
+        *,
+        relax: Callable[[], Grammar] | None,
+    ) -> Grammar:
+        try:
+            text = CallGrammar(self.syntax, self._vocabulary).lark(offer, schemas, content=content)
+        except GrammarTooLongError:
+            if relax is None:
+                raise _too_large(offer) from None
+            return self._constraints.unwritten(param=offer.param, relax=relax)
+        return self._constraints.lark(text, param=offer.param, relax=relax)
+
+    def _relaxed(self, offer: Offer, schemas: Sequence[Schema], content: Content | None) -> Grammar:
+        """The grammar with what can be compiled of each schema. Compiles each."""
+        if content is not None:
+            schema = self._constraints.enforceable(
+                content.schema, param="response_format", strict=content.is_strict
+            )
+            content = replace(content, schema=schema)
+        kept, left = list[Schema](), MAX_GRAMMAR_CHARACTERS // 2
         deadline = time.monotonic() + RELAXING_S
         for schema, function in zip(schemas, offer.functions, strict=True):
-            if time.monotonic() > deadline and not function.strict:
+            size, is_late = len(json.dumps(schema)), time.monotonic() > deadline
+            if function.strict and is_late:
+                raise errors.invalid(
+                    offer.param, f"{offer.param}: the strict schemas take too long to compile."
+                )
+            if not function.strict and (is_late or size > left):
                 kept.append(_OBJECT)
                 continue
+            left -= size
             kept.append(self._constraints.enforceable(schema, param=offer.param, strict=function.strict))
-        return self._constraints.lark(
-            self._grammar.lark(offer, kept, content=content),
-            param=offer.param,
-            relax=None if offer.is_named else lambda: self._open(offer, kept, content),
-        )
+        relax = None if offer.is_named else lambda: self._open(offer, kept, content)
+        return self._written(offer, kept, content, relax=relax)
 
-    def _open(self, offer: Offer, schemas: Sequence[Schema], content: str) -> Grammar:
+    def _open(self, offer: Offer, schemas: Sequence[Schema], content: Content | None) -> Grammar:
         """The grammar with any objects as arguments, except of strict functions."""
         kept = [
             schema if function.strict else _OBJECT
             for schema, function in zip(schemas, offer.functions, strict=True)
         ]
-        at_fault = "response_format" if content else offer.param
-        return self._constraints.lark(self._grammar.lark(offer, kept, content=content), param=at_fault)
+        return self._written(offer, kept, content, relax=None)
 
     def triggers(self, offer: Offer) -> dict[str, list[int]]:
         """The texts with which calls begin, and their tokens."""
@@ -120,3 +147,10 @@ class Calls:
     def parser(self, offer: Offer) -> CallParser:
         """A parser for the calls of one response."""
         return CallParser(self.syntax, offer.functions)
+
+
+def _too_large(offer: Offer) -> errors.Refusal:
+    return errors.invalid(
+        offer.param,
+        f"{offer.param}: the schemas must have at most {MAX_GRAMMAR_CHARACTERS} characters together.",
+    )

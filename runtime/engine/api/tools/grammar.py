@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from runtime.engine.api.schemas import Function
 from runtime.engine.api.tools.offer import Offer
 from runtime.engine.api.tools.schemas import Argument, Schema, arguments
 from runtime.engine.api.tools.syntax import ARGUMENTS, Hole, Pattern, PythonStyle, Syntax, TaggedStyle
+from runtime.engine.grammar.constraint import MAX_GRAMMAR_CHARACTERS
 from runtime.engine.vocabulary import Vocabulary
 
 _NOTHING = '""'
@@ -20,8 +22,20 @@ _SPACES = {"item_separator": ", ", "key_separator": ": ", "whitespace_flexible":
 """As the templates write JSON (Jinja's `tojson`)."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Content:
+    """The JSON that a response may be in place of calls."""
+
+    schema: Schema
+    is_strict: bool
+
+
+class GrammarTooLongError(Exception):
+    """The schemas make a grammar that is longer than one may be."""
+
+
 class CallGrammar:
-    """Writes the grammar of the calls that a request may have.
+    """Writes the grammar of the calls that one request may have.
 
     Args:
         syntax: how they are written.
@@ -31,14 +45,18 @@ class CallGrammar:
     def __init__(self, syntax: Syntax, vocabulary: Vocabulary) -> None:
         self._syntax = syntax
         self._vocabulary = vocabulary
+        self._n_left = MAX_GRAMMAR_CHARACTERS
 
-    def lark(self, offer: Offer, schemas: Sequence[Schema], *, content: str = "") -> str:
+    def lark(self, offer: Offer, schemas: Sequence[Schema], *, content: Content | None = None) -> str:
         """Return the grammar of the calls.
 
         Args:
             offer: the functions.
-            schemas: of their arguments, one for each function.
-            content: what the response may be in place of calls, as from `json_term`.
+            schemas: of their arguments, one for each function: their own, or what is left of them.
+            content: what the response may be in place of calls.
+
+        Raises:
+            GrammarTooLongError: no more than a part of it has been written.
         """
         syntax, rules = self._syntax, list[str]()
         for number, (function, schema) in enumerate(zip(offer.functions, schemas, strict=True)):
@@ -53,8 +71,12 @@ class CallGrammar:
         before = self._parts(syntax.before_name)
         after = self._parts(syntax.after_arguments)
         head = [f"start: {_joined(start)}", f"call: {_joined([before, f'({names})', after])}"]
-        if content:
-            head[0] = f"start: calls | {content}\ncalls: {_joined(start)}"
+        if content is not None:
+            term = self._counted(_json_term(content.schema, is_strict=content.is_strict))
+            head[0] = f"start: calls | {term}\ncalls: {_joined(start)}"
+        if self._vocabulary.adds_blanks:
+            # llguidance would demand the tokenizer's own tokens where only one text is possible.
+            head.insert(0, '%llguidance {"no_forcing": true}')
         return "\n".join((*head, *rules)) + "\n"
 
     def _sequence(self, parts: Sequence[str], rule: str) -> str:
@@ -69,10 +91,19 @@ class CallGrammar:
     def _arguments(self, number: int, function: Function, schema: Schema) -> list[str]:
         style, rule = self._syntax.style, f"arguments_{number}"
         if isinstance(style, TaggedStyle):
-            return self._tagged(rule, style, arguments(schema), function)
+            return self._tagged(rule, style, _known(function, schema), function)
         if isinstance(style, PythonStyle):
-            return _keywords(rule, arguments(schema) or [], function)
-        return [f"{rule}: {json_term(schema, is_strict=function.strict)}"]
+            return self._keywords(rule, _known(function, schema) or [], function)
+        return [f"{rule}: {self._json(schema, function)}"]
+
+    def _json(self, schema: Schema, function: Function) -> str:
+        return self._counted(_json_term(schema, is_strict=function.strict))
+
+    def _counted(self, text: str) -> str:
+        self._n_left -= len(text)
+        if self._n_left < 0:
+            raise GrammarTooLongError
+        return text
 
     def _tagged(
         self, rule: str, style: TaggedStyle, known: list[Argument] | None, function: Function
@@ -87,10 +118,10 @@ class CallGrammar:
         for number, one in enumerate(known):
             end = self._literal(style.after_value)
             if one.texts is None:
-                value = _joined([json_term(one.schema, is_strict=function.strict), end])
+                value = _joined([self._json(one.complete_schema(), function), end])
             elif one.texts:
                 choices = [json.dumps(choice, ensure_ascii=False) for choice in one.texts]
-                value = _joined([f"({' | '.join(choices)})", end])
+                value = _joined([self._counted(f"({' | '.join(choices)})"), end])
             else:
                 value = _joined([f"{rule}_text", rest])
             if one.may_be_null:
@@ -99,6 +130,30 @@ class CallGrammar:
             rules.append(f"{rule}_{number}: {_joined([before, key, after, value])}")
             members.append(f"{rule}_{number}" + ("" if one.is_required else "?"))
         return [f"{rule}: {_joined(members) or _NOTHING}", *rules, *texts]
+
+    def _keywords(self, rule: str, known: list[Argument], function: Function) -> list[str]:
+        """Keyword arguments in Python's form, in the schema's order."""
+        rules = []
+        for number, one in enumerate(known):
+            key = json.dumps(one.key + "=", ensure_ascii=False)
+            rules.append(f"{rule}_{number}: {_joined([key, self._python_value(one, function)])}")
+        # A rule for what may follow from each argument on, with and without a comma before it.
+        rules += [f'{rule}_first_{len(known)}: ""', f'{rule}_rest_{len(known)}: ""']
+        for number, one in enumerate(known):
+            following = f"{rule}_rest_{number + 1}"
+            skip_first = "" if one.is_required else f" | {rule}_first_{number + 1}"
+            skip_rest = "" if one.is_required else f" | {following}"
+            rules.append(f"{rule}_first_{number}: {rule}_{number} {following}{skip_first}")
+            rules.append(f'{rule}_rest_{number}: ", " {rule}_{number} {following}{skip_rest}')
+        return [f"{rule}: {rule}_first_0", *rules]
+
+    def _python_value(self, argument: Argument, function: Function) -> str:
+        if argument.schema.get("type") == "boolean":
+            return '("True" | "False")'
+        if argument.texts is not None and argument.may_be_null:
+            choices = {"enum": list(argument.texts)} if argument.texts else {}
+            return f'({self._json({"type": "string", **choices}, function)} | "None")'
+        return self._json(argument.complete_schema(), function)
 
     def _text_until(self, end: str) -> tuple[str, str]:
         """The rest of a rule for text that ends with the first part of `end`, and the other parts."""
@@ -135,34 +190,19 @@ class CallGrammar:
         return _joined(terms)
 
 
-def _keywords(rule: str, known: list[Argument], function: Function) -> list[str]:
-    """Keyword arguments in Python's form, in the schema's order."""
-    rules = []
-    for number, one in enumerate(known):
-        value = _python_value(one, is_strict=function.strict)
-        rules.append(f"{rule}_{number}: {_joined([json.dumps(one.key + '='), value])}")
-    # A rule for what may follow from each argument on, with and without a comma before it.
-    rules += [f'{rule}_first_{len(known)}: ""', f'{rule}_rest_{len(known)}: ""']
-    for number, one in enumerate(known):
-        following = f"{rule}_rest_{number + 1}"
-        skip_first = "" if one.is_required else f" | {rule}_first_{number + 1}"
-        skip_rest = "" if one.is_required else f" | {following}"
-        rules.append(f"{rule}_first_{number}: {rule}_{number} {following}{skip_first}")
-        rules.append(f'{rule}_rest_{number}: ", " {rule}_{number} {following}{skip_rest}')
-    return [f"{rule}: {rule}_first_0", *rules]
+def _known(function: Function, schema: Schema) -> list[Argument] | None:
+    """A function's arguments, with what is left of their schemas.
+
+    Whether one is a text is told by the function's own schema, as the parser does.
+    """
+    known = arguments(function.parameters)
+    if known is None:
+        return None
+    left = {one.key: one for one in arguments(schema) or ()}
+    return [one.with_schema_of(left.get(one.key)) for one in known]
 
 
-def _python_value(argument: Argument, *, is_strict: bool) -> str:
-    kind = argument.schema.get("type")
-    if kind == "boolean":
-        return '("True" | "False")'
-    if argument.texts is not None and argument.may_be_null:
-        choices = {"enum": list(argument.texts)} if argument.texts else {}
-        return f'({json_term({"type": "string", **choices})} | "None")'
-    return json_term(argument.schema, is_strict=is_strict)
-
-
-def json_term(schema: Schema, *, is_strict: bool = False) -> str:
+def _json_term(schema: Schema, *, is_strict: bool) -> str:
     """A term for JSON that a schema allows; if `is_strict`, it must be one that can be enforced."""
     options: dict[str, Any] = {**_SPACES, "lenient": not is_strict}
     return "%json " + json.dumps({**schema, "x-guidance": options})

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 Schema = dict[str, Any]
@@ -20,12 +21,24 @@ class Argument:
 
     key: str
     schema: Schema
-    """Complete in itself: it holds the definitions that it refers to."""
+    definitions: Schema = field(default_factory=dict)
+    """What the schema may refer to: the function's `$defs`."""
     is_required: bool
     texts: tuple[str, ...] | None = None
     """The texts that it may be, if it is one of some; empty for any text; None if it is no text."""
     may_be_null: bool = False
     """Whether null is allowed for a text."""
+
+    def complete_schema(self) -> Schema:
+        """The schema with the definitions, if it refers to any."""
+        has_references = '"$ref"' in json.dumps(self.schema)
+        return {**self.schema, **self.definitions} if has_references else self.schema
+
+    def with_schema_of(self, other: Argument | None) -> Argument:
+        """The argument with the schema of another; with any, if there is no other."""
+        if other is None:
+            return replace(self, schema={}, definitions={})
+        return replace(self, schema=other.schema, definitions=other.definitions)
 
 
 def object_schema(parameters: Mapping[str, Any]) -> Schema:
@@ -59,7 +72,8 @@ def _argument(key: str, given: Any, root: Schema, is_required: bool) -> Argument
     texts, may_be_null = _texts(_resolved(schema, root), root)
     return Argument(
         key=key,
-        schema={**schema, **definitions},
+        schema=schema,
+        definitions=definitions,
         is_required=is_required,
         texts=texts,
         may_be_null=may_be_null,

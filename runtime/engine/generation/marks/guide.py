@@ -95,7 +95,7 @@ class Guide:
         piece = self._piece(token)
         before = self._held.encode() + self._decoder.getstate()[0]
         text = before + piece
-        place = _first(text.decode("utf-8", "ignore"), marks)
+        place = _first(text.decode("utf-8", "replace"), marks)
         if place is None:
             return token
         mark = place[1].encode()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import tracemalloc
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -13,9 +15,10 @@ from runtime.engine.api.schemas import ChatRequest, Function
 from runtime.engine.api.thinking import ModelThinking
 from runtime.engine.api.tools.calls import Calls
 from runtime.engine.api.tools.offer import Offer
-from runtime.engine.api.tools.parser import CallParser, Named
+from runtime.engine.api.tools.parser import CallParser, Given, Named
 from runtime.engine.api.tools.syntax import Syntax
 from runtime.engine.api.tools.table import SYNTAXES
+from runtime.engine.errors import Refusal
 from runtime.engine.generation.logits import LogitShaper
 from runtime.engine.generation.marks.guide import Guide
 from runtime.engine.generation.marks.markup import Markup, Phase, Thinking
@@ -23,9 +26,10 @@ from runtime.engine.grammar.constraint import Constraints
 from runtime.engine.vocabulary import Vocabulary
 from tests.runtime.engine.api.tools.test_syntaxes import FUNCTIONS_OFFERED, MARKS
 from tests.support.gguf import build_model
+from tests.support.templates import HERMES_MARKS
 from tests.support.tool_schemas import check_call
 
-BEYOND = ("functools!", "s{", ":<", "Say ")
+BEYOND = ("functools!", "ols!", "s{", ":<")
 """Tokens that go on after a mark."""
 ENDS = ("<|return|>", "<|call|>")
 """Where these are, llama.cpp does not take <|end|> for the end of a response."""
@@ -201,3 +205,112 @@ def test_text_of_harmony_has_no_marks(script: Script) -> None:
         (Phase.THINKING, "Hm"),
         (Phase.CONTENT, "Yes"),
     ]
+
+
+def test_a_stray_byte_within_a_mark_is_text(script: Script) -> None:
+    """A token of half a character, within what would be a mark otherwise."""
+    syntax = next(one for one in SYNTAXES if one.name == "functools")
+    calls, offer = calls_of(script, syntax), Offer(functions=FUNCTIONS_OFFERED)
+    markup = Markup(triggers=calls.triggers(offer), is_lazy=True)
+    vocabulary = script.vocabulary
+    half, rest = vocabulary.pieces.index(b"\xe2"), vocabulary.pieces.index(b"ols!")
+    said = [*vocabulary.continuing("funct"), *vocabulary.continuing("o"), half, rest]
+
+    spans = script.spans(markup, calls, offer, [*said, vocabulary.ends()[0]])
+
+    assert spans == [(Phase.CONTENT, "functo\ufffdols!")]
+
+
+@pytest.mark.parametrize("name", ["qwen3-coder", "lfm2", "hermes"])
+def test_arguments_are_read_as_they_were_allowed_where_a_schema_is_relaxed(
+    script: Script, name: str
+) -> None:
+    """A keyword that cannot be enforced changes nothing in how its argument is written."""
+    syntax = next(one for one in SYNTAXES if one.name == name)
+    odd = {"type": "string", "pattern": "(?=x)y", "maxLength": 2}
+    properties = {"a": odd, "b": {"type": "integer", "maximum": 9, "minimum": 0}}
+    function = {
+        "name": "f",
+        "parameters": {"type": "object", "properties": properties, "required": ["a", "b"]},
+    }
+    function["parameters"]["additionalProperties"] = False  # type: ignore[index]
+    offer = Offer(functions=[Function.model_validate(function)], is_parallel=False)
+    calls = calls_of(script, syntax)
+    triggers = calls.triggers(offer)
+    markup = Markup(triggers=triggers, is_lazy=True, shown=calls.shown)
+
+    ((_, text),) = script.spans(markup, calls, offer, next(iter(triggers.values())))
+
+    read = CallParser(syntax, offer.functions).feed(text)
+    arguments = json.loads(
+        "".join(one.text for one in read if isinstance(one, Given)).split("}")[0] + "}"
+    )
+    assert isinstance(arguments["a"], str)
+    assert arguments["b"] in range(10)
+
+
+DEFINITIONS = {"x": {"description": "d" * 1_000_000}}
+
+
+@pytest.mark.parametrize("name", ["qwen3-coder", "lfm2", "hermes"])
+@pytest.mark.parametrize(
+    "argument", [{"type": "integer"}, {"$ref": "#/$defs/x"}], ids=["plain", "reference"]
+)
+def test_definitions_are_not_multiplied(script: Script, name: str, argument: dict[str, str]) -> None:
+    """A megabyte of definitions and hundreds of arguments: the grammar stops at its bound."""
+    syntax = next(one for one in SYNTAXES if one.name == name)
+    properties = {f"a{number}": argument for number in range(300)}
+    parameters = {"type": "object", "properties": properties, "$defs": DEFINITIONS}
+    function = Function.model_validate({"name": "f", "parameters": parameters})
+    tracemalloc.start()
+    try:
+        calls_of(script, syntax).grammar(Offer(functions=[function]))
+        _, peak_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert peak_bytes < 30_000_000
+
+
+def test_large_schemas_are_not_compiled_before_their_turn(
+    script: Script, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A request is prepared without the compiler; too many strict characters are refused."""
+    syntax = next(one for one in SYNTAXES if one.name == "hermes")
+    calls = calls_of(script, syntax)
+    words = {"enum": [f"word{number}" for number in range(20_000)]}
+    parameters = {"type": "object", "properties": {"a": words}}
+
+    def offer(*, is_strict: bool) -> Offer:
+        functions = [
+            Function.model_validate(
+                {"name": f"f{number}", "parameters": parameters, "strict": is_strict}
+            )
+            for number in range(3)
+        ]
+        return Offer(functions=functions)
+
+    monkeypatch.setattr(script.constraints, "enforceable", None)
+    calls.grammar(offer(is_strict=False))
+    with pytest.raises(Refusal) as refused:
+        calls.grammar(offer(is_strict=True))
+    assert (refused.value.status, refused.value.param) == (400, "tools")
+
+
+def test_calls_with_a_tokenizer_that_adds_blanks(tmp_path: Path) -> None:
+    """SentencePiece's blanks behind user-defined tokens, which stand in what every call must spell."""
+    path = build_model(tmp_path / "blanks.gguf", user_defined=["argu", *HERMES_MARKS])
+    llama = llama_cpp.Llama(str(path), vocab_only=True, verbose=False)
+    vocab = llama_cpp.llama_model_get_vocab(llama.model)
+    vocabulary = Vocabulary(vocab)
+    script = Script(vocabulary, Constraints(vocab, vocabulary))
+    syntax = next(one for one in SYNTAXES if one.name == "hermes")
+    calls, offer = calls_of(script, syntax), Offer(functions=FUNCTIONS_OFFERED)
+    markup = Markup(triggers=calls.triggers(offer), is_lazy=True)
+
+    ((_, text),) = script.spans(markup, calls, offer, calls.triggers(offer)["<tool_call>"])
+
+    script.constraints._sandbox.close()
+    llama.close()
+    assert vocabulary.adds_blanks
+    assert check(syntax, FUNCTIONS_OFFERED, text)
