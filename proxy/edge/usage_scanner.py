@@ -26,7 +26,10 @@ _OBJECT = rb"\s*(\{[^{}]*(?:\{[^{}]*\}[^{}]*)*\})"
 _USAGE = re.compile(rb'(?:"usage"\s*:|^: usage)' + _OBJECT, re.MULTILINE)
 _FIRST_COMMENT = re.compile(rb"^: usage" + _OBJECT, re.MULTILINE)
 _FIRST_EVENT = re.compile(rb"^data:", re.MULTILINE)
-
+_EVENT = b"\ndata:"
+_DELTA = b"delta" + _EVENT
+"""Where events have names: one that brings about a token. Others tell that something begins or ends."""
+_NAME = re.compile(rb"^event:", re.MULTILINE)
 
 _ENDS = tuple(
     last + blank_line
@@ -43,13 +46,17 @@ _CACHED = ("cache_read_input_tokens", "cache_creation_input_tokens")
 class UsageScanner:
     """Scans the pieces of one response as they are forwarded."""
 
-    __slots__ = ("_head", "_size", "_tail", "events", "header", "settled")
+    __slots__ = ("_deltas", "_head", "_seam", "_size", "_tail", "events", "header", "settled")
 
     def __init__(self) -> None:
         self._head = b""
         self._tail = b""
         self._size = 0
+        self._seam = b"\n"
+        """The end of the last piece, as long as a mark may go on in the next."""
+        self._deltas = 0
         self.events = 0
+        """How many have come, without comments. One that broke off counts."""
         self.header = b""
         """The value of the engine's header X-Llamaserve-Usage, if it sent one."""
         self.settled: Usage | None = None
@@ -61,9 +68,11 @@ class UsageScanner:
         head = self._head
         if len(head) < HEAD_BYTES:
             self._head = (head + piece)[:HEAD_BYTES]
-        self.events += piece.count(b"\n\n")
-        if piece.startswith(b"\n") and self._tail.endswith(b"\n"):
-            self.events += 1  # the blank line that ends an event came in two pieces
+        seam = self._seam
+        joined = seam + piece
+        self.events += joined.count(_EVENT, max(0, len(seam) - len(_EVENT) + 1))
+        self._deltas += joined.count(_DELTA)
+        self._seam = joined[1 - len(_DELTA) :]
         self._tail = (self._tail + piece if size < TAIL_BYTES else piece)[-TAIL_BYTES:]
         self._size += size
 
@@ -90,7 +99,7 @@ class UsageScanner:
         """Prompt and completion tokens.
 
         Of a stream that broke off after its prompt was evaluated: the prompt's tokens as the engine told
-        them, and one token for each event that came.
+        them, and one token for each event that may have brought one.
         """
         final = self.final_usage()
         if final is not None:
@@ -98,7 +107,7 @@ class UsageScanner:
         at, usage = self._first_comment()
         if at < 0:
             return _UNKNOWN
-        return usage[0], max(0, self.events - 1)
+        return usage[0], self._deltas if _NAME.search(self._head) else self.events
 
     def final_usage(self) -> Usage | None:
         """What the request used in all, None as long as it is not known."""

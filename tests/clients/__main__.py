@@ -34,7 +34,7 @@ CALLS = {
     "get_weather": {"city": "Paris"},
     "exec_command": {"cmd": COMMAND},  # codex
     "Bash": {"command": COMMAND, "description": "make"},  # Claude Code
-    "bash": {"description": "make", "command": COMMAND},  # opencode
+    "bash": {"command": COMMAND, "description": "make"},  # opencode
     "final_answer": {"answer": "21 degrees"},  # smolagents
     "final_result": {"town": "Rome"},  # pydantic-ai
 }

@@ -11,17 +11,19 @@ from support import new_folder, run
 def main() -> None:
     """Measure a few requests with prompts of a file."""
     folder = new_folder()
-    (folder / "prompts.jsonl").write_text(json.dumps({"prompt": QUESTION}) + "\n")
-    backend = json.dumps({"api_key": KEY})
+    (folder / "prompts.jsonl").write_text((json.dumps({"prompt": QUESTION}) + "\n") * 3)
+    backend = {"kind": "openai_http", "target": URL, "model": MODEL, "api_key": KEY}
+    data = {"kind": "json_file", "path": str(folder / "prompts.jsonl")}
     with capability("stream"):
-        said = run(
-            *("guidellm", "benchmark", "run", "--target", URL, "--model", MODEL),
-            *("--data", str(folder / "prompts.jsonl"), "--profile", "synchronous"),
-            *("--max-requests", "3", "--backend-kwargs", backend, "--outputs", "json"),
+        run(
+            *("guidellm", "run", "--backend", json.dumps(backend), "--data", json.dumps(data)),
+            *("--profile", "kind=synchronous", "--constraint", "kind=max_requests,count=3"),
+            *("--output", "kind=json,path=result.json", "--disable-console-interactive"),
             folder=folder,
             env={"HF_HUB_OFFLINE": "1"},
         )
-        assert "synchronous" in said
+        (benchmark,) = json.loads((folder / "result.json").read_text())["benchmarks"]
+        assert len(benchmark["requests"]["successful"]) == 3
 
 
 main()

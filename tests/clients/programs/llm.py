@@ -21,26 +21,22 @@ def main() -> None:
         "model_id": "served",
         "model_name": MODEL,
         "api_base": f"{URL}/v1",
+        "api_key_name": "llamaserve",  # without it llm sends a key of its own making
         "supports_tools": True,
         "supports_schema": True,
     }
     settings = folder / "settings"
     settings.mkdir()
     (settings / "extra-openai-models.yaml").write_text(json.dumps([model]))
-    env = {"LLM_USER_PATH": str(settings), "OPENAI_API_KEY": KEY}
+    env = {"LLM_USER_PATH": str(settings)}
+    prompt = ("llm", "-m", "served", "--key", KEY)
     with capability("stream"):
-        assert ANSWER in run("llm", "-m", "served", "--key", KEY, QUESTION, folder=folder, env=env)
+        assert ANSWER in run(*prompt, QUESTION, folder=folder, env=env)
     with capability("structured"):
-        said = run(
-            "llm", "-m", "served", "--key", KEY, "--schema", "city", QUESTION, folder=folder, env=env
-        )
+        said = run(*prompt, "--schema", "city str", QUESTION, folder=folder, env=env)
         assert "city" in json.loads(said)
     with capability("tools"):
-        said = run(
-            *("llm", "-m", "served", "--key", KEY, "--functions", TOOL, "--td", QUESTION),
-            folder=folder,
-            env=env,
-        )
+        said = run(*prompt, "--functions", TOOL, "--td", QUESTION, folder=folder, env=env)
         assert ANSWER in said
         assert CITY in said
 

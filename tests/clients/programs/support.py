@@ -19,10 +19,12 @@ def run(*command: str, folder: Path, env: dict[str, str] | None = None, timeout_
     """
     home = folder / "home"
     home.mkdir(exist_ok=True)
+    # As after a shell's cd: opencode takes its project's directory from PWD.
+    ours = {"HOME": str(home), "PWD": str(folder), "NO_COLOR": "1"}
     done = subprocess.run(
         command,
         cwd=folder,
-        env={**os.environ, "HOME": str(home), "NO_COLOR": "1", **(env or {})},
+        env={**os.environ, **ours, **(env or {})},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -99,6 +99,27 @@ ANTHROPIC_LAST = (
 )
 
 
+@given(st.integers(1, 50))
+def test_comments_are_no_events(size: int) -> None:
+    """The number of events is the next event's number in /v1/responses, after a failure too."""
+    ping = b": ping\n\n"
+    scanner = scan(EARLY + ping + b"".join(events("a", "b")[:2]) + ping + ping, size)
+    assert scanner.events == 2
+    assert scan(b"data: {}\n\ndata: {}\r\n\r\ndata: {", size).events == 3
+
+
+@given(st.integers(1, 50))
+def test_events_that_bring_no_token_are_not_charged(size: int) -> None:
+    """Of a stream that broke off: what begins and ends a message costs nothing."""
+    begun = (
+        b'event: content_block_start\ndata: {"type":"content_block_start"}\n\n'
+        b'event: ping\ndata: {"type":"ping"}\n\n'
+    )
+    scanner = scan(EARLY + ANTHROPIC_FIRST + begun + ANTHROPIC_DELTA * 3, size)
+    assert scanner.usage() == (8, 3)
+    assert scanner.events == 6
+
+
 @pytest.mark.parametrize("n_deltas", range(0, 90, 3))
 @pytest.mark.parametrize("before", [b"", b': usage {"prompt_tokens":12,"completion_tokens":0}\n\n'])
 def test_the_usage_in_anthropic_s_first_event_is_not_final(before: bytes, n_deltas: int) -> None:
