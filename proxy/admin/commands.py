@@ -13,8 +13,8 @@ from psycopg import Connection
 from proxy.admin import client_settings
 from proxy.admin.output import CommandOutput, budget_text, change_text, table, time_text
 from proxy.database import schema
+from proxy.database.audit import changes
 from proxy.identity import admin_key, keys, users
-from proxy.identity.audit import changes
 from proxy.identity.limits import LIMITS, UserLimits
 from proxy.identity.user_errors import UserError
 from proxy.identity.users import UNCHANGED, IssuedKey, User

@@ -1,4 +1,4 @@
-"""Connections to PostgreSQL, and the schema.
+"""Connections to PostgreSQL, the schema, and the trail of changes that its triggers keep.
 
 Owns the migrations in `migrations/` and whether a database is up to date. Leaves queries to the rooms
 that need them.

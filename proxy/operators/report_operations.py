@@ -8,7 +8,7 @@ from datetime import timedelta
 
 from psycopg import Connection
 
-from proxy.identity import audit
+from proxy.database import audit
 from proxy.operators import errors, fields
 from proxy.operators.fields import DEFAULT_PAGE
 from proxy.operators.operation import Call, Operation, page_of

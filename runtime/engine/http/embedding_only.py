@@ -8,8 +8,8 @@ from runtime.engine import errors
 from runtime.engine.embedding.service import Embeddings
 from runtime.engine.http.asgi import Receive, Scope, Send, send_bytes, send_json
 from runtime.engine.http.embeddings import EmbeddingPaths, Handler
+from runtime.engine.http.for_proxy import UsageBook
 from runtime.engine.http.front import COUNTED_AS
-from runtime.engine.http.usage_book import UsageBook
 from runtime.engine.http.workers import Make, answering, background_threads, tokenizing_paths
 from runtime.engine.metrics import Metrics
 from runtime.engine.settings import EngineSettings

@@ -23,8 +23,13 @@ from runtime.engine.http.asgi import (
     send_bytes,
     send_json,
 )
-from runtime.engine.http.headers import REQUEST_HEADER, USAGE_HEADER, user
-from runtime.engine.http.usage_book import MAX_ID_CHARACTERS, UsageBook
+from runtime.engine.http.for_proxy import (
+    MAX_ID_CHARACTERS,
+    REQUEST_HEADER,
+    USAGE_HEADER,
+    UsageBook,
+    user,
+)
 from runtime.engine.http.workers import background_threads
 from runtime.engine.settings import EngineSettings
 

@@ -21,7 +21,7 @@ from runtime.engine.generation.channel import Channel, Ended, Event, Piece, Prom
 from runtime.engine.generation.generation import End
 from runtime.engine.generation.scheduler import Scheduler
 from runtime.engine.http.asgi import Message, Receive, Scope, Send, send_bytes, send_refusal
-from runtime.engine.http.headers import USAGE_HEADER
+from runtime.engine.http.for_proxy import USAGE_HEADER
 
 logger = logging.getLogger(__name__)
 

@@ -22,10 +22,15 @@ from runtime.engine.http.asgi import Receive, Scope, Send, header, read_body, se
 from runtime.engine.http.docs import openapi, swagger
 from runtime.engine.http.embeddings import EmbeddingPaths
 from runtime.engine.http.exchange import Exchange
+from runtime.engine.http.for_proxy import (
+    MAX_ID_CHARACTERS,
+    REQUEST_HEADER,
+    USAGE_HEADER,
+    UsageBook,
+    user,
+)
 from runtime.engine.http.front import COUNTED_AS
 from runtime.engine.http.generated import GeneratedResponse
-from runtime.engine.http.headers import REQUEST_HEADER, USAGE_HEADER, user
-from runtime.engine.http.usage_book import MAX_ID_CHARACTERS, UsageBook
 from runtime.engine.http.workers import Make, answering, background_threads, tokenizing_paths
 from runtime.engine.metrics import Metrics
 from runtime.engine.settings import EngineSettings

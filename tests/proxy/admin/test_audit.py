@@ -9,8 +9,9 @@ from typing import Any
 import psycopg
 import pytest
 
+from proxy.database import audit
 from proxy.database.pool import connect
-from proxy.identity import audit, users
+from proxy.identity import users
 
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 

@@ -1,16 +1,26 @@
-"""Remembers the usage of requests by id: GET /internal/usage/<id>.
+"""What proxy and engine tell each other of a request: its user, in headers, and what it used.
 
-After the proxy has closed a connection early, it asks here what the request really used.
+After the proxy has closed a connection early, it asks the engine what the request really used
+(GET /internal/usage/<id>), which the `UsageBook` remembers.
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import OrderedDict
 from collections.abc import Sequence
 
 from runtime.engine.api.usage import Counted, evaluated_usage
+from runtime.engine.generation.generation import User
+from runtime.engine.http.asgi import Scope, header
 
+USAGE_HEADER = b"x-llamaserve-usage"
+REQUEST_HEADER = b"x-llamaserve-request"
+_USER_HEADER = b"x-llamaserve-user"
+_WEIGHT_HEADER = b"x-llamaserve-weight"
+_WEIGHTS = (0.01, 100.0)
+"""The smallest and the largest."""
 MAX_ENDED = 1024
 MAX_ID_CHARACTERS = 128
 _POLL_S = 0.005
@@ -18,6 +28,18 @@ _PATIENCE_S = 10.0
 """The longest wait for a request's end, far longer than a step; then the usage so far is reported."""
 
 Usage = dict[str, int]
+
+
+def user(scope: Scope) -> User:
+    """The user that a request's headers name. The request has passed the key check before."""
+    tag = header(scope, _USER_HEADER) or ""
+    try:
+        weight = float(header(scope, _WEIGHT_HEADER) or "1")
+    except ValueError:
+        weight = 1.0
+    low, high = _WEIGHTS
+    weight = min(max(weight, low), high) if math.isfinite(weight) else 1.0
+    return User(tag=tag[:MAX_ID_CHARACTERS], weight=weight)
 
 
 class UsageBook:
