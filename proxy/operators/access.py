@@ -2,7 +2,8 @@
 
 A program on this machine is a peer with a loopback address. Neither a reverse proxy's clients nor web
 pages count as one: the first are seen by the headers that reverse proxies add, or by
-LLAMA_PROXY_TRUSTED_PROXIES, the second by the Host header, which a page cannot choose (DNS rebinding).
+LLAMA_PROXY_TRUSTED_PROXIES, the second by headers that a page cannot choose: Host (DNS rebinding), Origin
+and Sec-Fetch-Site, which browsers add (https://www.w3.org/TR/fetch-metadata/).
 """
 
 from __future__ import annotations
@@ -41,7 +42,14 @@ def is_local(request: Request, client: str) -> bool:
     headers = request.headers
     if any(name in headers for name in (*_FORWARDED, "Authorization", *KEY_HEADERS)):
         return False
+    if _is_of_page(headers):
+        return False
     return _is_loopback(request.client.remote) and _is_loopback(client) and _names_loopback(headers)
+
+
+def _is_of_page(headers: CIMultiDictProxy[str]) -> bool:
+    # `none`: the address was typed or is a bookmark; no page can read the response.
+    return "Origin" in headers or any(v != "none" for v in headers.getall("Sec-Fetch-Site", ()))
 
 
 def _is_loopback(address: str) -> bool:

@@ -91,14 +91,28 @@ async def _status(proxy: RunningProxy, key: str) -> int:
         {"Forwarded": "for=203.0.113.7"},
         {"Via": "1.1 proxy"},
         {"Host": "rebound.example.org"},
+        {"Origin": "https://example.org"},
+        {"Origin": "null"},
+        {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors"},
+        {"Sec-Fetch-Site": "same-site"},
     ],
 )
 async def test_what_only_passes_through_this_machine_needs_a_key(
     proxy: RunningProxy, headers: dict[str, str]
 ) -> None:
-    """Clients of a reverse proxy on this machine, and web pages by another name of it, get a 401."""
+    """Clients of a reverse proxy on this machine, and web pages in a browser on it, get a 401."""
     async with proxy.request("GET", "/metrics", headers=headers) as response:
         assert response.status == 401
+
+
+async def test_pages_need_a_key_where_every_origin_is_allowed(settings: ProxySettings) -> None:
+    """A page gets the error, not the metrics; somebody who opens the address in a browser gets them."""
+    async with running_proxy(replace(settings, cors_origins=("*",))) as proxy:
+        headers = {"Origin": "https://example.org", "Sec-Fetch-Site": "cross-site"}
+        async with proxy.request("GET", "/metrics", headers=headers) as response:
+            assert response.status == 401
+            assert response.headers["Access-Control-Allow-Origin"]
+        assert await scrape(proxy, headers={"Sec-Fetch-Site": "none", "Sec-Fetch-Mode": "navigate"})
 
 
 async def test_elsewhere_an_administrators_key_is_needed(
