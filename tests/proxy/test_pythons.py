@@ -47,6 +47,7 @@ def make_environment(python: str, directory: Path) -> str:
     return str(directory / "bin" / "python")
 
 
+@pytest.mark.timeout(600)  # pip installs the packages, on a machine that runs other tests beside it
 @pytest.mark.parametrize("version", OTHERS)
 async def test_requests_are_answered_and_recorded(
     version: str, directory: Path, database_url: str, upstream: FakeUpstream, key: str

@@ -13,6 +13,7 @@ import pytest
 from proxy.database.pool import connect
 from proxy.identity import keys, users
 from proxy.identity.change_listener import HEARTBEAT_CHANNEL, ChangeListener
+from proxy.settings import ProxySettings
 from tests.support.pooler import PROGRAM, Pooler
 from tests.support.proxy import RunningProxy, running_proxy, settings_for
 from tests.support.upstream import FakeUpstream
@@ -133,25 +134,32 @@ async def test_busy_connections_are_not_taken_for_a_pooler(
 
 
 async def test_a_change_that_arrives_together_with_a_heartbeat_takes_hold(
-    proxy: RunningProxy, key: str, database_url: str, monkeypatch: pytest.MonkeyPatch
+    settings: ProxySettings, key: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The database delivers the notifications of one transaction in one packet, the heartbeat first."""
-    assert await status(proxy, key) == 200
+    send_alone = ChangeListener._send
+    key_is_known = False
     sent: list[str] = []
 
     async def send(listener: ChangeListener, token: str) -> None:
-        if sent:
-            return
-        sent.append(token)
-        with psycopg.connect(database_url) as connection:
-            connection.execute("SELECT pg_notify(%s, %s)", [HEARTBEAT_CHANNEL, token])
-            connection.execute("UPDATE llama_users SET is_active = false")
+        if not key_is_known:
+            await send_alone(listener, token)
+        elif not sent:
+            sent.append(token)
+            # Whenever a heartbeat fails to arrive all keys are read: that must not make up for a loss here.
+            monkeypatch.setattr("proxy.identity.change_listener.HEARTBEAT_S", 600.0)
+            with psycopg.connect(settings.database_url) as connection:
+                connection.execute("SELECT pg_notify(%s, %s)", [HEARTBEAT_CHANNEL, token])
+                connection.execute("UPDATE llama_users SET is_active = false")
 
     monkeypatch.setattr(ChangeListener, "_send", send)
-    # Without further heartbeats keys are read anew each second: that must not make up for a loss here.
-    monkeypatch.setattr("proxy.identity.change_listener.HEARTBEAT_S", 60.0)
+    monkeypatch.setattr("proxy.identity.change_listener.PROOF_S", 600.0)
+    async with running_proxy(settings) as proxy:
+        assert await status(proxy, key) == 200
+        key_is_known = True
 
-    async def refused() -> bool:
-        return await status(proxy, key) == 403
+        async def refused() -> bool:
+            return await status(proxy, key) == 403
 
-    await until(refused, "the change to hold", deadline_s=10)
+        await until(lambda: sent, "the change")
+        await until(refused, "the change to hold")
