@@ -14,7 +14,7 @@ from proxy import errors
 from proxy.database.schema import DATABASE_ERRORS
 from proxy.identity.principal import Principal
 from proxy.ratelimit.budgets import Budget, BudgetState, budgets_of, check_left
-from proxy.records.history import BudgetHistory
+from proxy.records.history import BudgetHistory, Moment
 from proxy.records.record import RequestRecord
 from proxy.records.request_log import RequestLog
 
@@ -93,7 +93,8 @@ class LocalBudgets:
         for subject in (principal.user_id, 0 if group is None else -group.group_id):
             if (counter := self._counters.get(subject)) is not None:
                 counter.charge(tokens, now)
-            if (reading := self._readings.get(subject)) is not None:
+            reading = self._readings.get(subject)
+            if reading is not None and reading[0] is not counter:
                 reading[0].charge(tokens, now)
 
     async def _read_once(self, budget: Budget) -> _Counter:
@@ -101,7 +102,9 @@ class LocalBudgets:
         reading = self._readings.get(budget.subject)
         if reading is None or reading[0].period != budget.period:
             counter = _Counter(budget.period)
-            task = asyncio.create_task(self._read(counter, budget))
+            # Now, not when the task begins: from here on the counter has what is charged.
+            moment = self._log.moment(budget.subject)
+            task = asyncio.create_task(self._read(counter, budget, moment))
             reading = self._readings[budget.subject] = counter, task
             task.add_done_callback(lambda done: self._end_reading(budget, counter, done))
         counter, task = reading
@@ -112,9 +115,9 @@ class LocalBudgets:
             raise errors.windows_unavailable() from error
         return counter
 
-    async def _read(self, counter: _Counter, budget: Budget) -> None:
+    async def _read(self, counter: _Counter, budget: Budget, moment: Moment) -> None:
         history = await self._log.budget_history(
-            budget.subject, username=budget.username, period=budget.period
+            moment, username=budget.username, period=budget.period
         )
         counter.open(history)
         self._counters[budget.subject] = counter

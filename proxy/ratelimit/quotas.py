@@ -1,7 +1,8 @@
 """Adds budgets, and the limits that a group's members share, to each user's own windows.
 
 To the windows a group is one more user, whose id is the group's as a negative number. A request needs
-room in the user's windows and in the group's; one that is refused counts in neither.
+room in the user's windows and in the group's; one that is refused counts in neither. A group without
+limits has windows all the same: they are exact as soon as it is given some.
 """
 
 from __future__ import annotations
@@ -42,9 +43,9 @@ class Quotas:
         if generates:
             await self._budgets.check(principal)
         admission = await self._windows.admit(principal, generates=generates)
-        members = self._members_of(principal)
-        if admission.entry is None or members is None:
+        if admission.entry is None or principal.group is None:
             return admission
+        members = self._as_user(principal, principal.group)
         try:
             shared = await self._windows.admit(members, generates=generates)
             if shared.entry is None:
@@ -63,8 +64,9 @@ class Quotas:
         """
         if principal.group is not None or principal.token_budget is not None:
             await self._budgets.check(principal)
-            members = self._members_of(principal)
-            if members is not None:
+            group = principal.group
+            if group is not None and group.token_limit is not None:
+                members = self._as_user(principal, group)
                 left = await self._windows.tokens_left(members)
                 if left is not None and not left.admitted:
                     limits = effective_limits(members, self._settings)
@@ -74,16 +76,17 @@ class Quotas:
     def give_back(self, principal: Principal, admission: Admission) -> None:
         """As Admitter has it."""
         self._windows.give_back(principal, admission)
-        shared, members = admission.of_group, self._members_of(principal)
-        if shared is not None and members is not None:
-            self._windows.give_back(members, shared)
+        shared, group = admission.of_group, principal.group
+        if shared is not None and group is not None:
+            self._windows.give_back(self._as_user(principal, group), shared)
 
     def charge(self, principal: Principal, record: RequestRecord, *, again: bool = False) -> bool:
         """As Admitter has it."""
         is_settled = self._windows.charge(principal, record, again=again)
         if not again:
             self._budgets.charge(principal, record)
-        if principal.group is not None and (members := self._members_of(principal)) is not None:
+        if principal.group is not None:
+            members = self._as_user(principal, principal.group)
             is_settled = self._windows.charge(members, record, again=again) and is_settled
         return is_settled
 
@@ -91,27 +94,22 @@ class Quotas:
         """As Admitter has it."""
         state = await self._windows.look(principal)
         state.budgets = await self._budgets.look(principal)
-        if (members := self._members_of(principal)) is not None:
-            state.of_group = await self._windows.look(members)
+        group = principal.group
+        if group is not None and (group.rate_limit is not None or group.token_limit is not None):
+            state.of_group = await self._windows.look(self._as_user(principal, group))
         return state
 
-    def _members_of(self, principal: Principal) -> Principal | None:
-        """The user's group as a user of the windows; None where it has no limits for them."""
-        group = principal.group
-        if group is None or (group.rate_limit is None and group.token_limit is None):
-            return None
-        return _as_user(principal, group, tokens_by_default=self._settings.token_limit is not None)
-
-
-def _as_user(principal: Principal, group: Membership, *, tokens_by_default: bool) -> Principal:
-    return replace(
-        principal,
-        user_id=-group.group_id,
-        username="",
-        rate_limit=group.rate_limit or UNLIMITED,
-        rate_window_s=group.rate_window_s,
+    def _as_user(self, principal: Principal, group: Membership) -> Principal:
+        """The user's group as a user of the windows."""
         # The default is for users, not for groups.
-        token_limit=group.token_limit or (UNLIMITED if tokens_by_default else None),
-        group=None,
-        token_budget=None,
-    )
+        any_number = UNLIMITED if self._settings.token_limit is not None else None
+        return replace(
+            principal,
+            user_id=-group.group_id,
+            username="",
+            rate_limit=group.rate_limit or UNLIMITED,
+            rate_window_s=group.rate_window_s,
+            token_limit=group.token_limit or any_number,
+            group=None,
+            token_budget=None,
+        )

@@ -43,8 +43,10 @@ _CHARGE = "SELECT llama_charge_once(%s, %s, %s, %s, %s)"
 _GIVE_BACK = "SELECT llama_give_back_once(%s, %s, %s)"
 _WITHDRAW = "SELECT llama_withdraw(%s, %s)"
 _NOW_LIMITED = """
-    SELECT coalesce(array_agg(u.id), '{}') FROM llama_users u JOIN llama_windows w ON w.user_id = u.id
-    WHERE w.kind = 'tokens' AND u.token_limit IS NOT NULL AND u.id = ANY (%s)
+    SELECT coalesce(array_agg(w.user_id), '{}') FROM llama_windows w
+    JOIN (SELECT id, token_limit FROM llama_users UNION ALL SELECT -id, token_limit FROM llama_groups) s
+        ON s.id = w.user_id
+    WHERE w.kind = 'tokens' AND s.token_limit IS NOT NULL AND w.user_id = ANY (%s)
 """
 
 
@@ -83,7 +85,7 @@ class SharedAdmission:
         self._charges: dict[int, set[asyncio.Task[None]]] = {}
         """Under way, by user."""
         self._unlimited: list[_Charge] = []
-        """Charges of users who had no token limit when their requests began."""
+        """Charges of users and groups that had no token limit when the requests began."""
 
     async def admit(self, principal: Principal, *, generates: bool) -> Admission:
         """As Admitter has it."""
@@ -159,7 +161,7 @@ class SharedAdmission:
         return is_limited
 
     async def run(self) -> None:
-        """Charge users who were given a token limit while their requests ran, until cancelled.
+        """Charge users and groups that were given a token limit in mid-request, until cancelled.
 
         A window that is opened later counts the records; one that was opened before needs a charge.
         Waiting until the records are loaded tells the two apart: the database marks those it counted.

@@ -37,6 +37,18 @@ class BudgetHistory(NamedTuple):
     starts: list[float]
 
 
+class Moment(NamedTuple):
+    """A time between two charges: what was charged until then is history, what comes later is not."""
+
+    subject: int
+    now: float
+    """Unix time."""
+    under_way: list[str]
+    """Ids of the requests that have not ended."""
+    charged: int
+    """Tokens that the subject was charged for some of these."""
+
+
 async def read_budget(
     pool: AsyncConnectionPool,
     *,

@@ -19,6 +19,7 @@ from proxy.database.schema import DATABASE_ERRORS
 from proxy.records.delivery import Delivery
 from proxy.records.history import (
     BudgetHistory,
+    Moment,
     admissions_under_way,
     read_budget,
     read_history,
@@ -146,29 +147,35 @@ class RequestLog:
             await self.recovered.wait()
             await self._delivery.load_all()
 
-    async def budget_history(self, subject: int, *, username: str, period: str) -> BudgetHistory:
-        """Return the tokens charged to a subject in the present period, up to the time of this call.
+    def moment(self, subject: int) -> Moment:
+        """The present one. `subject`: a user's id, or a group's as a negative number."""
+        self.writer.write_out()
+        under_way = self.writer.under_way()
+        return Moment(
+            subject=subject,
+            now=self._clock(),
+            under_way=[record.id for record in under_way],
+            # Charged already, though the client is still reading the response.
+            charged=sum(record.tokens_charged or 0 for record in under_way if record.counts_for(subject)),
+        )
 
-        `subject`: a user's id, or a group's as a negative number.
+    async def budget_history(self, until: Moment, *, username: str, period: str) -> BudgetHistory:
+        """Return the tokens charged to a subject in the present period, up to that moment.
 
         Raises:
             one of `DATABASE_ERRORS`: the database is out of reach.
         """
-        self.writer.write_out()
-        now, under_way = self._clock(), self.writer.under_way()
-        # Charged already, though the client is still reading the response.
-        charged = sum(record.tokens_charged or 0 for record in under_way if record.counts_for(subject))
         async with asyncio.timeout(HISTORY_TIMEOUT_S):
             await self.load()
             found = await read_budget(
                 self._pool,
-                subject=subject,
+                subject=until.subject,
                 username=username,
                 period=period,
-                now=now,
-                without=[record.id for record in under_way],
+                now=until.now,
+                without=until.under_way,
             )
-        return found._replace(used=found.used + charged)
+        return found._replace(used=found.used + until.charged)
 
     async def history(
         self, kind: str, *, username: str, user_id: int, window_s: float

@@ -1,49 +1,33 @@
-"""Budgets of tokens for a calendar period, alone and with other proxies, and what groups share."""
+"""Budgets of tokens for a calendar period, alone and with other proxies."""
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import psycopg
 import pytest
+from psycopg_pool import AsyncConnectionPool
 
 from proxy.database.pool import connect
-from proxy.identity import groups, users
+from proxy.handler import NOBODY
+from proxy.identity import users
+from proxy.ratelimit.local_budgets import LocalBudgets, _Counter
+from proxy.records.history import BudgetHistory
+from proxy.records.request_log import RequestLog
+from proxy.records.spool import Spool
 from proxy.settings import ProxySettings
+from tests.proxy.ratelimit.outcomes import OK, TOKENS, USED_UP, outcome
 from tests.support.proxy import RunningProxy, running_proxy
+from tests.support.records import record
 from tests.support.upstream import FakeUpstream
 from tests.support.wait import until
-
-TOKENS = 10
-"""What a request uses, according to the fake engine."""
-
-
-@pytest.fixture(params=[False, True], ids=["alone", "shared"])
-def settings_of_both(settings: ProxySettings, request: pytest.FixtureRequest) -> ProxySettings:
-    """Budgets in memory, and in the database."""
-    return replace(settings, shared=request.param, max_concurrent=100)
-
-
-@pytest.fixture
-async def either(settings_of_both: ProxySettings) -> AsyncIterator[RunningProxy]:
-    """A proxy of each kind."""
-    async with running_proxy(settings_of_both) as proxy:
-        yield proxy
-
-
-async def outcome(proxy: RunningProxy, key: str) -> tuple[int, str | None]:
-    """Status and error code of a chat."""
-    async with proxy.chat(key) as response:
-        answer = await response.json()
-        return response.status, answer["error"]["code"] if "error" in answer else None
-
-
-OK, USED_UP = (200, None), (429, "insufficient_quota")
 
 
 async def test_a_budget_that_is_used_up_refuses_until_it_is_renewed(
@@ -116,51 +100,50 @@ async def test_several_proxies_share_a_budget(
         assert [await outcome(proxy, alice) for proxy in (one, two)] == [USED_UP] * 2
 
 
-async def test_the_members_of_a_group_share_its_budget(
-    either: RunningProxy, create_user: Callable[..., str]
+@pytest.fixture
+async def log(database_url: str, directory: Path) -> AsyncIterator[RequestLog]:
+    """A request log; `run` is not running."""
+    async with AsyncConnectionPool(database_url, kwargs={"autocommit": True}) as pool:
+        made = RequestLog(pool, Spool(directory / "spool"))
+        made.recovered.set()
+        yield made
+        await made.close()
+
+
+LIMITED = replace(NOBODY, user_id=1, username="alice", token_budget=1000)
+
+
+async def test_a_request_that_ends_as_the_budget_is_read_counts_once(log: RequestLog) -> None:
+    """It ends after the first request under the budget came, before the records are asked for."""
+    budgets = LocalBudgets(log, time.time)
+    running = record(prompt_tokens=7, completion_tokens=3)
+    log.admitted(running)
+
+    def end() -> None:
+        log.ended(running)
+        budgets.charge(LIMITED, running)
+
+    looked = asyncio.create_task(budgets.look(LIMITED))
+    asyncio.get_running_loop().call_soon(end)  # in the same turn of the event loop
+    assert [state.used for state in await looked] == [TOKENS]
+
+
+async def test_a_request_that_ends_as_the_reading_does_counts_once(
+    log: RequestLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The error says whose budget it is. Who leaves the group is free; what was used stays."""
-    alice, bob, carol = (create_user(name) for name in ("alice", "bob", "carol"))
-    with connect(either.settings.database_url, application="tests") as connection:
-        groups.create_group(connection, "lab", token_budget=2 * TOKENS)
-        for name in ("alice", "bob"):
-            groups.set_group(connection, name, "lab")
-        assert [await outcome(either, key) for key in (alice, bob)] == [OK, OK]
-        async with either.chat(bob) as response:
-            assert response.status == 429
-            assert "your group's budget" in await response.text()
-        assert await outcome(either, carol) == OK
-        groups.set_group(connection, "alice", None)
-        await until(lambda: _ends_with(either, alice, OK), "alice is out")
-        assert await outcome(either, bob) == USED_UP
+    """The counter has been opened, and the end of its reading has not been noted yet."""
+    budgets = LocalBudgets(log, time.time)
+    running = record(prompt_tokens=7, completion_tokens=3)
+    log.admitted(running)
+    opened = _Counter.open
 
+    def open_and_charge(counter: _Counter, history: BudgetHistory) -> None:
+        opened(counter, history)
+        asyncio.get_running_loop().call_soon(budgets.charge, LIMITED, running)
 
-async def _ends_with(proxy: RunningProxy, key: str, expected: tuple[int, str | None]) -> bool:
-    return await outcome(proxy, key) == expected
-
-
-async def test_the_members_of_a_group_share_its_window(
-    settings_of_both: ProxySettings, create_user: Callable[..., str]
-) -> None:
-    """Exactly so many requests of all together, over a restart too. A refusal counts for nobody."""
-    names = ("alice", "bob", "carol")
-    keys = [create_user(name, rate_limit=4) for name in names]
-    with connect(settings_of_both.database_url, application="tests") as connection:
-        groups.create_group(connection, "lab", rate_limit=5, rate_window_seconds=600)
-        for name in names:
-            groups.set_group(connection, name, "lab")
-    async with running_proxy(settings_of_both) as proxy:
-        found = await asyncio.gather(*(outcome(proxy, key) for key in keys))
-        assert found == [OK] * 3
-    async with running_proxy(settings_of_both) as proxy:
-        found = await asyncio.gather(*(outcome(proxy, key) for key in keys * 3))
-        assert sorted(found) == [OK] * 2 + [(429, "rate_limit_exceeded")] * 7
-        with connect(settings_of_both.database_url, application="tests") as connection:
-            groups.set_group_limits(connection, "lab", rate_limit=None)
-        # Each user's own window has only what was served: 9 requests of 12 places are left in all.
-        await until(lambda: _ends_with(proxy, keys[0], OK), "the group has no limit any more")
-        left = [await outcome(proxy, key) for key in keys for _ in range(5)]
-        assert left.count(OK) == 12 - 5 - 1
+    monkeypatch.setattr(_Counter, "open", open_and_charge)
+    await budgets.look(LIMITED)
+    assert [state.used for state in await budgets.look(LIMITED)] == [TOKENS]
 
 
 async def test_a_new_period_begins_by_the_calendar(
