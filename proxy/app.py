@@ -46,7 +46,7 @@ from proxy.records.retention import Retention
 from proxy.records.spool import Spool
 from proxy.scheduling.turns import Turns
 from proxy.settings import ProxySettings
-from proxy.settlement import Settlements
+from proxy.settlement import Accounts, Settlements
 from proxy.upstream.relay import Relay
 from runtime.config import ROOT, Config, Origins, is_preflight
 
@@ -169,6 +169,13 @@ class App:
         )
         settlements = Settlements(relay)
         stack.push_async_callback(settlements.close)
+        accounts = Accounts(
+            admitter=admitter,
+            turns=turns,
+            settlements=settlements,
+            request_log=log,
+            access_log=access_log,
+        )
         self._readiness = Readiness(pool, backend_url=settings.backend_url)
         body_memory = BodyMemory(
             settings.body_memory_bytes, body_limit_bytes=settings.max_body_bytes, clock=time.monotonic
@@ -191,10 +198,8 @@ class App:
             turns=turns,
             relay=relay,
             early_checks=EarlyChecks(turns, relay),
-            request_log=log,
-            access_log=access_log,
+            accounts=accounts,
             running=running,
-            settlements=settlements,
             slow_clients=self.slow_clients,
             body_memory=body_memory,
         )

@@ -18,6 +18,7 @@ from proxy.ratelimit.sliding_window import Decision
 from proxy.records.record import RequestRecord
 from proxy.records.request_ids import new_request_id, public_form
 from proxy.scheduling.fair_queue import QueueEntry
+from proxy.upstream.relay import UpstreamResponse
 from proxy.upstream.routes import Route
 
 
@@ -92,6 +93,26 @@ class Exchange:
         record.response_bytes = response.response_bytes
         record.stream = response.stream
         record.answer = response.scanner
+
+    async def begin(self, upstream: UpstreamResponse) -> None:
+        """Begin the client's response with the status and headers of the engine's response.
+
+        Raises:
+            UpstreamFailedError: a stream has begun, and the engine's response is none.
+        """
+        response, parser = self.response, upstream.parser
+        response.status_code = parser.status
+        response.scanner.header = parser.usage
+        if self.request.begun:
+            await upstream.check_is_stream()
+            return
+        response.stream = parser.event_stream
+        lines = upstream.header_lines(self.headers())
+        response.begin(parser.status, parser.reason, lines, length=parser.length)
+        if not parser.pieces and not parser.complete and parser.length is None:
+            # Send the head at once: the body may take long. One of known length follows directly, and
+            # until then an error can have a status of its own.
+            response.write(b"")
 
     def headers(self) -> bytes:
         """The headers that the proxy adds to every response, as encoded lines.

@@ -26,29 +26,22 @@ from proxy.exchange import Exchange
 from proxy.identity.active_requests import ActiveRequests
 from proxy.identity.authenticator import Authenticator
 from proxy.identity.credentials import key_of
-from proxy.identity.principal import Principal
+from proxy.identity.principal import NOBODY, Principal
 from proxy.ratelimit.admission import Admitter, effective_limits, limit_error, tokens_refused
 from proxy.ratelimit.usage_report import UsageReports
-from proxy.records.access_log import AccessLog
 from proxy.records.record import RequestRecord
 from proxy.records.request_ids import public_form
-from proxy.records.request_log import RequestLog
 from proxy.scheduling.fair_queue import QueueEntry
 from proxy.scheduling.turns import Turns
 from proxy.settings import ProxySettings
-from proxy.settlement import Settlements
-from proxy.upstream.relay import EngineAwayError, Relay, UpstreamFailedError, UpstreamResponse
+from proxy.settlement import Accounts
+from proxy.upstream.relay import EngineAwayError, Relay, UpstreamFailedError
 from proxy.upstream.routes import route_of
 
 logger = logging.getLogger("proxy.requests")
 
 CLIENT_LEFT = 499
 """The recorded status of a request whose client left, as in nginx. It is never sent."""
-NOBODY = Principal(
-    public_id="", key_id=0, user_id=0, username="", is_active=False, revoked=True, expires_at=None,
-    rate_limit=None, rate_window_s=None,
-)  # fmt: skip
-"""Placeholder principal for logging failed authentication."""
 
 
 class Handler:
@@ -63,9 +56,7 @@ class Handler:
         turns: Turns,
         relay: Relay,
         early_checks: EarlyChecks,
-        settlements: Settlements,
-        request_log: RequestLog,
-        access_log: AccessLog,
+        accounts: Accounts,
         running: ActiveRequests,
         slow_clients: SlowClients,
         body_memory: BodyMemory,
@@ -77,9 +68,7 @@ class Handler:
         self._turns = turns
         self._relay = relay
         self._early_checks = early_checks
-        self._settlements = settlements
-        self._log = request_log
-        self._access_log = access_log
+        self._accounts = accounts
         self._running = running
         self._slow_clients = slow_clients
         self._body_memory = body_memory
@@ -112,7 +101,7 @@ class Handler:
         except (ConnectionError, asyncio.CancelledError) as end:
             if active.error is None or isinstance(end, ConnectionError):
                 reason = "client_stalled" if exchange.response.stalled else "client_left"
-                self._end(exchange, CLIENT_LEFT, reason)
+                self._accounts.end(exchange, CLIENT_LEFT, reason)
                 raise
             active.task.uncancel()
             self._fail(exchange, active.error)
@@ -143,7 +132,7 @@ class Handler:
             if error.status != HTTPStatus.TOO_MANY_REQUESTS:
                 record = exchange.begin_record(NOBODY)
                 exchange.complete(record, error.status, error.error)
-                self._note(exchange, record)
+                self._accounts.note(exchange, record)
             exchange.refuse(error)
         except Exception:
             logger.exception("request %s failed", public_form(exchange.id))
@@ -171,19 +160,19 @@ class Handler:
             # The admission is logged only now: bodies that are refused and requests that find the queue
             # full may be many, and the log folds refusals into one row only if they have no admission.
             exchange.admission_noted = True
-            self._log.admitted(record)
+            self._accounts.admitted(record)
             await self._take_turns(exchange, entry)
         finally:
             body.leave()
         if exchange.record is not None:
-            self._charge(exchange, exchange.record)
+            self._accounts.charge(exchange, exchange.record)
         # The engine has finished, so the turn ends: a slow client does not delay other requests.
         entry.queue.leave(entry)
         response = exchange.response
         if exchange.record is not None:  # the client is slow: the end of the response is not sent yet
             self._slow_clients.watch(response, principal.user_id)
             await response.drained()
-            self._end(exchange)
+            self._accounts.end(exchange)
         response.end()
         if request.client.writing_paused:
             self._slow_clients.watch(response, principal.user_id)
@@ -195,7 +184,7 @@ class Handler:
         exchange.admission, body = await self._usage_reports.read(exchange.principal)
         response.whole(HTTPStatus.OK, exchange.headers(), body)
         response.response_bytes = len(body)
-        self._end(exchange, HTTPStatus.OK)
+        self._accounts.end(exchange, HTTPStatus.OK)
 
     async def _take_turns(self, exchange: Exchange, entry: QueueEntry) -> None:
         """Wait for a turn and relay the request; repeat if the engine could not be reached."""
@@ -239,7 +228,7 @@ class Handler:
             weight=principal.weight,
         ) as upstream:
             parser = upstream.parser
-            await self._begin(exchange, upstream)
+            await exchange.begin(upstream)
             ended = False
             while not ended:
                 piece = upstream.take() if parser.pieces else await upstream.read()
@@ -254,27 +243,11 @@ class Handler:
                     if client.writing_paused or response.held_back:
                         response.write_but_the_end(piece)
                         continue
-                    self._end(exchange)
+                    self._accounts.end(exchange)
                 if piece:
                     response.write(piece)
                     if not ended and client.writing_paused:
                         await self._slow_clients.wait_for_room(response, principal.user_id)
-
-    async def _begin(self, exchange: Exchange, upstream: UpstreamResponse) -> None:
-        """Begin the client's response with the status and headers of the engine's response."""
-        response, parser = exchange.response, upstream.parser
-        response.status_code = parser.status
-        response.scanner.header = parser.usage
-        if exchange.request.begun:
-            await upstream.check_is_stream()
-            return
-        response.stream = parser.event_stream
-        lines = upstream.header_lines(exchange.headers())
-        response.begin(parser.status, parser.reason, lines, length=parser.length)
-        if not parser.pieces and not parser.complete and parser.length is None:
-            # Send the head at once: the body may take long. One of known length follows directly, and
-            # until then an error can have a status of its own.
-            response.write(b"")
 
     async def _on_wait(self, exchange: Exchange, entry: QueueEntry, ahead: int) -> None:
         """Send a comment to a client that waits for a stream, so that its connection stays alive."""
@@ -305,86 +278,23 @@ class Handler:
     def _fail(self, exchange: Exchange, error: ApiError) -> None:
         """Report an error to the client: as a response, as a stream event, or by a reset."""
         if not exchange.sent and not exchange.found_invalid:
-            self._give_back(exchange)
+            self._accounts.give_back(exchange)
         response = exchange.response
         if not exchange.request.begun or response.take_back():
             if exchange.request.method != "HEAD":
                 response.response_bytes = len(exchange.error_body(error))
-            self._end(exchange, error.status, error.error)
+            self._accounts.end(exchange, error.status, error.error)
             exchange.refuse(error)
         elif exchange.record is None and not response.ended:
             response.end()  # the failure came after the complete response
         elif response.stream and not response.ended:
             event = exchange.error_event(error)
             response.response_bytes += len(event)
-            self._end(exchange, error.status, error.error)
+            self._accounts.end(exchange, error.status, error.error)
             response.write(response.held_back + event)
             response.held_back = b""
             response.end()
         else:
             # Part of a plain body has been sent: only a reset shows the client that it is incomplete.
-            self._end(exchange, error.status, error.error)
+            self._accounts.end(exchange, error.status, error.error)
             response.break_off()
-
-    def _give_back(self, exchange: Exchange) -> None:
-        """Undo the admission of a request that is refused before the engine has received it."""
-        record, admission = exchange.record, exchange.admission
-        if record is None or admission is None or admission.entry is None:
-            return
-        self._admitter.give_back(exchange.principal, admission)
-        admission.entry = None
-        admission.requests.remaining += 1
-        record.admitted = False
-        record.admitted_at = None
-
-    def _end(self, exchange: Exchange, status: int | None = None, error: str | None = None) -> None:
-        """Record and charge a request that has ended. Only the first call has an effect.
-
-        `status` defaults to the engine's status. If the usage is not known, the engine is asked for it
-        first, and the turn lasts until the engine has replied.
-        """
-        record, exchange.record = exchange.record, None
-        if record is None:
-            return
-        exchange.complete(record, exchange.response.status_code if status is None else status, error)
-        if error is not None and self._has_to_settle(exchange):
-            exchange.settling = True
-            self._settlements.start(exchange, partial(self._settled, exchange, record))
-        else:
-            self._record(exchange, record)
-
-    def _has_to_settle(self, exchange: Exchange) -> bool:
-        return (
-            exchange.sent
-            and exchange.route.generates
-            and self._turns.engine_is_ours
-            and exchange.response.scanner.final_usage() is None
-        )
-
-    def _settled(self, exchange: Exchange, record: RequestRecord) -> None:
-        """Finish the work of `_end` after the engine has been asked for the usage."""
-        try:
-            self._record(exchange, record)
-        finally:
-            if exchange.queue_entry is not None:
-                exchange.queue_entry.queue.leave(exchange.queue_entry)
-
-    def _record(self, exchange: Exchange, record: RequestRecord) -> None:
-        if record.admitted and not exchange.admission_noted:
-            self._log.admitted(record)  # it counts against the limit: it needs a row of its own
-        self._log.ended(record)
-        self._charge(exchange, record)
-        self._note(exchange, record)
-
-    def _charge(self, exchange: Exchange, record: RequestRecord) -> None:
-        """Charge the tokens that a request used. Only the first call that charges has an effect."""
-        if exchange.charged or not record.admitted:
-            return
-        if not exchange.settling and exchange.record is record:  # the record is still open
-            exchange.complete(record, exchange.response.status_code, None)
-        again = exchange.charged is not None
-        exchange.charged = self._admitter.charge(exchange.principal, record, again=again)
-
-    def _note(self, exchange: Exchange, record: RequestRecord) -> None:
-        """Write a line to the access log."""
-        self._access_log.note(record, exchange.client, exchange.request.headers.get("X-Request-ID"))

@@ -51,6 +51,13 @@ class Principal:
     """Whether the user may read metrics and use the admin API."""
 
 
+NOBODY = Principal(
+    public_id="", key_id=0, user_id=0, username="", is_active=False, revoked=True, expires_at=None,
+    rate_limit=None, rate_window_s=None,
+)  # fmt: skip
+"""Placeholder principal for logging failed authentication."""
+
+
 def access_error(principal: Principal, *, now: float, masked: str) -> errors.ApiError | None:
     """Why this key may not be used at the Unix time `now`; None when it may."""
     if principal.revoked:

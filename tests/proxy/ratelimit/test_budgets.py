@@ -16,8 +16,8 @@ import pytest
 from psycopg_pool import AsyncConnectionPool
 
 from proxy.database.pool import connect
-from proxy.handler import NOBODY
 from proxy.identity import users
+from proxy.identity.principal import NOBODY
 from proxy.ratelimit.local_budgets import LocalBudgets, _Counter
 from proxy.records.history import BudgetHistory
 from proxy.records.request_log import RequestLog

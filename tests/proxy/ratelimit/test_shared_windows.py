@@ -17,9 +17,8 @@ from psycopg_pool import AsyncConnectionPool
 
 from proxy.database.pool import connect
 from proxy.errors import ApiError
-from proxy.handler import NOBODY
 from proxy.identity import users
-from proxy.identity.principal import Principal
+from proxy.identity.principal import NOBODY, Principal
 from proxy.ratelimit.admission import Admission
 from proxy.ratelimit.queries import fetch
 from proxy.ratelimit.shared import SharedAdmission
