@@ -2,8 +2,8 @@
 
 A program on this machine is a peer with a loopback address. Neither a reverse proxy's clients nor web
 pages count as one: the first are seen by the headers that reverse proxies add, or by
-LLAMA_PROXY_TRUSTED_PROXIES, the second by headers that a page cannot choose: Host (DNS rebinding), Origin
-and Sec-Fetch-Site, which browsers add (https://www.w3.org/TR/fetch-metadata/).
+LLAMA_PROXY_TRUSTED_PROXIES, the second by headers that a page cannot choose: Host (DNS rebinding), and
+Origin and Sec-Fetch-Site, which browsers add (https://www.w3.org/TR/fetch-metadata/).
 """
 
 from __future__ import annotations

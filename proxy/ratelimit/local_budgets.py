@@ -116,9 +116,7 @@ class LocalBudgets:
         return counter
 
     async def _read(self, counter: _Counter, budget: Budget, moment: Moment) -> None:
-        history = await self._log.budget_history(
-            moment, username=budget.username, period=budget.period
-        )
+        history = await self._log.budget_history(moment, username=budget.username, period=budget.period)
         counter.open(history)
         self._counters[budget.subject] = counter
 

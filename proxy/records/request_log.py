@@ -156,7 +156,7 @@ class RequestLog:
             now=self._clock(),
             under_way=[record.id for record in under_way],
             # Charged already, though the client is still reading the response.
-            charged=sum(record.tokens_charged or 0 for record in under_way if record.counts_for(subject)),
+            charged=sum(one.tokens_charged or 0 for one in under_way if one.counts_for(subject)),
         )
 
     async def budget_history(self, until: Moment, *, username: str, period: str) -> BudgetHistory:

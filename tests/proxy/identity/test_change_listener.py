@@ -146,7 +146,7 @@ async def test_a_change_that_arrives_together_with_a_heartbeat_takes_hold(
             await send_alone(listener, token)
         elif not sent:
             sent.append(token)
-            # Whenever a heartbeat fails to arrive all keys are read: that must not make up for a loss here.
+            # Whenever a heartbeat does not arrive all keys are read: that must not make up for a loss.
             monkeypatch.setattr("proxy.identity.change_listener.HEARTBEAT_S", 600.0)
             with psycopg.connect(settings.database_url) as connection:
                 connection.execute("SELECT pg_notify(%s, %s)", [HEARTBEAT_CHANNEL, token])
