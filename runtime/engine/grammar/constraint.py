@@ -23,6 +23,7 @@ from llguidance.llamacpp import lltokenizer_from_vocab
 from numpy.typing import NDArray
 
 from runtime.engine import errors
+from runtime.engine.grammar.relaxations import Relaxations
 from runtime.engine.grammar.relaxing import (
     UNSATISFIABLE,
     Fault,
@@ -31,7 +32,7 @@ from runtime.engine.grammar.relaxing import (
     relaxed,
     with_exact_bounds,
 )
-from runtime.engine.grammar.sandbox import Sandbox, SandboxError, Source, Verdict, limits
+from runtime.engine.grammar.sandbox import SECONDS, Sandbox, SandboxError, Source, Verdict, limits
 from runtime.engine.vocabulary import Vocabulary
 
 logger = logging.getLogger(__name__)
@@ -41,7 +42,6 @@ MAX_DEPTH = 64
 MAX_GRAMMAR_CHARACTERS = 262_144
 """The longest grammar or schema."""
 _REASON_CHARACTERS = 300
-_REMEMBERED = 256
 _MATCHERS = 32
 _UNWRITTEN = Source(text="", is_converted=True)
 
@@ -114,8 +114,7 @@ class Constraints:
         self._ends = vocabulary.ends()
         self._sandbox = Sandbox(vocabulary.pieces, self._ends)
         self._lock = threading.Lock()
-        self._relaxations: OrderedDict[Source, Source] = OrderedDict()
-        """For the sources of schemas that do not compile: those of what is left of them."""
+        self._relaxations = Relaxations()
         self._matchers: OrderedDict[str, LLMatcher] = OrderedDict()
         """The last grammars, compiled, at their beginning."""
         self._made: LLTokenizer | None = None
@@ -209,7 +208,7 @@ class Constraints:
         if verdict.error and grammar.relax is not None:
             made = grammar.relax()
             if made.source != _UNWRITTEN:
-                self._remember(grammar, made)
+                self._relaxations.put(grammar.source, made.source)
             return self.compile(made)
         if verdict.error:
             raise _refusal(grammar.param, verdict.error)
@@ -231,18 +230,17 @@ class Constraints:
                 self._matchers.popitem(last=False)
         return matcher
 
-    def _verdict(self, source: Source) -> Verdict:
+    def _verdict(self, source: Source, seconds: float = SECONDS) -> Verdict:
         try:
-            return self._sandbox.check(source)
+            return self._sandbox.check(source, seconds)
         except SandboxError as error:
             logger.error("%s", error)
             raise errors.compiler_away() from error
 
     def _relaxed(self, grammar: Grammar) -> Grammar:
         made = _json_source(self._relaxed_schema(grammar), grammar.param, is_strict=False)
-        relaxed_grammar = Grammar(made, grammar.param)
-        self._remember(grammar, relaxed_grammar)
-        return relaxed_grammar
+        self._relaxations.put(grammar.source, made)
+        return Grammar(made, grammar.param)
 
     def _relaxed_schema(self, grammar: Grammar) -> Schema:
         """A grammar's schema without the keywords that cannot be compiled.
@@ -253,8 +251,8 @@ class Constraints:
         schema, param = grammar.schema, grammar.param
         assert schema is not None
 
-        def check(part: Schema) -> str:
-            return self._verdict(_json_source(part, param, is_strict=grammar.is_strict)).error
+        def check(part: Schema, seconds: float) -> Verdict:
+            return self._verdict(_json_source(part, param, is_strict=grammar.is_strict), seconds)
 
         if grammar.is_strict:
             at_fault = faults(schema, check)
@@ -262,14 +260,6 @@ class Constraints:
                 raise _unenforceable(param, at_fault[0])
             raise _refusal(param, self._verdict(grammar.source).error)
         return relaxed(schema, check)
-
-    def _remember(self, grammar: Grammar, made: Grammar) -> None:
-        if made.source == grammar.source:  # nothing was left out
-            return
-        with self._lock:
-            self._relaxations[grammar.source] = made.source
-            if len(self._relaxations) > _REMEMBERED:
-                self._relaxations.popitem(last=False)
 
     def _known_relaxed(self, grammar: Grammar) -> Grammar:
         while (made := self._relaxations.get(grammar.source)) is not None:

@@ -2,27 +2,33 @@
 
 Each keyword that may be at fault is compiled alone first, so that one pattern with a look-ahead costs
 nothing but itself; only if the whole still does not compile, more is left out, the most expensive first.
-Compiles nothing itself: it asks, and every question may take seconds.
+Compiles nothing itself: it asks, within one budget of processor time for all questions.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from runtime.engine.grammar.patterns import is_expression
+from runtime.engine.grammar.sandbox import Verdict
+
 Schema = dict[str, Any]
-Check = Callable[[Schema], str]
-"""Says why a schema cannot be compiled; empty if it can."""
+Check = Callable[[Schema, float], Verdict]
+"""Compiles a schema within some seconds of processor time."""
 Path = tuple[str | int, ...]
 
 UNSATISFIABLE = "Unsatisfiable"
 TOO_COMPLEX = "it is too complex"
 MAX_CHECKS = 96
 """Questions about one schema."""
-_MAX_COMPLEX = 2
-"""Parts that may turn out too complex, each after seconds, before everything that may be is left out."""
+BUDGET_S = 3.0
+"""Processor time of all questions about one schema. Then everything that may be at fault is left out."""
+_QUESTION_S = 1.0
+"""Of one question; and what the questions about keywords leave for those about the rest."""
+_LEAST_S = 0.25
+"""With less, nothing is asked."""
 _TINY = 1e-9
 
 _NUMBER = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf")
@@ -51,12 +57,6 @@ _STAGES = (
     ("propertyNames", "uniqueItems", "contains", "not", "if", "then", "else", "oneOf"),
 )
 """What is left out of the whole schema while it does not compile, in this order."""
-_ECMA = (
-    (re.compile(r"\(\?<(?=\w)"), "(?P<"),
-    (re.compile(r"\\k<(\w+)>"), r"(?P=\1)"),
-    (re.compile(r"\\c[A-Za-z]|\\[pP]\{[^}]*\}|\\u\{[0-9A-Fa-f]+\}"), "x"),
-)
-"""What ECMA-262 writes otherwise than Python does."""
 _BY_NAME = ("properties", "patternProperties", "$defs", "definitions")
 _LISTS = ("anyOf", "oneOf", "allOf", "prefixItems", "items")
 _SINGLE = ("items", "additionalProperties", "additionalItems")
@@ -81,20 +81,30 @@ class _Questions:
 
     check: Check
     n_asked: int = 0
-    n_complex: int = 0
+    left_s: float = BUDGET_S
     known: dict[str, str] = field(default_factory=dict)
 
     @property
     def is_over(self) -> bool:
-        return self.n_asked >= MAX_CHECKS or self.n_complex >= _MAX_COMPLEX
+        """Whether no keyword is to be asked about any more."""
+        return self.n_asked >= MAX_CHECKS or self.left_s < _QUESTION_S + _LEAST_S
 
-    def ask(self, schema: Schema) -> str:
-        """Why the schema does not compile; that nothing is known after too many questions."""
+    def ask(self, schema: Schema, reserved_s: float = _QUESTION_S) -> str:
+        """Why the schema does not compile; that it is too complex, where no time is left to find out.
+
+        Args:
+            schema: a part of a schema, or all of it.
+            reserved_s: what is not to be used up of the budget.
+        """
         key = repr(schema)
         if key not in self.known:
+            seconds = min(_QUESTION_S, self.left_s - reserved_s)
+            if seconds < _LEAST_S:
+                return TOO_COMPLEX
             self.n_asked += 1
-            reason = self.known[key] = self.check(schema)
-            self.n_complex += reason.startswith(TOO_COMPLEX)
+            verdict = self.check(schema, seconds)
+            self.left_s -= verdict.seconds
+            self.known[key] = verdict.error
         return self.known[key]
 
 
@@ -175,7 +185,7 @@ def relaxed(schema: Schema, check: Check) -> Schema:
             at_fault.append(fault)
     made = _without(schema, at_fault)
     for stage in _STAGES:
-        reason = questions.ask(made) if questions.n_complex < 2 * _MAX_COMPLEX else TOO_COMPLEX
+        reason = questions.ask(made, reserved_s=0)
         if not reason or reason.startswith(UNSATISFIABLE):
             break
         made = _without_one_or_all(made, stage, questions)
@@ -187,13 +197,7 @@ def _is_no_pattern(schema: Schema, fault: Fault) -> bool:
     pattern = schema["pattern"] if fault.keyword == "pattern" else fault.keyword
     if fault.keyword != "pattern" and fault.path[-1:] != ("patternProperties",):
         return False
-    for ours, pythons in _ECMA:
-        pattern = ours.sub(pythons, str(pattern))
-    try:
-        re.compile(pattern)
-    except (re.error, RecursionError, OverflowError):
-        return True
-    return False
+    return not is_expression(str(pattern))
 
 
 def _walk(schema: Any, path: Path = ()) -> Iterator[tuple[Path, Schema]]:

@@ -25,7 +25,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -74,6 +74,8 @@ class Verdict:
 
     error: str = ""
     grammar: str = ""
+    seconds: float = field(default=0.0, compare=False)
+    """Processor time that it took; what it was allowed, if that was not enough."""
 
 
 class Sandbox:
@@ -92,8 +94,8 @@ class Sandbox:
         self._memory = threading.Lock()
         self._verdicts: OrderedDict[Source, Verdict] = OrderedDict()
 
-    def check(self, source: Source) -> Verdict:
-        """Whether the grammar can be compiled.
+    def check(self, source: Source, seconds: float = SECONDS) -> Verdict:
+        """Whether the grammar can be compiled, within some processor time.
 
         Raises:
             SandboxError: that cannot be told just now.
@@ -104,7 +106,7 @@ class Sandbox:
         with self._lock:
             # Another may have asked the same meanwhile.
             known = self.known(source)
-            return known if known is not None else self._ask(source)
+            return known if known is not None else self._ask(source, seconds)
 
     def known(self, source: Source) -> Verdict | None:
         """The same for a grammar that has been compiled before, at once; None for another."""
@@ -114,9 +116,7 @@ class Sandbox:
             if verdict is None:
                 return None
             self._verdicts.move_to_end(key)
-        if key is source or verdict.error:
-            return verdict
-        return Verdict(grammar=source.text)
+        return verdict if key is source or verdict.error else Verdict(grammar=source.text)
 
     def close(self) -> None:
         """End the child."""
@@ -126,15 +126,15 @@ class Sandbox:
             with child:  # closes its pipes and waits
                 pass
 
-    def _ask(self, source: Source) -> Verdict:
+    def _ask(self, source: Source, seconds: float) -> Verdict:
         child = self._started()
-        line = (json.dumps([source.text, source.is_converted]) + "\n").encode()
+        line = (json.dumps([source.text, source.is_converted, seconds]) + "\n").encode()
         try:
             verdict = Verdict(**json.loads(_exchange(child, line, _PATIENCE_S)))
         except (OSError, EOFError, TimeoutError) as error:
             # Not remembered: on a machine without memory to spare it need not be the grammar's fault.
             self.close()
-            return Verdict(error=_cause_of_death(child, error))
+            return Verdict(error=_cause_of_death(child, error, seconds), seconds=seconds)
         except BaseException:
             self.close()
             raise
@@ -143,6 +143,7 @@ class Sandbox:
 
     def _remember(self, source: Source, verdict: Verdict) -> None:
         key = _key(source)
+        verdict = replace(verdict, seconds=0.0)  # the next time
         if key is not source:
             verdict = Verdict(error=verdict.error)
         elif len(source.text) + len(verdict.grammar) > _REMEMBERED_CHARACTERS * 2:
@@ -186,9 +187,9 @@ def _key(source: Source) -> Source:
     return Source(text=digest, is_converted=True)
 
 
-def _cause_of_death(child: subprocess.Popen[bytes], error: Exception) -> str:
+def _cause_of_death(child: subprocess.Popen[bytes], error: Exception, seconds: float) -> str:
     if isinstance(error, TimeoutError) or child.returncode == -signal.SIGPROF:
-        return f"it is too complex: compiling it takes more than {SECONDS:g} seconds"
+        return f"it is too complex: compiling it takes more than {seconds:.2g} seconds"
     return "it is too complex: compiling it takes too much memory or too deep a recursion"
 
 
@@ -274,12 +275,14 @@ def _serve(requests: IO[bytes], replies: IO[bytes]) -> None:
     tokenizer = _tokenizer(json.loads(requests.readline()))
     replies.write(b"\n")
     for line in requests:
-        text, is_converted = json.loads(line)
+        text, is_converted, seconds = json.loads(line)
+        begun = time.process_time()
         # The timer's signal ends the process, whatever it is in the midst of.
-        signal.setitimer(signal.ITIMER_PROF, SECONDS)
+        signal.setitimer(signal.ITIMER_PROF, seconds)
         verdict = _verdict(tokenizer, text, is_converted=is_converted)
         signal.setitimer(signal.ITIMER_PROF, 0)
-        replies.write((json.dumps(asdict(verdict)) + "\n").encode())
+        reply = asdict(verdict) | {"seconds": time.process_time() - begun}
+        replies.write((json.dumps(reply) + "\n").encode())
 
 
 def main() -> None:

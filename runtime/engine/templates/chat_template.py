@@ -83,7 +83,8 @@ class ChatTemplate:
         self._with_tools = _Face(renderer=with_tools, able=probe(with_tools, with_tools=True))
         self.stops = self._end_turns()
         """Texts that end a turn in a named format and are no tokens of this vocabulary."""
-        self._specials = Specials(vocabulary, self._written())
+        literals = plain.literals | with_tools.literals
+        self._specials = Specials(vocabulary, self._written(), literals)
 
     @property
     def source(self) -> str:

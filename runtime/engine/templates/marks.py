@@ -3,9 +3,11 @@
 A template writes marks such as `<|im_end|>`, and the tokenizer reads them as the special tokens that
 they name. The same characters in a message are text. So the first character of each such place in a
 user's text is replaced by a private one before rendering, which leaves the length, blanks and all other
-characters as they are. What the template makes of the text then shows which places were the user's: the
-stretches between special tokens that have such places are tokenized as plain text. A text without such
-places goes the common way.
+characters as they are. The same is done where the ends of texts could make a special token with what
+stands beside them: text that follows, or what the template writes, such as the `<` and `>` that some put
+round names. What the template makes of the text then shows which places were the user's: the stretches
+between special tokens that have such places are tokenized as plain text. A text without such places goes
+the common way.
 """
 
 from __future__ import annotations
@@ -19,6 +21,9 @@ from typing import Any, TypeVar
 from runtime.engine.vocabulary import Vocabulary
 
 _PRIVATE = (range(0xE000, 0xF900), range(0xF0000, 0xFFFFE), range(0x100000, 0x10FFFE))
+_SHOWN = re.compile(r"\S")
+_FIELD = re.compile(r"%\w|\{[^}]*\}")
+"""Where a text may be put into another that is a format."""
 Value = TypeVar("Value")
 
 
@@ -52,9 +57,10 @@ class Specials:
         too (its
             user-defined ones) are special where the template writes them; the others are letters of a
             kind.
+        literals: the texts that stand in the template, of which it may write each.
     """
 
-    def __init__(self, vocabulary: Vocabulary, written: str) -> None:
+    def __init__(self, vocabulary: Vocabulary, written: str, literals: Iterable[str] = ()) -> None:
         self._vocabulary = vocabulary
         self.user_defined = frozenset(
             text for text in vocabulary.user_defined if _is_mark(text) and text in written
@@ -63,6 +69,11 @@ class Specials:
         self._first = sorted({text[0] for text in self.texts})
         self._longest = max(map(len, self.texts), default=0)
         self._beginnings = {text[:length] for text in self.texts for length in range(1, len(text))}
+        # What the beginning of a text must not be, because the template may write what comes before.
+        rests = self._rests(literals)
+        self._heads = re.compile(_alternatives(rests))
+        self._within = {rest[:length] for rest in rests for length in range(1, len(rest) + 1)}
+        self._replaced = sorted({*self._first, *(rest[0] for rest in rests)})
         pattern = _alternatives(self.texts)
         self._found = re.compile(pattern)
         self._controls = re.compile(_alternatives([*vocabulary.controls]))
@@ -70,12 +81,15 @@ class Specials:
         self._everywhere = re.compile(f"(?=({pattern}))")
 
     def are_in(self, texts: Iterable[str]) -> bool:
-        """Whether a text spells a special token, or ends in what may become one."""
+        """Whether a text spells a special token, or its beginning or end may become a part of one."""
         if not self.texts:
             return False
         return any(
-            any(first in text for first in self._first)
-            and (self._found.search(text) is not None or self._open_end(text) < len(text))
+            (
+                any(first in text for first in self._first)
+                and (self._found.search(text) is not None or any(True for _ in self._open_ends(text)))
+            )
+            or self._head(text) is not None
             for text in texts
         )
 
@@ -88,21 +102,32 @@ class Specials:
         used = set(also).union(*texts)
         free = (chr(code) for code in chain(*_PRIVATE) if chr(code) not in used)
         try:
-            return Marks({next(free): first for first in self._first}, next(free))
+            return Marks({next(free): one for one in self._replaced}, next(free))
         except StopIteration:
             raise PrivateCharactersUsed from None
 
-    def marked(self, text: str, marks: Marks, spared: frozenset[str] = frozenset()) -> str:
-        """The text with its special places marked, but for those that spell one of `spared`."""
-        if not any(first in text for first in self._first):
-            return text
-        private = {first: character for character, first in marks.originals.items()}
-        places = {one.start() for one in self._everywhere.finditer(text) if one[1] not in spared}
-        if not spared:
-            places.add(self._open_end(text))
-        places.discard(len(text))
+    def marked(
+        self, text: str, marks: Marks, spared: frozenset[str] = frozenset(), *, heads: bool = True
+    ) -> str:
+        """The text with its special places marked.
+
+        Args:
+            text: a user's.
+            marks: what to mark them with.
+            spared: special tokens that are left as they are.
+            heads: whether a beginning is marked that the template may make a special token with.
+        """
+        places = set[int]()
+        if any(first in text for first in self._first):
+            found = self._everywhere.finditer(text)
+            places = {one.start() for one in found if one[1] not in spared}
+            if not spared:
+                places.update(self._open_ends(text))
+        if heads and (head := self._head(text)) is not None:
+            places.add(head)
         if not places:
             return text
+        private = {one: character for character, one in marks.originals.items()}
         characters = list(text)
         for place in places:
             characters[place] = private[characters[place]]
@@ -112,10 +137,36 @@ class Specials:
         """The special tokens that the texts spell."""
         return {one[1] for text in texts for one in self._everywhere.finditer(text)}
 
-    def _open_end(self, text: str) -> int:
-        """Where an end of the text begins that what follows may complete to a special token."""
+    def _open_ends(self, text: str) -> Iterator[int]:
+        """Where ends of the text begin that what follows may complete to a special token."""
         start = max(0, len(text) - self._longest)
-        return next((at for at in range(start, len(text)) if text[at:] in self._beginnings), len(text))
+        return (at for at in range(start, len(text)) if text[at:] in self._beginnings)
+
+    def _head(self, text: str) -> int | None:
+        """Where a beginning stands that what the template writes may complete to a special token."""
+        if not self._within:
+            return None
+        shown = _SHOWN.search(text)  # templates trim texts
+        if shown is None:
+            return None
+        at = shown.start()
+        is_within = text[at : at + self._longest].rstrip() in self._within
+        return at if is_within or self._heads.match(text, at) else None
+
+    def _rests(self, literals: Iterable[str]) -> list[str]:
+        """What is missing of special tokens behind the beginnings of them that literals write."""
+        parts = {part for text in literals for part in _FIELD.split(text) if part}
+        begun = {part[at:] for part in parts for at in self._open_ends(part)}
+        new = set(begun)
+        while new:  # written one after the other, as by `"<" ~ "|"`
+            new = ({one + part for one in new for part in parts} & self._beginnings) - begun
+            begun |= new
+        return [
+            text[length:]
+            for text in self.texts
+            for length in range(1, len(text))
+            if text[:length] in begun
+        ]
 
     def tokenize(self, text: str, marks: Marks, *, add_special: bool) -> list[int]:
         """The tokens of a rendered text: special ones only where the template wrote them."""

@@ -27,6 +27,7 @@ class NamedFormat:
     source = ""
     add_special = True
     variables: frozenset[str] = frozenset()
+    literals: frozenset[str] = frozenset()  # all write whole special tokens
 
     def __init__(self, name: str) -> None:
         try:

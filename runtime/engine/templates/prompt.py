@@ -95,10 +95,10 @@ class ChatPrompt:
         """The text of the marked chat: `spared` of the assistant's texts, `elsewhere` of all others."""
 
         def change(text: str) -> str:
-            return self._specials.marked(text, marks, elsewhere)
+            return self._specials.marked(text, marks, elsewhere, heads=not elsewhere)
 
         def change_own(text: str) -> str:
-            return self._specials.marked(text, marks, spared)
+            return self._specials.marked(text, marks, spared, heads=not elsewhere)
 
         chat = [
             {

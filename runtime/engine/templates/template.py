@@ -13,6 +13,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import chain
 from typing import Any, Never, Protocol
 
 import jinja2
@@ -65,6 +66,8 @@ class Renderer(Protocol):
     """Whether the vocabulary's own marks are put round the text: templates write theirs."""
     variables: frozenset[str]
     """The names that the template reads and that are not in `RESERVED`."""
+    literals: frozenset[str]
+    """The texts that the template writes, and others that stand in it."""
 
     def render(self, messages: Sequence[Message], context: Context) -> str:
         """The text.
@@ -95,8 +98,11 @@ class JinjaTemplate:
         environment = kind(trim_blocks=True, lstrip_blocks=True, extensions=[_Generation, loopcontrols])
         environment.filters["tojson"] = _to_json
         self._template = environment.from_string(source)
-        read = jinja2.meta.find_undeclared_variables(environment.parse(source))
-        self.variables = frozenset(read - RESERVED)
+        parsed = environment.parse(source)
+        self.variables = frozenset(jinja2.meta.find_undeclared_variables(parsed) - RESERVED)
+        data = (node.data for node in parsed.find_all(nodes.TemplateData))
+        values = (node.value for node in parsed.find_all(nodes.Const))
+        self.literals = frozenset(text for text in chain(data, values) if isinstance(text, str))
         self._given = {
             "bos_token": bos_token,
             "eos_token": eos_token,

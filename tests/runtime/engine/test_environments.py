@@ -1,13 +1,42 @@
-"""Surroundings as they are found: the engine starts, or says what to do."""
+"""Models and surroundings as they are found: the engine starts, or says what to do."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from runtime.machine.ports import PortError, claim
+from tests.support.client import HELLO
+from tests.support.engine import Engine
+from tests.support.gguf import build_model
+
+STRANGE = {
+    "LANG": "C",
+    "LC_ALL": "C",
+    "HOME": "/nonexistent",
+    "TMPDIR": "/nonexistent",
+    "http_proxy": "http://127.0.0.1:1",
+    "HTTPS_PROXY": "http://127.0.0.1:1",
+    "ALL_PROXY": "socks5://127.0.0.1:1",
+}
+
+
+async def test_a_bare_model_in_strange_surroundings(tmp_path: Path) -> None:
+    """No template, no end token, an ASCII locale, no home, no temporary files, dead proxies."""
+    model = build_model(tmp_path / "bäre.gguf", chat_template=None, end=None)
+    with Engine(tmp_path / "engine", model, env=STRANGE) as engine:
+        engine.start()
+        answer = await engine.chat(messages=[*HELLO, {"role": "user", "content": "Grüße"}], max_tokens=4)
+        held = await engine.chat(
+            messages=HELLO, response_format={"type": "json_object", "schema": {"enum": ["ü"]}}
+        )
+
+    assert answer.content
+    assert held.content == '"ü"'
+    assert "llama-2" in engine.log
 
 
 def test_an_address_of_another_family_is_refused_with_the_remedy() -> None:

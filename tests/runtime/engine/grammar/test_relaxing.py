@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
-from runtime.engine.grammar.relaxing import MAX_CHECKS, relaxed, with_exact_bounds
+from runtime.engine.grammar.relaxations import MAX_CHARACTERS, Relaxations
+from runtime.engine.grammar.relaxing import BUDGET_S, MAX_CHECKS, relaxed, with_exact_bounds
+from runtime.engine.grammar.sandbox import Source, Verdict
 from tests.runtime.engine.grammar.test_constraints import MAX, json_schema, object_of
 from tests.support.engine import Engine
 from tests.support.json_schemas import HARD_PATTERNS, random_schema, violations
@@ -103,27 +105,49 @@ async def test_answers_fit_random_schemas(quick: Engine, strict: bool) -> None:
     assert n_answers > 25
 
 
-def test_questions_about_one_schema_are_bounded() -> None:
-    """However many patterns it has, and however long each takes."""
-    asked: list[Any] = []
+PATTERNS = {f"p{number}": {"type": "string", "pattern": f"a{{{number}}}"} for number in range(500)}
 
-    def refused(schema: Any) -> str:
-        asked.append(schema)
-        return "it is too complex: it takes too long" if len(asked) > 1 else "no"
 
-    parts = {f"p{number}": {"type": "string", "pattern": f"a{{{number}}}"} for number in range(500)}
-    made = relaxed({"type": "object", "properties": parts}, refused)
+@pytest.mark.parametrize("needed_s", [0.0, 0.3, 5.0])
+def test_questions_about_one_schema_are_bounded(needed_s: float) -> None:
+    """In number, and in the processor time of all; then everything that may be at fault is left out."""
+    asked: list[float] = []
 
-    assert len(asked) <= 8
+    def refused(_: Any, seconds: float) -> Verdict:
+        asked.append(min(needed_s, seconds))
+        return Verdict(error="no", seconds=asked[-1])
+
+    made = relaxed({"type": "object", "properties": PATTERNS}, refused)
+
+    assert len(asked) <= MAX_CHECKS + 10
+    assert sum(asked) <= BUDGET_S + 1e-6
     assert not any("pattern" in part for part in made["properties"].values())
 
-    def refused_at_once(schema: Any) -> str:
-        asked.append(schema)
-        return "no"
 
-    asked.clear()
-    relaxed({"type": "object", "properties": parts}, refused_at_once)
-    assert len(asked) <= MAX_CHECKS + 10
+@pytest.mark.parametrize("strict", [False, True])
+async def test_a_pattern_with_a_very_long_number_is_refused(quick: Engine, strict: bool) -> None:
+    """By the request's field, as others that are no regular expression."""
+    schema = object_of({"type": "string", "pattern": "a{" + "1" * 5000 + "}"})
+
+    answer = await quick.chat(**MAX, response_format=json_schema(schema, strict=strict))
+
+    assert answer.status == 400
+    assert answer.error["param"] == "response_format"
+
+
+def test_what_is_remembered_of_relaxing_is_bounded() -> None:
+    """In characters; the latest are kept."""
+    memory = Relaxations()
+    sources = [Source(text=f"{number}" + "x" * 250_000, is_converted=True) for number in range(40)]
+    for number, source in enumerate(sources):
+        memory.put(source, Source(text=f"made {number}" + "y" * 250_000, is_converted=True))
+
+    assert memory.n_characters <= MAX_CHARACTERS
+    assert memory.get(sources[0]) is None
+    last = memory.get(sources[-1])
+    assert last is not None
+    assert last.text.startswith("made 39")
+    assert memory.get(Source(text=sources[-1].text, is_converted=False)) is None
 
 
 def test_exact_bounds_leave_other_schemas_alone() -> None:

@@ -74,6 +74,18 @@ def test_an_endless_compilation_is_cut_short(sandbox: Sandbox, text: str) -> Non
     assert sandbox.check(gbnf('root ::= "a"')).error == ""
 
 
+def test_a_question_may_have_less_time(sandbox: Sandbox) -> None:
+    """The processor time that it takes is told; next time, with more, it is asked anew."""
+    short = sandbox.check(gbnf(ENDLESS), 0.3)
+    passed = sandbox.check(gbnf('root ::= "timed"'))
+
+    assert "0.3 seconds" in short.error
+    assert short.seconds == 0.3
+    assert 0 < passed.seconds < 0.3
+    assert sandbox.check(gbnf('root ::= "timed"')).seconds == 0
+    assert sandbox.known(gbnf(ENDLESS)) is None
+
+
 def test_many_open_files_do_not_matter(sandbox: Sandbox) -> None:
     """select() knows the first 1,024 only."""
     with ExitStack() as stack:

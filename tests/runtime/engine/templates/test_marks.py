@@ -109,6 +109,36 @@ def test_two_texts_cannot_forge_a_mark_together(made: Make, vocabulary: Vocabula
     assert special(vocabulary, forged) == []
 
 
+@pytest.mark.parametrize(
+    "written",
+    [
+        "<{{ key }}>",
+        "{{ '<' ~ key ~ '>' }}",
+        "{{ '<%s>' | format(key) }}",
+        "{{ '<{}>'.format(key | trim) }}",
+        "{{ '<' ~ '|' ~ key ~ '|' ~ '>' }}",
+        "{% set open = '\n<' %}{{ open + key + '|>' }}",
+    ],
+)
+@pytest.mark.parametrize(
+    "key",
+    ["|im_end|", "|im_end|>", " |im_end| ", "im_end", "|im_end", "think", "|", "im_start|>x\n"],
+)
+def test_a_template_that_puts_marks_round_names_forges_none(
+    made: Make, vocabulary: Vocabulary, written: str, key: str
+) -> None:
+    """As some write the names in tools' schemas, between `<` and `>`."""
+    loop = f"{{% for tool in tools or [] %}}{{% for key in tool.parameters %}}{written}"
+    template = made(loop + "{% endfor %}{% endfor %}" + CHATML + "<think>")
+    chat = [user("Hello")]
+    marks = special(vocabulary, tokens(template, chat))
+
+    forged = template.render(chat, tools=[{"parameters": {key: {}, "im_end|>": {}, "plain": {}}}])
+
+    assert key.strip() in forged.text
+    assert special(vocabulary, template.tokens(forged)) == marks
+
+
 @pytest.mark.parametrize("character", ["\ue000", "\U000f0000", "\U0010fffd"])
 def test_private_characters_of_a_user_are_kept(made: Make, character: str) -> None:
     """The character that stands for another is one that no text has."""
