@@ -21,7 +21,7 @@ print_summary() {
   printf 'server  %s/v1   (its key: LLAMA_SERVER_API_KEY in runtime/config.env)\n' "$BACKEND_URL"
   if [ "$PROXY" = 1 ]; then
     proxy="$(py -m runtime.config get proxy_url)"
-    printf 'proxy   %s/v1   (each user has a key)\n' "$proxy"
+    printf 'proxy   %s/v1   (each user has a key: ./bin/user_management_cli.sh create-user)\n' "$proxy"
   fi
   printf 'logs    %s (./console.sh logs -f)\n' "$LOG_DIR"
 }

@@ -119,7 +119,7 @@ def test_a_build_leaves_out_the_amx_kernels(
 
 @pytest.mark.parametrize(
     ("body", "status"),
-    [("kill -ILL $$", 1), ("exit 1", 1), (f'exec {sys.executable} "$@"', 0)],
+    [("kill -ILL $$", 1), ("exit 1", 1), (f'exec "{sys.executable}" "$@"', 0)],
     ids=["illegal instruction", "error", "works"],
 )
 def test_the_proof_that_the_engine_works(directory: Path, body: str, status: int) -> None:

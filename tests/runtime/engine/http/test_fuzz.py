@@ -187,6 +187,8 @@ def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
         running.close()
 
 
+# Hundreds of bodies, each with up to sixteen responses: minutes on a busy machine.
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("family", bodies.families)
 def test_no_body_hurts(target: Target, family: str) -> None:
     """Each is answered or refused, in form; the process and its answers to others stay the same."""
