@@ -320,10 +320,19 @@ def _check_stream(request: Request, text: str) -> None:
 
 def _n_choices(request: Request) -> int:
     """Responses that were asked for."""
-    sent = json.loads(request.body)
-    prompt = sent.get("prompt")
-    n_prompts = len(prompt) if isinstance(prompt, list) and isinstance(prompt[0], str | list) else 1
-    return n_prompts * int(sent.get("n") or 1)
+    return _n_prompts(request) * int(json.loads(request.body).get("n") or 1)
+
+
+def _n_generated(request: Request) -> int:
+    """Responses that were generated, those that `best_of` leaves out too."""
+    best_of = json.loads(request.body).get("best_of")
+    is_completion = request.path in COMPLETIONS
+    return _n_prompts(request) * int(best_of) if is_completion and best_of else _n_choices(request)
+
+
+def _n_prompts(request: Request) -> int:
+    prompt = json.loads(request.body).get("prompt")
+    return len(prompt) if isinstance(prompt, list) and isinstance(prompt[0], str | list) else 1
 
 
 def _finish(choice: Any) -> str | None:
@@ -335,14 +344,14 @@ def _finish(choice: Any) -> str | None:
 def _check_usage(request: Request, usage: Any) -> None:
     """The answer is no longer than was asked for, and fits into the context."""
     total = usage["prompt_tokens"] + usage["completion_tokens"]
-    n_choices = _n_choices(request)
-    assert usage.get("total_tokens", total) == total <= n_choices * N_CTX
+    n_generated = _n_generated(request)
+    assert usage.get("total_tokens", total) == total <= n_generated * N_CTX
     sent = json.loads(request.body)
     limit = sent.get("max_tokens")
     if request.path == CHAT and sent.get("max_completion_tokens") is not None:
         limit = sent["max_completion_tokens"]
     allowed = MAX_TOKENS if limit is None or limit <= 0 else limit
-    assert 0 <= usage["completion_tokens"] <= n_choices * allowed
+    assert 0 <= usage["completion_tokens"] <= n_generated * allowed
 
 
 def _check_vectors(data: Any) -> None:
