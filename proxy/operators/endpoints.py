@@ -59,10 +59,8 @@ class Operators:
         Raises:
             ConnectionError: the client has gone.
         """
-        client = request.client.remote
-        if self._settings.trusted_proxies:
-            client = client_address(client, request.headers, self._settings.trusted_proxies)
-        exchange = Exchange(request, client)
+        trusted = self._settings.trusted_proxies
+        exchange = Exchange(request, client_address(request.client.remote, request.headers, trusted))
         try:
             await self._answer(exchange)
         except ApiError as error:

@@ -13,8 +13,7 @@ from collections.abc import Callable
 
 import orjson
 
-from proxy.records.record import RequestRecord
-from proxy.timestamps import timestamp
+from proxy.records.record import RequestRecord, timestamp
 
 logger = logging.getLogger("proxy.requests")
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from copy import copy
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Protocol
 
 from proxy.records.request_ids import new_request_id
-from proxy.timestamps import timestamp
 
 COLUMNS = (
     "id, created_at, username, user_id, key_id, method, path, model, status_code, latency_ms, ttft_ms, "
@@ -191,3 +191,16 @@ def _charged(fields: list[bytes]) -> int:
     if fields[_STREAM] in (b"True", b"t") and fields[_TTFT] != NULL.encode():
         return estimated_tokens(int(fields[_REQUEST_BYTES]), int(fields[_RESPONSE_BYTES]))
     return 0
+
+
+_SECOND = (-1, "")
+"""The last second and its text: most timestamps that are written share it."""
+
+
+def timestamp(unix_s: float) -> str:
+    """A Unix time in ISO 8601, to the microsecond, as PostgreSQL reads it."""
+    global _SECOND  # noqa: PLW0603
+    second = int(unix_s)
+    if second != _SECOND[0]:
+        _SECOND = second, f"{datetime.fromtimestamp(second, UTC):%Y-%m-%dT%H:%M:%S}"
+    return f"{_SECOND[1]}.{int((unix_s - second) * 1e6):06d}+00:00"

@@ -5,42 +5,34 @@ Owns the state that the endpoint (in the event loop) and the embedder (in its th
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from runtime.engine import errors
 from runtime.engine.generation.channel import Channel, Ended, deliver
-from runtime.engine.generation.generation import End, User
+from runtime.engine.generation.generation import End, User, Work
 
 Vectors = NDArray[np.float32]
 Tokens = NDArray[np.int32]
 
 
 @dataclass(kw_only=True, eq=False)
-class Job:
+class Job(Work):
     """The inputs of one request. `end` may be called from any thread; the rest is the embedder's."""
 
     inputs: Sequence[Tokens]
     """At least one, each with at least one token and no more than the model's context."""
     seconds: float
     """The limit from the first evaluation of an input on."""
-    user: User = field(default_factory=User)
     rows: Vectors | None = None
     """A row for each input, once all have been evaluated."""
     prompt_tokens: int = 0
     """Tokens that have been evaluated so far."""
     completion_tokens: int = 0
     cached_tokens: int = 0
-    ended_by: End | None = None
-    deadline: float | None = None
-    """Monotonic; None until it has begun."""
-    is_ended: bool = False
-    """Set when the embedder has finished with it: the token count is final."""
-    failure: Exception | None = None
     n_taken: int = 0
     """Number of inputs that have been put into a batch."""
     _channel: Channel | None = None
@@ -59,17 +51,6 @@ class Job:
         """Make the job the user's. Must be called in the event loop that waits for the result."""
         self.user = user
         self._channel = Channel()
-
-    def end(self, reason: End) -> None:
-        """End the job with the next batch. Only the first reason counts."""
-        if self.ended_by is None:
-            self.ended_by = reason
-
-    def is_over(self) -> bool:
-        """Whether the job must end now. Also ends it if its deadline has passed."""
-        if self.deadline is not None and time.monotonic() >= self.deadline:
-            self.end(End.DEADLINE)
-        return self.ended_by is not None
 
     def finish(self) -> None:
         """Mark the job as ended, and wake who waits for it. For the embedder only, once."""

@@ -81,7 +81,32 @@ class User:
 
 
 @dataclass(kw_only=True, eq=False)
-class Generation:
+class Work:
+    """What the model does for a request, and how it ends. `end` may be called from any thread."""
+
+    user: User = field(default_factory=User)
+    ended_by: End | None = None
+    deadline: float | None = None
+    """Monotonic; None until it has begun."""
+    is_ended: bool = False
+    """Set when the model has finished with it: the token counts are final."""
+    failure: Exception | None = None
+    """The engine's error that ended it; the client gets it."""
+
+    def end(self, reason: End) -> None:
+        """End it with the next step. Only the first reason counts."""
+        if self.ended_by is None:
+            self.ended_by = reason
+
+    def is_over(self) -> bool:
+        """Whether it must end now. Also ends it if its deadline has passed."""
+        if self.deadline is not None and time.monotonic() >= self.deadline:
+            self.end(End.DEADLINE)
+        return self.ended_by is not None
+
+
+@dataclass(kw_only=True, eq=False)
+class Generation(Work):
     """One response. `end` may be called from any thread, at any time; the rest is the scheduler's."""
 
     prompt: Prompt
@@ -91,7 +116,6 @@ class Generation:
     """The schema or grammar of the response, compiled before the generation is submitted."""
     markup: Markup | None = None
     """The marks in the response's text; None: it is all content, and the constraint holds at once."""
-    user: User = field(default_factory=User)
     channel: Channel = field(default_factory=Channel)
     """Receives the response's events."""
     index: int = 0
@@ -103,21 +127,3 @@ class Generation:
     completion_tokens: int = 0
     reasoning_tokens: int = 0
     """Those of them in which the model thought."""
-    ended_by: End | None = None
-    deadline: float | None = None
-    """Monotonic; None until it has been admitted to a slot."""
-    is_ended: bool = False
-    """Set when the scheduler has finished with it: the token counts are final."""
-    failure: Exception | None = None
-    """The engine's error that ended it; the client gets it."""
-
-    def end(self, reason: End) -> None:
-        """End the generation with the next step. Only the first reason counts."""
-        if self.ended_by is None:
-            self.ended_by = reason
-
-    def is_over(self) -> bool:
-        """Whether the generation must end now. Also ends it if its deadline has passed."""
-        if self.deadline is not None and time.monotonic() >= self.deadline:
-            self.end(End.DEADLINE)
-        return self.ended_by is not None

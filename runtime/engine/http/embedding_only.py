@@ -7,9 +7,9 @@ import time
 from runtime.engine import errors
 from runtime.engine.embedding.service import Embeddings
 from runtime.engine.http.asgi import Receive, Scope, Send, send_bytes, send_json
-from runtime.engine.http.embeddings import EmbeddingPaths, Handler
+from runtime.engine.http.embeddings import EmbeddingPaths
 from runtime.engine.http.for_proxy import UsageBook
-from runtime.engine.http.front import COUNTED_AS
+from runtime.engine.http.front import Handler, dispatch
 from runtime.engine.http.workers import Make, answering, background_threads, tokenizing_paths
 from runtime.engine.metrics import Metrics
 from runtime.engine.settings import EngineSettings
@@ -26,8 +26,6 @@ GENERATING_PATHS = (
 _MODEL = "/v1/models/"
 _USAGE = "/internal/usage/"
 _VALIDATE = "/internal/validate"
-_BELOW = (_MODEL, _USAGE, f"{_VALIDATE}/")
-"""The paths below these are served too."""
 
 
 class EmbeddingOnlyRoutes:
@@ -53,17 +51,7 @@ class EmbeddingOnlyRoutes:
         }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        path, method = scope["path"], scope["method"]
-        if path[-1:] == "/" != path:  # many a client's base URL brings a slash too many
-            scope["path"] = path = path[:-1]
-        prefix = next((prefix for prefix in _BELOW if path.startswith(prefix)), path)
-        if prefix not in self._table:
-            raise errors.unknown_url(method, path)
-        allowed, handler = self._table[prefix]
-        scope[COUNTED_AS] = prefix
-        if method != allowed:
-            raise errors.method_not_allowed(method, allowed)
-        await handler(scope, receive, send)
+        await dispatch(self._table, scope, receive, send)
 
     def _tokenizing_paths(self) -> dict[str, Make]:
         def vocabulary_of(name: str | None) -> Vocabulary:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 
 import orjson
 
@@ -30,12 +30,12 @@ from runtime.engine.http.for_proxy import (
     UsageBook,
     user,
 )
+from runtime.engine.http.front import Handler
 from runtime.engine.http.workers import background_threads
 from runtime.engine.settings import EngineSettings
 
 logger = logging.getLogger(__name__)
 
-Handler = Callable[[Scope, Receive, Send], Awaitable[None]]
 Prepare = Callable[[bytes], Prepared]
 
 EMBEDDING_PATH = "/v1/embeddings"

@@ -6,6 +6,7 @@ import hmac
 import logging
 import time
 import uuid
+from collections.abc import Awaitable, Callable, Mapping
 
 from runtime.engine import errors
 from runtime.engine.errors import Refusal
@@ -30,6 +31,31 @@ _KEY_HEADERS = (b"x-api-key", b"api-key")
 COUNTED_AS = "llamaserve.counted_as"
 """The key in the ASGI scope for the path under which a request is counted. An unknown path sets no key,
 since a client can invent any number of them."""
+
+
+Handler = Callable[[Scope, Receive, Send], Awaitable[None]]
+Table = Mapping[str, tuple[str, Handler]]
+"""The method and the handler of each path. One that ends with a slash stands for all paths below it."""
+
+
+async def dispatch(table: Table, scope: Scope, receive: Receive, send: Send) -> None:
+    """Have the handler of a request's path answer it.
+
+    Raises:
+        Refusal: 404 or 405.
+    """
+    path, method = scope["path"], scope["method"]
+    if path[-1:] == "/" != path:  # many a client's base URL brings a slash too many
+        scope["path"] = path = path[:-1]
+    below = (name for name in table if name.endswith("/") and path.startswith(name))
+    prefix = next(below, path)
+    if prefix not in table:
+        raise errors.unknown_url(method, path)
+    allowed, handler = table[prefix]
+    scope[COUNTED_AS] = prefix
+    if method != allowed:
+        raise errors.method_not_allowed(method, allowed)
+    await handler(scope, receive, send)
 
 
 class KeyCheck:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any
@@ -29,7 +29,7 @@ from runtime.engine.http.for_proxy import (
     UsageBook,
     user,
 )
-from runtime.engine.http.front import COUNTED_AS
+from runtime.engine.http.front import Handler, dispatch
 from runtime.engine.http.generated import GeneratedResponse
 from runtime.engine.http.workers import Make, answering, background_threads, tokenizing_paths
 from runtime.engine.metrics import Metrics
@@ -37,7 +37,6 @@ from runtime.engine.settings import EngineSettings
 from runtime.engine.stock import StockApp
 from runtime.engine.vocabulary import Vocabulary
 
-Handler = Callable[[Scope, Receive, Send], Awaitable[None]]
 Prepare = Callable[[bytes], Prepared]
 
 _MODEL = "/v1/models/"
@@ -95,21 +94,9 @@ class Routes:
             _USAGE: ("GET", self._usage),
             _VALIDATE: ("POST", self._validate),
         }
-        self._below = (_MODEL, _USAGE, _VALIDATE)
-        """The paths below these are served too."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        path, method = scope["path"], scope["method"]
-        if path[-1:] == "/" != path:  # many a client's base URL brings a slash too many
-            scope["path"] = path = path[:-1]
-        prefix = next((prefix for prefix in self._below if path.startswith(prefix)), path)
-        if prefix not in self._table:
-            raise errors.unknown_url(method, path)
-        allowed, handler = self._table[prefix]
-        scope[COUNTED_AS] = prefix
-        if method != allowed:
-            raise errors.method_not_allowed(method, allowed)
-        await handler(scope, receive, send)
+        await dispatch(self._table, scope, receive, send)
 
     def _generating(self, prepare: Prepare) -> Handler:
         """A handler that has the model generate."""
