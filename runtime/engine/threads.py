@@ -15,6 +15,8 @@ READING_TOKENS = 64
 one token is one, and so every step with more than one user."""
 INTERVAL_S = 0.25
 """Time between two looks at the machine's load."""
+_STALE_S = 4 * INTERVAL_S
+"""A look this late averages over a time without steps, which says nothing of the load now."""
 _SMOOTHING = 0.5
 _DEAD_BAND = 0.65
 """Cores that must be missing or free before the number changes: at one half it would alternate."""
@@ -52,15 +54,21 @@ class StepThreads:
     def set_for(self, n_tokens: int) -> None:
         """Set the number of threads for a step that evaluates so many tokens."""
         if self._other_cores is not None and (now := self._clock()) >= self._next_at:
+            is_stale = now >= self._next_at + _STALE_S
             self._next_at = now + INTERVAL_S
-            self._used_by_others += _SMOOTHING * (self._other_cores() - self._used_by_others)
-            self._generating = threads_beside(
-                self._used_by_others, most=self._most, current=self._generating
-            )
+            self._look(self._other_cores(), is_stale=is_stale)
         number = self._reading if n_tokens > READING_TOKENS else self._generating
         if number != self._applied:
             self._applied = number
             self._apply(number)
+
+    def _look(self, other_cores: float, *, is_stale: bool) -> None:
+        if is_stale:
+            return
+        self._used_by_others += _SMOOTHING * (other_cores - self._used_by_others)
+        self._generating = threads_beside(
+            self._used_by_others, most=self._most, current=self._generating
+        )
 
 
 def threads_beside(used_by_others: float, *, most: int, current: int) -> int:

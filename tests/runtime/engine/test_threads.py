@@ -56,6 +56,20 @@ def test_fewer_threads_generate_beside_busy_processes_and_all_again_afterwards()
     assert machine.applied[-1] == 4
 
 
+def test_the_load_of_a_time_without_steps_says_nothing() -> None:
+    """What others did while nobody asked must not slow down the next answer's beginning."""
+    machine = Machine()
+    threads = machine.threads()
+    machine.steps(threads, 2)
+    machine.other_cores = 4.0
+    machine.now += 60
+    threads.set_for(1)
+    machine.other_cores = 0.0
+    machine.steps(threads, 8)
+
+    assert machine.applied == [4]
+
+
 def test_a_number_that_was_set_stays() -> None:
     """Whatever else the machine does."""
     machine = Machine()
