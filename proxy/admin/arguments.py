@@ -9,9 +9,10 @@ from datetime import datetime
 from functools import partial
 from typing import NoReturn
 
-from proxy.admin import commands, groups, times
+from proxy.admin import commands, groups, invitations, times
 from proxy.admin.limit_options import PARSERS
 from proxy.identity import keys
+from proxy.identity.invitations import DEFAULT_LIFE_S, MAX_LIFE_S
 from proxy.identity.limits import GROUP_LIMITS, LIMITS
 from proxy.identity.users import UNCHANGED
 
@@ -67,6 +68,7 @@ def parse(argv: list[str], *, now: datetime) -> argparse.Namespace:
 
     add("init-db", commands.init_db, "Bring the database's schema up to date.")
     _add_key_commands(add_for_user, now)
+    _add_invitations(add_for_user, now)
     add("list-users", commands.list_users, "List all users.")
     _add_user_commands(add_for_user)
     _add_group_commands(add, add_for_user)
@@ -93,6 +95,35 @@ def _add_key_commands(add: Add, now: datetime) -> None:
     _add_new_key(sub, now, default=UNCHANGED, help_=help_)
     sub = add("revoke-key", commands.revoke_key, "Revoke one key, at once.")
     sub.add_argument("--key", metavar="PUBLIC_ID", type=_public_id, required=True, help="see show-user")
+
+
+def _add_invitations(add: Add, now: datetime) -> None:
+    help_ = "Print a link with which a user makes a key, once; the user is created if need be."
+    sub = add("invite", invitations.invite, help_)
+    sub.add_argument(
+        "--valid",
+        metavar="7d",
+        type=_parser_of(invitation_life),
+        default=DEFAULT_LIFE_S,
+        help="how long the link is good (default: 7d)",
+    )
+    _add_limits(sub, or_default=True)
+    _add_new_key(
+        sub, now, default=None, help_="when the key expires (default: never)", printed="the link"
+    )
+    add("withdraw-invitation", invitations.withdraw_invitation, "Make a user's link void, at once.")
+
+
+def invitation_life(text: str) -> float:
+    """Parse how long an invitation is good into seconds.
+
+    Raises:
+        ValueError: it is not allowed; the error says what is.
+    """
+    seconds = times.parse_duration(text)
+    if not 60 <= seconds <= MAX_LIFE_S:
+        raise ValueError("must be from 1m to 90d")
+    return seconds
 
 
 def _add_user_commands(add: Add) -> None:
@@ -172,7 +203,9 @@ def _add_limits(sub: Parser, *, or_default: bool, names: Sequence[str] = LIMITS)
         )
 
 
-def _add_new_key(sub: Parser, now: datetime, *, default: object, help_: str) -> None:
+def _add_new_key(
+    sub: Parser, now: datetime, *, default: object, help_: str, printed: str = "the key"
+) -> None:
     sub.add_argument(
         "--expires",
         metavar="30d",
@@ -180,7 +213,7 @@ def _add_new_key(sub: Parser, now: datetime, *, default: object, help_: str) -> 
         default=default,
         help=help_,
     )
-    sub.add_argument("--quiet", action="store_true", help="print the key and nothing else")
+    sub.add_argument("--quiet", action="store_true", help=f"print {printed} and nothing else")
 
 
 def _parser_of(accepted: Parse) -> Parse:

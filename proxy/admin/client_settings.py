@@ -7,6 +7,7 @@ import socket
 from runtime.config import Config, bracketed
 
 _WILDCARDS = {"0.0.0.0": socket.AF_INET, "::": socket.AF_INET6}  # noqa: S104 - not bound
+_LOOPBACK = ("127.0.0.1", "::1", "localhost")
 _ELSEWHERE = {socket.AF_INET: "192.0.2.1", socket.AF_INET6: "2001:db8::1"}
 """Addresses for documentation (RFC 5737, RFC 3849): nothing is sent there."""
 
@@ -30,17 +31,36 @@ def lines(config: Config, key: str) -> list[str]:
 
 
 def url_for_others(config: Config) -> str:
-    """The proxy's URL as other machines reach it, if it listens to them; otherwise as this one does.
+    """The proxy's URL as other machines reach it, if it listens to them; otherwise as this one does."""
+    return _for_others(config.proxy_url, config.text("LLAMA_PROXY_HOST"))
 
-    A proxy that listens on every address is named by the one from which this machine reaches others.
-    """
-    host = config.text("LLAMA_PROXY_HOST")
+
+def invitation_link(config: Config, code: str) -> str:
+    """The address of the dashboard's page where an invitation is used."""
+    url = _for_others(config.dashboard_url, config.text("LLAMA_DASHBOARD_HOST"))
+    return f"{url}/invitation/{code}"
+
+
+def dashboard_hint(config: Config) -> str:
+    """What stands in the way of those who open a link to the dashboard; empty: nothing known."""
+    if not config.switch("LLAMA_DASHBOARD_ENABLED"):
+        return "The dashboard is off (LLAMA_DASHBOARD_ENABLED=0): the link works once it is on."
+    if config.text("LLAMA_DASHBOARD_HOST") in _LOOPBACK:
+        return (
+            "The dashboard listens to this machine only: for others, set LLAMA_DASHBOARD_HOST, or put "
+            "the address of your reverse proxy in front of /invitation/."
+        )
+    return ""
+
+
+def _for_others(url: str, host: str) -> str:
+    """The URL with the address from which this machine reaches others, where `host` is every address."""
     family = _WILDCARDS.get(host)
     address = _outward_address(family) if family is not None else ""
     if not address:
-        return config.proxy_url
-    scheme, _, _ = config.proxy_url.partition(":")
-    return f"{scheme}://{bracketed(address)}:{config.text('LLAMA_PROXY_PORT')}"
+        return url
+    scheme, port = url.partition(":")[0], url.rpartition(":")[2]
+    return f"{scheme}://{bracketed(address)}:{port}"
 
 
 def _outward_address(family: socket.AddressFamily) -> str:

@@ -11,10 +11,10 @@ from typing import cast
 from psycopg import Connection
 
 from proxy.admin import client_settings
-from proxy.admin.output import CommandOutput, budget_text, change_text, table, time_text
+from proxy.admin.output import CommandOutput, budget_text, change_text, invitation_text, table, time_text
 from proxy.database import schema
 from proxy.database.audit import changes
-from proxy.identity import admin_key, keys, users
+from proxy.identity import admin_key, invitations, keys, users
 from proxy.identity.limits import LIMITS, UserLimits
 from proxy.identity.user_errors import UserError
 from proxy.identity.users import UNCHANGED, IssuedKey, User
@@ -46,7 +46,7 @@ def create_user(connection: Connection, config: Config, arguments: Namespace) ->
         connection,
         username=arguments.username,
         expires_at=arguments.expires,
-        **_limits_in(arguments),
+        **limits_in(arguments),
     )
     user = users.get_user(connection, arguments.username)
     first = f"Created the user {user.username}: {_all_limits(user, config)}."
@@ -132,6 +132,7 @@ def list_users(connection: Connection, config: Config, _arguments: Namespace) ->
 def show_user(connection: Connection, config: Config, arguments: Namespace) -> CommandOutput:
     """Show one user and the user's keys."""
     user = users.get_user(connection, arguments.username)
+    last = invitations.list_invitations(connection, user=user.username).get(user.username)
     rows = [
         (
             keys.PREFIX + key.public_id,
@@ -151,6 +152,7 @@ Weight      {user.weight:.12g}
 At a time   {user.max_concurrent or "as many as the engine takes"}
 Budget      {_budget_text(connection, user)}
 Group       {user.group or "none"}
+Invitation  {invitation_text(last)}
 Created     {time_text(user.created_at, none="")}
 
 {table(["KEY", "STATE", "CREATED", "EXPIRES", "LAST USED"], rows)}"""
@@ -192,7 +194,7 @@ def confirm(question: str) -> None:
 
 def set_limits(connection: Connection, config: Config, arguments: Namespace) -> CommandOutput:
     """Set a user's limits and weight."""
-    users.set_limits(connection, arguments.username, **_limits_in(arguments))
+    users.set_limits(connection, arguments.username, **limits_in(arguments))
     user = users.get_user(connection, arguments.username)
     return _changed(connection, arguments, f"may send {_all_limits(user, config)}")
 
@@ -283,7 +285,7 @@ def _budget_text(connection: Connection, user: User) -> str:
     return f"{used} of {budget} used; renewed {time_text(renewed_at, none='')}"
 
 
-def _limits_in(arguments: Namespace) -> UserLimits:
+def limits_in(arguments: Namespace) -> UserLimits:
     """The limits that the command line gives."""
     given = {name: getattr(arguments, name) for name in LIMITS}
     return cast("UserLimits", {name: value for name, value in given.items() if value is not UNCHANGED})

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from proxy.identity.invitations import Invitation
 from proxy.identity.limits import DEFAULT_PERIOD
 
 Cell = str | int | float | None
@@ -39,6 +40,15 @@ def time_text(moment: datetime | None, *, none: str) -> str:
 def budget_text(tokens: int, period: str | None) -> str:
     """A budget in words."""
     return f"{tokens} tokens a {period or DEFAULT_PERIOD}"
+
+
+def invitation_text(last: Invitation | None) -> str:
+    """The state of a user's last invitation."""
+    if last is None:
+        return "none"
+    if last.used_at is not None:
+        return f"used {time_text(last.used_at, none='')}"
+    return f"{'open until' if last.is_open else 'expired'} {time_text(last.expires_at, none='')}"
 
 
 def change_text(old: dict[str, object], new: dict[str, object]) -> str:

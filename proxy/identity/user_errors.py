@@ -60,3 +60,14 @@ class KeyNotFound(UserError):
 
     def __init__(self, username: str, public_id: str) -> None:
         super().__init__(f"{username} has no key {public_id!r}: show-user shows the user's keys")
+
+
+class InvitationNotFound(UserError):
+    """The user has no open invitation."""
+
+    def __init__(self, username: str) -> None:
+        super().__init__(f"{username} has no open invitation: show-user shows the last one")
+
+
+class InvitationRefused(UserError):
+    """An invitation cannot be made or used."""

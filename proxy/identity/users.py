@@ -4,7 +4,7 @@ Each action is one transaction. Running proxies are notified by triggers in the 
 of keys to `keys.py`, and what a user has used to `records/reports.py`.
 
 Every function that takes a username raises InvalidUsername when it is not a valid one, and UserNotFound
-(except `create_user`) when no user has it.
+(except those that create a user) when no user has it.
 """
 
 from __future__ import annotations
@@ -87,17 +87,33 @@ def create_user(
     Raises:
         UserExists: the name is taken.
     """
-    _check_username(username)
     with connection.transaction():
-        row = connection.execute(
-            "INSERT INTO llama_users (username) VALUES (%s) ON CONFLICT (username) DO NOTHING"
-            " RETURNING id",
-            [username],
-        ).fetchone()
-        if row is None:
-            raise UserExists(username)
-        set_limits_of(connection, row[0], limits)
-        return _issue_key(connection, row[0], expires_at=expires_at)
+        user_id = _insert_user(connection, username, limits)
+        return _issue_key(connection, user_id, expires_at=expires_at)
+
+
+def create_user_without_key(
+    connection: Connection, *, username: str, **limits: Unpack[UserLimits]
+) -> None:
+    """Create a user without a key.
+
+    Raises:
+        UserExists: the name is taken.
+    """
+    with connection.transaction():
+        _insert_user(connection, username, limits)
+
+
+def _insert_user(connection: Connection, username: str, limits: UserLimits) -> int:
+    _check_username(username)
+    row = connection.execute(
+        "INSERT INTO llama_users (username) VALUES (%s) ON CONFLICT (username) DO NOTHING RETURNING id",
+        [username],
+    ).fetchone()
+    if row is None:
+        raise UserExists(username)
+    set_limits_of(connection, row[0], limits)
+    return int(row[0])
 
 
 def rotate_key(
@@ -133,8 +149,8 @@ def rotate_key(
         return _issue_key(connection, user_id, expires_at=expires_at, replaced=replaced)
 
 
-def add_key(connection: Connection, username: str, *, expires_at: datetime) -> IssuedKey:
-    """Give a user one more key, which expires. The user's other keys stay."""
+def add_key(connection: Connection, username: str, *, expires_at: datetime | None) -> IssuedKey:
+    """Give a user one more key, which expires at `expires_at`; None: never. The other keys stay."""
     with connection.transaction():
         return _issue_key(connection, _lock_user(connection, username), expires_at=expires_at)
 

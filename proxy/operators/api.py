@@ -25,6 +25,7 @@ from proxy.identity.principal import Principal
 from proxy.identity.user_errors import (
     GroupExists,
     GroupNotFound,
+    InvitationNotFound,
     KeyNotFound,
     UserError,
     UserExists,
@@ -190,7 +191,7 @@ def _object(content: bytes) -> dict[str, object]:
 
 def _translated(error: UserError) -> ApiError:
     text = str(error)[:1].upper() + str(error)[1:]
-    if isinstance(error, UserNotFound | GroupNotFound | KeyNotFound):
+    if isinstance(error, UserNotFound | GroupNotFound | KeyNotFound | InvitationNotFound):
         return errors.not_found(text)
     if isinstance(error, UserExists | GroupExists):
         return errors.already_exists(text)

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import get_args
 
 from proxy.admin import times
+from proxy.admin.arguments import invitation_life
 from proxy.admin.limit_options import PARSERS
 from proxy.identity.limits import GROUP_LIMITS, LIMITS, Period
 from proxy.operators.operation import Field, Parse
@@ -86,6 +87,9 @@ EXPIRES = Field(
 )  # fmt: skip
 GRACE = Field(
     name="grace", parse=times.parse_duration, help="How long old keys still work: 1h; default 0."
+)
+VALID = Field(
+    name="valid", parse=invitation_life, help="How long the link is good: 1m to 90d; default 7d."
 )
 KEY = Field(name="public_id", parse=_name, help="Replace this key only.")
 IS_ACTIVE = Field(

@@ -8,9 +8,9 @@ from typing import Any
 
 from psycopg import Connection
 
-from proxy.admin import arguments, commands
+from proxy.admin import arguments, client_settings, commands
 from proxy.admin.output import to_json
-from proxy.identity import groups, keys, users
+from proxy.identity import groups, invitations, keys, users
 from proxy.identity.limits import GROUP_LIMITS, LIMITS
 from proxy.identity.users import UNCHANGED, IssuedKey
 from proxy.operators import errors, fields
@@ -82,6 +82,29 @@ def _revoke_key(connection: Connection, call: Call) -> object:
     return asdict(users.get_user(connection, call.path["username"]))
 
 
+def _invite(connection: Connection, call: Call) -> object:
+    given = {name: call.values[field] for field, name in _INVITATION if field in call.values}
+    issued = invitations.invite(
+        connection, username=call.path["username"], **given, **call.given(*LIMITS)
+    )
+    link = client_settings.invitation_link(call.config, issued.code)
+    return {
+        "username": issued.username,
+        "is_new_user": issued.is_new_user,
+        "link": link,
+        "expires_at": issued.expires_at,
+    }
+
+
+def _withdraw_invitation(connection: Connection, call: Call) -> object:
+    invitations.withdraw(connection, call.path["username"])
+    return asdict(users.get_user(connection, call.path["username"]))
+
+
+def _list_invitations(connection: Connection, _call: Call) -> object:
+    return {"data": [asdict(one) for one in invitations.list_invitations(connection).values()]}
+
+
 def _key(issued: IssuedKey) -> dict[str, Any]:
     return {"key": issued.key, "public_id": issued.public_id, "expires_at": issued.expires_at}
 
@@ -123,6 +146,7 @@ def _command(connection: Connection, call: Call) -> object:
 
 
 _USER, _GROUP = "/admin/v1/users/{username}", "/admin/v1/groups/{name}"
+_INVITATION = (("valid", "life_s"), ("expires", "key_expires_at"))
 _CHANGES = (fields.IS_ADMIN, fields.GROUP, *fields.USER_LIMITS)
 
 OPERATIONS = (
@@ -141,6 +165,13 @@ OPERATIONS = (
               summary="Make a new key in place of the old ones, or of the one that is named."),
     Operation(method="DELETE", path=_USER + "/keys/{public_id}", run=_revoke_key,
               summary="Revoke a key."),
+    Operation(method="POST", path=_USER + "/invitation", run=_invite, status=201,
+              fields=(fields.VALID, fields.EXPIRES, *fields.USER_LIMITS),
+              summary="Make a link to make a key with, once; the user is created if need be."),
+    Operation(method="DELETE", path=_USER + "/invitation", run=_withdraw_invitation,
+              summary="Make the link of a user's invitation void."),
+    Operation(method="GET", path="/admin/v1/invitations", run=_list_invitations,
+              summary="List each user's last invitation."),
     Operation(method="GET", path="/admin/v1/groups", run=_list_groups, summary="List groups by name."),
     Operation(method="POST", path="/admin/v1/groups", run=_create_group, status=201,
               fields=(fields.GROUP_NAME, *fields.SHARED_LIMITS), summary="Create a group."),

@@ -74,6 +74,13 @@ class Config:
         return f"{scheme}://{_reachable(self.text('LLAMA_PROXY_HOST'))}:{self.text('LLAMA_PROXY_PORT')}"
 
     @property
+    def dashboard_url(self) -> str:
+        """The dashboard's URL, as seen from this machine. It has the proxy's certificate."""
+        scheme = "https" if self.text("LLAMA_PROXY_TLS_CERT") else "http"
+        host, port = self.text("LLAMA_DASHBOARD_HOST"), self.text("LLAMA_DASHBOARD_PORT")
+        return f"{scheme}://{_reachable(host)}:{port}"
+
+    @property
     def backend_url(self) -> str:
         """The URL of the engine to which the proxy forwards requests."""
         return self.text("LLAMA_SERVER_BACKEND_URL").rstrip("/") or self.server_url

@@ -212,6 +212,10 @@ KEYS: dict[str, Key] = {
             default="info",
             parse=_choice("debug", "info", "warning", "error"),
         ),
+        # The dashboard.
+        Key(name="LLAMA_DASHBOARD_ENABLED", default="1", parse=_switch),
+        Key(name="LLAMA_DASHBOARD_HOST", default="127.0.0.1", parse=_host),
+        Key(name="LLAMA_DASHBOARD_PORT", default="8002", parse=_PORT),
         # The user's own PostgreSQL; without a host the embedded one is used.
         Key(name="POSTGRES_AUTH_HOST", default="", parse=_host),
         Key(name="POSTGRES_AUTH_PORT", default="5432", parse=_PORT),

@@ -155,6 +155,7 @@ Weight      1
 At a time   as many as the engine takes
 Budget      any number of tokens
 Group       none
+Invitation  none
 Created     TIME                \n
 KEY               STATE    CREATED               EXPIRES               LAST USED
 {first[:16]}  revoked  TIME                  END                   never

@@ -16,6 +16,7 @@ PAGE = ROOT / "docs" / "configuration.md"
 AREAS = {
     "model server": ("LLAMA_SERVER_",),
     "proxy": ("LLAMA_PROXY_", "LLAMA_REQUESTS_"),
+    "dashboard": ("LLAMA_DASHBOARD_",),
     "files": ("LLAMA_",),
     "PostgreSQL": ("POSTGRES_AUTH_",),
 }

@@ -103,6 +103,21 @@ async def test_calls_are_logged_without_keys(admin: Admin, caplog: pytest.LogCap
     assert logged[1]["path"] == f"/admin/v1/users/bob/keys/{made['key'][:8]}…"
 
 
+async def test_invitations_are_made_listed_and_withdrawn(admin: Admin) -> None:
+    """The link is in the one response; the user is created without a key."""
+    made = await admin("POST", "/users/bob/invitation", expect=201, valid="1h", rate_limit=5)
+    assert made["link"].startswith("http://127.0.0.1:8002/invitation/lsi_")
+    user = await admin("GET", "/users/bob")
+    assert (user["keys"], user["rate_limit"], made["is_new_user"]) == ([], 5, True)
+    (listed,) = (await admin("GET", "/invitations"))["data"]
+    assert (listed["username"], listed["is_open"]) == ("bob", True)
+    assert made["link"].rpartition("/")[2] not in json.dumps(listed)
+    await admin("DELETE", "/users/bob/invitation")
+    assert (await admin.error("DELETE", "/users/bob/invitation", expect=404))["code"] == "not_found"
+    refused = await admin.error("POST", "/users/bob/invitation", expect=400, valid="1000d")
+    assert refused["param"] == "valid"
+
+
 async def test_groups_are_made_filled_and_deleted(admin: Admin) -> None:
     """A user joins by a change of the user."""
     await admin("POST", "/groups", expect=201, name="lab", token_budget=100, budget_period="day")
