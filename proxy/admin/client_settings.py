@@ -1,9 +1,10 @@
-"""What a new key's owner needs: a curl command, and the variables that clients' libraries read."""
+"""What is printed with a new key, and the addresses under which others reach this server."""
 
 from __future__ import annotations
 
 import socket
 
+from proxy.admin import client_snippets
 from runtime.config import Config, bracketed
 
 _WILDCARDS = {"0.0.0.0": socket.AF_INET, "::": socket.AF_INET6}  # noqa: S104 - not bound
@@ -18,16 +19,16 @@ def lines(config: Config, key: str) -> list[str]:
     return [
         "Try it:",
         "",
-        f"  curl {url}/v1/chat/completions \\",
-        f'    -H "Authorization: Bearer {key}" \\',
-        '    -H "Content-Type: application/json" \\',
-        """    -d '{"messages": [{"role": "user", "content": "Hello!"}], "max_tokens": 64}'""",
+        *_indented(client_snippets.curl(url, key)),
         "",
         "OpenAI's and Anthropic's clients read:",
         "",
-        f"  export OPENAI_BASE_URL={url}/v1 OPENAI_API_KEY={key}",
-        f"  export ANTHROPIC_BASE_URL={url} ANTHROPIC_API_KEY={key}",
+        *_indented(client_snippets.environment(url, key)),
     ]
+
+
+def _indented(text: str) -> list[str]:
+    return ["  " + line for line in text.splitlines()]
 
 
 def url_for_others(config: Config) -> str:
