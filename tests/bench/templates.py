@@ -93,7 +93,13 @@ def _histories() -> Iterator[tuple[str, list[Message]]]:
         system, user, _said("assistant", None, tool_calls=both), *results, answer, last,
     ]  # fmt: skip
     said = _said("assistant", "word9", tool_calls=both[:1])
-    yield "text and call", [user, said, results[0], answer, last]
+    yield "text and call", [user, said, results[0]]
+    yield "text and call, then chat", [user, said, results[0], answer, last]
+    again = _said("assistant", "word1", tool_calls=both[1:])
+    yield "text and calls in turn", [user, said, results[0], again, results[1]]
+    yield "text and calls in turn, then chat", [
+        user, said, results[0], again, results[1], answer, last,
+    ]  # fmt: skip
     old = {"name": "add1", "arguments": "{}"}
     yield "older form of a call", [
         user, _said("assistant", None, function_call=old), _said("function", "word6", name="add1"),

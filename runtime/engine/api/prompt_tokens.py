@@ -13,7 +13,7 @@ from runtime.engine.api.shared_prefix import Mode, SharedPrefix
 from runtime.engine.api.thinking import template_variables
 from runtime.engine.generation.generation import Prompt
 from runtime.engine.generation.model import GuardedLlama
-from runtime.engine.templates.marks import texts_in
+from runtime.engine.templates.fields import texts_in
 from runtime.engine.templates.prompt import Rendered
 
 _CHARACTERS_PER_TOKEN = 8

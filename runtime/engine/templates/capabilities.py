@@ -49,7 +49,7 @@ class Capabilities:
     calls: bool = True
     """Calls of tools in the assistant's messages."""
     calls_with_text: bool = True
-    """Calls in a message that has text too."""
+    """Calls in a message that has text too, also when the answer follows."""
     null_content: bool = False
     """Calls are shown only in messages whose content is null."""
     parallel_calls: bool = True
@@ -64,6 +64,8 @@ class Capabilities:
     """Content is wanted as a list of parts, not as a text."""
     reasoning_field: str = ""
     """The name of the field that holds the assistant's reasoning; empty if it is not rendered."""
+    reasons_before_calls: bool = False
+    """Reasoning is rendered in messages with calls."""
     variables: frozenset[str] = field(default_factory=frozenset)
     """What else the template reads: the names that `chat_template_kwargs` can set."""
 
@@ -81,7 +83,7 @@ def probe(renderer: Renderer, *, with_tools: bool) -> Capabilities:
         empty=probing.shows(_user("zqa"), _assistant(""), _user("zqb"), words=("zqa", "zqb")),
         tools=with_tools and probing.shows(_user("zqu"), words=("zqtool", "zqdescription")),
         calls=probing.shows_calls(call),
-        calls_with_text=probing.shows_calls(call, "zqsaid"),
+        calls_with_text=probing.shows_calls_with_text(call),
         null_content=call.content is None,
         parallel_calls=probing.shows_parallel_calls(),
         results=probing.shows_results(),
@@ -89,6 +91,7 @@ def probe(renderer: Renderer, *, with_tools: bool) -> Capabilities:
         short_ids=call.call_id == _SHORT_ID,
         parts=probing.parts,
         reasoning_field=probing.reasoning_field(),
+        reasons_before_calls=any(map(probing.shows_reasoning_before_call, REASONING)),
         variables=renderer.variables,
     )
 
@@ -163,6 +166,12 @@ class _Probing:
         words = ("zqtool", "zqkey", _VALUE, content)
         return all(word in text for word in words) and (form.is_text or f"'{_VALUE}'" not in text)
 
+    def shows_calls_with_text(self, form: _CallForm) -> bool:
+        """Whether the text beside a call is shown, before the answer and behind it."""
+        called = (_user("zqu"), form.message(content="zqsaid"), _result(form.call_id, "zqr"))
+        then = (*called, _assistant("zqa"), _user("zqb"))
+        return self.shows_calls(form, "zqsaid") and self.shows(*then, words=("zqsaid", _VALUE, "zqa"))
+
     def shows_parallel_calls(self) -> bool:
         called = self.call.message("zqother")
         results = [
@@ -180,15 +189,19 @@ class _Probing:
 
     def reasoning_field(self) -> str:
         """The name under which the reasoning before a call, or before an answer, is shown."""
-        result = _result(self.call.call_id, "zqr")
         for name in REASONING:
-            called = {**self.call.message(), name: "zqreason"}
             answered = {**_assistant("zqa"), name: "zqreason"}
-            if self.shows(_user("zqu"), called, result, words=("zqreason",)):
+            if self.shows_reasoning_before_call(name):
                 return name
             if self.shows(_user("zqu"), answered, words=("zqreason",)):
                 return name
         return ""
+
+    def shows_reasoning_before_call(self, name: str) -> bool:
+        """Whether the reasoning of a message with a call is shown if its field has this name."""
+        called = {**self.call.message(), name: "zqreason"}
+        result = _result(self.call.call_id, "zqr")
+        return self.shows(_user("zqu"), called, result, words=("zqreason",))
 
 
 def as_parts(message: Message) -> Message:

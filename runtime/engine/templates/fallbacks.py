@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
+from itertools import groupby
 from typing import Any
 
 from runtime.engine.templates.capabilities import Capabilities, as_parts
@@ -44,9 +45,11 @@ def adapted(messages: Sequence[Message], able: Capabilities) -> list[Message]:
 
 
 def _with_shown_calls(chat: list[Message], able: Capabilities) -> list[Message]:
-    # Where messages must alternate, two would be refused: the text is left out, as these templates do.
-    if not able.calls_with_text and able.consecutive:
-        chat = [part for message in chat for part in _text_and_calls(message)]
+    if not able.calls_with_text:
+        apart = able.reasons_before_calls
+        chat = [part for message in chat for part in _text_and_calls(message, reason_last=apart)]
+        if not able.consecutive:
+            chat = _one_text_a_turn(chat)
     if not able.parallel_calls:
         chat = _one_call_each(chat)
     if able.null_content:
@@ -57,13 +60,39 @@ def _with_shown_calls(chat: list[Message], able: Capabilities) -> list[Message]:
     return chat
 
 
-def _text_and_calls(message: Message) -> list[Message]:
-    """A message with text and calls as two."""
+def _text_and_calls(message: Message, *, reason_last: bool) -> list[Message]:
+    """A message with text and calls as two. The reasoning goes with the text, or with the calls."""
     if "tool_calls" not in message or not message["content"]:
         return [message]
-    text = {name: value for name, value in message.items() if name != "tool_calls"}
-    calls = {name: value for name, value in message.items() if name not in REASONING}
+    reasoning = {*REASONING}
+    not_in_text = {"tool_calls", *(reasoning if reason_last else ())}
+    not_in_calls = () if reason_last else reasoning
+    text = {name: value for name, value in message.items() if name not in not_in_text}
+    calls = {name: value for name, value in message.items() if name not in not_in_calls}
     return [text, {**calls, "content": ""}]
+
+
+def _one_text_a_turn(chat: list[Message]) -> list[Message]:
+    """All that the assistant says between two messages of others becomes one text.
+
+    Templates that want messages to alternate do not count those with calls, but every text. It stands
+    where the answer is, or before the calls if that is still to come.
+    """
+    made: list[Message] = []
+    for ends_turn, messages in groupby(chat, lambda one: one["role"] in ("user", "system")):
+        turn = list(messages)
+        texts = [at for at, one in enumerate(turn) if _is_text(one)]
+        if not ends_turn and len(texts) > 1:
+            place = texts[-1] if texts[-1] == len(turn) - 1 else texts[0]
+            content = _BETWEEN.join(filter(None, (turn[at]["content"] for at in texts)))
+            turn[place] = {**turn[place], "content": content}
+            turn = [one for at, one in enumerate(turn) if at == place or at not in texts]
+        made += turn
+    return made
+
+
+def _is_text(message: Message) -> bool:
+    return message["role"] == "assistant" and "tool_calls" not in message
 
 
 def _is_empty(message: Message) -> bool:

@@ -16,7 +16,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
-from typing import Any, TypeVar
+from typing import Any
 
 from runtime.engine.vocabulary import Vocabulary
 
@@ -24,7 +24,6 @@ _PRIVATE = (range(0xE000, 0xF900), range(0xF0000, 0xFFFFE), range(0x100000, 0x10
 _SHOWN = re.compile(r"\S")
 _FIELD = re.compile(r"%\w|\{[^}]*\}")
 """Where a text may be put into another that is a format."""
-Value = TypeVar("Value")
 
 
 class PrivateCharactersUsed(Exception):
@@ -210,30 +209,6 @@ class Specials:
         if after in self._vocabulary.strip_before:
             stretch = stretch.rstrip(" \t\n\v\f\r")
         return stretch
-
-
-def texts_in(value: Any) -> Iterator[str]:
-    """All texts in a JSON value, names of fields included."""
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, Mapping):
-        for name, item in value.items():
-            yield str(name)
-            yield from texts_in(item)
-    elif isinstance(value, Sequence):
-        for item in value:
-            yield from texts_in(item)
-
-
-def replaced(value: Any, change: Any) -> Any:
-    """A JSON value with each text in it changed by a function."""
-    if isinstance(value, str):
-        return change(value)
-    if isinstance(value, Mapping):
-        return {change(name): replaced(item, change) for name, item in value.items()}
-    if isinstance(value, Sequence):
-        return [replaced(item, change) for item in value]
-    return value
 
 
 def _is_mark(text: str) -> bool:

@@ -6,13 +6,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from runtime.engine import errors
-from runtime.engine.templates.marks import (
-    Marks,
-    PrivateCharactersUsed,
-    Specials,
-    replaced,
-    texts_in,
-)
+from runtime.engine.templates.fields import replaced, texts_in
+from runtime.engine.templates.marks import Marks, PrivateCharactersUsed, Specials
 from runtime.engine.templates.messages import REASONING
 from runtime.engine.templates.template import Context, Message, Renderer, RenderError
 
@@ -41,7 +36,11 @@ class ChatPrompt:
         self._specials = specials
         self._chat = chat
         self._context = context
-        self._texts = list(texts_in([list(map(_without_role, chat)), context.tools, context.variables]))
+        variables = list(context.variables.values())
+        self._texts = [
+            *texts_in([list(map(_without_role, chat)), context.tools]),
+            *texts_in(variables, frozenset()),
+        ]
         self._end = ""
 
     def rendered(self, *, continues: bool) -> Rendered:
@@ -113,7 +112,10 @@ class ChatPrompt:
             tools=replaced(self._context.tools, change),
             tool_choice=self._context.tool_choice,
             add_generation_prompt=self._context.add_generation_prompt,
-            variables=replaced(self._context.variables, change),
+            variables={
+                name: replaced(value, change, frozenset())
+                for name, value in self._context.variables.items()
+            },
         )
         try:
             return self._text(chat, context)

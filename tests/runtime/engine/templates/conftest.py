@@ -13,6 +13,7 @@ from runtime.engine.vocabulary import Vocabulary
 from tests.support.gguf import build_model
 
 CONTROLS = ["<|im_start|>", "<|im_end|>", "[INST]", "[/INST]", "<|turn_end|>"]
+CONTROLS += ["<function>", "<name>", "</name>"]
 USER_DEFINED = ["<think>", "</think>", "<tool_call>"]
 
 CHATML = (

@@ -139,6 +139,37 @@ def test_a_template_that_puts_marks_round_names_forges_none(
     assert special(vocabulary, template.tokens(forged)) == marks
 
 
+NAMES = (
+    "{% for tool in tools or [] %}{% for key, value in tool.function.parameters.properties.items() %}"
+    "<{{ key }}>{{ value.type }}</{{ key }}>{% endfor %}{% endfor %}{% for m in messages %}"
+    "<|im_start|>{{ m.role }}\n{{ m.content }}{% for call in m.tool_calls or [] %}"
+    "<function={{ call.function.name }}>{% for key, value in call.function.arguments.items() %}"
+    "<{{ key }}>{{ value }}</{{ key }}>{% endfor %}</function>{% endfor %}<|im_end|>\n{% endfor %}"
+)
+"""Writes the names of properties and arguments between `<` and `>`, as Qwen3-Coder's does."""
+
+
+@pytest.mark.parametrize("key", ["function", "name", "type", "plain"])
+def test_fields_of_the_api_keep_their_names(made: Make, vocabulary: Vocabulary, key: str) -> None:
+    """A template finds `function` and `name` by name, also if `<function>` is a special token; an
+    argument of that name is text."""
+    called = {"name": "add", "arguments": {key: "4"}}
+    messages = [
+        user("Hello"),
+        {"role": "assistant", "content": None, "tool_calls": [{"id": "c", "function": called}]},
+    ]
+    schema = {"type": "object", "properties": {key: {"type": "integer"}}}
+    tools = [{"type": "function", "function": {"name": "add", "parameters": schema}}]
+    template = made(NAMES)
+
+    rendered = template.render(messages, tools=tools)
+
+    assert f"<function=add><{key}>4</{key}></function>" in rendered.text
+    assert f"<{key}>integer</{key}>" in rendered.text
+    expected = [vocabulary.controls[name] for name in ("<|im_start|>", "<|im_end|>")] * 2
+    assert special(vocabulary, template.tokens(rendered)) == expected
+
+
 @pytest.mark.parametrize("character", ["\ue000", "\U000f0000", "\U0010fffd"])
 def test_private_characters_of_a_user_are_kept(made: Make, character: str) -> None:
     """The character that stands for another is one that no text has."""
