@@ -25,14 +25,15 @@ set -euo pipefail
 # shellcheck source=runtime/install/engine.sh
 . "$ROOT/runtime/install/engine.sh"
 
-# wanted_stamp packages|base|tests: print the line that `stamp` records after a complete installation. It
+# wanted_stamp packages|base|tests|dashboard: print the line that `stamp` records after a complete installation. It
 # changes with the requirements and with the Python version. `packages` is `base` without the engine. `tests`
-# has its own line: not every installation has them.
+# and `dashboard` have lines of their own: not every installation has them.
 wanted_stamp() {
   local files=("$ROOT/runtime/requirements.txt" "$ROOT/runtime/requirements-engine.txt")
   case "$1" in
     packages) files=("$ROOT/runtime/requirements.txt") ;;
     tests) files=("$ROOT/runtime/requirements-dev.txt") ;;
+    dashboard) files=("$ROOT/runtime/requirements-dashboard.txt") ;;
   esac
   printf '%s %s %s' "$1" "$(cat "${files[@]}" | cksum | tr ' ' -)" \
     "$("$VENV_DIR/bin/python" -V 2>/dev/null || printf none)"
@@ -43,6 +44,13 @@ is_installed() {
 }
 
 has_packages() { is_installed base || is_installed packages; }
+
+# 0 if the configuration has the dashboard run. A bad configuration is reported by whoever uses it.
+wants_dashboard() {
+  [ "$(cd "$ROOT" && "$VENV_DIR/bin/python" -m runtime.config get runs_dashboard 2>/dev/null)" = 1 ]
+}
+
+lacks_dashboard() { ! is_installed dashboard && wants_dashboard; }
 
 stamp() {
   local file="$VENV_DIR/llamaserve-installed"
@@ -137,6 +145,7 @@ main() {
     --check)
       load_paths
       is_installed base || return 1
+      ! lacks_dashboard || return 1
       return 0
       ;;
     *) usage_error "unknown arguments: $*" ;;
@@ -152,7 +161,8 @@ install_wanted() {
   if [ -n "$packages" ] && has_packages; then
     return 0
   fi
-  if [ -z "$wheels" ] && is_installed base && { [ -z "$tests" ] || is_installed tests; }; then
+  if [ -z "$wheels" ] && is_installed base && ! lacks_dashboard &&
+    { [ -z "$tests" ] || { is_installed tests && is_installed dashboard; }; }; then
     return 0
   fi
   (umask 077 && mkdir -p "$LOG_DIR" && mkdir -p "$(dirname "$VENV_DIR")")
@@ -169,6 +179,10 @@ install_wanted() {
     return
   fi
   is_installed base || install_base
+  if lacks_dashboard || { [ -n "$tests" ] && ! is_installed dashboard; }; then
+    install_locked requirements-dashboard.txt 'the dashboard'
+    stamp dashboard
+  fi
   if [ -n "$tests" ] && ! is_installed tests; then
     install_locked requirements-dev.txt 'what the tests need'
     stamp tests

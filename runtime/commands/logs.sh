@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Summary: Show the last lines of the logs; -f follows them
-# Usage: ./console.sh logs [-f] [server|proxy|postgres|supervisord|install]
+# Usage: ./console.sh logs [-f] [server|proxy|dashboard|postgres|supervisord|install]
 set -euo pipefail
 
 # shellcheck source=runtime/shell/lib.sh
@@ -12,12 +12,12 @@ main() {
   for name in "$@"; do
     case "$name" in
       -f) follow=1 ;;
-      server | proxy | postgres | supervisord | install) names="$names $name" ;;
+      server | proxy | dashboard | postgres | supervisord | install) names="$names $name" ;;
       *) usage_error "unknown argument: $name" ;;
     esac
   done
   load_paths
-  [ -n "$names" ] || names='postgres server proxy'
+  [ -n "$names" ] || names='postgres server proxy dashboard'
   set --
   for name in $names; do
     [ ! -f "$LOG_DIR/$name.log" ] || set -- "$@" "$LOG_DIR/$name.log"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Summary: Restart the appliance or one part of it, optionally with another model
-# Usage: ./console.sh restart [server|proxy|postgres] [--model FILE]
+# Usage: ./console.sh restart [server|proxy|postgres|dashboard] [--model FILE]
 #
 # Without a part everything is restarted, and a changed configuration takes effect; connections are refused
 # for some seconds. A single part reads the configuration files again, but keeps the environment of the
@@ -19,7 +19,7 @@ MODEL=''
 parse() {
   while [ $# -gt 0 ]; do
     case "$1" in
-      server | proxy | postgres)
+      server | proxy | postgres | dashboard)
         [ -z "$PART" ] || usage_error 'name one part only'
         PART="$1"
         shift

@@ -24,7 +24,7 @@ name_lines() {
 
 follow_logs() {
   local name
-  for name in postgres server proxy; do
+  for name in postgres server proxy dashboard; do
     (umask 077 && : >>"$LOG_DIR/$name.log")
     tail -n 0 -F "$LOG_DIR/$name.log" 2>/dev/null > >(name_lines "$name") &
     TAILS="$TAILS $!"

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Summary: Stop the appliance: the proxy when its requests have ended, then the server, then Postgres
+# Summary: Stop the appliance: the dashboard, the proxy when its requests have ended, the server, Postgres
 # Usage: ./console.sh stop
 #
 # Nothing is left running, even if supervisord was killed. A start, restart or use in progress is ended.

@@ -75,10 +75,15 @@ class Config:
 
     @property
     def dashboard_url(self) -> str:
-        """The dashboard's URL, as seen from this machine. It has the proxy's certificate."""
+        """The dashboard's URL, as seen from this machine."""
         scheme = "https" if self.text("LLAMA_PROXY_TLS_CERT") else "http"
         host, port = self.text("LLAMA_DASHBOARD_HOST"), self.text("LLAMA_DASHBOARD_PORT")
         return f"{scheme}://{_reachable(host)}:{port}"
+
+    @property
+    def runs_dashboard(self) -> bool:
+        """The dashboard shows the proxy's users: without the proxy there is none."""
+        return self.switch("LLAMA_PROXY_ENABLED") and self.switch("LLAMA_DASHBOARD_ENABLED")
 
     @property
     def backend_url(self) -> str:

@@ -75,7 +75,7 @@ MEANINGS = {
     "LLAMA_PROXY_TLS_CERT": "PEM file with the certificate chain, for HTTPS.",
     "LLAMA_PROXY_TLS_KEY": "PEM file with the certificate's private key.",
     "LLAMA_PROXY_LOG_LEVEL": "Least level of the messages in the proxy's log.",
-    "LLAMA_DASHBOARD_ENABLED": "0 runs no dashboard.",
+    "LLAMA_DASHBOARD_ENABLED": "1 runs the dashboard. It needs the proxy, whose TLS it uses.",
     "LLAMA_DASHBOARD_HOST": "Address on which the dashboard listens.",
     "LLAMA_DASHBOARD_PORT": "Port of the dashboard.",
     "POSTGRES_AUTH_HOST": "Host of your own PostgreSQL. Empty: the embedded one is used.",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import combinations
 
 from runtime.config import Config
 from runtime.doctor.findings import Finding, Installation, note, ok, problem, warning
@@ -64,13 +65,13 @@ def addresses(checkout: Installation) -> Iterator[Finding]:
     config = checkout.known
     wanted = ["server"] if config.uses_local_server else []
     wanted += ["proxy"] if config.switch("LLAMA_PROXY_ENABLED") else []
+    wanted += ["dashboard"] if config.runs_dashboard else []
     for name in wanted:
         yield _port(config, name, ours=bool(checkout.programs.get(name)))
-    numbers = [config.integer(f"LLAMA_{name.upper()}_PORT") for name in wanted]
-    if len(set(numbers)) < len(numbers):
-        yield problem(
-            "the server and the proxy have the same port", "set LLAMA_SERVER_PORT or LLAMA_PROXY_PORT"
-        )
+    for one, other in combinations(wanted, 2):
+        keys = [f"LLAMA_{name.upper()}_PORT" for name in (one, other)]
+        if config.integer(keys[0]) == config.integer(keys[1]):
+            yield problem(f"the {one} and the {other} have the same port", f"set {' or '.join(keys)}")
 
 
 def _port(config: Config, name: str, *, ours: bool) -> Finding:

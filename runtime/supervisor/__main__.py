@@ -16,6 +16,7 @@ import os
 import signal
 import sys
 import time
+from itertools import combinations
 from xmlrpc.client import Fault
 
 from runtime.config import Config, ConfigError, load
@@ -86,7 +87,7 @@ class _Progress:
 def check_ports(config: Config, names: list[str]) -> list[str]:
     """A line for each of these programs that cannot listen on its port."""
     problems = []
-    asked = [name for name in names if name in ("server", "proxy")]
+    asked = [name for name in names if name != "postgres"]
     for name in asked:
         prefix = f"LLAMA_{name.upper()}"
         host, port = config.text(f"{prefix}_HOST"), config.integer(f"{prefix}_PORT")
@@ -94,9 +95,10 @@ def check_ports(config: Config, names: list[str]) -> list[str]:
             ports.claim(host, port).close()
         except ports.PortError as error:
             problems.append(f"the {name} cannot start: {error} (set by {prefix}_HOST, {prefix}_PORT)")
-    numbers = [config.integer(f"LLAMA_{name.upper()}_PORT") for name in asked]
-    if len(set(numbers)) < len(numbers):
-        problems.append(f"LLAMA_SERVER_PORT and LLAMA_PROXY_PORT are both {numbers[0]}")
+    numbers = [f"LLAMA_{name.upper()}_PORT" for name in asked]
+    for one, other in combinations(numbers, 2):
+        if (port := config.integer(one)) == config.integer(other):
+            problems.append(f"{one} and {other} are both {port}")
     return problems
 
 

@@ -6,6 +6,7 @@
 
 POSTGRES_SECONDS=60
 PROXY_SECONDS=30
+DASHBOARD_SECONDS=30
 # What bring_up has started, for show_first_answer in summary.sh.
 STARTED=''
 
@@ -28,6 +29,8 @@ bring_up() {
   [ -z "$down" ] || start_programs "$down" "$model"
   wait_for server "$START_SECONDS"
   wait_for proxy "$PROXY_SECONDS"
+  # Requests are served without it, too.
+  comes_up dashboard "$DASHBOARD_SECONDS" || warn 'the dashboard does not run; everything else does'
   BEGUN=''
   # shellcheck disable=SC2034 # summary.sh reads it
   STARTED="$down"
@@ -72,7 +75,7 @@ start_programs() {
   fi
   start_database "$names"
   [ -z "$2" ] || warn_about_memory "$2"
-  for name in server proxy; do
+  for name in server proxy dashboard; do
     case " $names " in *" $name "*) supervision start "$name" ;; esac
   done
 }

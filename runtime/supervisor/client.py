@@ -20,10 +20,15 @@ from supervisor.xmlrpc import Faults, SupervisorTransport
 
 from runtime.config import Config
 
-PROGRAMS = ("postgres", "server", "proxy")
+PROGRAMS = ("postgres", "server", "proxy", "dashboard")
 """In the order in which they start; they stop in the reverse order."""
 
-_GROUP = {"postgres": "postgres", "server": "server", "proxy": "proxy:proxy-0"}
+_GROUP = {
+    "postgres": "postgres",
+    "server": "server",
+    "proxy": "proxy:proxy-0",
+    "dashboard": "dashboard",
+}
 PORT_HOLDER = "proxy:proxy-1"
 """Keeps the proxy's port open while the proxy is away (runtime/supervisor/supervisord.conf)."""
 

@@ -57,7 +57,7 @@ prepare() {
 # Exit 1 if a port is taken: better now than after the compiler has run.
 check_ports() {
   local name names=()
-  for name in server proxy; do
+  for name in server proxy dashboard; do
     case " $WANTED " in *" $name "*) names+=("$name") ;; esac
   done
   supervision ports ${names[@]+"${names[@]}"} || exit 1

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Summary: Become one of the supervised programs; called by runtime/supervisor/supervisord.conf.
-# Usage: runtime/supervisor/program.sh postgres|server|proxy-0|proxy-1 llamaserve=MARK
+# Usage: runtime/supervisor/program.sh postgres|server|proxy-0|proxy-1|dashboard llamaserve=MARK
 #
 # MARK stands in each program's command line, so that the programs that a killed supervisord leaves behind
 # can be found (our_processes in runtime/supervisor/processes.sh).
@@ -39,6 +39,7 @@ main() {
     server) exec "$VENV_DIR/bin/python" -X "$2" -m runtime.engine --selected ;;
     proxy-0) become_proxy "$2" ;;
     proxy-1) hold_port ;;
+    dashboard) exec "$VENV_DIR/bin/python" -X "$2" -m proxy.dashboard ;;
     *) usage_error "unknown program: $1" ;;
   esac
 }

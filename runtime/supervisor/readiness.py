@@ -16,12 +16,13 @@ CHECK_TIMEOUT_S = 3
 
 
 def check(config: Config, name: str) -> str:
-    """Check postgres, server or proxy. Returns "" if it works, else the reason in a few words."""
+    """Check a part of the appliance. Returns "" if it works, else the reason in a few words."""
     if name == "postgres":
         return _check_postgres(config)
     if name == "server":
         return check_url(config.backend_url + "/health", is_ours=config.uses_local_server)
-    return check_url(config.proxy_url + "/healthz")
+    url = config.dashboard_url if name == "dashboard" else config.proxy_url
+    return check_url(url + "/healthz")
 
 
 def _check_postgres(config: Config) -> str:

@@ -90,6 +90,8 @@ def _not_ours(config: Config, name: str) -> str:
     """The state of a part that this checkout does not run; empty if it runs it."""
     if not config.switch("LLAMA_PROXY_ENABLED") and name != "server":
         return "disabled"
+    if name == "dashboard" and not config.runs_dashboard:
+        return "disabled"
     if name == "postgres" and not config.uses_embedded_postgres:
         return "external"
     if name == "server" and not config.uses_local_server:
@@ -164,6 +166,7 @@ def report(config: Config) -> dict[str, object]:
         "starter": last is not None and selection.is_starter(config, last),
         "server_url": config.backend_url,
         "proxy_url": config.proxy_url if config.switch("LLAMA_PROXY_ENABLED") else None,
+        "dashboard_url": config.dashboard_url if config.runs_dashboard else None,
         "processes": [asdict(part) for part in found],
     }
 
@@ -205,6 +208,8 @@ def _text(status: dict[str, object], parts: list[Part]) -> str:
     lines.append(f"server  {status['server_url']}/v1")
     if status["proxy_url"]:
         lines.append(f"proxy   {status['proxy_url']}/v1")
+    if status["dashboard_url"]:
+        lines.append(f"pages   {status['dashboard_url']}")
     return "\n".join(lines)
 
 

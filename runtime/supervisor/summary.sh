@@ -15,6 +15,16 @@ print_model() {
   esac
 }
 
+# The link is not for `run`, whose output is kept in logs.
+print_dashboard() {
+  local url
+  url="$(py -m runtime.config get dashboard_url)"
+  printf 'pages   %s   (each user logs in with a key)\n' "$url"
+  case " $STARTED " in *' dashboard '*) ;; *) return 0 ;; esac
+  [ -z "${LLAMASERVE_RUN:-}" ] || return 0
+  printf '        %s   (once, as administrator)\n' "$(py -m proxy.dashboard link)"
+}
+
 print_summary() {
   local proxy="http://$PROXY_HOST:$PROXY_PORT"
   [ "$LOCAL_SERVER" = 0 ] || print_model
@@ -23,6 +33,7 @@ print_summary() {
     proxy="$(py -m runtime.config get proxy_url)"
     printf 'proxy   %s/v1   (each user has a key: ./bin/user_management_cli.sh create-user)\n' "$proxy"
   fi
+  [ "$DASHBOARD" = 0 ] || print_dashboard
   printf 'logs    %s (./console.sh logs -f)\n' "$LOG_DIR"
 }
 

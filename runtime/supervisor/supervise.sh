@@ -54,23 +54,24 @@ py() { (cd "$ROOT" && exec "$PYTHON_BIN" "$@"); }
 # supervision COMMAND [ARGUMENT…]: control supervisord's programs (runtime/supervisor/__main__.py).
 supervision() { py -m runtime.supervisor "$@"; }
 
-# read_config: set PROXY, LOCAL_SERVER, EMBEDDED (1 or 0), WANTED (the programs to run) and other settings.
+# read_config: set PROXY, LOCAL_SERVER, EMBEDDED, DASHBOARD (1 or 0), WANTED (the programs to run) and other settings.
 # shellcheck disable=SC2034 # the commands use them
 read_config() {
   local values
   values="$(py -m runtime.config get LLAMA_PROXY_ENABLED uses_local_server uses_embedded_postgres \
     LLAMA_PROXY_HOST LLAMA_PROXY_PORT LLAMA_PROXY_DRAIN_SECONDS LLAMA_SERVER_START_SECONDS \
-    LLAMA_SERVER_STOP_SECONDS backend_url)" ||
+    LLAMA_SERVER_STOP_SECONDS backend_url runs_dashboard)" ||
     exit 1
   {
     read -r PROXY && read -r LOCAL_SERVER && read -r EMBEDDED && read -r PROXY_HOST &&
       read -r PROXY_PORT && read -r DRAIN && read -r START_SECONDS && read -r SERVER_STOP &&
-      read -r BACKEND_URL
+      read -r BACKEND_URL && read -r DASHBOARD
   } <<<"$values"
   WANTED=''
   [ "$PROXY$EMBEDDED" != 11 ] || WANTED='postgres'
   [ "$LOCAL_SERVER" = 0 ] || WANTED="$WANTED server"
   [ "$PROXY" = 0 ] || WANTED="$WANTED proxy"
+  [ "$DASHBOARD" = 0 ] || WANTED="$WANTED dashboard"
   # A fraction counts as a whole second, and the end of a drain may take five more.
   export LLAMASERVE_PROXY_STOP_SECONDS=$((${DRAIN%%.*} + 6))
   # supervisord kills the server after that: it may be in a state in which it ignores signals.

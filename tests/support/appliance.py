@@ -81,6 +81,9 @@ class Appliance:
         self.configuration = {
             "LLAMA_SERVER_PORT": str(free_port()),
             "LLAMA_PROXY_PORT": str(free_port()),
+            # It takes seconds to start, and its own tests have it.
+            "LLAMA_DASHBOARD_ENABLED": "0",
+            "LLAMA_DASHBOARD_PORT": str(free_port()),
         } | configuration
         self.configure()
         if model:
@@ -217,7 +220,7 @@ class Appliance:
 
     def logs(self) -> str:
         """The ends of all logs, shown when a test fails."""
-        names = ("install", "supervisord", "postgres", "server", "proxy")
+        names = ("install", "supervisord", "postgres", "server", "proxy", "dashboard")
         return "\n".join(f"== {name}.log\n{self.log(name)[-3000:]}" for name in names)
 
     def leftovers(self) -> list[str]:

@@ -1,0 +1,126 @@
+"""The application: makes the parts, opens them in order, closes them in reverse."""
+
+from __future__ import annotations
+
+import ssl
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+import aiohttp
+from fastapi import FastAPI
+from nicegui import core, ui
+from psycopg_pool import AsyncConnectionPool
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+from starlette.staticfiles import StaticFiles
+
+from proxy.dashboard.access.guard import Guard
+from proxy.dashboard.access.login import Login
+from proxy.dashboard.access.sessions import Sessions
+from proxy.dashboard.access.sockets import bind_events
+from proxy.dashboard.data.database import Database
+from proxy.dashboard.data.live import LiveState
+from proxy.dashboard.layout.frame import add_pages
+from proxy.dashboard.layout.template import add_nonces
+from proxy.dashboard.pages import PAGES
+from proxy.dashboard.services import Services
+from proxy.dashboard.settings import DashboardSettings
+from proxy.dashboard.tasks import background
+from proxy.database.pool import PREPARE_THRESHOLD
+from proxy.identity.authenticator import Authenticator
+from proxy.identity.failed_logins import FailedLogins
+
+ASSETS = Path(__file__).parent / "layout" / "assets"
+POOL_TIMEOUT_S = 3.0
+
+
+@asynccontextmanager
+async def open_dashboard(settings: DashboardSettings) -> AsyncIterator[Guard]:
+    """The dashboard as an ASGI application, open for as long as the context lasts."""
+    async with AsyncExitStack() as stack:
+        services = await _services(settings, stack)
+        app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
+        app.router.routes += [
+            *Login(settings, services.sessions, services.authenticator).routes(),
+            Route("/healthz", _healthz),
+        ]
+        app.mount("/assets", StaticFiles(directory=ASSETS))
+        add_pages(PAGES, services)
+        _add_nicegui(app)
+        # uvicorn runs the lifespan of what it serves; here it must end before the parts do.
+        await stack.enter_async_context(app.router.lifespan_context(app))
+        yield Guard(app, services.sessions)
+
+
+async def _services(settings: DashboardSettings, stack: AsyncExitStack) -> Services:
+    pool = AsyncConnectionPool(
+        settings.database_url,
+        min_size=1,
+        max_size=2,
+        timeout=POOL_TIMEOUT_S,
+        reconnect_timeout=1.0,
+        open=False,
+        kwargs={
+            "autocommit": True,
+            "application_name": "llamaserve-dashboard",
+            "connect_timeout": 3,
+            "prepare_threshold": PREPARE_THRESHOLD,
+        },
+    )
+    await pool.open(wait=False)
+    stack.push_async_callback(pool.close, timeout=2.0)
+    sessions = Sessions()
+    authenticator = Authenticator(
+        pool,
+        database_url=settings.database_url,
+        on_change=sessions.note_changes,
+        in_use=sessions.uses,
+        failures=FailedLogins(settings.auth_failures_per_minute, clock=time.monotonic),
+    )
+    await stack.enter_async_context(background(authenticator.run()))
+    await stack.enter_async_context(background(sessions.run()))
+    database = Database(settings.database_url)
+    stack.callback(database.close)
+    http = await stack.enter_async_context(_http())
+    return Services(
+        settings=settings,
+        sessions=sessions,
+        authenticator=authenticator,
+        database=database,
+        live=LiveState(http, settings.proxy_url, settings.admin_key),
+        http=http,
+    )
+
+
+def _http() -> aiohttp.ClientSession:
+    # The proxy's certificate may name other hosts than this machine, on which it is asked.
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=context, limit=64))
+
+
+def _add_nicegui(app: FastAPI) -> None:
+    add_nonces()
+    bind_events(core.sio)
+    core.sio.eio.transports = ["websocket"]
+    core.sio.eio.cors_allowed_origins = None
+    core.app.config.socket_io_js_transports = ["websocket"]
+    ui.run_with(
+        app,
+        title="Llamaserve",
+        favicon=ASSETS / "icon.svg",
+        dark=None,
+        tailwind=False,
+        show_welcome_message=False,
+        binding_refresh_interval=None,
+        # What has not reached a page yet is kept for its next connection.
+        message_history_length=50,
+        reconnect_timeout=5.0,
+    )
+
+
+async def _healthz(_: Request) -> Response:
+    return PlainTextResponse("ok\n")

@@ -1,0 +1,77 @@
+"""Runs what pages ask of the database in two threads, with bounds of time and number."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Concatenate, ParamSpec, TypeVar
+
+from psycopg import Connection
+
+from proxy.dashboard.data import errors
+from proxy.database import pool
+from proxy.database.schema import DATABASE_ERRORS
+
+logger = logging.getLogger(__name__)
+
+THREADS = 2
+MAX_WAITING = 64
+STATEMENT_TIMEOUT_S = 15
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Database:
+    """Connections are made for each question: pages ask seldom, and idle ones would take memory."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="database")
+        self._waiting = 0
+
+    def close(self) -> None:
+        """Wait for what runs."""
+        self._threads.shutdown(wait=True, cancel_futures=True)
+
+    async def run(
+        self,
+        actor: str,
+        ask: Callable[Concatenate[Connection, P], T],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> T:
+        """Call `ask` with a connection in a transaction, in a thread. The audit names `actor`.
+
+        Raises:
+            Unavailable: the database does not answer in time, or too many wait.
+            UserError: `ask` raised it.
+        """
+        if self._waiting >= MAX_WAITING:
+            raise errors.overloaded()
+        self._waiting += 1
+        try:
+            work = partial(self._in_thread, actor, lambda c: ask(c, *args, **kwargs))
+            return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+        except DATABASE_ERRORS as error:
+            logger.warning("the dashboard cannot use the database: %s", error)
+            raise errors.database_unavailable() from error
+        finally:
+            self._waiting -= 1
+
+    def _in_thread(self, actor: str, ask: Callable[[Connection], T]) -> T:
+        application = f"llamaserve-dashboard/{actor}"[:63]
+        with (
+            pool.connect(self._url, application=application) as connection,
+            connection.transaction(),
+        ):
+            # Both end with the transaction: behind a pooler, others share the session.
+            connection.execute(
+                "SELECT set_config('statement_timeout', %s, true),"
+                " set_config('application_name', %s, true)",
+                [f"{STATEMENT_TIMEOUT_S}s", application],
+            )
+            return ask(connection)

@@ -1,0 +1,117 @@
+"""What a page is, and what it can ask for."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from inspect import isawaitable
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+from nicegui import Client, ui
+from psycopg import Connection
+
+from proxy.dashboard.access.sessions import Session
+from proxy.dashboard.data import errors
+from proxy.dashboard.data.errors import DashboardError
+from proxy.dashboard.services import Services
+from proxy.identity.user_errors import UserError
+
+logger = logging.getLogger(__name__)
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class View:
+    """One open page of one session."""
+
+    session: Session
+    services: Services
+    client: Client
+    query: Mapping[str, str]
+    """The parameters of its address."""
+
+    @property
+    def is_admin(self) -> bool:
+        return self.session.is_admin
+
+    @property
+    def username(self) -> str:
+        return self.session.username
+
+    def check(self, *, admin: bool = False) -> None:
+        """Whoever changes or reads something asks this first, at the time of the event.
+
+        Raises:
+            NotAllowed: the session has ended, or `admin` and its user is none.
+        """
+        if self.session.ended.is_set():
+            raise errors.session_ended()
+        if admin and not self.session.is_admin:
+            raise errors.admins_only()
+
+    async def ask(
+        self,
+        question: Callable[Concatenate[Connection, P], T],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> T:
+        """Call a function of other rooms with a database connection, in a thread.
+
+        Raises:
+            NotAllowed, Unavailable, UserError.
+        """
+        self.check()
+        return await self.services.database.run(self.username, question, *args, **kwargs)
+
+    def action(
+        self, act: Callable[..., Awaitable[None] | None], *, admin: bool = False
+    ) -> Callable[..., Awaitable[None]]:
+        """A handler for an event: checks the role and shows what goes wrong as a note."""
+
+        async def handle(*args: Any) -> None:
+            try:
+                self.check(admin=admin)
+                outcome = act(*args)
+                if isawaitable(outcome):
+                    await outcome
+            except (DashboardError, UserError) as error:
+                with self.client:
+                    text = str(error)
+                    ui.notify(text[:1].upper() + text[1:], type="negative", position="top")
+
+        return handle
+
+    def every(self, seconds: float, refresh: Callable[[], Awaitable[None]]) -> None:
+        """Refresh a part of the page now and every so many seconds, while it is open.
+
+        What goes wrong stands in a line at this place of the page until it goes well again.
+        """
+        problem = ui.label().classes("problem").mark("problem")
+        problem.visible = False
+
+        async def run() -> None:
+            try:
+                self.check()
+                await refresh()
+            except DashboardError as error:
+                problem.text, problem.visible = str(error), True
+            else:
+                problem.visible = False
+
+        ui.timer(seconds, run, immediate=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Page:
+    """A page of the navigation."""
+
+    path: str
+    title: str
+    icon: str
+    """A name of Google's Material Icons."""
+    build: Callable[[View], Awaitable[None] | None]
+    """Fills the page. It should not wait for long: `View.every` reads data when the page is open."""
+    admin_only: bool = False
