@@ -1,4 +1,4 @@
-"""`python -m proxy` as a process of its own, for tests that start, stop or kill a proxy."""
+"""`python -m proxy`, and the dashboard, as processes of their own, for tests that start or kill them."""
 
 from __future__ import annotations
 
@@ -27,11 +27,14 @@ def free_port() -> int:
 class ProxyProcess:
     """An async context: the proxy serves within it and is killed at its end if it still runs."""
 
+    MODULE = "proxy"
+    PORT = "LLAMA_PROXY_PORT"
+
     def __init__(self, directory: Path, *, python: str = sys.executable, **configuration: str) -> None:
         self._python = python
-        self.port = int(configuration.setdefault("LLAMA_PROXY_PORT", str(free_port())))
+        self.port = int(configuration.setdefault(self.PORT, str(free_port())))
         self.url = f"http://127.0.0.1:{self.port}"
-        self.log = directory / f"proxy-{self.port}.log"
+        self.log = directory / f"{self.MODULE}-{self.port}.log"
         self._environment = {k: v for k, v in os.environ.items() if k not in KEYS}
         self._environment |= {"LLAMA_DATA_DIR": str(directory / "data"), **configuration}
         self.process: subprocess.Popen[bytes] | None = None
@@ -40,7 +43,7 @@ class ProxyProcess:
         """Start it, without waiting for anything."""
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [self._python, "-m", "proxy"],
+                [self._python, "-m", self.MODULE],
                 cwd=ROOT,
                 env=self._environment,
                 stderr=log,
@@ -88,6 +91,13 @@ class ProxyProcess:
             self.process.wait()
         if error is not None and self.log.exists():
             print(self.log.read_text())
+
+
+class DashboardProcess(ProxyProcess):
+    """The same of `python -m proxy.dashboard`."""
+
+    MODULE = "proxy.dashboard"
+    PORT = "LLAMA_DASHBOARD_PORT"
 
 
 def heed_interrupts() -> None:

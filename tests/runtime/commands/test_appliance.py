@@ -25,7 +25,7 @@ from tests.support.wait import wait_until
 @pytest.fixture(scope="module")
 def shared() -> Iterator[Appliance]:
     """One appliance for all tests of this file. Each test brings it into the state that it needs."""
-    with Appliance() as appliance:
+    with Appliance(LLAMA_DASHBOARD_ENABLED="1") as appliance:
         appliance.start()
         appliance.cli("create-user", "--username", "alice", "--rate-limit", "1000000")
         yield appliance
@@ -112,7 +112,7 @@ def test_status_tells_each_part(appliance: Appliance) -> None:
         appliance.server_url,
         appliance.proxy_url,
     )
-    assert list(status["processes"]) == ["postgres", "server", "proxy"]
+    assert list(status["processes"]) == ["postgres", "server", "proxy", "dashboard"]
     for part in status["processes"].values():
         assert (part["state"], part["health"]) == ("running", "ok")
         assert psutil.Process(part["pid"]).is_running()

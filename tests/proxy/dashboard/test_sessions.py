@@ -1,0 +1,89 @@
+"""Sessions are bounded in number and time, and end with what their keys may do."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from proxy.dashboard.access import sessions as module
+from proxy.dashboard.access.sessions import LIFE_S, Sessions, SessionsFull
+from proxy.identity.principal import NOBODY, Principal
+
+ALICE = replace(NOBODY, public_id="a", user_id=1, username="alice", is_active=True, revoked=False)
+
+
+class Clock:
+    """Stands still until it is set."""
+
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def sessions(clock: Clock) -> Sessions:
+    return Sessions(clock=clock, wall=clock)
+
+
+def test_a_token_finds_its_session(sessions: Sessions) -> None:
+    """A token finds its own session, another text none; the end takes key and pages away."""
+    token = sessions.begin(ALICE, "secret")
+    session = sessions.find(token)
+    assert session is not None
+    assert session.key == "secret"
+    assert "secret" not in repr(session)
+    assert sessions.find(token + "x") is None
+    closed: list[str] = []
+    session.open_page("p", lambda: closed.append("p"))
+    sessions.end(session)
+    assert (sessions.find(token), session.key, closed) == (None, "", ["p"])
+
+
+def test_a_session_ends_after_its_time(sessions: Sessions, clock: Clock) -> None:
+    """However much it is used, a session ends after LIFE_S."""
+    token = sessions.begin(ALICE, "k")
+    clock.now += LIFE_S - 1
+    assert sessions.find(token)
+    clock.now += 1
+    assert sessions.find(token) is None
+    assert len(sessions) == 0
+
+
+@pytest.mark.parametrize(
+    "change", [{"revoked": True}, {"is_active": False}, {"expires_at": 1.0}, {"is_admin": True}]
+)
+def test_a_change_of_the_key_ends_it(sessions: Sessions, change: dict[str, object]) -> None:
+    """What a key may do is decided anew when it changes, for its own sessions alone."""
+    token = sessions.begin(ALICE, "k")
+    other = sessions.begin(replace(ALICE, public_id="b"), "k2")
+    sessions.note_changes([replace(ALICE, rate_limit=5)])
+    assert sessions.find(token)
+    sessions.note_changes([replace(ALICE, **change)])  # type: ignore[arg-type]
+    assert sessions.find(token) is None
+    assert sessions.find(other)
+
+
+def test_sessions_are_bounded(sessions: Sessions, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A user's oldest session makes room for a new one; nobody ends those of others."""
+    monkeypatch.setattr(module, "MAX_SESSIONS_PER_USER", 2)
+    monkeypatch.setattr(module, "MAX_SESSIONS", 3)
+    first, second, third = (sessions.begin(ALICE, "k") for _ in range(3))
+    assert sessions.find(first) is None
+    assert sessions.find(second)
+    assert sessions.find(third)
+    sessions.begin(bob(2), "k")
+    with pytest.raises(SessionsFull):
+        sessions.begin(bob(3), "k")
+    sessions.begin(ALICE, "k")
+    assert sessions.find(second) is None
+
+
+def bob(user_id: int) -> Principal:
+    return replace(ALICE, user_id=user_id, public_id=f"b{user_id}")

@@ -1,0 +1,140 @@
+"""A real proxy and dashboard as processes, in front of a real engine, with users made beforehand."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+from proxy.dashboard.access.guard import COOKIE
+from proxy.database import schema
+from proxy.database.pool import connect
+from proxy.identity import admin_key, keys, users
+from tests.support.engine import API_KEY, Engine
+from tests.support.process import DashboardProcess, ProxyProcess
+from tests.support.wait import wait_until
+
+USERS = ("alice", "bob")
+
+
+@dataclass
+class Stack:
+    """What runs, and the keys of its users. `admin` has the key of LLAMA_ADMIN_KEY."""
+
+    url: str
+    proxy_url: str
+    database_url: str
+    dashboard: DashboardProcess
+    root: Path
+    keys: dict[str, str] = field(default_factory=dict)
+
+    def chat(self, username: str, text: str = "Hello", **fields: Any) -> dict[str, Any]:
+        """Send a chat request through the proxy and return the response's status, id and JSON."""
+        return asyncio.run(self._chat(username, text, fields))
+
+    async def _chat(self, username: str, text: str, fields: dict[str, Any]) -> dict[str, Any]:
+        body = {"messages": [{"role": "user", "content": text}], "max_tokens": 8, **fields}
+        headers = {"Authorization": f"Bearer {self.keys[username]}"}
+        async with (
+            aiohttp.ClientSession() as client,
+            client.post(self.proxy_url + "/v1/chat/completions", json=body, headers=headers) as got,
+        ):
+            return {"status": got.status, "id": got.headers["x-request-id"], **(await got.json())}
+
+    def new_user(self, username: str, **fields: Any) -> str:
+        """Make a user and return the key."""
+        with connect(self.database_url, application="tests") as connection:
+            self.keys[username] = users.create_user(connection, username=username, **fields).key
+        return self.keys[username]
+
+
+@contextmanager
+def running_stack(engine: Engine, database_url: str, directory: Path) -> Iterator[Stack]:
+    """A proxy and a dashboard for as long as the context lasts."""
+    administrator = keys.create_key().key
+    with connect(database_url, application="tests") as connection:
+        schema.migrate(connection)
+        admin_key.register(connection, administrator)
+    configuration = {
+        "LLAMA_SERVER_DATABASE_URL": database_url,
+        "LLAMA_SERVER_BACKEND_URL": engine.url,
+        "LLAMA_SERVER_API_KEY": API_KEY,
+        "LLAMA_ADMIN_KEY": administrator,
+        "LLAMA_PROXY_RATE_LIMIT": "1000",
+    }
+    proxy = ProxyProcess(directory, **configuration)
+    configuration["LLAMA_PROXY_PORT"] = str(proxy.port)
+    dashboard = DashboardProcess(directory, **configuration)
+    stack = Stack(
+        url=dashboard.url,
+        proxy_url=proxy.url,
+        database_url=database_url,
+        dashboard=dashboard,
+        root=directory,
+        keys={"admin": administrator},
+    )
+    for username in USERS:
+        stack.new_user(username)
+    processes = [one.start() for one in (proxy, dashboard)]
+    try:
+        wait_until(proxy.answers, "the proxy to answer")
+        wait_until(dashboard.answers, "the dashboard to answer")
+        yield stack
+    finally:
+        for process in reversed(processes):
+            process.send_signal(signal.SIGTERM)
+        for process in processes:
+            process.wait(timeout=20)
+
+
+class Browser:
+    """What a browser does of HTTP, without one: keeps its cookie, names its origin, follows nothing."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.cookie = ""
+        self._client = aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar())
+
+    async def __aenter__(self) -> Browser:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._client.close()
+
+    def _headers(self, headers: dict[str, str]) -> dict[str, str]:
+        cookie = {"Cookie": f"{COOKIE}={self.cookie}"} if self.cookie else {}
+        return {"Origin": self.url, **cookie, **headers}
+
+    async def get(self, path: str, **headers: str) -> tuple[int, str, Any]:
+        """Status, text and headers of a page."""
+        async with self._client.get(
+            self.url + path, headers=self._headers(headers), allow_redirects=False
+        ) as got:
+            return got.status, await got.text(), got.headers
+
+    async def post(self, path: str, form: dict[str, str], **headers: str) -> tuple[int, str, Any]:
+        """Status, text and headers of the response to a form."""
+        async with self._client.post(
+            self.url + path, data=form, headers=self._headers(headers), allow_redirects=False
+        ) as got:
+            return got.status, await got.text(), got.headers
+
+    async def log_in(self, key: str) -> None:
+        """Exchange the key for a session."""
+        status, text, headers = await self.post("/login", {"key": key})
+        assert status == 303, text
+        self.cookie = headers["Set-Cookie"].partition("=")[2].partition(";")[0]
+
+    def socket(self, page_id: str, **headers: str) -> Any:
+        """A page's socket: a context with aiohttp's WebSocket."""
+        page = f"client_id={page_id}&implicit_handshake=true&tab_id=t&document_id=d"
+        query = f"EIO=4&transport=websocket&{page}"
+        return self._client.ws_connect(
+            f"{self.url}/_nicegui_ws/socket.io/?{query}", headers=self._headers(headers)
+        )
