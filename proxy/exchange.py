@@ -18,6 +18,7 @@ from proxy.ratelimit.sliding_window import Decision
 from proxy.records.record import RequestRecord
 from proxy.records.request_ids import new_request_id, public_form
 from proxy.scheduling.fair_queue import QueueEntry
+from proxy.upstream.foreign_usage import asking_for_usage
 from proxy.upstream.relay import UpstreamResponse
 from proxy.upstream.routes import Route
 
@@ -53,6 +54,9 @@ class Exchange:
     """Set once the request has joined a queue for the engine."""
     wants_events: bool | None = None
     """Whether the client asks for a stream; None until the body has been parsed for it."""
+
+    hides_usage = False
+    """Whether the engine is asked for a stream's usage that the client has not asked for."""
 
     def __init__(self, request: Request, client: str) -> None:
         self.request = request
@@ -94,6 +98,15 @@ class Exchange:
         record.stream = response.stream
         record.answer = response.scanner
 
+    async def ask_for_usage(self) -> None:
+        """Have an engine that is not ours tell the usage of its stream."""
+        body = self.body.content
+        # Most requests end here: a field of this name is written so, or with an escaped letter.
+        if not (b'"stream"' in body or b"\\u" in body) or self.hides_usage:
+            return
+        if self.route.usage_if_asked and (asking := await asking_for_usage(body)) is not None:
+            self.body.content, self.hides_usage = asking, True
+
     async def begin(self, upstream: UpstreamResponse) -> None:
         """Begin the client's response with the status and headers of the engine's response.
 
@@ -108,8 +121,8 @@ class Exchange:
             return
         response.stream = parser.event_stream
         lines = upstream.header_lines(self.headers())
-        response.begin(parser.status, parser.reason, lines, length=parser.length)
-        if not parser.pieces and not parser.complete and parser.length is None:
+        response.begin(parser.status, parser.reason, lines, length=upstream.length)
+        if not parser.pieces and not parser.complete and upstream.length is None:
             # Send the head at once: the body may take long. One of known length follows directly, and
             # until then an error can have a status of its own.
             response.write(b"")

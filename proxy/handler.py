@@ -157,8 +157,7 @@ class Handler:
             await body.read(request, settings.max_body_bytes)
             record.request_bytes = len(body.content)
             exchange.queue_entry = entry = self._turns.enter(route, principal)
-            # The admission is logged only now: bodies that are refused and requests that find the queue
-            # full may be many, and the log folds refusals into one row only if they have no admission.
+            # Only now: the log folds refusals, such as of bodies, into one row if none was admitted.
             exchange.admission_noted = True
             self._accounts.admitted(record)
             await self._take_turns(exchange, entry)
@@ -220,12 +219,15 @@ class Handler:
         """
         request, response, principal = exchange.request, exchange.response, exchange.principal
         client, scanner = request.client, response.scanner
+        if not self._turns.engine_is_ours:
+            await exchange.ask_for_usage()
         async with self._relay.send(
             request,
             exchange.body.content,
             request_id=exchange.id,
             user_id=principal.user_id,
             weight=principal.weight,
+            hide_usage=exchange.hides_usage,
         ) as upstream:
             parser = upstream.parser
             await exchange.begin(upstream)

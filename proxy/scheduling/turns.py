@@ -39,6 +39,9 @@ OnWait = Callable[[int], Awaitable[None]]
 class Turns:
     """Gives turns to requests. `clock` returns monotonic seconds; `run` must be running as a task."""
 
+    engine_is_ours = False
+    """Whether the engine is our own, which reports its slots and what requests used."""
+
     def __init__(self, settings: ProxySettings, *, clock: Callable[[], float]) -> None:
         self._settings = settings
         self._clock = clock
@@ -65,11 +68,6 @@ class Turns:
             user_queue_size=self._settings.user_queue_size,
             clock=self._clock,
         )
-
-    @property
-    def engine_is_ours(self) -> bool:
-        """Whether the engine is our own, which tells what requests used."""
-        return self._watch.slots is not None
 
     @property
     def engine_available(self) -> bool:
@@ -171,6 +169,7 @@ class Turns:
                 queue.pause()
 
     def _slots_changed(self, status: EngineStatus) -> None:
+        self.engine_is_ours = status.slots is not None
         if self._settings.max_concurrent is None:
             self._generating.resize(status.slots or SLOTS_UNKNOWN)
         self._queues["embed"] = self._embedding if status.embedding_slots else self._generating

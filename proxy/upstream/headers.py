@@ -19,9 +19,12 @@ _NOT_TO_ENGINE = _HOP_BY_HOP | frozenset(
 _NOT_TO_CLIENT = _HOP_BY_HOP | frozenset(
     b"date server set-cookie x-request-id openai-processing-ms".split()
 )
-_RESERVED = (b"x-llamaserve-", b"x-ratelimit-", b"access-control-")
-"""Prefixes of headers that only the proxy and the engine set."""
+_RESERVED = (b"x-llamaserve-", b"x-ratelimit-", b"access-control-", b"x-llm-d-", b"x-gateway-")
+"""Prefixes of headers that only the proxy and the engine set. The last two direct llm-d's router (the
+older ones of Kubernetes' gateways): a priority, another model, a certain machine."""
 
+_FAIRNESS = "x-llm-d-inference-fairness-id"
+"""By which the router of llm-d divides its capacity fairly."""
 MAX_SPELLINGS, MAX_SPELLING_BYTES = 1024, 64
 """How many header names are remembered, and how long one may be."""
 MAX_USERS = 4096
@@ -46,17 +49,17 @@ class RequestHeaders:
             lines.append(f"Authorization: Bearer {key}")
         self.fixed = "\r\n".join(lines).encode()
         """The lines that are the same for every request, without the last line end."""
-        self.line_ends = self.fixed.count(b"\n") + 2
+        self.line_ends = self.fixed.count(b"\n") + 3
         """Number of line ends in the result of `for_user`."""
         secret = key.encode() if key else secrets.token_bytes(32)
         self._tag_key = blake2b(secret, person=b"user tags").digest()
         self.for_user = lru_cache(MAX_USERS)(self._for_user)
-        """The lines of a user's requests: `fixed`, the user's tag and weight."""
+        """The lines of a user's requests: `fixed`, the user's tag (twice, for llm-d) and weight."""
 
     def _for_user(self, user_id: int, weight: float) -> bytes:
-        return self.fixed + (
-            f"\r\nX-Llamaserve-User: {self._tag(user_id)}\r\nX-Llamaserve-Weight: {weight:g}".encode()
-        )
+        tag = self._tag(user_id)
+        lines = f"X-Llamaserve-User: {tag}\r\nX-Llamaserve-Weight: {weight:g}\r\n{_FAIRNESS}: {tag}"
+        return self.fixed + b"\r\n" + lines.encode()
 
     def _tag(self, user_id: int) -> str:
         return blake2b(str(user_id).encode(), key=self._tag_key, digest_size=TAG_BYTES).hexdigest()

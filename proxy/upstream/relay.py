@@ -21,6 +21,7 @@ from proxy.edge.usage_scanner import Usage, parse_usage
 from proxy.edge.write_batching import WriteBatcher
 from proxy.settings import ProxySettings
 from proxy.upstream.connection import ConnectError, SilentError, UpstreamConnection, UpstreamError
+from proxy.upstream.foreign_usage import without_usage
 from proxy.upstream.headers import TO_CLIENT, TO_ENGINE, RequestHeaders, passed_lines
 from proxy.upstream.parser import ResponseParser
 from proxy.upstream.pool import UpstreamPool
@@ -80,17 +81,27 @@ class Relay:
         await self.upstream.close()
 
     def send(
-        self, request: Request, body: bytes, *, request_id: str, user_id: int, weight: float
+        self,
+        request: Request,
+        body: bytes,
+        *,
+        request_id: str,
+        user_id: int,
+        weight: float,
+        hide_usage: bool = False,
     ) -> UpstreamResponse:
         """The engine's response to a request: a context manager, which sends it on entry.
 
         `request_id` is unique for each request; `user_id` reaches the engine as an opaque tag.
+        `hide_usage`: the client has not asked for the chunk that tells a stream's usage.
 
         Raises:
             ApiError: 400, the request holds what would be more than one header line.
         """
         head = self._request_head(request, len(body), request_id, user_id, weight)
-        return UpstreamResponse(self, head, body, bodiless=request.method == "HEAD")
+        return UpstreamResponse(
+            self, head, body, bodiless=request.method == "HEAD", hide_usage=hide_usage
+        )
 
     async def usage_of(self, request_id: str) -> Usage | None:
         """Ask the engine what a request used that was broken off; it answers once it has stopped.
@@ -216,14 +227,20 @@ class UpstreamResponse:
     take: Callable[[], bytes]
     """Returns the unread part of the body that has arrived, perhaps nothing; does not wait."""
     read: Callable[[], Awaitable[bytes]]
-    """Waits for more of the body and returns all that has arrived; nothing at the end.
+    """Waits for more of the body and returns all that has arrived, which may be nothing.
 
     Raises UpstreamError if the response is incomplete, after all that arrived has been returned.
     """
 
-    def __init__(self, relay: Relay, head: bytes, body: bytes, *, bodiless: bool) -> None:
+    length: int | None
+    """Length of the body, if it is known before its end."""
+
+    def __init__(
+        self, relay: Relay, head: bytes, body: bytes, *, bodiless: bool, hide_usage: bool
+    ) -> None:
         self._relay = relay
         self._request = head, body, bodiless
+        self._hide_usage = hide_usage
         self._connection: UpstreamConnection
 
     async def __aenter__(self) -> Self:
@@ -241,6 +258,10 @@ class UpstreamResponse:
                 relay.upstream.release(connection)
                 raise
         self.parser, self.take, self.read = connection.parser, connection.take, connection.read
+        self.length = connection.parser.length
+        if self._hide_usage and connection.parser.event_stream:
+            self.take, self.read = without_usage(connection)
+            self.length = None
         return self
 
     async def __aexit__(

@@ -24,6 +24,8 @@ class Route:
     """Whether the engine runs the model for it."""
     streams: bool = False
     """Whether `"stream": true` in its body asks for server-sent events."""
+    usage_if_asked: bool = False
+    """Whether an engine that is not ours tells a stream's usage only if `stream_options` asks for it."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "generates", self.work in ("generate", "embed"))
@@ -33,11 +35,12 @@ _MODELS = Route(method="GET", work="list models")
 CHECK = _POST = Route(method="POST", work="cheap")
 """CHECK: asking the engine whether it would refuse a request."""
 _EMBED = Route(method="POST", work="embed")
+_CHUNKS = Route(method="POST", work="generate", streams=True, usage_if_asked=True)
 _ROUTES = {
     "/v1/models": _MODELS,
     "/v1/usage": Route(method="GET", work="own"),
-    "/v1/completions": Route(method="POST", work="generate", streams=True),
-    "/v1/chat/completions": Route(method="POST", work="generate", streams=True),
+    "/v1/completions": _CHUNKS,
+    "/v1/chat/completions": _CHUNKS,
     "/v1/responses": Route(method="POST", work="generate", streams=True),
     "/v1/messages": Route(method="POST", work="generate", streams=True),
     "/v1/messages/count_tokens": _POST,

@@ -15,6 +15,9 @@ FORGED = {
     "X-Llamaserve-Weight": "1000",
     "X-Llamaserve-Request": "forged",
     "x-llamaserve-anything": "forged",
+    "X-LLM-D-Inference-Fairness-ID": "forged",
+    "x-llm-d-model-name-rewrite": "forged",
+    "x-gateway-destination-endpoint": "forged",
 }
 
 
@@ -48,6 +51,8 @@ async def test_the_engine_learns_an_opaque_tag_of_the_user(
     assert len(set(requests)) == 4
     assert "forged" not in {value for headers in (first, other) for value in headers.values()}
     assert "x-llamaserve-anything" not in first
+    assert first["x-llm-d-inference-fairness-id"] == first[name]
+    assert not {"x-llm-d-model-name-rewrite", "x-gateway-destination-endpoint"} & set(first)
 
 
 def test_without_an_engine_key_tags_cannot_be_guessed() -> None:
