@@ -21,6 +21,7 @@ from proxy.dashboard.access.guard import Guard
 from proxy.dashboard.access.login import Login
 from proxy.dashboard.access.sessions import Sessions
 from proxy.dashboard.access.sockets import bind_events
+from proxy.dashboard.data.cached import Cached
 from proxy.dashboard.data.database import Database
 from proxy.dashboard.data.live import LiveState
 from proxy.dashboard.layout.frame import add_pages
@@ -35,6 +36,7 @@ from proxy.identity.failed_logins import FailedLogins
 
 ASSETS = Path(__file__).parent / "layout" / "assets"
 POOL_TIMEOUT_S = 3.0
+MINUTES_FRESH_S = 4.5
 
 
 @asynccontextmanager
@@ -90,7 +92,8 @@ async def _services(settings: DashboardSettings, stack: AsyncExitStack) -> Servi
         sessions=sessions,
         authenticator=authenticator,
         database=database,
-        live=LiveState(http, settings.proxy_url, settings.admin_key),
+        live=LiveState(http, settings),
+        minutes=Cached(MINUTES_FRESH_S),
         http=http,
     )
 

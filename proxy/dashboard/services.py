@@ -7,10 +7,12 @@ from dataclasses import dataclass
 import aiohttp
 
 from proxy.dashboard.access.sessions import Sessions
+from proxy.dashboard.data.cached import Cached
 from proxy.dashboard.data.database import Database
 from proxy.dashboard.data.live import LiveState
 from proxy.dashboard.settings import DashboardSettings
 from proxy.identity.authenticator import Authenticator
+from proxy.records.breakdowns import Minute
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,5 +24,7 @@ class Services:
     authenticator: Authenticator
     database: Database
     live: LiveState
+    minutes: Cached[list[Minute]]
+    """The last hour of all users (None), or of one by name."""
     http: aiohttp.ClientSession
     """For requests to the proxy. It uses no proxy of the environment, and verifies no certificate."""

@@ -1,9 +1,13 @@
-"""The proxy's live state, asked of its admin API once for all pages, and what a user may see of it."""
+"""The live state, asked of proxy and engine once for all pages, and what a user may see of it.
+
+The proxy's admin API says which requests run and wait, the engine how far it is with each.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -11,11 +15,18 @@ import aiohttp
 
 from proxy.dashboard.access.sessions import Session
 from proxy.dashboard.data import errors
+from proxy.dashboard.settings import DashboardSettings
 
 FRESH_S = 0.9
 """A state is shown again for so long."""
 TIMEOUT_S = 5.0
+ENGINE_TIMEOUT_S = 1.0
 LIVE_PATH = "/admin/v1/live"
+PROGRESS_PATH = "/internal/progress"
+MODELS_PATH = "/v1/models"
+MODELS_FRESH_S = 15.0
+RATE_S = 5.0
+"""Tokens a second are a mean over so long."""
 _OTHERS_MAY_SEE = ("state", "age_s", "place", "estimated_wait_s", "stream")
 
 State = dict[str, Any]
@@ -27,14 +38,19 @@ class LiveState:
     def __init__(
         self,
         http: aiohttp.ClientSession,
-        proxy_url: str,
-        admin_key: str,
+        settings: DashboardSettings,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._http = http
-        self._url = proxy_url + LIVE_PATH
-        self._key = admin_key
+        self._url = settings.proxy_url + LIVE_PATH
+        self._progress_url = settings.backend_url + PROGRESS_PATH
+        self._key = settings.admin_key
+        self._engine_key = settings.backend_key
         self._clock = clock
+        self._rate = TokenRate()
+        self._models_url = settings.backend_url + MODELS_PATH
+        self._models: list[str] = []
+        self._models_read_at = float("-inf")
         self._state: State = {}
         self._read_at = float("-inf")
         self._reading: asyncio.Task[State] | None = None
@@ -75,6 +91,16 @@ class LiveState:
     async def _read(self) -> State:
         if not self._key:
             raise errors.live_needs_admin_key()
+        state, progress = await asyncio.gather(self._read_proxy(), self._read_progress())
+        for request in state["running"]:
+            request["progress"] = progress.get(request["id"].removeprefix("req_"))
+        self._read_at = now = self._clock()
+        state["models"] = await self._read_models(now)
+        state["tokens_per_s"] = self._rate.note(now, progress)
+        self._state = state
+        return state
+
+    async def _read_proxy(self) -> State:
         try:
             async with self._http.get(
                 self._url,
@@ -84,11 +110,58 @@ class LiveState:
                 if response.status in (401, 403):
                     raise errors.live_needs_admin_key()
                 response.raise_for_status()
-                self._state = await response.json()
+                state: State = await response.json()
+                return state
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
             raise errors.proxy_unavailable() from error
-        self._read_at = self._clock()
-        return self._state
+
+    async def _read_progress(self) -> dict[str, dict[str, int]]:
+        """Empty if the engine does not say: it is away, loads a model or is not ours."""
+        found = await self._ask_engine(self._progress_url)
+        return found if isinstance(found, dict) else {}
+
+    async def _read_models(self, now: float) -> list[str]:
+        """The names of the models that are served; the last known ones while the engine is away."""
+        if now - self._models_read_at > MODELS_FRESH_S:
+            self._models_read_at = now
+            found = await self._ask_engine(self._models_url)
+            if isinstance(found, dict) and isinstance(found.get("data"), list):
+                self._models = [str(model.get("id")) for model in found["data"]]
+        return self._models
+
+    async def _ask_engine(self, url: str) -> object:
+        try:
+            async with self._http.get(
+                url,
+                headers={"Authorization": f"Bearer {self._engine_key}"},
+                timeout=aiohttp.ClientTimeout(total=ENGINE_TIMEOUT_S),
+            ) as response:
+                response.raise_for_status()
+                return await response.json()
+        except (aiohttp.ClientError, TimeoutError, ValueError):
+            return None
+
+
+class TokenRate:
+    """Tokens generated a second, from how far requests were at several times."""
+
+    def __init__(self) -> None:
+        self._seen: dict[str, int] = {}
+        self._steps: deque[tuple[float, int]] = deque()
+        """When it was noted, and how many tokens had come since the time before."""
+
+    def note(self, now: float, progress: dict[str, dict[str, int]]) -> float | None:
+        """Take in how far requests are; the rate, or None while there is nothing to compare with."""
+        tokens = {name: one.get("completion_tokens", 0) for name, one in progress.items()}
+        came = sum(max(0, count - self._seen.get(name, 0)) for name, count in tokens.items())
+        self._seen = tokens
+        self._steps.append((now, came))
+        while len(self._steps) > 2 and now - self._steps[0][0] > RATE_S:
+            self._steps.popleft()
+        since = self._steps[0][0]
+        if now <= since:
+            return None
+        return round(sum(count for _, count in list(self._steps)[1:]) / (now - since), 1)
 
 
 def seen_by(username: str, state: State) -> State:

@@ -1,7 +1,8 @@
 """What proxy and engine tell each other of a request: its user, in headers, and what it used.
 
 After the proxy has closed a connection early, it asks the engine what the request really used
-(GET /internal/usage/<id>), which the `UsageBook` remembers.
+(GET /internal/usage/<id>), which the `UsageBook` remembers. The dashboard asks how far requests are
+(GET /internal/progress).
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 
 from runtime.engine.api.usage import Counted, evaluated_usage
-from runtime.engine.generation.generation import User
+from runtime.engine.generation.generation import Prompt, User
 from runtime.engine.http.asgi import Scope, header
 
 USAGE_HEADER = b"x-llamaserve-usage"
@@ -65,6 +66,17 @@ class UsageBook:
             await asyncio.sleep(_POLL_S)
         return self._ended.get(request_id)
 
+    def progress(self) -> dict[str, Usage]:
+        """How far the running requests are, by their ids.
+
+        `prompt_length` is missing where no model generates: a prompt that is embedded is read at once.
+        """
+        self._settle()
+        return {
+            request_id: evaluated_usage(generations) | _prompt_length(generations)
+            for request_id, generations in self._running.items()
+        }
+
     def _settle(self) -> None:
         """Replace the generations of ended requests by their token counts."""
         for request_id, generations in list(self._running.items()):
@@ -73,6 +85,11 @@ class UsageBook:
                 self._ended[request_id] = evaluated_usage(generations)
         while len(self._ended) > MAX_ENDED:
             self._ended.popitem(last=False)
+
+
+def _prompt_length(generations: Sequence[Counted]) -> Usage:
+    prompts = {id(one.prompt): one.prompt for one in generations if isinstance(one.prompt, Prompt)}
+    return {"prompt_length": sum(len(p.tokens) for p in prompts.values())} if prompts else {}
 
 
 def _have_ended(generations: Sequence[Counted]) -> bool:

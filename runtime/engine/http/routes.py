@@ -92,6 +92,7 @@ class Routes:
             "/docs": ("GET", self._show_docs),
             _MODEL: ("GET", self._model),
             _USAGE: ("GET", self._usage),
+            "/internal/progress": ("GET", self._progress),
             _VALIDATE: ("POST", self._validate),
         }
 
@@ -150,6 +151,9 @@ class Routes:
         if usage is None:
             raise errors.unknown_request()
         await send_json(send, 200, usage)
+
+    async def _progress(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await send_json(send, 200, self._usage_book.progress())
 
     async def _body(self, receive: Receive) -> bytes:
         return await read_body(receive, self._settings.max_body_bytes)

@@ -106,6 +106,23 @@ async def test_usage_can_be_asked_for_when_the_client_has_left(slow: Engine) -> 
     assert (await slow.get("/internal/usage/left-early")).json == usage
 
 
+async def test_progress_of_running_requests(slow: Engine) -> None:
+    """How much of its prompt has been read, how long that is, and how many tokens there are so far."""
+    headers = {"X-Llamaserve-Request": "seen-running"}
+    async with slow.streaming(max_tokens=3000, headers=headers) as response:
+        for _ in range(12):
+            await response.content.readline()
+        found = (await slow.get("/internal/progress")).json["seen-running"]
+        assert found["prompt_tokens"] == found["prompt_length"] > 10
+        assert 5 <= found["completion_tokens"] < 1000
+    await until(lambda: _has_ended(slow, "seen-running"), "the request to be gone")
+    assert (await slow.get("/internal/progress", key="")).status == 401
+
+
+async def _has_ended(engine: Engine, request_id: str) -> bool:
+    return request_id not in (await engine.get("/internal/progress")).json
+
+
 async def test_usage_of_a_prompt_that_was_abandoned_is_what_was_read(slow: Engine) -> None:
     """Not the whole prompt's."""
     headers = {"X-Llamaserve-Request": "left-in-prompt", "X-Llamaserve-User": "somebody"}
