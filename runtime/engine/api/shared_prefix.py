@@ -1,8 +1,9 @@
 """Determines how much of a prompt's prefix users share: LLAMA_SERVER_SHARED_PREFIX.
 
 A user who guesses the beginning of another user's prompt could learn from a quick response that the
-guess is right. So only what the operator declares is shared: nothing, the system messages at the
-beginning of a chat (with what the model's template puts before them), or everything.
+guess is right. So only what the operator declares is shared: nothing of theirs, the system messages at
+the beginning of a chat, or everything. What the model's template puts before the first message, often a
+system message of its own, is the same for everybody and is always shared.
 """
 
 from __future__ import annotations
@@ -11,12 +12,16 @@ import hashlib
 import secrets
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from itertools import takewhile
 from typing import Any, Literal
 
+import numpy as np
 import orjson
 
 from runtime.engine.api.schemas import ChatRequest, Message
 from runtime.engine.errors import Refusal
+from runtime.engine.generation.decisions import SHORT_REUSE
+from runtime.engine.generation.slots import common_prefix
 
 Mode = Literal["none", "system", "all"]
 Tokenize = Callable[[ChatRequest, list[dict[str, Any]]], Sequence[int]]
@@ -24,6 +29,7 @@ Tokenize = Callable[[ChatRequest, list[dict[str, Any]]], Sequence[int]]
 MAX_KNOWN = 64
 """System messages whose tokens are remembered."""
 _SYSTEM = ("system", "developer")
+_BARE = ChatRequest.model_validate({"messages": [{"role": "user", "content": ""}]})
 
 
 class SharedPrefix:
@@ -47,19 +53,13 @@ class SharedPrefix:
 
     def of_chat(self, request: ChatRequest, tools: list[dict[str, Any]], tokens: Sequence[int]) -> int:
         """Return the shared length of a chat's prompt with these tokens."""
-        if self._mode != "system":
-            return self.of_completion(tokens)
-        system = []
-        for message in request.messages:
-            if message.role not in _SYSTEM:
-                break
-            system.append(message)
-        probed = self._probed(request, system, tools)
-        pairs = zip(tokens, probed, strict=False)
-        return next(
-            (number for number, (ours, other) in enumerate(pairs) if ours != other),
-            min(len(tokens), len(probed)),
-        )
+        if self._mode == "all":
+            return len(tokens)
+        if self._mode == "none":
+            n_common = _common(tokens, self._probed(_BARE, [], []))
+            return n_common if n_common >= SHORT_REUSE else 0
+        system = list(takewhile(lambda message: message.role in _SYSTEM, request.messages))
+        return _common(tokens, self._probed(request, system, tools))
 
     def _probed(
         self, request: ChatRequest, system: list[Message], tools: list[dict[str, Any]]
@@ -82,3 +82,8 @@ class SharedPrefix:
             while len(self._known) > MAX_KNOWN:
                 self._known.popitem(last=False)
         return found
+
+
+def _common(tokens: Sequence[int], others: Sequence[int]) -> int:
+    """How many tokens two prompts share at their beginning."""
+    return common_prefix(np.asarray(tokens, dtype=np.int32), np.asarray(others, dtype=np.int32))

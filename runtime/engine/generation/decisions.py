@@ -15,7 +15,11 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 MIN_REUSE = 64
-"""Tokens. A shorter prefix is not copied: evaluating it again costs no more."""
+"""Tokens. A shorter prefix is copied only from a short sequence: copying takes the whole of it along."""
+SHORT_REUSE = 16
+"""Tokens. A prefix that is shorter still is evaluated again."""
+SHORT_SEQUENCE = 1024
+"""Tokens. A sequence that is not longer is copied for `SHORT_REUSE` tokens."""
 QUANTUM = 128
 """Prompt tokens that a user gets in one turn. A shorter prompt needs one turn only."""
 PASSED_OVER = 16
@@ -169,8 +173,10 @@ def choose_place(slots: Sequence[SlotView], n_saved: int) -> Place:
     loses_little = best.n_held - best.n_reusable < MIN_REUSE
     if best.n_reusable < MIN_REUSE:
         goes_on = best.is_free and is_adjacent and loses_little and not best.is_foreign
-        slot = best.key if goes_on else target.key
-        return Place(slot=slot, source=slot)
+        chosen = best if goes_on else target
+        gain = best.n_reusable - chosen.n_reusable
+        is_copied = gain >= SHORT_REUSE and best.n_held <= SHORT_SEQUENCE
+        return Place(slot=chosen.key, source=best.key if is_copied else chosen.key)
     if best.is_free and ((is_adjacent and not best.is_foreign) or len(free) == 1):
         return Place(slot=best.key, source=best.key)
     if target is best:

@@ -22,3 +22,19 @@ def test_what_is_remembered_of_long_tools_is_short() -> None:
     finally:
         tracemalloc.stop()
     assert after - before < 1_000_000
+
+
+def test_a_templates_own_beginning_is_shared() -> None:
+    """By the default, too: it is the same for everybody. Nothing that a user wrote is."""
+
+    def tokenize(request: ChatRequest, tools: object) -> list[int]:
+        text = "a system message by the template:" + str(request.messages[0].content)
+        return list(text.encode())
+
+    shared = SharedPrefix("none", tokenize)
+    request = ChatRequest.model_validate({"messages": [{"role": "user", "content": "secret"}]})
+    n_own = len("a system message by the template:")
+
+    assert shared.of_chat(request, [], tokenize(request, None)) == n_own
+    assert shared.of_chat(request, [], list(b"a system message by the user, about x")) == 24
+    assert shared.of_chat(request, [], list(b"a system, but short")) == 0, "not worth it"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -222,6 +223,15 @@ def test_a_conversation_goes_on_where_it_is() -> None:
 
     views[0] = SlotView(key=0, is_free=False, n_held=100)
     assert choose_place(views, 0) == Place(slot=1, source=3)
+
+
+def test_a_short_beginning_is_copied_from_a_short_sequence() -> None:
+    """Such as a template's own system message. Copying a long one would cost more than it saves."""
+    short = SlotView(key=0, is_free=False, n_held=200, n_reusable=24)
+    free = SlotView(key=1, is_free=True)
+    assert choose_place([short, free], 0) == Place(slot=1, source=0)
+    assert choose_place([replace(short, n_held=4000), free], 0) == Place(slot=1, source=1)
+    assert choose_place([replace(short, n_reusable=8), free], 0) == Place(slot=1, source=1)
 
 
 @given(running=st.sets(st.integers(0, 7), min_size=1))
