@@ -15,8 +15,8 @@ import sys
 from tests.bench.gateway import command
 
 OTHERS = (
-    "attacks", "bad_connections", "chaos", "embeddings", "engine", "fairness", "first_start", "guesses",
-    "hostile", "records", "schemas", "slow_readers", "soak", "templates", "threads", "tools",
+    "attacks", "bad_connections", "bodies", "chaos", "embeddings", "engine", "fairness", "first_start",
+    "guesses", "hostile", "records", "schemas", "slow_readers", "soak", "templates", "threads", "tools",
 )  # fmt: skip
 """Modules beside this one; each is also `python -m tests.bench.NAME`."""
 

@@ -1,11 +1,13 @@
 """How many calls of tools are valid, and what many tools cost before the first token.
 
-    runtime/.venv/bin/python -m tests.bench.tools [--requests 200] [--model FILE]
+    ./console.sh bench tools [--requests 200] [--rounds 5] [--model FILE]
 
 Random tools and prompts at temperature 1, with a model of random weights whose template has a syntax
 for calls, or with a model's file. `required` demands a call. With `auto` the model begins one if it
-wants to; one of random weights is made to (`logit_bias`). From there on the call must be valid. A call
-that `max_tokens` cuts is counted apart. The arguments are checked by jsonschema.
+wants to: one of random weights is made to (`logit_bias`), one of a file has a history in which each
+question was answered with a call. From there on the call must be valid. A call that `max_tokens` cuts
+is counted apart. The arguments are checked by jsonschema. No requests, or no rounds: that part is left
+out.
 """
 
 from __future__ import annotations
@@ -35,6 +37,9 @@ Json = dict[str, Any]
 MANY_TOOLS = 20
 MANY_BYTES = 24_000
 MAX_TOKENS = 600
+N_CTX, LETTERS_N_CTX = 16_384, 32_768
+"""Of a model's file, and of the model whose tokens are letters."""
+AT_ONCE = 4
 _WORDS = ("weather", "file", "Paris", "list", "please", "now", "count", "of", "the", "42")
 
 
@@ -47,44 +52,67 @@ def main() -> int:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         model = options.model or Path(folder) / "model.gguf"
+        n_ctx = N_CTX if options.model else LETTERS_N_CTX
         if options.model is None:
             build_model(
-                model, chat_template=HERMES_TEMPLATE, user_defined=HERMES_MARKS, context_length=32_768
+                model,
+                chat_template=HERMES_TEMPLATE,
+                user_defined=HERMES_MARKS,
+                context_length=LETTERS_N_CTX,
             )
-        n_ctx = "16384" if options.model else "32768"
-        env = {"LLAMA_SERVER_N_CTX": n_ctx, "LLAMA_SERVER_N_THREADS": "", "LLAMA_SERVER_PARALLEL": "1"}
-        with Engine(Path(folder) / "engine", model, env=env) as engine:
-            engine.start()
-            measuring = _measure(engine, options.requests, options.rounds, options.model is None)
-            failed = asyncio.run(measuring)
+        for name, value in machine().items():
+            print(f"{name}: {value}")
+        failed = False
+        if options.requests:
+            with _engine(Path(folder) / "counted", model, AT_ONCE, n_ctx) as engine:
+                failed = asyncio.run(_count(engine, options.requests, options.model is None))
+        if options.rounds:
+            with _engine(Path(folder) / "timed", model, 1, n_ctx) as engine:
+                print(asyncio.run(_first_tokens(engine, options.rounds)).text())
     return 1 if failed else 0
 
 
-async def _measure(engine: Engine, n_requests: int, rounds: int, is_random: bool) -> bool:
-    for name, value in machine().items():
-        print(f"{name}: {value}")
+def _engine(folder: Path, model: Path, n_slots: int, n_ctx: int) -> Engine:
+    """A started engine, with a context for 24 kB of tools in each slot."""
+    folder.mkdir()
+    env = {
+        "LLAMA_SERVER_N_CTX": str(n_ctx),
+        "LLAMA_SERVER_N_THREADS": "",
+        "LLAMA_SERVER_PARALLEL": str(n_slots),
+    }
+    return Engine(folder, model, env=env).start()
+
+
+async def _count(engine: Engine, n_requests: int, is_random: bool) -> bool:
+    """Print what came of the requests in each mode; whether a call was not valid."""
     modes: dict[str, Json] = {"required": {"tool_choice": "required"}}
     if is_random:
         modes["auto, begun"] = {"logit_bias_type": "tokens", "logit_bias": {HERMES_MARKS[0]: 100}}
     else:
-        modes["auto"] = {}
-    failed = False
+        modes["auto, after other calls"] = {}
+    failed, at_once = False, asyncio.Semaphore(AT_ONCE)
+
+    async def outcome(seed: int, body: Json, has_history: bool) -> str:
+        async with at_once:
+            return await _outcome(engine, seed, body, has_history=has_history)
+
     for mode, body in modes.items():
-        counts = Counter([await _outcome(engine, seed, body) for seed in range(n_requests)])
+        has_history = not body
+        seeds = range(n_requests)
+        counts = Counter(await asyncio.gather(*(outcome(seed, body, has_history) for seed in seeds)))
         failed = failed or counts["invalid"] > 0
         shown = ", ".join(f"{name} {count}" for name, count in sorted(counts.items()))
         print(f"{mode}: {n_requests} requests: {shown}", flush=True)
     print()
-    print((await _first_tokens(engine, rounds)).text())
     return failed
 
 
-async def _outcome(engine: Engine, seed: int, more: Json) -> str:
+async def _outcome(engine: Engine, seed: int, more: Json, *, has_history: bool) -> str:
     draw = random.Random(seed)  # noqa: S311 - no secret
     tools = [random_tool(draw, number) for number in range(draw.randrange(1, 6))]
-    words = " ".join(draw.choices(_WORDS, k=12))
+    history = _history(draw, tools) if has_history else []
     answer = await engine.chat(
-        messages=[{"role": "user", "content": words}],
+        messages=[*history, {"role": "user", "content": _words(draw)}],
         tools=tools,
         temperature=1,
         seed=seed,
@@ -92,6 +120,24 @@ async def _outcome(engine: Engine, seed: int, more: Json) -> str:
         **more,
     )
     return _judged(answer, tools)
+
+
+def _words(draw: random.Random) -> str:
+    return " ".join(draw.choices(_WORDS, k=12))
+
+
+def _history(draw: random.Random, tools: list[Json]) -> list[Json]:
+    """Three questions, each answered with a call and its result."""
+    messages: list[Json] = []
+    for number in range(3):
+        function = {"name": draw.choice(tools)["function"]["name"], "arguments": "{}"}
+        call = {"id": f"call_{number}", "type": "function", "function": function}
+        messages += [
+            {"role": "user", "content": _words(draw)},
+            {"role": "assistant", "content": None, "tool_calls": [call]},
+            {"role": "tool", "tool_call_id": call["id"], "content": "done"},
+        ]
+    return messages
 
 
 def _judged(answer: Answer, tools: list[Json]) -> str:

@@ -25,6 +25,7 @@ CAPABILITIES = (
     "stream",
     "tools",
     "structured",
+    "completions",
     "responses",
     "messages",
     "errors",

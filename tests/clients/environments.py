@@ -48,13 +48,13 @@ def _node(title: str, script: str, shown: str) -> Client:
     return Client(title=title, environment=environment, script=script, packages=packages, shown=shown)
 
 
-def _program(title: str, name: str, script: str, package: str, *, is_quick: bool = True) -> Client:
+def _program(title: str, name: str, script: str, *packages: str, is_quick: bool = True) -> Client:
     return Client(
         title=title,
         environment=name,
         script=f"programs/{script}.py",
-        packages=(package,),
-        shown=package.split("[", maxsplit=1)[0],
+        packages=packages,
+        shown=packages[0].split("[", maxsplit=1)[0],
         is_quick=is_quick,
     )
 
@@ -70,8 +70,10 @@ CLIENTS: dict[str, Client] = {
     "llamaindex": _library(
         "LlamaIndex", "llamaindex", "llama-index-llms-openai-like", "llama-index-core"
     ),
-    "litellm": _library("LiteLLM", "litellm", "litellm[proxy]"),
-    "litellm-proxy": _program("LiteLLM's proxy", "litellm", "litellm_proxy", "litellm[proxy]"),
+    "litellm": _library("LiteLLM", "litellm", "litellm[proxy]", "anthropic"),
+    "litellm-proxy": _program(
+        "LiteLLM's proxy", "litellm", "litellm_proxy", "litellm[proxy]", "anthropic"
+    ),
     "instructor": _library("instructor", "instructor", "instructor", "anthropic"),
     "pydantic-ai": _library("pydantic-ai", "pydantic-ai", "pydantic-ai-slim[openai,anthropic]"),
     "smolagents": _library("smolagents", "smolagents", "smolagents[openai]"),
@@ -80,7 +82,9 @@ CLIENTS: dict[str, Client] = {
     "codex": _node("codex", "programs/codex.py", "@openai/codex"),
     "claude-code": _node("Claude Code", "programs/claude_code.py", "@anthropic-ai/claude-code"),
     "opencode": _node("opencode", "programs/opencode.py", "opencode-ai"),
-    "lm-eval": _program("lm-evaluation-harness", "lm-eval", "lm_eval", "lm-eval[api]", is_quick=False),
+    "lm-eval": _program(
+        *("lm-evaluation-harness", "lm-eval", "lm_eval", "lm-eval[api]", "transformers"), is_quick=False
+    ),
     "aiperf": _program("aiperf", "aiperf", "aiperf", "aiperf", is_quick=False),
     "guidellm": _program("guidellm", "guidellm", "guidellm", "guidellm", is_quick=False),
     "open-webui": _program("Open WebUI", "open-webui", "open_webui", "open-webui", is_quick=False),

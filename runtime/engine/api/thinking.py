@@ -20,6 +20,7 @@ class _Marks:
 
 _TABLE = (
     _Marks(_HARMONY, "<|end|>"),
+    _Marks("<|channel>thought", "<channel|>"),
     _Marks("<seed:think>", "</seed:think>"),
     _Marks("[THINK]", "[/THINK]"),
     _Marks("<|START_THINKING|>", "<|END_THINKING|>"),

@@ -20,7 +20,6 @@ def main() -> None:
             *("--use-server-token-count", "--tokenizer", tokenizer(folder), "--ui", "none"),
             *("--synthetic-input-tokens-mean", "20", "--output-tokens-mean", "5"),
             folder=folder,
-            env={"HF_HUB_OFFLINE": "1"},
         )
         assert "Request Throughput" in said
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import socket
 import subprocess
 import tempfile
 from pathlib import Path
@@ -39,3 +41,15 @@ def run(*command: str, folder: Path, env: dict[str, str] | None = None, timeout_
 def new_folder() -> Path:
     """An empty directory for one run."""
     return Path(tempfile.mkdtemp(prefix="llamaserve-client-"))
+
+
+def free_port() -> int:
+    """A port of 127.0.0.1 on which nothing listens now."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+def written(path: Path, configuration: object) -> str:
+    """Write a configuration as JSON, which YAML contains; the path as text."""
+    path.write_text(json.dumps(configuration))
+    return str(path)

@@ -13,7 +13,7 @@ from typing import Any
 from runtime.engine.api.schemas import Function
 from runtime.engine.api.tools.offer import Offer
 from runtime.engine.api.tools.schemas import Argument, Schema, arguments
-from runtime.engine.api.tools.syntax import ARGUMENTS, Hole, Pattern, PythonStyle, Syntax, TaggedStyle
+from runtime.engine.api.tools.syntax import ARGUMENTS, Hole, KeywordStyle, Pattern, Syntax, TaggedStyle
 from runtime.engine.grammar.constraint import MAX_GRAMMAR_CHARACTERS
 from runtime.engine.vocabulary import Vocabulary
 
@@ -92,8 +92,8 @@ class CallGrammar:
         style, rule = self._syntax.style, f"arguments_{number}"
         if isinstance(style, TaggedStyle):
             return self._tagged(rule, style, _known(function, schema), function)
-        if isinstance(style, PythonStyle):
-            return self._keywords(rule, _known(function, schema) or [], function)
+        if isinstance(style, KeywordStyle):
+            return self._keywords(rule, style, _known(function, schema) or [], function)
         return [f"{rule}: {self._json(schema, function)}"]
 
     def _json(self, schema: Schema, function: Function) -> str:
@@ -109,6 +109,7 @@ class CallGrammar:
         self, rule: str, style: TaggedStyle, known: list[Argument] | None, function: Function
     ) -> list[str]:
         before, after = self._literal(style.before_key), self._literal(style.after_key)
+        after_json = self._literal(style.after_json_key) or after
         text, rest = self._text_until(style.after_value)
         texts = [f"{rule}_text{text}"]
         if known is None:  # a schema that does not say which arguments there are: any texts
@@ -118,25 +119,35 @@ class CallGrammar:
         for number, one in enumerate(known):
             end = self._literal(style.after_value)
             if one.texts is None:
-                value = _joined([self._json(one.complete_schema(), function), end])
+                value = _joined([after_json, self._json(one.complete_schema(), function), end])
             elif one.texts:
-                choices = [json.dumps(choice, ensure_ascii=False) for choice in one.texts]
-                value = _joined([self._counted(f"({' | '.join(choices)})"), end])
+                value = _joined([after, self._choices(one.texts), end])
             else:
-                value = _joined([f"{rule}_text", rest])
+                value = _joined([after, f"{rule}_text", rest])
             if one.may_be_null:
-                value = f'({value} | "null" {end})'
+                value = f'({value} | {after_json} "null" {end})'
             key = json.dumps(one.key, ensure_ascii=False)
-            rules.append(f"{rule}_{number}: {_joined([before, key, after, value])}")
+            rules.append(f"{rule}_{number}: {_joined([before, key, value])}")
             members.append(f"{rule}_{number}" + ("" if one.is_required else "?"))
         return [f"{rule}: {_joined(members) or _NOTHING}", *rules, *texts]
 
-    def _keywords(self, rule: str, known: list[Argument], function: Function) -> list[str]:
-        """Keyword arguments in Python's form, in the schema's order."""
+    def _choices(self, texts: Sequence[str]) -> str:
+        choices = [json.dumps(text, ensure_ascii=False) for text in texts]
+        return self._counted(f"({' | '.join(choices)})")
+
+    def _keywords(
+        self, rule: str, style: KeywordStyle, known: list[Argument], function: Function
+    ) -> list[str]:
+        """Keyword arguments, in the schema's order."""
         rules = []
+        separator = json.dumps(style.separator)
+        if style.quote:
+            text, rest = self._text_until(style.quote)
+            rules += [f"{rule}_text{text}", f"{rule}_quoted: {_joined([f'{rule}_text', rest])}"]
         for number, one in enumerate(known):
-            key = json.dumps(one.key + "=", ensure_ascii=False)
-            rules.append(f"{rule}_{number}: {_joined([key, self._python_value(one, function)])}")
+            key = json.dumps(one.key + style.assignment, ensure_ascii=False)
+            value = self._keyword_value(f"{rule}_quoted", style, one, function)
+            rules.append(f"{rule}_{number}: {_joined([key, value])}")
         # A rule for what may follow from each argument on, with and without a comma before it.
         rules += [f'{rule}_first_{len(known)}: ""', f'{rule}_rest_{len(known)}: ""']
         for number, one in enumerate(known):
@@ -144,16 +155,24 @@ class CallGrammar:
             skip_first = "" if one.is_required else f" | {rule}_first_{number + 1}"
             skip_rest = "" if one.is_required else f" | {following}"
             rules.append(f"{rule}_first_{number}: {rule}_{number} {following}{skip_first}")
-            rules.append(f'{rule}_rest_{number}: ", " {rule}_{number} {following}{skip_rest}')
+            rules.append(f"{rule}_rest_{number}: {separator} {rule}_{number} {following}{skip_rest}")
         return [f"{rule}: {rule}_first_0", *rules]
 
-    def _python_value(self, argument: Argument, function: Function) -> str:
-        if argument.schema.get("type") == "boolean":
+    def _keyword_value(
+        self, quoted: str, style: KeywordStyle, argument: Argument, function: Function
+    ) -> str:
+        """A value; `quoted` is the rule of the rest of a text in the style's own quotes."""
+        texts, null = argument.texts, '"None"' if style.has_python_words else '"null"'
+        if style.has_python_words and argument.schema.get("type") == "boolean":
             return '("True" | "False")'
-        if argument.texts is not None and argument.may_be_null:
-            choices = {"enum": list(argument.texts)} if argument.texts else {}
-            return f'({self._json({"type": "string", **choices}, function)} | "None")'
-        return self._json(argument.complete_schema(), function)
+        if texts is None or not (style.quote or argument.may_be_null):
+            return self._json(argument.complete_schema(), function)
+        if style.quote:
+            quote = self._literal(style.quote)
+            value = _joined([quote, *([self._choices(texts), quote] if texts else [quoted])])
+        else:
+            value = self._json({"type": "string", **({"enum": list(texts)} if texts else {})}, function)
+        return f"({value} | {null})" if argument.may_be_null else value
 
     def _text_until(self, end: str) -> tuple[str, str]:
         """The rest of a rule for text that ends with the first part of `end`, and the other parts."""

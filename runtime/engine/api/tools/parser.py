@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from runtime.engine.api.schemas import Function
 from runtime.engine.api.tools.schemas import Argument, arguments
-from runtime.engine.api.tools.syntax import ARGUMENTS, NAME, Pattern, PythonStyle, Syntax, TaggedStyle
+from runtime.engine.api.tools.syntax import ARGUMENTS, NAME, KeywordStyle, Pattern, Syntax, TaggedStyle
 from runtime.engine.text import overlap
 
 _NULL = "null"
@@ -116,11 +116,10 @@ class CallParser:
                 yield from self._arguments(function)
 
     def _name(self) -> Generator[None, None, Function]:
-        after = self._syntax.after_name[0]
-        assert isinstance(after, str)
+        ends = self._syntax.ends_of_name
         while True:
             for name in self._names:
-                if self._text.startswith(name + after):
+                if self._text.startswith(tuple(name + end for end in ends)):
                     self._text = self._text[len(name) :]
                     self._read.append(Named(name))
                     return self._functions[name]
@@ -130,8 +129,8 @@ class CallParser:
         style = self._syntax.style
         if isinstance(style, TaggedStyle):
             yield from self._tagged(style, function)
-        elif isinstance(style, PythonStyle):
-            yield from self._keywords(function)
+        elif isinstance(style, KeywordStyle):
+            yield from self._keywords(style, function)
         else:
             yield from self._value()
 
@@ -189,19 +188,28 @@ class CallParser:
             if not self._text.startswith(before):
                 break
             self._text = self._text[len(before) :]
-            while (end := self._text.find(style.after_key)) < 0:
-                yield
-            key = self._text[:end]
-            self._text = self._text[end + len(style.after_key) :]
+            key, after = yield from self._until((style.after_key, style.after_json_key))
             self._give(f"{opening}{json.dumps(key)}: ")
             opening = ", "
             one = known.get(key)
-            if one is not None and one.texts is None:
+            if style.after_json_key:  # the tag tells whether it is a text
+                is_json, one = after == style.after_json_key, None
+            else:
+                is_json = one is not None and one.texts is None
+            if is_json:
                 yield from self._value()
                 yield from self._literal(style.after_value)
             else:
                 yield from self._plain_text(style.after_value, one)
         self._give("}" if opening == ", " else "{}")
+
+    def _until(self, ends: Sequence[str]) -> Generator[None, None, tuple[str, str]]:
+        """The text up to the first of some texts, and which one that is."""
+        while not (found := [(at, end) for end in ends if end and (at := self._text.find(end)) >= 0]):
+            yield
+        at, end = min(found)
+        before, self._text = self._text[:at], self._text[at + len(end) :]
+        return before, end
 
     def _plain_text(self, end: str, argument: Argument | None) -> _Steps:
         """A text without quotes, up to `end`, passed on as that of a JSON string."""
@@ -222,21 +230,36 @@ class CallParser:
         self._give(json.dumps(self._text[:at], ensure_ascii=False)[1:-1] + '"')
         self._text = self._text[at + len(end) :]
 
-    def _keywords(self, function: Function) -> _Steps:
+    def _keywords(self, style: KeywordStyle, function: Function) -> _Steps:
         opening = "{"
         keys = [one.key for one in arguments(function.parameters) or ()]
         keys.sort(key=len, reverse=True)
+        end = self._syntax.after_arguments[0]
+        assert isinstance(end, str)
         while True:
             while not self._text:
                 yield
-            if self._text.startswith(")"):
+            if self._text.startswith(end[0]):
                 break
-            if self._text.startswith(","):
-                yield from self._literal(", ")
-            while (key := next((k for k in keys if self._text.startswith(k + "=")), None)) is None:
+            if self._text.startswith(style.separator[0]):
+                yield from self._literal(style.separator)
+            while (key := self._assigned(keys, style.assignment)) is None:
                 yield
-            self._text = self._text[len(key) + 1 :]
+            self._text = self._text[len(key) + len(style.assignment) :]
             self._give(f"{opening}{json.dumps(key)}: ")
             opening = ", "
-            yield from self._value()
+            yield from self._keyword_value(style.quote)
         self._give("}" if opening == ", " else "{}")
+
+    def _assigned(self, keys: Sequence[str], assignment: str) -> str | None:
+        return next((key for key in keys if self._text.startswith(key + assignment)), None)
+
+    def _keyword_value(self, quote: str) -> _Steps:
+        """A value: a text in quotes of the style's own, if it has some, or JSON."""
+        while not self._text or (len(self._text) < len(quote) and quote.startswith(self._text)):
+            yield
+        if quote and self._text.startswith(quote):
+            self._text = self._text.removeprefix(quote)
+            yield from self._plain_text(quote, None)
+        else:
+            yield from self._value()

@@ -40,14 +40,23 @@ class TaggedStyle:
     before_key: str
     after_key: str
     after_value: str
+    after_json_key: str = ""
+    """In place of `after_key` before what is no text; empty where the tags do not tell."""
 
 
 @dataclass(frozen=True)
-class PythonStyle:
-    """Arguments are keyword arguments of Python: `city="Paris", metric=True`."""
+class KeywordStyle:
+    """Arguments are keyword arguments, as in Python: `city="Paris", metric=True`."""
+
+    assignment: str = "="
+    separator: str = ", "
+    quote: str = ""
+    """Around a text that may be any, or one of some; empty for JSON's."""
+    has_python_words: bool = True
+    """Whether True, False and None are written so, not as in JSON."""
 
 
-Style = JsonStyle | TaggedStyle | PythonStyle
+Style = JsonStyle | TaggedStyle | KeywordStyle
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +67,7 @@ class Syntax:
     marks: tuple[str, ...]
     """What a chat template of this family contains: all of these."""
     call: tuple[str | Hole | Pattern, ...]
-    """One call, with one NAME and, after it, one ARGUMENTS; a literal follows the name."""
+    """One call, with one NAME and, after it, one ARGUMENTS; a literal follows each, at the latest."""
     opening: str = ""
     """Before the first call."""
     between: str = ""
@@ -81,7 +90,7 @@ class Syntax:
 
     def __post_init__(self) -> None:
         assert self.call.count(NAME) == self.call.count(ARGUMENTS) == 1
-        assert isinstance(self.after_name[0], str)
+        assert self.ends_of_name
 
     @property
     def before_name(self) -> tuple[str | Hole | Pattern, ...]:
@@ -91,6 +100,16 @@ class Syntax:
     def after_name(self) -> tuple[str | Hole | Pattern, ...]:
         """What stands between the name and the arguments."""
         return self.call[self.call.index(NAME) + 1 : self.call.index(ARGUMENTS)]
+
+    @property
+    def ends_of_name(self) -> tuple[str, ...]:
+        """The texts that may follow a name."""
+        if self.after_name:
+            return (self.after_name[0],) if isinstance(self.after_name[0], str) else ()
+        end = self.after_arguments[0]
+        if isinstance(self.style, TaggedStyle) and isinstance(end, str):
+            return (self.style.before_key, end)
+        return ()
 
     @property
     def after_arguments(self) -> tuple[str | Hole | Pattern, ...]:
@@ -107,5 +126,8 @@ class Syntax:
         literals = [part for part in self.call if isinstance(part, str)]
         if isinstance(self.style, TaggedStyle):
             literals += [self.style.before_key, self.style.after_key, self.style.after_value]
+            literals.append(self.style.after_json_key)
+        elif isinstance(self.style, KeywordStyle):
+            literals.append(self.style.quote)
         fixed = [self.opening, self.between, self.closing, self.optional, *self.dropped]
         return [text for text in (*literals, *fixed, *self.triggers) if text]

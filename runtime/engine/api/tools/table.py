@@ -6,9 +6,13 @@ The first entry whose marks are all in a template counts: more particular marks 
 from __future__ import annotations
 
 from runtime.engine.api.tools import syntax as parts
-from runtime.engine.api.tools.syntax import ARGUMENTS, NAME, Syntax, TaggedStyle
+from runtime.engine.api.tools.keyword_syntaxes import KEYWORDS, LFM2
+from runtime.engine.api.tools.syntax import ARGUMENTS, NAME, Syntax
+from runtime.engine.api.tools.tagged_syntaxes import TAGGED
 
 _NAMED_JSON = ('{"name": "', NAME, '", "arguments": ', ARGUMENTS, "}")
+_OTHERS = ("]<]minimax[>[",)
+"""Marks of syntaxes that are not in the table, though they look like one that is: MiniMax M3."""
 
 HERMES = Syntax(
     name="hermes",
@@ -81,39 +85,7 @@ SYNTAXES = (
         closing="<|tool_calls_section_end|>",
         triggers=("<|tool_calls_section_begin|>",),
     ),
-    Syntax(
-        name="minimax-m2",
-        marks=("<minimax:tool_call>", "<invoke name="),
-        opening="<minimax:tool_call>\n",
-        call=('<invoke name="', NAME, '">\n', ARGUMENTS, "</invoke>\n"),
-        closing="</minimax:tool_call>",
-        triggers=("<minimax:tool_call>",),
-        style=TaggedStyle(before_key='<parameter name="', after_key='">', after_value="</parameter>\n"),
-    ),
-    Syntax(
-        name="seed-oss",
-        marks=("<seed:tool_call>", "<function="),
-        call=("<seed:tool_call>\n<function=", NAME, ">\n", ARGUMENTS, "</function>\n</seed:tool_call>"),
-        between="\n",
-        triggers=("<seed:tool_call>",),
-        style=TaggedStyle("<parameter=", ">", "</parameter>\n"),
-    ),
-    Syntax(
-        name="glm-4.5",
-        marks=("<tool_call>", "<arg_key>", "<arg_value>"),
-        call=("<tool_call>", NAME, "\n", ARGUMENTS, "</tool_call>"),
-        between="\n",
-        triggers=("<tool_call>",),
-        style=TaggedStyle("<arg_key>", "</arg_key>\n<arg_value>", "</arg_value>\n"),
-    ),
-    Syntax(
-        name="qwen3-coder",
-        marks=("<tool_call>", "<function=", "<parameter="),
-        call=("<tool_call>\n<function=", NAME, ">\n", ARGUMENTS, "</function>\n</tool_call>"),
-        between="\n",
-        triggers=("<tool_call>",),
-        style=TaggedStyle("<parameter=", ">\n", "\n</parameter>\n"),
-    ),
+    *TAGGED,
     Syntax(
         name="mistral-with-ids",
         marks=("[TOOL_CALLS]", "[CALL_ID]", "[ARGS]"),
@@ -125,6 +97,13 @@ SYNTAXES = (
         marks=("[TOOL_CALLS]", "[ARGS]"),
         call=("[TOOL_CALLS]", NAME, "[ARGS]", ARGUMENTS),
         triggers=("[TOOL_CALLS]",),
+    ),
+    Syntax(
+        name="gigachat-3.1",
+        marks=("<|function_call|>", "<|role_sep|>"),
+        call=("<|function_call|>", *_NAMED_JSON),
+        triggers=("<|function_call|>",),
+        is_single=True,
     ),
     Syntax(
         name="mistral-array",
@@ -228,16 +207,7 @@ SYNTAXES = (
         closing="]<|tools_suffix|>",
         triggers=("<|tools_prefix|>",),
     ),
-    Syntax(
-        name="lfm2",
-        marks=("<|tool_list_start|>",),
-        opening="<|tool_call_start|>[",
-        call=(NAME, "(", ARGUMENTS, ")"),
-        between=", ",
-        closing="]<|tool_call_end|>",
-        triggers=("<|tool_call_start|>",),
-        style=parts.PythonStyle(),
-    ),
+    *LFM2,
     Syntax(
         name="apriel",
         marks=("<tool_calls>[",),
@@ -263,17 +233,7 @@ SYNTAXES = (
         between=HERMES.between,
         triggers=HERMES.triggers,
     ),
-    Syntax(
-        name="llama-4",
-        marks=("[func_name1(params_name1=",),
-        opening="[",
-        call=(NAME, "(", ARGUMENTS, ")"),
-        between=", ",
-        closing="]",
-        triggers=("[NAME(",),
-        starts_only=True,
-        style=parts.PythonStyle(),
-    ),
+    *KEYWORDS,
     Syntax(
         name="llama-3",
         marks=('"parameters": dictionary of argument name',),
@@ -293,4 +253,6 @@ def recognised(template: str) -> Syntax | None:
         template: its source, in Jinja.
     """
     plain = template.replace("\\n", "\n").replace('\\"', '"').replace("\\'", "'")
+    if any(mark in plain for mark in _OTHERS):
+        return None
     return next((one for one in SYNTAXES if all(mark in plain for mark in one.marks)), None)

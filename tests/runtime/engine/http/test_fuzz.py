@@ -1,8 +1,7 @@
 """Whatever is sent to it: the engine lives, answers in time and in form, and its next answer is right.
 
-Bodies are generated, see tests/support/bodies.py. By hand, many more of them, other ones each time:
-
-    LLAMASERVE_FUZZ_EXAMPLES=5000 pytest -s tests/runtime/engine/http/test_fuzz.py --hypothesis-seed=1
+Bodies are generated, see tests/support/bodies.py. `./console.sh bench bodies` sends many more of them,
+other ones each time.
 """
 
 from __future__ import annotations
@@ -188,7 +187,7 @@ def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
 
 
 # Hundreds of bodies, each with up to sixteen responses: minutes on a busy machine.
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(max(600, EXAMPLES))
 @pytest.mark.parametrize("family", bodies.families)
 def test_no_body_hurts(target: Target, family: str) -> None:
     """Each is answered or refused, in form; the process and its answers to others stay the same."""
