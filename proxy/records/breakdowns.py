@@ -34,7 +34,7 @@ class Minute:
 
 @dataclass(frozen=True, kw_only=True)
 class Percentiles:
-    """Milliseconds, of admitted requests; None where there is none."""
+    """Milliseconds, of requests that came to a good end; None where there is none."""
 
     ttft_p50: float | None
     ttft_p95: float | None
@@ -88,9 +88,9 @@ def percentiles(
     row = (
         connection.cursor(row_factory=class_row(Percentiles))
         .execute(
-            sql.SQL("SELECT {} FROM llama_requests r WHERE r.admitted AND {}").format(
-                columns, sql.SQL(_SPAN)
-            ),
+            sql.SQL(
+                "SELECT {} FROM llama_requests r WHERE r.admitted AND r.error IS NULL AND {}"
+            ).format(columns, sql.SQL(_SPAN)),
             {"since": since, "until": until, "user": user},
         )
         .fetchone()
@@ -148,8 +148,8 @@ def sums_by(
     )
 
 
-def newer(connection: Connection, *, than: datetime, most: int, **wanted: Any) -> int:
-    """How many records have come since, at most `most`. `wanted`: user, status or error."""
+def count_since(connection: Connection, /, *, since: datetime, most: int, **wanted: Any) -> int:
+    """How many records there are since then, at most `most`. `wanted`: user, status or error."""
     conditions = [
         sql.SQL("r.{} = {}").format(sql.Identifier(column), sql.Placeholder(name))
         for name, column in (("user", "username"), ("status", "status_code"), ("error", "error"))
@@ -158,8 +158,8 @@ def newer(connection: Connection, *, than: datetime, most: int, **wanted: Any) -
     row = connection.execute(
         sql.SQL(
             "SELECT count(*) FROM (SELECT FROM llama_requests r WHERE {} LIMIT %(most)s) found"
-        ).format(sql.SQL(" AND ").join([sql.SQL("r.created_at > %(than)s"), *conditions])),
-        {"than": than, "most": most, **wanted},
+        ).format(sql.SQL(" AND ").join([sql.SQL("r.created_at >= %(since)s"), *conditions])),
+        {"since": since, "most": most, **wanted},
     ).fetchone()
     assert row is not None
     return int(row[0])

@@ -102,7 +102,7 @@ _CONDITIONS: dict[str, LiteralString] = {
 }
 
 
-def requests(connection: Connection, *, limit: int, **wanted: object) -> list[dict[str, Any]]:
+def requests(connection: Connection, /, *, limit: int, **wanted: object) -> list[dict[str, Any]]:
     """Records of requests, the newest first, at most `limit`.
 
     `wanted` is any of user, status, error, since, until, and `after`: only those older than the record

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -34,11 +33,8 @@ class Stack:
     root: Path
     keys: dict[str, str] = field(default_factory=dict)
 
-    def chat(self, username: str, text: str = "Hello", **fields: Any) -> dict[str, Any]:
+    async def chat(self, username: str, text: str = "Hello", **fields: Any) -> dict[str, Any]:
         """Send a chat request through the proxy and return the response's status, id and JSON."""
-        return asyncio.run(self._chat(username, text, fields))
-
-    async def _chat(self, username: str, text: str, fields: dict[str, Any]) -> dict[str, Any]:
         body = {"messages": [{"role": "user", "content": text}], "max_tokens": 8, **fields}
         headers = {"Authorization": f"Bearer {self.keys[username]}"}
         async with (

@@ -35,7 +35,9 @@ def tile(label: str) -> ui.label:
 def column(
     name: str, label: str, *, number: bool = False, sortable: bool = False, **more: object
 ) -> dict[str, Any]:
-    """A column of `table`. Numbers stand to the right."""
+    """A column of `table`. Numbers stand to the right, with commas between thousands."""
+    if number:
+        more = {":format": "v => typeof v === 'number' ? v.toLocaleString('en') : v", **more}
     return {
         "name": name,
         "label": label,
@@ -85,7 +87,10 @@ def time_chart(series: Sequence[Mapping[str, Any]], *, unit: str, kind: str = "b
                 "axisLabel": {"color": AXIS},
                 "splitLine": {"lineStyle": {"color": LINE}},
             },
-            "series": [{"type": kind, "showSymbol": False, "data": [], **one} for one in series],
+            "series": [
+                {"type": kind, "showSymbol": False, "barMaxWidth": 28, "data": [], **one}
+                for one in series
+            ],
         }
     ).classes("chart")
 

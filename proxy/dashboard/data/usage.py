@@ -1,0 +1,69 @@
+"""What the page Usage shows: one reading of everything for a span of time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+import aiohttp
+from psycopg import Connection
+
+from proxy.dashboard.data import errors
+from proxy.records import breakdowns, reports
+from proxy.records.breakdowns import Percentiles, Sums
+from proxy.records.reports import Usage
+
+By = Literal["user", "key", "group", "day"]
+TIMEOUT_S = 5.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class UsageFigures:
+    """The figures of all users, or of one."""
+
+    rows: Sequence[Usage | Sums]
+    """By user, key, group or day."""
+    days: Sequence[Usage]
+    percentiles: Percentiles
+    refusals: Sequence[tuple[str, int]]
+
+
+def read_usage(
+    connection: Connection, *, by: By, since: datetime, until: datetime, user: str | None
+) -> UsageFigures:
+    """Read the figures. `user` None: of all users."""
+    days = reports.usage(connection, since=since, by="day", user=user)
+    rows: Sequence[Usage | Sums]
+    if by == "day":
+        rows = days
+    elif by == "user":
+        rows = reports.usage(connection, since=since, by="user", user=user)
+    else:
+        rows = breakdowns.sums_by(connection, by, since=since, until=until, user=user)
+    return UsageFigures(
+        rows=rows,
+        days=days,
+        percentiles=breakdowns.percentiles(connection, since=since, until=until, user=user),
+        refusals=breakdowns.refusals(connection, since=since, until=until, user=user),
+    )
+
+
+async def read_limits(http: aiohttp.ClientSession, proxy_url: str, key: str) -> dict[str, Any]:
+    """What is used of the limits of the key's user, and when they reset: the proxy's `/v1/usage`.
+
+    Raises:
+        Unavailable: the proxy does not answer.
+    """
+    try:
+        async with http.get(
+            f"{proxy_url}/v1/usage",
+            headers={"Authorization": f"Bearer {key}"},
+            timeout=aiohttp.ClientTimeout(total=TIMEOUT_S),
+        ) as response:
+            response.raise_for_status()
+            found: dict[str, Any] = await response.json()
+            return found
+    except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+        raise errors.proxy_unavailable() from error

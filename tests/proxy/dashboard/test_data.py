@@ -1,0 +1,85 @@
+"""What pages show is as fresh as they say, bounded, and a user's own."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from proxy.dashboard.data.cached import Cached
+from proxy.dashboard.data.live import TokenRate, seen_by
+from proxy.dashboard.layout import units
+from proxy.dashboard.layout.csv_files import csv_text
+
+
+def test_others_are_someone() -> None:
+    """Of others' requests nothing is left but their state, age, place and estimate."""
+    theirs = {
+        "id": "req_1", "user": "bob", "key": "pub", "group": "g", "path": "/v1/x", "state": "waiting",
+        "since": "now", "age_s": 1.0, "queue_s": 1.0, "place": 1, "estimated_wait_s": 2.0,
+        "first_byte_s": None, "stream": True, "prompt_tokens": 5, "completion_tokens": 6,
+        "response_bytes": 7, "progress": {"prompt_tokens": 5},
+    }  # fmt: skip
+    own = {**theirs, "user": "alice"}
+    seen = seen_by("alice", {"running": [theirs, own], "waiting": [theirs], "models": ["m"]})
+    assert seen["running"][1] == own
+    assert seen["models"] == ["m"]
+    for one in (seen["running"][0], seen["waiting"][0]):
+        assert one == {
+            "user": "someone", "state": "waiting", "age_s": 1.0, "place": 1, "estimated_wait_s": 2.0,
+            "stream": True,
+        }  # fmt: skip
+
+
+def test_tokens_a_second() -> None:
+    """The mean of the last seconds, whichever requests come and go."""
+    rate = TokenRate()
+    assert rate.note(0.0, {"a": {"completion_tokens": 10}}) is None
+    assert rate.note(1.0, {"a": {"completion_tokens": 30}}) == 20.0
+    assert rate.note(2.0, {"b": {"completion_tokens": 10}}) == 15.0
+    assert rate.note(20.0, {}) == 0.0
+
+
+async def test_a_cached_answer() -> None:
+    """Pages that ask at the same time share one reading; errors are asked again."""
+    now, calls = [0.0], []
+    cached: Cached[int] = Cached(5.0, clock=lambda: now[0])
+
+    async def read() -> int:
+        calls.append(now[0])
+        await asyncio.sleep(0)
+        if len(calls) == 2:
+            raise LookupError
+        return len(calls)
+
+    assert await asyncio.gather(cached.get("x", read), cached.get("x", read)) == [1, 1]
+    now[0] = 6.0
+    with pytest.raises(LookupError):
+        await cached.get("x", read)
+    assert await cached.get("x", read) == 3
+
+
+@pytest.mark.parametrize(
+    ("shown", "expected"),
+    [
+        (units.duration(0.0123), "12 ms"),
+        (units.duration(12.34), "12.3 s"),
+        (units.duration(3725), "1 h 2 min"),
+        (units.duration(None), "–"),
+        (units.size(999), "999 bytes"),
+        (units.size(1234), "1.23 kB"),
+        (units.size(5e12), "5e+03 GB"),
+        (units.compact(1234), "1,234"),
+        (units.compact(12_345), "12.3 k"),
+        (units.compact(4_560_000), "4.56 M"),
+    ],
+)
+def test_numbers_have_units(shown: str, expected: str) -> None:
+    """Numbers are short and say what they count."""
+    assert shown == expected
+
+
+def test_csv_starts_no_formula() -> None:
+    """What a user typed does not become a formula in a spreadsheet."""
+    text = csv_text(("name", "n"), [{"name": "=1+1", "n": -5}, {"name": 'a,"b"', "n": None}])
+    assert text.splitlines() == ["name,n", "'=1+1,-5", '"a,""b""",']

@@ -1,0 +1,204 @@
+"""The pages in a real browser: what users and administrators see while requests run."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import psutil
+import pytest
+import pytest_asyncio
+from playwright.async_api import Browser, Page, expect
+
+from proxy.dashboard.pages import PAGES
+from proxy.database.pool import connect
+from proxy.identity import users
+from tests.support.chromium import log_in, running_chromium
+from tests.support.dashboard import Stack
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+HOSTILE = "/v1/<img src=x onerror=document.title='owned'>"
+OpenPage = Callable[[str], Awaitable[Page]]
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def browser() -> AsyncIterator[Browser]:
+    async with running_chromium() as browser:
+        yield browser
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def logged_in(browser: Browser, stack: Stack) -> AsyncIterator[OpenPage]:
+    """Opens a page of a user's own, in which nothing may go wrong or go to another host."""
+    contexts, wrong = [], []
+
+    async def open_page(username: str) -> Page:
+        context = await browser.new_context()
+        contexts.append(context)
+        page = await context.new_page()
+        page.set_default_timeout(10_000)
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        page.on("console", lambda line: wrong.append(line.text) if line.type == "error" else None)
+        page.on(
+            "request",
+            lambda request: (
+                None
+                if request.url.startswith((stack.url, "data:", "blob:"))
+                else wrong.append(request.url)
+            ),
+        )
+        await log_in(page, stack.url, stack.keys[username])
+        return page
+
+    yield open_page
+    for context in contexts:
+        await context.close()
+    assert not wrong
+
+
+@asynccontextmanager
+async def running_request(stack: Stack, username: str) -> AsyncIterator[asyncio.Task[dict[str, object]]]:
+    """A request that takes seconds."""
+    task = asyncio.create_task(stack.chat(username, "go on", max_tokens=900, stream=False))
+    try:
+        yield task
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_every_page_opens(stack: Stack, logged_in: OpenPage) -> None:
+    """An administrator sees each page without an error in the browser's console, nor on the page."""
+    page = await logged_in("admin")
+    for one in PAGES:
+        await page.goto(stack.url + one.path)
+        await expect(page.locator(".nav.here")).to_have_text(one.title)
+        await expect(page.locator(".problem:visible")).to_have_count(0)
+
+
+async def test_a_request_from_running_to_its_record(stack: Stack, logged_in: OpenPage) -> None:
+    """A request is seen running, by others as someone's; ended by an administrator; then in Requests
+    and Usage."""
+    alice, bob, admin = [await logged_in(name) for name in ("alice", "bob", "admin")]
+    async with running_request(stack, "alice") as request:
+        running = ".panel:has-text('Running') tbody"
+        for page, name in ((alice, "alice"), (bob, "someone"), (admin, "alice")):
+            await expect(page.locator(running)).to_contain_text(name)
+        await expect(alice.locator(running)).to_contain_text("100 % of")
+        assert "alice" not in await bob.content()
+        assert await bob.get_by_text("End", exact=True).count() == 0
+        await admin.get_by_label("End the request of alice").click()
+        await admin.get_by_text("End it").click()
+        outcome = await request
+    assert outcome["status"] == 503
+    await alice.goto(stack.url + "/requests")
+    await expect(alice.locator("tbody")).to_contain_text("ended_by_administrator")
+    await alice.goto(stack.url + "/usage?by=day")
+    await expect(alice.locator(".page")).to_contain_text("ended_by_administrator")
+    await bob.goto(stack.url + "/usage?by=day")
+    await expect(bob.get_by_text("None in this time.")).to_be_visible()
+
+
+async def test_a_request_is_found_by_its_id(stack: Stack, logged_in: OpenPage) -> None:
+    """Its own user and administrators find it, other users are told that there is none."""
+    alice, bob = [await logged_in(name) for name in ("alice", "bob")]
+    request_id = (await stack.chat("alice"))["id"]
+    await asyncio.sleep(1.2)  # records are loaded every second
+    for page, is_shown in ((alice, True), (bob, False)):
+        await page.goto(stack.url + "/requests")
+        await page.keyboard.press("/")
+        await page.keyboard.type(f"{request_id}\n")
+        if is_shown:
+            await expect(page.locator(".details")).to_contain_text("prompt tokens")
+            await expect(page.locator(".bar-of-times")).to_be_visible()
+        else:
+            await expect(page.get_by_text("There is no record of this request")).to_be_visible()
+
+
+async def test_the_table_holds_still(stack: Stack, logged_in: OpenPage) -> None:
+    """New requests are announced, and shown when the reader asks for them."""
+    await stack.chat("bob")
+    page = await logged_in("bob")
+    await page.goto(stack.url + "/requests")
+    rows = page.locator("tbody tr")
+    await expect(rows.first).to_contain_text("200")
+    before = await rows.count()
+    await stack.chat("bob")
+    await expect(page.get_by_text("1 new")).to_be_visible()
+    assert await rows.count() == before
+    await page.get_by_text("1 new").click()
+    await expect(rows).to_have_count(before + 1)
+
+
+async def test_what_others_typed_is_text(stack: Stack, logged_in: OpenPage) -> None:
+    """A path full of markup is shown as it is."""
+    async with running_session(stack) as send:
+        await send(HOSTILE)
+    page = await logged_in("admin")
+    await page.goto(stack.url + "/requests")
+    await expect(page.locator("tbody")).to_contain_text("onerror")
+    assert await page.locator("tbody img").count() == 0
+    assert await page.title() == "Requests · Llamaserve"
+
+
+@asynccontextmanager
+async def running_session(stack: Stack) -> AsyncIterator[Callable[[str], Awaitable[None]]]:
+    async def send(target: str) -> None:
+        host, _, port = stack.proxy_url.removeprefix("http://").partition(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        head = f"GET {target} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {stack.keys['alice']}\r\n"
+        writer.write(f"{head}Connection: close\r\n\r\n".encode())
+        await reader.read()
+        writer.close()
+        await writer.wait_closed()
+
+    yield send
+    await asyncio.sleep(1.2)
+
+
+async def test_keys_and_theme(stack: Stack, logged_in: OpenPage) -> None:
+    """`?` tells the keys, a number goes to a page, `t` changes the theme, which stays."""
+    page = await logged_in("alice")
+    await page.keyboard.press("?")
+    await expect(page.get_by_text("light or dark", exact=True)).to_be_visible()
+    await page.keyboard.press("Escape")
+    await page.keyboard.press("2")
+    await page.wait_for_url("**/usage")
+    was_dark = await page.evaluate("document.body.classList.contains('body--dark')")
+    await page.keyboard.press("t")
+    await page.reload()
+    await expect(page.locator("body.body--dark")).to_have_count(0 if was_dark else 1)
+
+
+async def test_csv(stack: Stack, logged_in: OpenPage) -> None:
+    """Records can be had as CSV; a user gets the own ones."""
+    await stack.chat("bob")
+    await asyncio.sleep(1.2)
+    page = await logged_in("bob")
+    await page.goto(stack.url + "/requests")
+    async with page.expect_download() as waiting:
+        await page.get_by_text("CSV").click()
+    path = await (await waiting.value).path()
+    lines = path.read_text().splitlines()
+    assert lines[0].startswith("id,created_at,username")
+    assert len(lines) > 1
+    assert all(",bob," in line for line in lines[1:])
+
+
+async def test_revocation_is_seen(stack: Stack, logged_in: OpenPage) -> None:
+    """A user whose key is taken away is sent to the login, and told why."""
+    stack.new_user("dora")
+    page = await logged_in("dora")
+    with connect(stack.database_url, application="tests") as connection:
+        users.set_active(connection, "dora", active=False)
+    await expect(page.get_by_text("You are not logged in any more")).to_be_visible(timeout=3000)
+
+
+async def test_the_dashboard_talks_to_this_machine_alone(stack: Stack) -> None:
+    """All of its connections are to loopback addresses."""
+    assert stack.dashboard.process is not None
+    found = psutil.Process(stack.dashboard.process.pid).net_connections("inet")
+    assert found
+    assert {one.raddr.ip for one in found if one.raddr} <= {"127.0.0.1", "::1"}

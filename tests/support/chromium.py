@@ -1,0 +1,43 @@
+"""The system's Chromium, driven by Playwright, which downloads none of its own."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+from playwright.async_api import Browser, Page, async_playwright
+
+PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
+NO_CHROMIUM = "there is no Chromium here"
+
+
+def chromium() -> str:
+    """The path of the program; the test is skipped where there is none."""
+    for name in PROGRAMS:
+        if path := shutil.which(name):
+            return path
+    pytest.skip(NO_CHROMIUM)
+
+
+@asynccontextmanager
+async def running_chromium() -> AsyncIterator[Browser]:
+    """A browser that can reach this machine alone."""
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(
+            executable_path=chromium(),
+            args=["--no-sandbox", "--disable-gpu", "--host-resolver-rules=MAP * ~NOTFOUND"],
+        )
+        try:
+            yield browser
+        finally:
+            await browser.close()
+
+
+async def log_in(page: Page, url: str, key: str) -> None:
+    """Log in with a key, as a person does."""
+    await page.goto(url + "/login")
+    await page.fill("#key", key)
+    await page.click("button")
+    await page.wait_for_selector(".page")
