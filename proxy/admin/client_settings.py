@@ -36,6 +36,11 @@ def url_for_others(config: Config) -> str:
     return _for_others(config.proxy_url, config.text("LLAMA_PROXY_HOST"))
 
 
+def is_local_only(config: Config) -> bool:
+    """Whether the proxy listens to this machine alone."""
+    return config.text("LLAMA_PROXY_HOST") in _LOOPBACK
+
+
 def invitation_link(config: Config, code: str) -> str:
     """The address of the dashboard's page where an invitation is used."""
     url = _for_others(config.dashboard_url, config.text("LLAMA_DASHBOARD_HOST"))

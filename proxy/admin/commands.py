@@ -11,6 +11,7 @@ from typing import cast
 from psycopg import Connection
 
 from proxy.admin import client_settings
+from proxy.admin.limit_options import all_limits_text, limit_text
 from proxy.admin.output import CommandOutput, budget_text, change_text, invitation_text, table, time_text
 from proxy.database import schema
 from proxy.database.audit import changes
@@ -49,7 +50,7 @@ def create_user(connection: Connection, config: Config, arguments: Namespace) ->
         **limits_in(arguments),
     )
     user = users.get_user(connection, arguments.username)
-    first = f"Created the user {user.username}: {_all_limits(user, config)}."
+    first = f"Created the user {user.username}: {all_limits_text(user, config)}."
     return _key_output(issued, user, config, arguments, [first])
 
 
@@ -115,7 +116,7 @@ def list_users(connection: Connection, config: Config, _arguments: Namespace) ->
             (
                 user.username,
                 _yes_or_no(user.is_active),
-                _limit_text(user, config),
+                limit_text(user, config),
                 f"{user.weight:.12g}",
                 user.max_concurrent or "any",
                 active,
@@ -147,7 +148,7 @@ def show_user(connection: Connection, config: Config, arguments: Namespace) -> C
 Username    {user.username}
 Active      {_yes_or_no(user.is_active)}
 Admin       {_yes_or_no(user.is_admin)}
-Rate limit  {_limit_text(user, config)}
+Rate limit  {limit_text(user, config)}
 Weight      {user.weight:.12g}
 At a time   {user.max_concurrent or "as many as the engine takes"}
 Budget      {_budget_text(connection, user)}
@@ -196,7 +197,7 @@ def set_limits(connection: Connection, config: Config, arguments: Namespace) -> 
     """Set a user's limits and weight."""
     users.set_limits(connection, arguments.username, **limits_in(arguments))
     user = users.get_user(connection, arguments.username)
-    return _changed(connection, arguments, f"may send {_all_limits(user, config)}")
+    return _changed(connection, arguments, f"may send {all_limits_text(user, config)}")
 
 
 def set_admin(connection: Connection, _config: Config, arguments: Namespace) -> CommandOutput:
@@ -254,27 +255,6 @@ def audit(connection: Connection, _config: Config, arguments: Namespace) -> Comm
 def _changed(connection: Connection, arguments: Namespace, what: str) -> CommandOutput:
     user = users.get_user(connection, arguments.username)
     return CommandOutput(data=asdict(user), text=f"{user.username} {what}.")
-
-
-def _limit_text(user: User, config: Config) -> str:
-    limit = user.rate_limit or config.integer("LLAMA_PROXY_RATE_LIMIT")
-    window_s = user.rate_window_seconds or config.number("LLAMA_PROXY_RATE_WINDOW_SECONDS")
-    token_limit = user.token_limit or config.optional_integer("LLAMA_PROXY_TOKEN_LIMIT")
-    tokens = f" and {token_limit} tokens" if token_limit else ""
-    is_set = user.rate_limit or user.rate_window_seconds or user.token_limit
-    default = "" if is_set else " (default)"
-    return f"{limit} requests{tokens} in {window_s:.12g} s{default}"
-
-
-def _all_limits(user: User, config: Config) -> str:
-    text = _limit_text(user, config)
-    if user.weight != 1:
-        text += f"; weight {user.weight:.12g}"
-    if user.max_concurrent:
-        text += f"; {user.max_concurrent} at a time"
-    if user.token_budget:
-        text += f"; {budget_text(user.token_budget, user.budget_period)}"
-    return text
 
 
 def _budget_text(connection: Connection, user: User) -> str:

@@ -1,4 +1,4 @@
-"""How limits of users and groups are written, in the ranges of the configuration keys for all users."""
+"""How limits of users and groups are written and told; ranges are those of the configuration keys."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ import re
 from collections.abc import Callable
 from typing import get_args
 
+from proxy.admin.output import budget_text
 from proxy.identity.limits import Period
-from runtime.config import KEYS
+from proxy.identity.users import User
+from runtime.config import KEYS, Config
 
 
 def _weight(text: str) -> float:
@@ -32,3 +34,26 @@ PARSERS: dict[str, Callable[[str], object]] = {
     "budget_period": _period,
 }
 """By the limit's name; each raises ValueError with a text that says what is allowed."""
+
+
+def limit_text(user: User, config: Config) -> str:
+    """A user's window in words."""
+    limit = user.rate_limit or config.integer("LLAMA_PROXY_RATE_LIMIT")
+    window_s = user.rate_window_seconds or config.number("LLAMA_PROXY_RATE_WINDOW_SECONDS")
+    token_limit = user.token_limit or config.optional_integer("LLAMA_PROXY_TOKEN_LIMIT")
+    tokens = f" and {token_limit} tokens" if token_limit else ""
+    is_set = user.rate_limit or user.rate_window_seconds or user.token_limit
+    default = "" if is_set else " (default)"
+    return f"{limit} requests{tokens} in {window_s:.12g} s{default}"
+
+
+def all_limits_text(user: User, config: Config) -> str:
+    """All limits of a user in words, those left out that are as for everybody."""
+    text = limit_text(user, config)
+    if user.weight != 1:
+        text += f"; weight {user.weight:.12g}"
+    if user.max_concurrent:
+        text += f"; {user.max_concurrent} at a time"
+    if user.token_budget:
+        text += f"; {budget_text(user.token_budget, user.budget_period)}"
+    return text

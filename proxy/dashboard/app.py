@@ -21,12 +21,16 @@ from proxy.dashboard.access.guard import Guard
 from proxy.dashboard.access.login import Login
 from proxy.dashboard.access.sessions import Sessions
 from proxy.dashboard.access.sockets import bind_events
+from proxy.dashboard.console.jobs import Jobs
+from proxy.dashboard.console.runner import Console
+from proxy.dashboard.data.api_requests import ApiRequests, Models
 from proxy.dashboard.data.cached import Cached
 from proxy.dashboard.data.database import Database
 from proxy.dashboard.data.live import LiveState
 from proxy.dashboard.layout.frame import add_pages
 from proxy.dashboard.layout.template import add_nonces
 from proxy.dashboard.pages import PAGES
+from proxy.dashboard.pages.invitation import InvitationPage
 from proxy.dashboard.services import Services
 from proxy.dashboard.settings import DashboardSettings
 from proxy.dashboard.tasks import background
@@ -47,6 +51,11 @@ async def open_dashboard(settings: DashboardSettings) -> AsyncIterator[Guard]:
         app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
         app.router.routes += [
             *Login(settings, services.sessions, services.authenticator).routes(),
+            *InvitationPage(
+                settings,
+                services.database,
+                FailedLogins(settings.auth_failures_per_minute, clock=time.monotonic),
+            ).routes(),
             Route("/healthz", _healthz),
         ]
         app.mount("/assets", StaticFiles(directory=ASSETS))
@@ -87,6 +96,9 @@ async def _services(settings: DashboardSettings, stack: AsyncExitStack) -> Servi
     database = Database(settings.database_url)
     stack.callback(database.close)
     http = await stack.enter_async_context(_http())
+    console, jobs = Console(settings.config.root), Jobs(settings.config.root)
+    stack.push_async_callback(console.close)
+    stack.push_async_callback(jobs.close)
     return Services(
         settings=settings,
         sessions=sessions,
@@ -95,6 +107,10 @@ async def _services(settings: DashboardSettings, stack: AsyncExitStack) -> Servi
         live=LiveState(http, settings),
         minutes=Cached(MINUTES_FRESH_S),
         http=http,
+        api=ApiRequests(http, settings.proxy_url),
+        models=Models(http, settings.backend_url, settings.backend_key),
+        console=console,
+        jobs=jobs,
     )
 
 

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 import aiohttp
 
 from proxy.dashboard.access.sessions import Sessions
+from proxy.dashboard.console.jobs import Jobs
+from proxy.dashboard.console.runner import Console
+from proxy.dashboard.data.api_requests import ApiRequests, Models
 from proxy.dashboard.data.cached import Cached
 from proxy.dashboard.data.database import Database
 from proxy.dashboard.data.live import LiveState
@@ -28,3 +31,7 @@ class Services:
     """The last hour of all users (None), or of one by name."""
     http: aiohttp.ClientSession
     """For requests to the proxy. It uses no proxy of the environment, and verifies no certificate."""
+    api: ApiRequests
+    models: Models
+    console: Console
+    jobs: Jobs

@@ -1,17 +1,19 @@
 """Reads who changed which user or key, and when, from `llama_audit`.
 
-Triggers of the database write it, so that changes by direct SQL are there too. Nothing here writes or
-removes a row.
+Triggers of the database write it, so that changes by direct SQL are there too; `note` adds what no table
+shows. Nothing here changes or removes a row.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from psycopg import Connection
 from psycopg.rows import class_row
+from psycopg.types.json import Jsonb
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +46,7 @@ def changes(
     user: str | None = None,
     after: int = 0,
     limit: int | None = None,
+    newest_first: bool = False,
 ) -> list[Change]:
     """Changes at `since` or later, the oldest first: of all users, deleted ones too, or of one.
 
@@ -55,8 +58,18 @@ def changes(
             "SELECT id, at, action, username, group_name, public_id, old, new, database_role,"
             " application, host(client_address) AS client_address FROM llama_audit"
             " WHERE at >= %(since)s AND (%(user)s::text IS NULL OR username = %(user)s)"
-            " AND id > %(after)s ORDER BY id LIMIT %(limit)s",
-            {"since": since, "user": user, "after": after, "limit": limit},
+            " AND id > %(after)s ORDER BY CASE WHEN %(newest)s THEN -id ELSE id END LIMIT %(limit)s",
+            {"since": since, "user": user, "after": after, "limit": limit, "newest": newest_first},
         )
         .fetchall()
+    )
+
+
+def note(
+    connection: Connection, action: str, values: Mapping[str, str], *, username: str | None = None
+) -> None:
+    """Add what somebody did that changes no row: to a user, if one is named."""
+    connection.execute(
+        "INSERT INTO llama_audit (action, username, new) VALUES (%s, %s, %s)",
+        [action, username, Jsonb(dict(values))],
     )

@@ -16,7 +16,7 @@ from urllib.parse import parse_qsl, unquote
 import orjson
 import psycopg
 
-from proxy.database import pool
+from proxy.database import audit, pool
 from proxy.database.schema import DATABASE_ERRORS, check_schema
 from proxy.edge.body import Body, BodyMemory, check_body
 from proxy.edge.request import Request
@@ -89,11 +89,7 @@ class AdminApi:
         username = self._live.end(request_id)
 
         def note(connection: psycopg.Connection, _: Call) -> object:
-            connection.execute(
-                "INSERT INTO llama_audit (action, username, new) VALUES ('end request', %s,"
-                " jsonb_build_object('request', %s::text))",
-                [username, request_id[:64]],
-            )
+            audit.note(connection, "end request", {"request": request_id[:64]}, username=username)
             return {"ended": request_id}
 
         operation = Operation(method="DELETE", path=request.path, summary="", run=note)

@@ -99,6 +99,12 @@ class Sessions:
             return None
         return session
 
+    def take_over(self, session: Session, principal: Principal, key: str) -> None:
+        """Let a session go on with another key of its user, unless it has ended."""
+        assert principal.user_id == session.principal.user_id
+        if not session.ended.is_set():
+            session.principal, session.key = principal, key
+
     def end(self, session: Session) -> None:
         """End a session and close its pages."""
         self._sessions.pop(session.token_hash, None)

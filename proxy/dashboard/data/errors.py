@@ -46,3 +46,15 @@ def proxy_unavailable() -> Unavailable:
 
 def request_not_running() -> DashboardError:
     return DashboardError("This request has ended by itself.")
+
+
+def too_many_keys(number: int) -> DashboardError:
+    return DashboardError(f"You have made {number} keys within a day: ask an administrator for more.")
+
+
+def bad_field(label: str, text: str) -> DashboardError:
+    return DashboardError(f"{label} {text}.")
+
+
+def conversation_full(number: int) -> DashboardError:
+    return DashboardError(f"A conversation has at most {number} messages: Clear begins a new one.")

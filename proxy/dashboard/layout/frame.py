@@ -15,6 +15,8 @@ from proxy.dashboard.services import Services
 
 _HEAD = (
     '<link rel="stylesheet" href="/assets/dashboard.css">'
+    '<link rel="stylesheet" href="/assets/pages.css">'
+    '<script src="/assets/pages.js" defer></script>'
     '<script src="/assets/dashboard.js" defer></script>'
 )
 _KEYS = (

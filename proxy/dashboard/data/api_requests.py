@@ -1,0 +1,135 @@
+"""Requests to the proxy on behalf of a session's user, with the user's own key."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+import orjson
+
+from proxy.dashboard.access.sessions import Session
+from proxy.dashboard.data import errors
+
+MAX_ANSWER_BYTES = 4 * 2**20
+MAX_LINE_BYTES = 2**20
+CONNECT_S = 10.0
+MODELS_TIMEOUT_S = 5.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What the proxy answered."""
+
+    status: int
+    request_id: str
+    body: bytes
+    seconds: float
+
+
+class ApiRequests:
+    """Sends requests to the proxy at `url`. A request ends when its caller is cancelled."""
+
+    def __init__(self, http: aiohttp.ClientSession, url: str) -> None:
+        self._http = http
+        self._url = url
+
+    async def send(self, session: Session, path: str, body: Mapping[str, Any]) -> Answer:
+        """Send a request and read the whole response, at most MAX_ANSWER_BYTES of it.
+
+        Raises:
+            Unavailable: the proxy does not answer.
+            NotAllowed: the session has ended.
+        """
+        began = time.monotonic()
+        try:
+            async with self._post(session, path, body) as response:
+                content = bytearray()
+                async for piece in response.content.iter_chunked(65_536):
+                    content += piece[: MAX_ANSWER_BYTES - len(content)]
+                return Answer(
+                    status=response.status,
+                    request_id=response.headers.get("x-request-id", ""),
+                    body=bytes(content),
+                    seconds=time.monotonic() - began,
+                )
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise errors.proxy_unavailable() from error
+
+    async def stream(
+        self, session: Session, path: str, body: Mapping[str, Any]
+    ) -> AsyncIterator[dict[str, Any]]:
+        """Send a request for a stream; yields the objects of its events, or one with an `error`.
+
+        Raises:
+            Unavailable: the proxy does not answer, or breaks the stream off.
+            NotAllowed: the session has ended.
+        """
+        try:
+            async with self._post(session, path, {**body, "stream": True}) as response:
+                if response.content_type != "text/event-stream":
+                    yield _object(await response.content.read(65_536))
+                    return
+                async for line in response.content:
+                    if line.startswith(b"data: ") and not line.startswith(b"data: [DONE]"):
+                        yield _object(line[6:])
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+            raise errors.proxy_unavailable() from error
+
+    @asynccontextmanager
+    async def _post(
+        self, session: Session, path: str, body: Mapping[str, Any]
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        if not session.key:
+            raise errors.session_ended()
+        # The proxy itself bounds how long a request may wait and run.
+        async with self._http.post(
+            self._url + path,
+            data=json.dumps(body).encode(),
+            headers={"Authorization": f"Bearer {session.key}", "Content-Type": "application/json"},
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S),
+            allow_redirects=False,
+        ) as response:
+            yield response
+
+
+def _object(data: bytes) -> dict[str, Any]:
+    found = orjson.loads(data)
+    return found if isinstance(found, dict) else {}
+
+
+class Models:
+    """The names of the engine's models, asked of it once for all pages."""
+
+    FRESH_S = 10.0
+
+    def __init__(self, http: aiohttp.ClientSession, url: str, key: str) -> None:
+        """`url` and `key`: the engine's."""
+        self._http = http
+        self._url = url
+        self._key = key
+        self._names: list[str] = []
+        self._read_at = float("-inf")
+
+    async def names(self) -> list[str]:
+        """Those that generate or embed; empty while the engine does not answer."""
+        if time.monotonic() - self._read_at > self.FRESH_S:
+            self._read_at = time.monotonic()
+            self._names = await self._read()
+        return self._names
+
+    async def _read(self) -> list[str]:
+        headers = {"Authorization": f"Bearer {self._key}"} if self._key else {}
+        timeout = aiohttp.ClientTimeout(total=MODELS_TIMEOUT_S)
+        try:
+            async with self._http.get(
+                self._url + "/v1/models", headers=headers, timeout=timeout, allow_redirects=False
+            ) as response:
+                found = orjson.loads(await response.content.read(MAX_LINE_BYTES))
+            return [str(model["id"])[:256] for model in found["data"]]
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError, KeyError, TypeError):
+            return []

@@ -1,0 +1,87 @@
+"""The dialogs that make a user with a key, or an invitation."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import cast
+
+from nicegui import ui
+
+from proxy.admin import client_settings
+from proxy.admin.arguments import invitation_life
+from proxy.dashboard.layout.dialogs import dialog, show_secret
+from proxy.dashboard.layout.page import View
+from proxy.dashboard.pages.users.fields import LimitFields, expiry_field, expiry_of, parsed
+from proxy.identity import invitations, users
+from proxy.identity.limits import LIMITS, UserLimits
+
+Refresh = Callable[[], Awaitable[None]]
+KEY_NOTE = (
+    "It is shown this once and stored nowhere: copy it now. The page Connect has settings for clients."
+)
+
+
+def create(view: View, refresh: Refresh) -> None:
+    """Ask for a new user, and show the key."""
+    with dialog("New user") as opened:
+        name = _name_field()
+        expires = expiry_field("The key expires")
+        limits = LimitFields(view.services.settings.config, LIMITS, {})
+
+        async def make() -> None:
+            issued = await view.ask(
+                users.create_user,
+                username=name.value.strip(),
+                expires_at=expiry_of(expires),
+                **limits.values(),
+            )
+            opened.close()
+            with view.client.content:
+                show_secret(f"The key of {name.value.strip()}", issued.key, KEY_NOTE)
+            await refresh()
+
+        ui.label("You will see the key: an invitation lets the user make it unseen.").classes("soft")
+        with ui.row().classes("dialog-end"):
+            ui.button("Create", on_click=view.action(make, admin=True)).props("unelevated")
+
+
+def invite(view: View, refresh: Refresh, username: str = "") -> None:
+    """Ask whom to invite, and show the link."""
+    config = view.services.settings.config
+    with dialog("Invite a user") as opened:
+        name = _name_field(username)
+        valid = ui.input("The link is good for", value="7d").props('outlined dense hint="1m to 90d"')
+        expires = expiry_field("The key expires")
+        limits = None if username else LimitFields(config, LIMITS, {})
+
+        async def make() -> None:
+            life_s = parsed("How long the link is good", invitation_life, valid.value)
+            issued = await view.ask(
+                invitations.invite,
+                username=name.value.strip(),
+                life_s=invitations.DEFAULT_LIFE_S if life_s is None else float(str(life_s)),
+                key_expires_at=expiry_of(expires),
+                **(_given(limits.values()) if limits else UserLimits()),
+            )
+            opened.close()
+            link = client_settings.invitation_link(config, issued.code)
+            note = f"It lets {issued.username} make a key, once. It is shown this once."
+            with view.client.content:
+                show_secret("Invitation", link, f"{note} {client_settings.dashboard_hint(config)}")
+            await refresh()
+
+        with ui.row().classes("dialog-end"):
+            ui.button("Make the link", on_click=view.action(make, admin=True)).props("unelevated")
+
+
+def _given(limits: UserLimits) -> UserLimits:
+    """Without those that are left empty: a user that there is keeps them."""
+    given = {name: value for name, value in limits.items() if value is not None}
+    return cast("UserLimits", given)
+
+
+def _name_field(value: str = "") -> ui.input:
+    field = ui.input("Username", value=value).props("outlined dense autofocus maxlength=64")
+    if value:
+        field.props("readonly")
+    return field

@@ -1,0 +1,99 @@
+"""A user's own keys and limits."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+from nicegui import ui
+
+from proxy.admin.limit_options import all_limits_text
+from proxy.dashboard.data import accounts
+from proxy.dashboard.layout.dialogs import confirmed, show_secret
+from proxy.dashboard.layout.page import View
+from proxy.dashboard.pages.users.fields import GRACES
+from proxy.dashboard.pages.users.keys_table import keys_table
+from proxy.dashboard.pages.users.new_users import KEY_NOTE
+from proxy.errors import ApiError
+from proxy.identity import keys, users
+from proxy.identity.users import Key, User
+
+_REFRESH_S = 10.0
+_HANDOVER_S = 60.0
+"""How long the old key of a session stays good while the session goes over to the new one."""
+
+
+def build(view: View) -> None:
+    """Fill the page."""
+    page = _Own(view)
+    with ui.element("div").classes("panel"):
+        ui.label("Your keys").classes("heading")
+        ui.label(
+            "Keys are for programs, and log you in here. A new key "
+            "replaces an old one, which works on for as long as you choose."
+        ).classes("soft")
+        page.grace = ui.select(GRACES, value=0.0, label="A replaced key ends").props("outlined dense")
+        page.grace.classes("short")
+        page.keys = ui.column().classes("wide")
+    with ui.element("div").classes("panel"):
+        ui.label("Your limits").classes("heading")
+        page.limits = ui.label()
+        ui.label("The page Usage shows what remains, and when it resets.").classes("soft")
+    view.every(_REFRESH_S, page.refresh)
+
+
+class _Own:
+    def __init__(self, view: View) -> None:
+        self._view = view
+        self._shown: User | None = None
+        self.grace: ui.select
+        self.keys: ui.column
+        self.limits: ui.label
+
+    async def refresh(self) -> None:
+        """Read the user anew."""
+        user = await self._view.ask(users.get_user, self._view.username)
+        if user == self._shown:
+            return
+        self._shown = user
+        self.limits.text = f"You may send {all_limits_text(user, self._view.services.settings.config)}."
+        self.keys.clear()
+        with self.keys:
+            keys_table(user.keys, self._buttons, in_use=self._view.session.principal.public_id)
+
+    def _buttons(self, key: Key) -> None:
+        async def replace() -> None:
+            await self._replace(key.public_id, float(self.grace.value))
+
+        async def revoke() -> None:
+            own = key.public_id == self._view.session.principal.public_id
+            end = " You will be logged out." if own else ""
+            question = f"Revoke {keys.PREFIX}{key.public_id}…? Its requests end at once.{end}"
+            if await confirmed(question, "Revoke"):
+                await self._view.ask(users.revoke_key, self._view.username, key.public_id)
+                await self.refresh()
+
+        for text, act, props in (
+            ("Replace", replace, "outline"),
+            ("Revoke", revoke, "flat color=negative"),
+        ):
+            ui.button(text, on_click=self._view.action(act)).props(f"{props} dense no-caps")
+
+    async def _replace(self, public_id: str, grace_s: float) -> None:
+        """Make the new key; a session of the old one goes over to it."""
+        view, session = self._view, self._view.session
+        is_own = public_id == session.principal.public_id
+        issued = await view.ask(
+            accounts.replace_own_key,
+            view.username,
+            public_id,
+            grace_s=max(grace_s, _HANDOVER_S) if is_own else grace_s,
+        )
+        with view.client.content:
+            show_secret("Your new key", issued.key, KEY_NOTE)
+        if is_own:
+            with suppress(ApiError):  # then the session ends with the old key
+                principal = await view.services.authenticator.authenticate(issued.key, "127.0.0.1")
+                view.services.sessions.take_over(session, principal, issued.key)
+            if grace_s < _HANDOVER_S:
+                await view.ask(users.revoke_key, view.username, public_id)
+        await self.refresh()
