@@ -33,6 +33,7 @@ class RequestsPage:
     def __init__(self, view: View) -> None:
         self._view = view
         self._rows: list[dict[str, Any]] = []
+        self._is_loaded = False
         self._filters()
         with parts.panel():
             self._new = ui.button(on_click=view.action(self._load)).props("outline no-caps dense")
@@ -108,6 +109,7 @@ class RequestsPage:
 
     async def _load(self) -> None:
         found = await self._view.ask(reports.requests, limit=ROWS + 1, **self._wanted())
+        self._is_loaded = True
         self._new.set_visibility(False)
         self._show(found, [])
 
@@ -125,12 +127,14 @@ class RequestsPage:
 
     async def _look(self) -> None:
         """Tell of new records without moving those that are being read."""
+        if not self._is_loaded:
+            return
         shown, wanted = len(self._rows), self._wanted()
         if shown:
             # A record is written at its request's end: it may stand between those that are shown.
             wanted["since"] = self._rows[-1]["created_at"]
         found = await self._view.ask(breakdowns.count_since, most=shown + MAX_NEW + 1, **wanted)
-        count = found - shown
+        count = found - shown if shown == len(self._rows) else 0  # loaded anew meanwhile
         self._new.text = f"{count} new" if count <= MAX_NEW else f"more than {MAX_NEW} new"
         self._new.set_visibility(count > 0)
 

@@ -25,17 +25,17 @@ class UsagePage:
         self._view = view
         self._figures: UsageFigures | None = None
         if not view.is_admin:
-            self._limits = parts.table(
-                [
-                    parts.column("limit", "Limit"),
-                    parts.column("used", "Used", number=True),
-                    parts.column("left", "Left", number=True),
-                    parts.column("resets", "Whole again at"),
-                ],
-                key="limit", empty="No limit is set for you.", times=["resets"],
-            )  # fmt: skip
-            self._limits.classes("panel")
-            view.every(REFRESH_S / 6, self._show_limits)
+            with parts.panel("Your limits"):
+                self._limits = parts.table(
+                    [
+                        parts.column("limit", "Limit"),
+                        parts.column("used", "Used", number=True),
+                        parts.column("left", "Left", number=True),
+                        parts.column("resets", "Whole again at"),
+                    ],
+                    key="limit", empty="No limit is set for you.", times=["resets"],
+                )  # fmt: skip
+            view.every(REFRESH_S, self._show_limits)
         self._filters()
         self._tiles()
         with parts.panel("Tokens by day (UTC)"):

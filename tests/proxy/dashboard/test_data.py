@@ -52,7 +52,7 @@ async def test_a_cached_answer() -> None:
             raise LookupError
         return len(calls)
 
-    assert await asyncio.gather(cached.get("x", read), cached.get("x", read)) == [1, 1]
+    assert list(await asyncio.gather(cached.get("x", read), cached.get("x", read))) == [1, 1]
     now[0] = 6.0
     with pytest.raises(LookupError):
         await cached.get("x", read)
