@@ -11,6 +11,7 @@ import uvicorn
 
 from proxy.dashboard.access.guard import Guard
 from proxy.dashboard.app import open_dashboard
+from proxy.dashboard.connections import BoundedConnection
 from proxy.dashboard.settings import DashboardSettings
 from proxy.dashboard.tasks import background
 from proxy.tls import ServerCertificate
@@ -53,12 +54,16 @@ async def serve(settings: DashboardSettings) -> None:
 def _uvicorn_config(
     settings: DashboardSettings, guard: Guard, certificate: ServerCertificate | None
 ) -> uvicorn.Config:
+    class Connection(BoundedConnection):
+        exempt = settings.trusted_proxies
+
     config = uvicorn.Config(
         guard,
+        http=Connection,
         host=settings.host,
         port=settings.port,
         log_config=None,
-        log_level="warning",
+        log_level="error",
         access_log=False,
         server_header=False,
         lifespan="off",
@@ -70,9 +75,16 @@ def _uvicorn_config(
         timeout_graceful_shutdown=STOP_S,
     )
     config.load()
+    logging.getLogger("uvicorn.error").addFilter(_is_worth_a_line)
     if certificate is not None:
         config.ssl = _renewing(certificate)
     return config
+
+
+def _is_worth_a_line(record: logging.LogRecord) -> bool:
+    """Starlette's middleware fails like this where a browser leaves before its response."""
+    error = record.exc_info[1] if record.exc_info else None
+    return not (isinstance(error, RuntimeError) and str(error) == "No response returned.")
 
 
 def _renewing(certificate: ServerCertificate) -> ssl.SSLContext:

@@ -91,7 +91,8 @@ def _frame(page: Page, pages: Sequence[Page], view: View, *, theme: str) -> None
         help_ = ui.button(icon="keyboard").props('flat round dense id=keys aria-label="Keys (?)"')
         with ui.element("form").props("method=post action=/logout"):
             ui.button(icon="logout").props('flat round dense type=submit aria-label="Log out"')
-    drawer = ui.left_drawer(value=None).props("breakpoint=900 width=200 bordered").classes("side")
+    drawer = ui.left_drawer(value=False).classes("side")
+    drawer.props("show-if-above breakpoint=900 width=200 bordered")
     with drawer, ui.element("nav"):
         for number, other in enumerate(pages, start=1):
             if not other.admin_only or view.is_admin:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import re
 import time
 
@@ -183,3 +185,14 @@ async def test_logging_out(stack: Stack, visitor: Browser) -> None:
     assert status == 303
     visitor.cookie = cookie
     assert (await visitor.get("/usage"))[0] == 303
+
+
+async def test_requests_are_bounded(stack: Stack) -> None:
+    """A head without an end is broken off before it takes memory."""
+    host, _, port = stack.url.removeprefix("http://").partition(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    with contextlib.suppress(ConnectionError):
+        writer.write(b"GET / HTTP/1.1\r\n" + b"X-A: " + b"a" * 200_000)
+        await writer.drain()
+        assert await reader.read() == b""
+    writer.close()
