@@ -74,7 +74,7 @@ class BoundedConnection(HttpToolsProtocol):
             return False
         network = client_network(self.client[0])
         others = [getattr(one, "client", None) for one in self.connections]
-        return sum(bool(o) and client_network(o[0]) == network for o in others) > MAX_PER_ADDRESS
+        return sum(o is not None and client_network(o[0]) == network for o in others) > MAX_PER_ADDRESS
 
 
 def _is_loopback(address: str) -> bool:
