@@ -10,6 +10,7 @@ import pytest
 from playwright.async_api import Browser, Page, async_playwright
 
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
+_HOSTS = "MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"
 NO_CHROMIUM = "there is no Chromium here"
 
 
@@ -27,7 +28,7 @@ async def running_chromium() -> AsyncIterator[Browser]:
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(
             executable_path=chromium(),
-            args=["--no-sandbox", "--disable-gpu", "--host-resolver-rules=MAP * ~NOTFOUND"],
+            args=["--no-sandbox", "--disable-gpu", f"--host-resolver-rules={_HOSTS}"],
         )
         try:
             yield browser

@@ -94,10 +94,13 @@ class ProxyProcess:
 
 
 class DashboardProcess(ProxyProcess):
-    """The same of `python -m proxy.dashboard`."""
+    """The same of `python -m proxy.dashboard`. What it runs of the console has this environment."""
 
     MODULE = "proxy.dashboard"
     PORT = "LLAMA_DASHBOARD_PORT"
+
+    def __init__(self, directory: Path, **configuration: str) -> None:
+        super().__init__(directory, LLAMA_VENV_DIR=sys.prefix, **configuration)
 
 
 def heed_interrupts() -> None:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
+import playwright.async_api
 import pytest
+import pytest_asyncio
+from playwright.async_api import Page
 
+from tests.support.chromium import log_in, running_chromium
 from tests.support.dashboard import Browser, Stack, running_stack
 from tests.support.engine import Engine
 from tests.support.postgres import Postgres
+
+OpenPage = Callable[[str], Awaitable[Page]]
 
 
 @pytest.fixture(scope="package")
@@ -25,3 +31,38 @@ async def visitor(stack: Stack) -> AsyncIterator[Browser]:
     """One without a session."""
     async with Browser(stack.url) as browser:
         yield browser
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def browser() -> AsyncIterator[playwright.async_api.Browser]:
+    async with running_chromium() as browser:
+        yield browser
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def logged_in(browser: playwright.async_api.Browser, stack: Stack) -> AsyncIterator[OpenPage]:
+    """Opens a page of a user's own, in which nothing may go wrong or go to another host."""
+    contexts, wrong = [], []
+
+    async def open_page(username: str) -> Page:
+        context = await browser.new_context()
+        contexts.append(context)
+        page = await context.new_page()
+        page.set_default_timeout(10_000)
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        page.on("console", lambda line: wrong.append(line.text) if line.type == "error" else None)
+        page.on(
+            "request",
+            lambda request: (
+                None
+                if request.url.startswith((stack.url, "data:", "blob:"))
+                else wrong.append(request.url)
+            ),
+        )
+        await log_in(page, stack.url, stack.keys[username])
+        return page
+
+    yield open_page
+    for context in contexts:
+        await context.close()
+    assert not wrong

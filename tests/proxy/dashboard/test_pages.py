@@ -8,54 +8,17 @@ from contextlib import asynccontextmanager
 
 import psutil
 import pytest
-import pytest_asyncio
-from playwright.async_api import Browser, Page, expect
+from playwright.async_api import expect
 
 from proxy.dashboard.pages import PAGES
 from proxy.database.pool import connect
 from proxy.identity import users
-from tests.support.chromium import log_in, running_chromium
+from tests.proxy.dashboard.conftest import OpenPage
 from tests.support.dashboard import Stack
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 HOSTILE = "/v1/<img src=x onerror=document.title='owned'>"
-OpenPage = Callable[[str], Awaitable[Page]]
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def browser() -> AsyncIterator[Browser]:
-    async with running_chromium() as browser:
-        yield browser
-
-
-@pytest_asyncio.fixture(loop_scope="module")
-async def logged_in(browser: Browser, stack: Stack) -> AsyncIterator[OpenPage]:
-    """Opens a page of a user's own, in which nothing may go wrong or go to another host."""
-    contexts, wrong = [], []
-
-    async def open_page(username: str) -> Page:
-        context = await browser.new_context()
-        contexts.append(context)
-        page = await context.new_page()
-        page.set_default_timeout(10_000)
-        page.on("pageerror", lambda error: wrong.append(str(error)))
-        page.on("console", lambda line: wrong.append(line.text) if line.type == "error" else None)
-        page.on(
-            "request",
-            lambda request: (
-                None
-                if request.url.startswith((stack.url, "data:", "blob:"))
-                else wrong.append(request.url)
-            ),
-        )
-        await log_in(page, stack.url, stack.keys[username])
-        return page
-
-    yield open_page
-    for context in contexts:
-        await context.close()
-    assert not wrong
 
 
 @asynccontextmanager

@@ -1,0 +1,183 @@
+"""Users and keys, invitations, Connect and Chat in a real browser."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import urlsplit
+
+import pytest
+from playwright.async_api import Browser, Page, expect
+
+from proxy.database.pool import connect
+from proxy.identity import keys, users
+from tests.proxy.dashboard.conftest import OpenPage
+from tests.support.dashboard import Browser as Visitor
+from tests.support.dashboard import Stack
+from tests.support.wait import until
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+MARKUP = "<img src=x onerror=document.title='owned'> ```\n<b>code</b>\n```"
+
+
+async def shown_secret(page: Page) -> str:
+    """The key or link that a dialog shows; closes it."""
+    dialog = page.locator(".q-dialog").last
+    secret = await dialog.locator(".copied").inner_text()
+    await dialog.get_by_label("Close").click()
+    await expect(page.locator(".q-dialog")).to_have_count(0)
+    return secret
+
+
+async def test_an_invited_user_makes_the_key_and_uses_it(
+    stack: Stack, browser: Browser, logged_in: OpenPage
+) -> None:
+    """The link makes one key, which logs in and sends a request; then it is void, and the key is seen
+    by nobody else."""
+    admin = await logged_in("admin")
+    await admin.goto(stack.url + "/users")
+    await admin.get_by_role("button", name="Invite").click()
+    await admin.get_by_label("Username").fill("erin")
+    await admin.get_by_label("Requests in a window").fill("77")
+    await admin.get_by_role("button", name="Make the link").click()
+    link = stack.url + urlsplit(await shown_secret(admin)).path
+    row = admin.locator("tbody tr", has_text="erin")
+    await expect(row).to_contain_text("invited")
+    await expect(row).to_contain_text("77 requests")
+    erin = await (await browser.new_context()).new_page()
+    await erin.goto(link)
+    await erin.get_by_role("button", name="Make my key").click()
+    key = await erin.inner_text("#key")
+    await erin.get_by_role("button", name="Log in and connect a program").click()
+    await erin.get_by_role("button", name="Test it now").first.click()
+    await expect(erin.locator(".result").first).to_contain_text("It works", timeout=20_000)
+    assert key not in await erin.content()
+    await erin.get_by_text("Put my key in").click()
+    await expect(erin.locator(".copied").first).to_contain_text(key)
+    await erin.goto(link)
+    await expect(erin.locator("main")).to_contain_text("has been used")
+    await expect(row).to_contain_text("active", timeout=8_000)
+    assert key not in await admin.content()
+    await erin.context.close()
+
+
+async def test_an_administrator_makes_changes_and_ends_a_user(stack: Stack, logged_in: OpenPage) -> None:
+    """The key is shown once and works; a bad limit is refused by its name; each change holds at once."""
+    page = await logged_in("admin")
+    await page.goto(stack.url + "/users")
+    await page.get_by_role("button", name="New user").click()
+    await page.get_by_label("Username").fill("frank")
+    await page.get_by_label("Requests in a window").fill("many")
+    await page.get_by_role("button", name="Create").click()
+    await expect(page.get_by_text("Requests in a window must be a whole number")).to_be_visible()
+    await page.get_by_label("Requests in a window").fill("50")
+    await page.get_by_role("button", name="Create").click()
+    await expect(page.get_by_text("The key of frank")).to_be_visible()
+    stack.keys["frank"] = await shown_secret(page)
+    assert (await stack.chat("frank"))["status"] == 200
+    await page.get_by_role("cell", name="frank").click()
+    dialog = page.locator(".q-dialog").first
+    await dialog.get_by_label("Tokens in a window").fill("12345")
+    await dialog.get_by_role("button", name="Save").click()
+    await expect(page.locator("tbody tr", has_text="frank")).to_contain_text("12345 tokens")
+    await dialog.get_by_role("button", name="Deactivate").click()
+    await page.locator(".q-dialog").last.get_by_role("button", name="Deactivate").click()
+    await expect(dialog.get_by_role("button", name="Activate", exact=True)).to_be_visible()
+    await until(lambda: _is_refused(stack, "frank"), "the user to be shut out")
+    await dialog.get_by_role("button", name="Delete").click()
+    await page.locator(".q-dialog").last.get_by_role("button", name="Delete").click()
+    await expect(page.locator("tbody tr", has_text="frank")).to_have_count(0)
+
+
+async def _is_refused(stack: Stack, username: str) -> bool:
+    return bool((await stack.chat(username))["status"] == 403)
+
+
+async def test_a_session_goes_on_with_its_new_key(stack: Stack, logged_in: OpenPage) -> None:
+    """A user replaces the key that logged in: the old one ends at once, the session does not."""
+    stack.new_user("gina")
+    old = stack.keys["gina"]
+    page = await logged_in("gina")
+    await page.goto(stack.url + "/users")
+    await expect(page.get_by_text("alice")).to_have_count(0)
+    await page.get_by_role("button", name="Replace").click()
+    await expect(page.get_by_text("Your new key")).to_be_visible()
+    stack.keys["gina"] = new = await shown_secret(page)
+    assert keys.public_id_of(new) not in (None, keys.public_id_of(old))
+    await expect(page.locator(".key-row", has_text="revoked")).to_be_visible()
+    await page.goto(stack.url + "/connect")
+    await page.get_by_text("Put my key in").click()
+    await expect(page.locator(".copied").first).to_contain_text(new)
+    assert (await stack.chat("gina"))["status"] == 200
+    stack.keys["gina"] = old
+    assert (await stack.chat("gina"))["status"] == 401 or await _is_refused(stack, "gina")
+
+
+async def test_who_is_no_administrator_any_more_is_logged_out(stack: Stack, logged_in: OpenPage) -> None:
+    """While the page with all users is open; nothing on it can be done from then on."""
+    stack.new_user("hugo")
+    _set_admin(stack, "hugo", admin=True)
+    page = await logged_in("hugo")
+    await page.goto(stack.url + "/users")
+    await expect(page.get_by_role("cell", name="alice")).to_be_visible()
+    _set_admin(stack, "hugo", admin=False)
+    await expect(page.get_by_text("You are not logged in any more")).to_be_visible(timeout=3_000)
+
+
+def _set_admin(stack: Stack, username: str, *, admin: bool) -> None:
+    with connect(stack.database_url, application="tests") as connection:
+        users.set_admin(connection, username, admin=admin)
+
+
+async def test_a_chat_streams_and_stops(stack: Stack, logged_in: OpenPage) -> None:
+    """What is typed and answered is text; a stopped answer stays; nothing is left when the page is."""
+    page = await logged_in("alice")
+    await page.goto(stack.url + "/chat")
+    await page.get_by_label("Message").fill(MARKUP)
+    await page.keyboard.press("Enter")
+    await expect(page.locator(".message.user")).to_contain_text("onerror")
+    await expect(page.locator(".message.assistant .piece").first).to_be_visible()
+    await page.get_by_role("button", name="Stop").click()
+    await expect(page.locator(".message.assistant .note")).to_have_text("Stopped.")
+    assert await page.locator(".message img, .message b").count() == 0
+    assert await page.title() == "Chat · Llamaserve"
+    await page.get_by_text("Parameters").click()
+    await page.get_by_label("Most tokens").fill("5")
+    await page.get_by_label("Message").fill("And now?")
+    await page.keyboard.press("Enter")
+    await expect(page.locator(".message.assistant .note").last).to_contain_text("5 out", timeout=20_000)
+    await page.get_by_label("JSON schema").fill("[")
+    await page.get_by_label("Message").fill("As JSON")
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_text("The schema is not JSON")).to_be_visible()
+    await page.reload()
+    await expect(page.locator(".message")).to_have_count(0)
+
+
+async def test_the_machine_is_for_administrators(stack: Stack, logged_in: OpenPage) -> None:
+    """They see the configuration without its secrets; others see nothing, whatever the tab."""
+    admin, bob = [await logged_in(name) for name in ("admin", "bob")]
+    await admin.goto(stack.url + "/machine?tab=configuration")
+    await admin.get_by_label("Search keys").fill("LLAMA_ADMIN_KEY")
+    await expect(admin.locator("tbody tr")).to_have_count(1)
+    await expect(admin.locator("tbody")).to_contain_text("set")
+    text = await admin.content()
+    for secret in (stack.keys["admin"], urlsplit(stack.database_url).password or stack.database_url):
+        assert secret not in text
+    await admin.get_by_role("tab", name="Audit").click()
+    await expect(admin.locator("tbody").last).to_contain_text("create user")
+    for tab in ("models", "logs", "findings", "configuration", "audit"):
+        response = await bob.request.get(f"{stack.url}/machine?tab={tab}")
+        assert response.status == 403
+        assert not re.search("LLAMA_ADMIN_KEY|create user|doctor", await response.text())
+
+
+async def test_guesses_of_invitations_are_limited(stack: Stack) -> None:
+    """After some wrong codes an address must wait."""
+    statuses = set()
+    async with Visitor(stack.url) as visitor:
+        for number in range(40):
+            status, text, _ = await visitor.get(f"/invitation/lsi_{number:043}")
+            statuses.add(status)
+    assert statuses == {404, 429}
+    assert "Too many wrong links" in text
