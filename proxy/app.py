@@ -47,6 +47,7 @@ from proxy.records.spool import Spool
 from proxy.scheduling.turns import Turns
 from proxy.settings import ProxySettings
 from proxy.settlement import Accounts, Settlements
+from proxy.upstream.readiness import engine_status
 from proxy.upstream.relay import Relay
 from runtime.config import ROOT, Config, Origins, is_preflight
 
@@ -136,6 +137,12 @@ class App:
         else:
             healthz(exchange)
 
+    async def _engine_answers(self) -> bool:
+        """Whether an engine can be used right now; several are asked every second anyway."""
+        if self.turns.several:
+            return self.turns.engine_available
+        return (await engine_status(self._settings.all_backends[0].url)).ready
+
     async def _open(self, stack: AsyncExitStack) -> None:
         """Open all parts; they are closed when the last request has ended."""
         settings, running, turns = self._settings, self.running, self.turns
@@ -167,6 +174,7 @@ class App:
         relay = await stack.enter_async_context(
             Relay(settings, self.writes, on_broken=turns.engine_broke)
         )
+        turns.on_silent = relay.give_up_silent
         settlements = Settlements(relay)
         stack.push_async_callback(settlements.close)
         accounts = Accounts(
@@ -176,7 +184,7 @@ class App:
             request_log=log,
             access_log=access_log,
         )
-        self._readiness = Readiness(pool, backend_url=settings.backend_url)
+        self._readiness = Readiness(pool, engine_answers=self._engine_answers)
         body_memory = BodyMemory(
             settings.body_memory_bytes, body_limit_bytes=settings.max_body_bytes, clock=time.monotonic
         )

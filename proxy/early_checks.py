@@ -67,7 +67,13 @@ class EarlyChecks:
         entry = self._turns.enter(CHECK, exchange.principal)
         try:
             await self._turns.wait(entry, _no_comment)
-            return await self._relay.error_of(exchange.path, exchange.body.content)
+            backend = 0
+            if self._turns.several:
+                found = self._turns.assign(entry, exchange.principal.user_id)
+                if found is None:
+                    return None
+                backend = found
+            return await self._relay.error_of(exchange.path, exchange.body.content, backend)
         finally:
             entry.queue.leave(entry)
 

@@ -127,6 +127,21 @@ class Exchange:
             # until then an error can have a status of its own.
             response.write(b"")
 
+    def note_backend(self, url: str) -> None:
+        """Note which of several engines gets the request."""
+        if self.record is not None:
+            self.record.backend = url
+
+    def begin_anew(self) -> bool:
+        """Return whether another engine may respond instead: nothing has come from this one but a head.
+
+        A stream's head may have been sent to the client; another one would be the same.
+        """
+        response = self.response
+        if response.first_byte_at is not None:
+            return False
+        return not self.request.begun or response.take_back() or response.stream
+
     def headers(self) -> bytes:
         """The headers that the proxy adds to every response, as encoded lines.
 

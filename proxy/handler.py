@@ -12,13 +12,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from functools import partial
 from http import HTTPStatus
 
 from proxy import errors
 from proxy.addresses import client_address
+from proxy.dispatch import Dispatcher
 from proxy.early_checks import EarlyChecks
-from proxy.edge.body import Body, BodyMemory, check_body, wants_stream
+from proxy.edge.body import Body, BodyMemory, check_body
 from proxy.edge.request import Request
 from proxy.edge.slow_clients import SlowClients
 from proxy.errors import ApiError
@@ -27,15 +27,14 @@ from proxy.identity.active_requests import ActiveRequests
 from proxy.identity.authenticator import Authenticator
 from proxy.identity.credentials import key_of
 from proxy.identity.principal import NOBODY, Principal
-from proxy.ratelimit.admission import Admitter, effective_limits, limit_error, tokens_refused
+from proxy.ratelimit.admission import Admitter, effective_limits, limit_error
 from proxy.ratelimit.usage_report import UsageReports
 from proxy.records.record import RequestRecord
 from proxy.records.request_ids import public_form
-from proxy.scheduling.fair_queue import QueueEntry
 from proxy.scheduling.turns import Turns
 from proxy.settings import ProxySettings
 from proxy.settlement import Accounts
-from proxy.upstream.relay import EngineAwayError, Relay, UpstreamFailedError
+from proxy.upstream.relay import Relay, UpstreamFailedError
 from proxy.upstream.routes import route_of
 
 logger = logging.getLogger("proxy.requests")
@@ -67,7 +66,13 @@ class Handler:
         self._usage_reports = UsageReports(admitter, settings)
         self._turns = turns
         self._relay = relay
-        self._early_checks = early_checks
+        self._dispatcher = Dispatcher(
+            settings=settings,
+            turns=turns,
+            admitter=admitter,
+            early_checks=early_checks,
+            relay_once=self._relay_once,
+        )
         self._accounts = accounts
         self._running = running
         self._slow_clients = slow_clients
@@ -160,7 +165,7 @@ class Handler:
             # Only now: the log folds refusals, such as of bodies, into one row if none was admitted.
             exchange.admission_noted = True
             self._accounts.admitted(record)
-            await self._take_turns(exchange, entry)
+            await self._dispatcher(exchange, entry)
         finally:
             body.leave()
         if exchange.record is not None:
@@ -185,41 +190,19 @@ class Handler:
         response.response_bytes = len(body)
         self._accounts.end(exchange, HTTPStatus.OK)
 
-    async def _take_turns(self, exchange: Exchange, entry: QueueEntry) -> None:
-        """Wait for a turn and relay the request; repeat if the engine could not be reached."""
-        while True:
-            if not entry.running:
-                await self._wait_for_turn(exchange, entry)
-                await self._check_tokens(exchange)
-            exchange.sent = True
-            try:
-                await self._relay_once(exchange)
-            except EngineAwayError:
-                exchange.sent = False
-                self._turns.engine_lost(entry)
-            else:
-                return
-
-    async def _wait_for_turn(self, exchange: Exchange, entry: QueueEntry) -> None:
-        check = self._early_checks.start(exchange, exchange.active)
-        try:
-            await self._turns.wait(entry, partial(self._on_wait, exchange, entry))
-        finally:
-            if check is not None:
-                check.cancel()
-
-    async def _relay_once(self, exchange: Exchange) -> None:
+    async def _relay_once(self, exchange: Exchange, backend: int) -> None:
         """Send the request to the engine and forward its response. `_serve` sends the end of it.
 
         Raises:
             EngineAwayError: the engine cannot be reached and has not received the request.
+            EngineBusyError: it is one of several and has no room for it.
             ApiError: the engine failed before it responded: 502 or 504.
-            UpstreamFailedError: the engine failed, or refused, after the response had begun.
+            UpstreamFailedError: the engine broke off, or failed or refused after the response had begun.
             ConnectionError: the client has gone.
         """
         request, response, principal = exchange.request, exchange.response, exchange.principal
         client, scanner = request.client, response.scanner
-        if not self._turns.engine_is_ours:
+        if not (self._turns.engine_is_ours or self._turns.is_ours(backend)):
             await exchange.ask_for_usage()
         async with self._relay.send(
             request,
@@ -228,6 +211,7 @@ class Handler:
             user_id=principal.user_id,
             weight=principal.weight,
             hide_usage=exchange.hides_usage,
+            backend=backend,
         ) as upstream:
             parser = upstream.parser
             await exchange.begin(upstream)
@@ -250,32 +234,6 @@ class Handler:
                     response.write(piece)
                     if not ended and client.writing_paused:
                         await self._slow_clients.wait_for_room(response, principal.user_id)
-
-    async def _on_wait(self, exchange: Exchange, entry: QueueEntry, ahead: int) -> None:
-        """Send a comment to a client that waits for a stream, so that its connection stays alive."""
-        response = exchange.response
-        if exchange.wants_events is None:
-            exchange.wants_events = exchange.route.streams and await wants_stream(exchange.body.content)
-        # If the request got its turn meanwhile, the engine's response provides the head.
-        if exchange.wants_events and entry.waiting:
-            if not exchange.request.begun:
-                response.begin_events(exchange.headers())
-            comment = f": queued, {ahead} ahead\n\n".encode()
-            response.response_bytes += len(comment)
-            response.write(comment)
-
-    async def _check_tokens(self, exchange: Exchange) -> None:
-        """Check the token limit again after a wait: earlier requests may have used it up.
-
-        Raises:
-            ApiError: 429, the user has no tokens left.
-        """
-        if exchange.route.generates:
-            tokens = await self._admitter.tokens_left(exchange.principal)
-            if tokens is not None and not tokens.admitted:
-                assert exchange.admission is not None
-                exchange.admission.tokens = tokens
-                raise tokens_refused(tokens, effective_limits(exchange.principal, self._settings))
 
     def _fail(self, exchange: Exchange, error: ApiError) -> None:
         """Report an error to the client: as a response, as a stream event, or by a reset."""

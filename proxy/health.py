@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 
 import orjson
@@ -11,7 +12,7 @@ from psycopg_pool import AsyncConnectionPool
 
 from proxy.database.schema import DATABASE_ERRORS
 from proxy.exchange import Exchange
-from proxy.upstream.readiness import CHECK_TIMEOUT_S, engine_status
+from proxy.upstream.readiness import CHECK_TIMEOUT_S
 
 KEEP_S = 1.0
 """How long a result is kept: these routes need no key and must cost nothing to be flooded."""
@@ -25,9 +26,11 @@ def healthz(exchange: Exchange) -> None:
 class Readiness:
     """Checks what the proxy depends on, at most once a second, however many clients ask."""
 
-    def __init__(self, pool: AsyncConnectionPool, *, backend_url: str) -> None:
+    def __init__(
+        self, pool: AsyncConnectionPool, *, engine_answers: Callable[[], Awaitable[bool]]
+    ) -> None:
         self._pool = pool
-        self._url = backend_url
+        self._engine_answers = engine_answers
         self._lock = asyncio.Lock()
         self._checked_at = float("-inf")
         self._state = {"database": False, "engine": False}
@@ -36,8 +39,8 @@ class Readiness:
         """200 if the database and the engine are there, else 503; the body says which is missing."""
         async with self._lock:
             if time.monotonic() - self._checked_at > KEEP_S:
-                database, engine = await asyncio.gather(self._database(), engine_status(self._url))
-                self._state = {"database": database, "engine": engine.ready}
+                database, engine = await asyncio.gather(self._database(), self._engine_answers())
+                self._state = {"database": database, "engine": engine}
                 self._checked_at = time.monotonic()
         ready = all(self._state.values())
         _answer(exchange, {"status": "ok" if ready else "unavailable", **self._state}, ready=ready)

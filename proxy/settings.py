@@ -10,6 +10,16 @@ from runtime.config import Config
 
 
 @dataclass(frozen=True, kw_only=True)
+class BackendSettings:
+    """One engine."""
+
+    url: str
+    key: str = field(repr=False)
+    slots: int | None = None
+    """How many requests that generate it gets at a time; None: as many as it reports."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class ProxySettings:
     """Times are seconds, sizes are bytes. Secrets do not show in the repr."""
 
@@ -45,6 +55,8 @@ class ProxySettings:
     idle_timeout_s: float
     stall_timeout_s: float
     drain_s: float
+    backends: tuple[BackendSettings, ...] = ()
+    """Several engines; if there are none, `backend_url` is the one engine."""
     response_memory_bytes: int = 2**27
     """The limit for all response bytes that clients have not read yet."""
     user_response_memory_bytes: int = 2**23
@@ -61,12 +73,18 @@ class ProxySettings:
     metrics_on_loopback: bool = True
     """Whether programs on this machine may read the metrics without a key."""
 
+    @property
+    def all_backends(self) -> tuple[BackendSettings, ...]:
+        """The engines, at least one."""
+        return self.backends or (BackendSettings(url=self.backend_url, key=self.backend_key),)
+
     @classmethod
     def from_config(cls, config: Config) -> ProxySettings:
         """Read the proxy's part of the configuration.
 
         Raises:
-            ConfigError: the embedded database is to be used and has not been set up.
+            ConfigError: the embedded database is to be used and has not been set up, or a file with the
+                key of an engine cannot be read.
         """
         days = config.optional_integer("LLAMA_REQUESTS_RETENTION_DAYS")
         tls = bool(config.text("LLAMA_PROXY_TLS_CERT"))
@@ -101,6 +119,7 @@ class ProxySettings:
             drain_s=config.number("LLAMA_PROXY_DRAIN_SECONDS"),
             response_memory_bytes=config.integer("LLAMA_PROXY_RESPONSE_MEMORY_BYTES"),
             user_response_memory_bytes=config.integer("LLAMA_PROXY_RESPONSE_MEMORY_BYTES_PER_USER"),
+            backends=_backends(config),
             cors_origins=tuple(config.text("LLAMA_SERVER_CORS_ORIGINS").split()),
             tls_cert=config.path("LLAMA_PROXY_TLS_CERT", "") if tls else None,
             tls_key=config.path("LLAMA_PROXY_TLS_KEY", "") if tls else None,
@@ -109,3 +128,12 @@ class ProxySettings:
             config=config,
             metrics_on_loopback=config.switch("LLAMA_PROXY_METRICS_ON_LOOPBACK"),
         )
+
+
+def _backends(config: Config) -> tuple[BackendSettings, ...]:
+    """The engines of LLAMA_SERVER_BACKENDS."""
+    key = config.text("LLAMA_SERVER_API_KEY")
+    return tuple(
+        BackendSettings(url=one.url, key=config.backend_key(one) or key, slots=one.slots)
+        for one in config.backends
+    )

@@ -45,7 +45,8 @@ class Settlements:
 
     async def _settle(self, exchange: Exchange, then: Callable[[], None]) -> None:
         try:
-            exchange.response.scanner.settled = await self._relay.usage_of(exchange.id)
+            backend = 0 if exchange.queue_entry is None else exchange.queue_entry.backend
+            exchange.response.scanner.settled = await self._relay.usage_of(exchange.id, backend)
         finally:
             then()
 
@@ -105,7 +106,8 @@ class Accounts:
         return (
             exchange.sent
             and exchange.route.generates
-            and self._turns.engine_is_ours
+            and exchange.queue_entry is not None
+            and self._turns.is_ours(exchange.queue_entry.backend)
             and exchange.response.scanner.final_usage() is None
         )
 

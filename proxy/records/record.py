@@ -13,7 +13,7 @@ from proxy.records.request_ids import new_request_id
 COLUMNS = (
     "id, created_at, username, user_id, key_id, method, path, model, status_code, latency_ms, ttft_ms, "
     "queue_ms, request_bytes, response_bytes, prompt_tokens, completion_tokens, tokens_charged, stream, "
-    "admitted, admitted_at, count, error"
+    "admitted, admitted_at, count, error, backend"
 )
 """The columns of llama_requests, in the order of `RequestRecord.line`."""
 
@@ -59,6 +59,8 @@ class RequestRecord:
     """When it began to count against the rate limit, Unix time."""
     count: int = field(init=False, default=1)
     error: str | None = field(init=False, default=None)
+    backend: str | None = field(init=False, default=None)
+    """The engine's URL, if there are several."""
     group_id: int | None = field(init=False, default=None, compare=False)
     """The group that the user belonged to; it is not written."""
     answer: Answered | None = field(init=False, default=None, repr=False, compare=False)
@@ -98,7 +100,7 @@ class RequestRecord:
     def admission_line(self, kind: str) -> bytes:
         """The line of a request that has just been admitted. It becomes the row if no end ever comes."""
         admitted_at = NULL if self.admitted_at is None else timestamp(self.admitted_at)
-        line = f"{kind}\t{self._beginning()}{_OPEN}{admitted_at}\t1\tinterrupted\n"
+        line = f"{kind}\t{self._beginning()}{_OPEN}{admitted_at}\t1\tinterrupted\t{NULL}\n"
         return line.encode("utf-8", "replace")
 
     def line(self, kind: str, *, count_digits: int = 1) -> bytes:
@@ -125,6 +127,7 @@ class RequestRecord:
             None if self.admitted_at is None else timestamp(self.admitted_at),
             f"{self.count:0{count_digits}d}",
             None if self.error is None else _text(self.error),
+            None if self.backend is None else _text(self.backend),
         )
         line = "\t".join([NULL if field is None else str(field) for field in fields]) + "\n"
         return line.encode("utf-8", "replace")
@@ -161,27 +164,31 @@ def _text(value: str) -> str:
 
 _FIELDS = 1 + len(COLUMNS.split(", "))
 """The kind of the line and the columns."""
+_ADDED_LATER = 1
+"""How many columns at the end came after `tokens_charged`, one by one."""
 _TTFT, _REQUEST_BYTES, _RESPONSE_BYTES, _PROMPT, _COMPLETION, _STREAM = 11, 13, 14, 15, 16, 17
 
 
 def in_todays_form(lines: bytes) -> bytes:
     """Lines of spool files that an earlier release left, in today's form.
 
-    A file outlives its process if that was killed, so an update may find lines without the column
-    `tokens_charged`, which stands after `completion_tokens`.
+    A file outlives its process if that was killed, so an update may find lines without columns that are
+    new: first came `tokens_charged`, which stands after `completion_tokens`, then those of _ADDED_LATER.
     """
     return b"".join([_upgraded(line) for line in lines.splitlines(keepends=True)])
 
 
 def _upgraded(line: bytes) -> bytes:
-    fields = line.split(b"\t")
-    if len(fields) != _FIELDS - 1:
+    fields = line.removesuffix(b"\n").split(b"\t")
+    missing = _FIELDS - len(fields)
+    if missing == 1 + _ADDED_LATER:
+        try:
+            fields.insert(_STREAM, b"%d" % _charged(fields))
+        except ValueError:  # not a record: the database says so too
+            return line
+    elif not 1 <= missing <= _ADDED_LATER:
         return line
-    try:
-        charged = _charged(fields)
-    except ValueError:  # not a record: the database says so too
-        return line
-    return b"\t".join([*fields[:_STREAM], b"%d" % charged, *fields[_STREAM:]])
+    return b"\t".join(fields + [NULL.encode()] * (_FIELDS - len(fields))) + b"\n"
 
 
 def _charged(fields: list[bytes]) -> int:

@@ -19,6 +19,8 @@ from collections.abc import Callable
 from heapq import heappop, heappush
 from math import inf
 
+from proxy.scheduling.backend_slots import Slots
+
 FIRST_GUESS_S = 1.0
 """The assumed service time until the first request has ended."""
 SMOOTHING = 0.2
@@ -44,6 +46,10 @@ class QueueEntry:
     turn: asyncio.Event | None = None
     """Set when the request gets its turn; None if it has not had to wait."""
     start_tag = 0.0
+    backend = 0
+    """The index of the backend that the turn is at, or was at."""
+    slots: Slots | None = None
+    """The slots of that backend, if there are several."""
 
     def __init__(self, queue: FairQueue, user: _UserQueue, joined_at: float, number: int) -> None:
         self.queue = queue
@@ -165,6 +171,8 @@ class FairQueue:
             entry.running = False
             self.running -= 1
             user.running -= 1
+            if entry.slots is not None:
+                entry.slots.release()
             self._service_s += SMOOTHING * (self.now() - entry.ready_at - self._service_s)
             if self.waiting:
                 self._schedule(user)
@@ -191,6 +199,9 @@ class FairQueue:
         self.waiting += 1
         self.running -= 1
         user.running -= 1
+        if entry.slots is not None:
+            entry.slots.release()
+            entry.slots = None
         self._schedule(user)
         self._give_turns()
 

@@ -1,33 +1,35 @@
 """Gives requests their turns at the engine: which requests wait, and for how long.
 
 Owns four queues, so that nothing waits for requests that cost more than itself: for requests that
-generate, for embeddings if the engine has a model for them alone, for those that do neither, and for
-lists of models. All are paused while the engine is away. Leaves
-the order of turns to `fair_queue.py`, and what a waiting client is sent to its caller.
+generate, for embeddings if an engine has a model for them alone, for those that do neither, and for
+lists of models. All are paused while no engine can be used. Leaves the order of turns to
+`fair_queue.py`, which of several engines gets a request to `backend_slots.py`, and what a waiting client
+is sent to its caller.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 
 from proxy import errors
 from proxy.identity.principal import Principal
-from proxy.scheduling.engine_watch import EngineWatch
+from proxy.scheduling.backend_slots import Offers
+from proxy.scheduling.backend_state import (
+    CHEAP_AT_A_TIME,
+    MODELS_AT_A_TIME,
+    SLOTS_UNKNOWN,
+    BackendState,
+    common_model,
+)
+from proxy.scheduling.conversations import Beginnings, Conversations
 from proxy.scheduling.fair_queue import FairQueue, QueueEntry, QueueFullError
 from proxy.settings import ProxySettings
-from proxy.upstream.readiness import EngineStatus
 from proxy.upstream.routes import Route, Work
 
-CHEAP_AT_A_TIME = 16
-"""Requests at the engine that generate nothing, such as tokenizing."""
-MODELS_AT_A_TIME = 16
-"""Requests for lists of models at a time. The lists are not cached: a cached copy would have to be
-dropped at each change of model, and the engine answers such a request from memory."""
 PER_USER: dict[Work, int | None] = {"generate": None, "embed": 4, "cheap": 4, "list models": 4}
 """How many of these one user may have; a user may have a lower limit."""
-SLOTS_UNKNOWN = 1
-"""Requests at a time if the engine does not report slots and LLAMA_PROXY_MAX_CONCURRENT is not set."""
 COMMENT_EVERY_S = 10.0
 """How often a waiting stream gets a comment, so that no intermediary closes the idle connection."""
 LONGEST_RETRY_S = 120.0
@@ -40,7 +42,7 @@ class Turns:
     """Gives turns to requests. `clock` returns monotonic seconds; `run` must be running as a task."""
 
     engine_is_ours = False
-    """Whether the engine is our own, which reports its slots and what requests used."""
+    """Whether all engines are our own, which report their slots and what requests used."""
 
     def __init__(self, settings: ProxySettings, *, clock: Callable[[], float]) -> None:
         self._settings = settings
@@ -49,17 +51,21 @@ class Turns:
         self._embedding = self._queue(SLOTS_UNKNOWN)
         self._queues: dict[Work, FairQueue] = {
             "generate": self._generating,
-            "embed": self._generating,  # until the engine reports slots for embeddings
+            "embed": self._generating,  # until an engine reports slots for embeddings
             "cheap": self._queue(CHEAP_AT_A_TIME),
             "list models": self._queue(MODELS_AT_A_TIME),
         }
         self._all_queues = {*self._queues.values(), self._embedding}
-        self._watch = EngineWatch(
-            settings.backend_url,
-            on_change=self._engine_changed,
-            on_slots=self._slots_changed,
-            clock=clock,
-        )
+        self.several = len(settings.all_backends) > 1
+        """Whether there are several engines, one of which has to be chosen for each request."""
+        self.backends = [self._backend(index) for index in range(len(settings.all_backends))]
+        self._offers = {queue: Offers(queue, len(self.backends)) for queue in self._all_queues}
+        self._conversations = Conversations()
+        self._model: str | None = None
+        """What the backends have to serve; None while none tells."""
+        self.on_silent: Callable[[int, float], None] = _nothing
+        """Called with a backend and seconds when it has not answered for so long."""
+        self.backends_changed()
 
     def _queue(self, limit: int) -> FairQueue:
         return FairQueue(
@@ -69,10 +75,25 @@ class Turns:
             clock=self._clock,
         )
 
+    def _backend(self, index: int) -> BackendState:
+        return BackendState(
+            self._settings.all_backends[index],
+            max_concurrent=self._settings.max_concurrent,
+            among_others=self.several,
+            on_change=self.backends_changed,
+            on_read=partial(self._recover, index),
+            on_silent=lambda silent_s: self.on_silent(index, silent_s),
+            clock=self._clock,
+        )
+
+    def is_ours(self, backend: int) -> bool:
+        """Whether a backend is our own engine, which tells its slots and what requests used."""
+        return self.backends[backend].watch.status.slots is not None
+
     @property
     def engine_available(self) -> bool:
-        """Whether the engine answered when last heard of."""
-        return not self._watch.away
+        """Whether an engine can be used, as far as is known."""
+        return any(backend.usable for backend in self.backends)
 
     @property
     def queues(self) -> Mapping[Work, FairQueue]:
@@ -144,47 +165,89 @@ class Turns:
             except TimeoutError:
                 continue
 
+    def assign(self, entry: QueueEntry, user_id: int, beginnings: Beginnings = ()) -> int | None:
+        """Choose the backend, of several, of a request that has got its turn.
+
+        Returns its index; None if it has gone since, and the request is back in its queue.
+        """
+        preferred = self._conversations.find(user_id, beginnings) if beginnings else None
+        backend = self._offers[entry.queue].assign(entry, preferred)
+        if backend is None:
+            entry.queue.give_up_turn(entry)
+        elif beginnings:
+            self._conversations.note(user_id, beginnings, backend)
+        return backend
+
     def engine_lost(self, entry: QueueEntry) -> None:
         """Put a request back into its queue: the engine could not be reached and did not receive it."""
-        self._watch.lost("cannot be reached")
+        self.backends[entry.backend].watch.lost("cannot be reached")
         entry.queue.give_up_turn(entry)
 
-    def engine_broke(self) -> None:
-        """Pause all queues until the engine is known to work: it has broken off a response."""
-        self._watch.lost("broke off")
+    def engine_busy(self, entry: QueueEntry) -> None:
+        """Put a request back into its queue: its backend, of several, has no room for it."""
+        if entry.slots is not None:
+            self._offers[entry.queue].lower(entry.slots)
+        entry.queue.give_up_turn(entry)
+
+    def engine_broke(self, backend: int = 0) -> None:
+        """Give no turns at an engine until it is known to work: it has broken off a response."""
+        self.backends[backend].watch.lost("broke off")
 
     def expect_restart(self) -> None:
-        """The engine is about to be restarted: give turns at the new one only."""
-        self._watch.expect_restart()
+        """The local engine is about to be restarted: give turns at the new one only."""
+        config = self._settings.config
+        for backend in self.backends:
+            if not self.several or (config is not None and backend.url == config.server_url):
+                backend.watch.expect_restart()
 
     async def run(self) -> None:
-        """Watch the engine until cancelled."""
-        await self._watch.run()
+        """Watch the engines until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            for backend in self.backends:
+                tasks.create_task(backend.watch.run())
 
-    def _engine_changed(self, available: bool) -> None:
-        for queue in self._all_queues:
-            if available:
-                queue.resume()
-            else:
-                queue.pause()
+    def backends_changed(self) -> None:
+        """Give turns by what is known of the backends now."""
+        backends = self.backends
+        there = [backend for backend in backends if backend.watch.available]
+        if self.several:
+            self._model = common_model((backend.watch.model for backend in there), self._model)
+            for backend in there:
+                backend.note_model(self._model)
+        known = [backend.watch.status.slots for backend in backends if backend.watch.status.ready]
+        self.engine_is_ours = bool(known) and None not in known
+        embedding = [backend.embedding for backend in backends]
+        self._queues["embed"] = self._embedding if any(embedding) else self._generating
+        usable = [int(backend.usable) for backend in backends]
+        limits: dict[Work, list[int]] = {
+            "generate": [backend.generating for backend in backends],
+            "cheap": [CHEAP_AT_A_TIME * one for one in usable],
+            "list models": [MODELS_AT_A_TIME * one for one in usable],
+        }
+        for work, numbers in limits.items():
+            self._offers[self._queues[work]].set_limits(numbers)
+        self._offers[self._embedding].set_limits(
+            [SLOTS_UNKNOWN * one for one in usable] if not any(embedding) else embedding
+        )
 
-    def _slots_changed(self, status: EngineStatus) -> None:
-        self.engine_is_ours = status.slots is not None
-        if self._settings.max_concurrent is None:
-            self._generating.resize(status.slots or SLOTS_UNKNOWN)
-        self._queues["embed"] = self._embedding if status.embedding_slots else self._generating
-        self._embedding.resize(status.embedding_slots or SLOTS_UNKNOWN)
+    def _recover(self, backend: int) -> None:
+        for offers in self._offers.values():
+            offers.recover(backend)
 
     def _overloaded(self, full: QueueFullError) -> errors.ApiError:
-        if self._watch.away:
+        if not self.engine_available:
             return errors.engine_starting()
         retry_after_s = min(full.retry_after_s, LONGEST_RETRY_S)
         return errors.overloaded(waiting=full.waiting, of_user=full.of_user, retry_after_s=retry_after_s)
 
     def _waited_too_long(self, entry: QueueEntry) -> errors.ApiError:
-        if self._watch.away:
+        if not self.engine_available:
             return errors.engine_starting()
         retry_after_s = min(entry.queue.wait_s_of(entry), LONGEST_RETRY_S)
         return errors.waited_too_long(
             waited_s=self._settings.queue_timeout_s, retry_after_s=retry_after_s
         )
+
+
+def _nothing(_: int, __: float) -> None:
+    """Until somebody wants to know."""

@@ -169,6 +169,12 @@ class UpstreamConnection(asyncio.Protocol):
         if waiting and now - self.moved_at >= timeout_s:
             self._fail(SilentError(f"nothing came for {timeout_s:g} s"))
 
+    def give_up_silent(self, now: float, silent_s: float) -> None:
+        """Fail a wait that has lasted so long: the engine does not answer others either."""
+        waiting = self._waiter is not None and not self._reading_paused
+        if waiting and now - self.moved_at >= silent_s:
+            self._fail(BrokeOffError("it does not answer any more"))
+
     def abort(self) -> None:
         """Close at once, so that the engine stops working on the request."""
         self._busy = False

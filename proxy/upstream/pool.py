@@ -83,6 +83,12 @@ class UpstreamPool:
         else:
             connection.abort()
 
+    def give_up_silent(self, silent_s: float) -> None:
+        """Break off the responses of which nothing has come for so long."""
+        now = asyncio.get_running_loop().time()
+        for connection in list(self._busy):
+            connection.give_up_silent(now, silent_s)
+
     def _forget(self, connection: UpstreamConnection) -> None:
         """Drop a connection that has been closed."""
         if connection in self._idle:

@@ -1,22 +1,22 @@
-"""Asks the engine for its status: whether it answers, and how many slots it has."""
+"""Asks an engine for its status: whether it answers, how many slots it has, and what it serves."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import NamedTuple
+from http import HTTPStatus
+from typing import Any, NamedTuple
 
 import orjson
 
 from proxy.edge.write_batching import WriteBatcher
-from proxy.upstream.connection import UpstreamConnection, UpstreamError
+from proxy.upstream.connection import UpstreamError
 from proxy.upstream.pool import UpstreamPool
 
 CHECK_TIMEOUT_S = 2.0
 """How long the engine, or the database, has to answer a check."""
 MAX_BODY_BYTES = 65_536
 MAX_SLOTS = 100_000
-_SERVER_ERROR = 500
-"""From this status on the engine says that it cannot answer."""
+MAX_MODEL_CHARACTERS = 512
 
 
 class EngineStatus(NamedTuple):
@@ -27,40 +27,57 @@ class EngineStatus(NamedTuple):
     """How many requests the engine answers at a time; None if the engine is not ours."""
     embedding_slots: int | None = None
     """How many requests for embeddings beside those; None if the engine has no model for them alone."""
+    model: str | None = None
+    """The name of its model; None if the engine is not ours."""
 
 
 async def engine_status(backend_url: str) -> EngineStatus:
     """Ask the engine. One that has no /health is ready if it answers at all."""
+    status, fields = await _get(backend_url, "/health")
+    if status is None or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        return EngineStatus(ready=False)
+    model = fields.get("model")
+    return EngineStatus(
+        ready=True,
+        slots=_number(fields.get("slots")),
+        embedding_slots=_number(fields.get("embedding_slots")),
+        model=model[:MAX_MODEL_CHARACTERS] if isinstance(model, str) else None,
+    )
+
+
+async def served_models(backend_url: str, key: str) -> str | None:
+    """The names of the models that an engine lists, sorted; None if it does not tell."""
+    _, fields = await _get(backend_url, "/v1/models", key)
+    models = fields.get("data")
+    if not isinstance(models, list):
+        return None
+    names = {str(model["id"]) for model in models if isinstance(model, dict) and model.get("id")}
+    return ", ".join(sorted(names))[:MAX_MODEL_CHARACTERS] or None
+
+
+async def _get(url: str, path: str, key: str = "") -> tuple[int | None, dict[str, Any]]:
+    """The status, None if there is none in time, and the JSON object of the body, else an empty one."""
     upstream = UpstreamPool(
-        backend_url,
+        url,
         writes=WriteBatcher(),
         connect_timeout_s=CHECK_TIMEOUT_S,
         idle_timeout_s=CHECK_TIMEOUT_S,
     )
-    head = b"GET %b/health HTTP/1.1\r\nHost: %b\r\nConnection: close\r\n\r\n" % (
-        upstream.base_path, upstream.host_header.encode(),
+    authorization = b"Authorization: Bearer %b\r\n" % key.encode() if key else b""
+    head = b"GET %b%b HTTP/1.1\r\nHost: %b\r\n%bConnection: close\r\n\r\n" % (
+        upstream.base_path, path.encode(), upstream.host_header.encode(), authorization,
     )  # fmt: skip
+    status = None
     try:
         async with asyncio.timeout(CHECK_TIMEOUT_S):
             connection = await upstream.send(head, b"")
-            ready = connection.parser.status < _SERVER_ERROR
-            return await _read(connection) if ready else EngineStatus(ready=False)
-    except (UpstreamError, TimeoutError):
-        return EngineStatus(ready=False)
+            status = connection.parser.status
+            fields = orjson.loads(await connection.read_all(MAX_BODY_BYTES))
+            return status, fields if isinstance(fields, dict) else {}
+    except (UpstreamError, TimeoutError, ValueError):
+        return status, {}
     finally:
         await upstream.close()
-
-
-async def _read(connection: UpstreamConnection) -> EngineStatus:
-    """The status of an engine that is ready."""
-    try:
-        fields = orjson.loads(await connection.read_all(MAX_BODY_BYTES))
-    except (ValueError, UpstreamError):
-        return EngineStatus(ready=True)
-    if not isinstance(fields, dict):
-        return EngineStatus(ready=True)
-    slots, embedding_slots = _number(fields.get("slots")), _number(fields.get("embedding_slots"))
-    return EngineStatus(ready=True, slots=slots, embedding_slots=embedding_slots)
 
 
 def _number(slots: object) -> int | None:

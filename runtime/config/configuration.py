@@ -14,8 +14,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote
 
+from runtime.config.backends import BackendEntry, parse_backends
 from runtime.config.env_file import PREFIXES, ConfigError, read_env_file
-from runtime.config.keys import KEYS, Key
+from runtime.config.keys import KEYS, Key, bearer
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -86,14 +87,41 @@ class Config:
         return self.switch("LLAMA_PROXY_ENABLED") and self.switch("LLAMA_DASHBOARD_ENABLED")
 
     @property
+    def backends(self) -> tuple[BackendEntry, ...]:
+        """The engines of LLAMA_SERVER_BACKENDS; none if it is not set."""
+        return parse_backends(value) if (value := self.text("LLAMA_SERVER_BACKENDS")) else ()
+
+    @property
+    def backend_urls(self) -> tuple[str, ...]:
+        """The URLs of the engines to which the proxy forwards requests, at least one."""
+        if backends := self.backends:
+            return tuple(backend.url for backend in backends)
+        return (self.text("LLAMA_SERVER_BACKEND_URL").rstrip("/") or self.server_url,)
+
+    @property
     def backend_url(self) -> str:
-        """The URL of the engine to which the proxy forwards requests."""
-        return self.text("LLAMA_SERVER_BACKEND_URL").rstrip("/") or self.server_url
+        """The engine's URL; of several, the local server's or else the first one's."""
+        return self.server_url if self.uses_local_server else self.backend_urls[0]
 
     @property
     def uses_local_server(self) -> bool:
-        """False if LLAMA_SERVER_BACKEND_URL names another engine."""
-        return self.backend_url == self.server_url
+        """False if LLAMA_SERVER_BACKEND_URL or LLAMA_SERVER_BACKENDS names only other engines."""
+        return self.server_url in self.backend_urls
+
+    def backend_key(self, backend: BackendEntry) -> str:
+        """The key in an engine's own file; "" if it has none.
+
+        Raises:
+            ConfigError: the file cannot be read, or holds no key.
+        """
+        if not backend.key_file:
+            return ""
+        path = self.root / Path(backend.key_file).expanduser()
+        try:
+            return bearer(path.read_text().strip())
+        except (OSError, ValueError) as error:
+            reason = error.strerror if isinstance(error, OSError) else f"the key {error}"
+            raise ConfigError([f"LLAMA_SERVER_BACKENDS: {path}: {reason}"]) from error
 
     @property
     def uses_embedded_postgres(self) -> bool:
@@ -173,6 +201,10 @@ def load(root: Path = ROOT, environ: Mapping[str, str] | None = None) -> Config:
             problems += _problems_of(KEYS[name], value, origin[name])
     if bool(values.get("LLAMA_PROXY_TLS_CERT")) != bool(values.get("LLAMA_PROXY_TLS_KEY")):
         problems.append("LLAMA_PROXY_TLS_CERT and LLAMA_PROXY_TLS_KEY go together: set both or none")
+    if values.get("LLAMA_SERVER_BACKENDS") and values.get("LLAMA_SERVER_BACKEND_URL"):
+        problems.append(
+            "LLAMA_SERVER_BACKENDS takes the place of LLAMA_SERVER_BACKEND_URL: set only one of them"
+        )
     if problems:
         raise ConfigError(problems)
     return Config(root=root, values=values, warnings=tuple(warnings))

@@ -10,8 +10,8 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from ipaddress import ip_network
-from urllib.parse import urlsplit
 
+from runtime.config.backends import http_url, parse_backends
 from runtime.config.meanings import MEANINGS
 
 
@@ -77,19 +77,6 @@ def _host(value: str) -> str:
     return value
 
 
-def _http_url(value: str) -> str:
-    try:
-        parts = urlsplit(value)
-        valid = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        valid = False
-    if not valid or parts.username or parts.query or parts.fragment:
-        raise ValueError("must be an http:// or https:// URL without user, query or fragment")
-    if parts.path.rstrip("/").endswith("/v1"):
-        raise ValueError("must be the engine's URL without /v1, which is a part of each request's path")
-    return value.rstrip("/")
-
-
 def _origins(value: str) -> str:
     for origin in value.split():
         if origin != "*" and not re.fullmatch(r"https?://[A-Za-z0-9.:\[\]-]+", origin):
@@ -116,7 +103,12 @@ def _postgres_url(value: str) -> str:
     return value
 
 
-def _bearer(value: str) -> str:
+def bearer(value: str) -> str:
+    """A key as it is sent to an engine.
+
+    Raises:
+        ValueError: it is none.
+    """
     if not re.fullmatch(r"[A-Za-z0-9._~+/=-]{1,512}", value):
         raise ValueError("must be 1 to 512 characters of A-Z a-z 0-9 . _ ~ + / = -")
     return value
@@ -136,7 +128,7 @@ KEYS: dict[str, Key] = {
         # The model server.
         Key(name="LLAMA_SERVER_HOST", default="127.0.0.1", parse=_host),
         Key(name="LLAMA_SERVER_PORT", default="8000", parse=_PORT),
-        Key(name="LLAMA_SERVER_API_KEY", default="", parse=_bearer, secret=True),
+        Key(name="LLAMA_SERVER_API_KEY", default="", parse=bearer, secret=True),
         Key(name="LLAMA_ADMIN_KEY", default="", parse=_user_key, secret=True),
         Key(name="LLAMA_SERVER_MODEL", default="", parse=_text),
         Key(name="LLAMA_SERVER_EMBEDDING_MODEL", default="", parse=_text),
@@ -168,7 +160,8 @@ KEYS: dict[str, Key] = {
         Key(name="LLAMA_SERVER_STOP_SECONDS", default="5", parse=_seconds(0, 3600)),
         Key(name="LLAMA_SERVER_CORS_ORIGINS", default="", parse=_origins),
         Key(name="LLAMA_SERVER_START_SECONDS", default="600", parse=_seconds(1, 86_400)),
-        Key(name="LLAMA_SERVER_BACKEND_URL", default="", parse=_http_url),
+        Key(name="LLAMA_SERVER_BACKEND_URL", default="", parse=http_url),
+        Key(name="LLAMA_SERVER_BACKENDS", default="", parse=parse_backends),
         Key(name="LLAMA_SERVER_DATABASE_URL", default="", parse=_postgres_url, secret=True),
         # Directories.
         Key(name="LLAMA_DATA_DIR", default="", parse=_text),

@@ -42,6 +42,7 @@ MEANINGS = {
     "LLAMA_SERVER_CORS_ORIGINS": "Origins whose pages may call the API, on both ports. Empty: none.",
     "LLAMA_SERVER_START_SECONDS": "Seconds that the model has to load.",
     "LLAMA_SERVER_BACKEND_URL": "URL of another engine, without /v1. Empty: the local model server.",
+    "LLAMA_SERVER_BACKENDS": "Several engines with commas between them: URL, URL*SLOTS, URL;key=FILE.",
     "LLAMA_SERVER_DATABASE_URL": "URL of your own PostgreSQL. Empty: see POSTGRES_AUTH_HOST.",
     "LLAMA_DATA_DIR": "Directory of the database, the spool and the state. Empty: runtime/data.",
     "LLAMA_VENV_DIR": "Directory of the Python environment. Empty: runtime/.venv.",

@@ -90,7 +90,10 @@ def _serve(settings: EngineSettings, listener: socket.socket, handover: idle.Han
         idle.become(
             idle.ASLEEP,
             idle.Handover(
-                listener=kept.fileno(), slots=settings.n_slots, embedding_slots=embedding_slots
+                listener=kept.fileno(),
+                slots=settings.n_slots,
+                embedding_slots=embedding_slots,
+                model=settings.model_alias,
             ),
         )
     for failure in failures:

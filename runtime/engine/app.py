@@ -176,6 +176,7 @@ class Engine:
                 "running": 0 if scheduler is None else scheduler.n_running,
                 "waiting": 0 if scheduler is None else scheduler.n_waiting,
                 "embedding_slots": EMBEDDING_SLOTS if self._settings.embedders else 0,
+                "model": self._settings.model_alias,
             }
         )
         await send_bytes(send, status, body, headers, kind=b"application/json")

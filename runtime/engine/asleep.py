@@ -37,7 +37,11 @@ class StandIn:
         self._selector = selectors.DefaultSelector()
         self._waiting: dict[socket.socket, float] = {}
         """When each connection is closed, if it sends nothing."""
-        body = {"slots": handover.slots, "embedding_slots": handover.embedding_slots or 0}
+        body = {
+            "slots": handover.slots,
+            "embedding_slots": handover.embedding_slots or 0,
+            "model": handover.model,
+        }
         self._health = json.dumps({"status": "asleep", "running": 0, "waiting": 0, **body}).encode()
         for descriptor in handover.connections:
             self._add(idle.socket_of(descriptor))

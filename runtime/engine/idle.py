@@ -54,6 +54,7 @@ class Handover:
     """Accepted connections that nothing has been read from."""
     slots: int = 1
     embedding_slots: int = 0
+    model: str = ""
 
 
 def become(module: str, handover: Handover) -> Never:

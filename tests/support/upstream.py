@@ -73,6 +73,8 @@ class FakeUpstream:
     """What /health tells, as our own engine does; None: nothing, as others do."""
     embedding_slots: int = 0
     """What /health tells beside them."""
+    model: str | None = None
+    """What it tells beside them too."""
     usage: dict[str, int] | None = None
     """What /internal/usage/<id> tells of any request; None: nothing is known."""
     asked: list[str] = field(default_factory=list)
@@ -91,7 +93,7 @@ class FakeUpstream:
             self.checked_in_vain += not self.ready
             if self.slots is not None and self.ready:
                 slots = {"slots": self.slots, "embedding_slots": self.embedding_slots}
-                return web.json_response({"status": "ok", **slots})
+                return web.json_response({"status": "ok", "model": self.model, **slots})
             return web.Response(status=200 if self.ready else 503)
         if request.path.startswith("/internal/usage/"):
             return await self._tell_usage(request)
