@@ -27,7 +27,7 @@ def chosen(checkout: Installation) -> Iterator[Finding]:
     """There is a model to serve, it fits into memory, and these are its settings."""
     config = checkout.known
     if not config.uses_local_server:
-        yield ok(f"another engine is used: {config.backend_url}")
+        yield ok(f"another engine is used: {', '.join(config.backend_urls)}")
         return
     pid = checkout.programs.get("server", 0)
     try:

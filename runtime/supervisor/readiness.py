@@ -20,9 +20,17 @@ def check(config: Config, name: str) -> str:
     if name == "postgres":
         return _check_postgres(config)
     if name == "server":
-        return check_url(config.backend_url + "/health", is_ours=config.uses_local_server)
+        return _check_engines(config)
     url = config.dashboard_url if name == "dashboard" else config.proxy_url
     return check_url(url + "/healthz")
+
+
+def _check_engines(config: Config) -> str:
+    """The local model server must work; where there is none, one of the engines is enough."""
+    if config.uses_local_server:
+        return check_url(config.server_url + "/health")
+    reasons = [check_url(url + "/health", is_ours=False) for url in config.backend_urls]
+    return "" if "" in reasons else reasons[0]
 
 
 def _check_postgres(config: Config) -> str:
