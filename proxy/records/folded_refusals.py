@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from proxy.records.record import RequestRecord
+from proxy.records.record import COLUMNS_AFTER_COUNT, RequestRecord
 from proxy.records.spool import Spool, SpoolFile
 
 ROWS_PER_SECOND = 10
@@ -57,8 +57,8 @@ class Refusals:
             file, at = spool.current, spool.current.size
             spool.append(line)
             folded.file = file
-            # The count is the last column but one.
-            folded.count_at = at + line.rindex(b"\t", 0, line.rindex(b"\t")) + 1
+            up_to_count = line.rsplit(b"\t", COLUMNS_AFTER_COUNT)[0]
+            folded.count_at = at + up_to_count.rindex(b"\t") + 1
             return
         shared = folded.record
         shared.count += record.count

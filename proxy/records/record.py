@@ -16,6 +16,7 @@ COLUMNS = (
     "admitted, admitted_at, count, error, backend"
 )
 """The columns of llama_requests, in the order of `RequestRecord.line`."""
+COLUMNS_AFTER_COUNT = len(COLUMNS.partition(" count, ")[2].split(", "))
 
 
 class Answered(Protocol):

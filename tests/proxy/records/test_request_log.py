@@ -259,8 +259,11 @@ def test_a_full_disk_at_a_new_file_changes_nothing(
     spool.close()
 
 
-async def test_lines_of_an_earlier_release_are_loaded(database_url: str, directory: Path) -> None:
-    """They lack the column `tokens_charged`; it becomes what that release charged."""
+@pytest.mark.parametrize("charged", [False, True])
+async def test_lines_of_an_earlier_release_are_loaded(
+    database_url: str, directory: Path, *, charged: bool
+) -> None:
+    """The first lacks `tokens_charged`, which becomes what it charged; both lack what came later."""
     with_usage = record(prompt_tokens=7, completion_tokens=3)
     stream = record(stream=True, ttft_ms=1.0, request_bytes=400, response_bytes=600)
     running = record()
@@ -271,8 +274,8 @@ async def test_lines_of_an_earlier_release_are_loaded(database_url: str, directo
         running.admission_line("A"),
         b"E\t" * 22 + b"\n",
     ):
-        fields = line.split(b"\t")
-        spool.append(b"\t".join([*fields[:17], *fields[18:]]))
+        fields = line.split(b"\t")[:23]
+        spool.append(b"\t".join(fields if charged else [*fields[:17], *fields[18:]]).rstrip() + b"\n")
     spool.close()
     await load(database_url, Spool(directory / "spool"), recover=True)
     expected = {UUID(with_usage.id): 10, UUID(stream.id): 103, UUID(running.id): 0}
