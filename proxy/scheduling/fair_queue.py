@@ -47,9 +47,8 @@ class QueueEntry:
     """Set when the request gets its turn; None if it has not had to wait."""
     start_tag = 0.0
     backend = 0
-    """The index of the backend that the turn is at, or was at."""
+    """The index of the backend that the turn is at, or was at; `slots` are its slots, of several."""
     slots: Slots | None = None
-    """The slots of that backend, if there are several."""
 
     def __init__(self, queue: FairQueue, user: _UserQueue, joined_at: float, number: int) -> None:
         self.queue = queue
