@@ -23,6 +23,7 @@ from proxy.edge.request import Request
 from proxy.edge.slow_clients import SlowClients
 from proxy.edge.write_batching import WriteBatcher
 from proxy.exchange import Exchange, header_lines
+from proxy.files.api import Files
 from proxy.handler import Handler
 from proxy.health import Readiness, healthz
 from proxy.identity.active_requests import ActiveRequests
@@ -34,12 +35,14 @@ from proxy.metrics.request_totals import RequestTotals
 from proxy.operators.api import AdminApi
 from proxy.operators.endpoints import PATHS, Operators
 from proxy.operators.live import Live
+from proxy.own_paths import OwnPaths
 from proxy.ratelimit.admission import Admitter
 from proxy.ratelimit.local import LocalAdmission
 from proxy.ratelimit.local_budgets import LocalBudgets
 from proxy.ratelimit.quotas import Quotas
 from proxy.ratelimit.shared import SharedAdmission
 from proxy.ratelimit.shared_budgets import SharedBudgets
+from proxy.ratelimit.usage_report import UsageReports
 from proxy.records.access_log import AccessLog
 from proxy.records.request_log import RequestLog
 from proxy.records.retention import Retention
@@ -56,6 +59,8 @@ logger = logging.getLogger(__name__)
 POOL_SIZE = 4
 SHARED_POOL_SIZE = 8
 """With LLAMA_PROXY_SHARED, when each admission is a query."""
+FILES_POOL_SIZE = 4
+"""Of a pool of its own, so that lists of files and batches hold up no record."""
 POOL_TIMEOUT_S = 3.0
 CONNECT_TIMEOUT_S = 3
 CONNECTION_CHECK_TIMEOUT_S = 1.0
@@ -149,7 +154,7 @@ class App:
         totals = RequestTotals()
         access_log = AccessLog(totals.add_all)
         stack.callback(access_log.flush)
-        pool = _pool(settings)
+        pool = _pool(settings, SHARED_POOL_SIZE if settings.shared else POOL_SIZE)
         await pool.open(wait=False)
         stack.push_async_callback(pool.close, timeout=2.0)
         spool = Spool(settings.spool_dir, limit_bytes=settings.spool_bytes)
@@ -199,6 +204,10 @@ class App:
             under_way=running.__len__,
             started_at=time.time(),
         )
+        files_pool = _pool(settings, FILES_POOL_SIZE, "llamaserve-batches")
+        await files_pool.open(wait=False)
+        stack.push_async_callback(files_pool.close, timeout=2.0)
+        files = Files(settings, files_pool, self.slow_clients)
         self._handler = Handler(
             settings=settings,
             authenticator=authenticator,
@@ -206,6 +215,7 @@ class App:
             turns=turns,
             relay=relay,
             early_checks=EarlyChecks(turns, relay),
+            own_paths=OwnPaths(UsageReports(admitter, settings), accounts, files=files.answer),
             accounts=accounts,
             running=running,
             slow_clients=self.slow_clients,
@@ -233,11 +243,13 @@ async def _prune(settings: ProxySettings, log: RequestLog) -> None:
     await Retention(settings).run()
 
 
-def _pool(settings: ProxySettings) -> AsyncConnectionPool:
+def _pool(
+    settings: ProxySettings, size: int, application: str = "llamaserve-proxy"
+) -> AsyncConnectionPool:
     return AsyncConnectionPool(
         settings.database_url,
         min_size=1,
-        max_size=SHARED_POOL_SIZE if settings.shared else POOL_SIZE,
+        max_size=size,
         timeout=POOL_TIMEOUT_S,
         reconnect_timeout=RECONNECT_TIMEOUT_S,
         # A restarted database leaves dead connections in the pool.
@@ -245,7 +257,7 @@ def _pool(settings: ProxySettings) -> AsyncConnectionPool:
         open=False,
         kwargs={
             "autocommit": True,
-            "application_name": "llamaserve-proxy",
+            "application_name": application,
             "connect_timeout": CONNECT_TIMEOUT_S,
             "prepare_threshold": PREPARE_THRESHOLD,
         },

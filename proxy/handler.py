@@ -27,8 +27,8 @@ from proxy.identity.active_requests import ActiveRequests
 from proxy.identity.authenticator import Authenticator
 from proxy.identity.credentials import key_of
 from proxy.identity.principal import NOBODY, Principal
+from proxy.own_paths import OWN_PATHS, OwnPaths
 from proxy.ratelimit.admission import Admitter, effective_limits, limit_error
-from proxy.ratelimit.usage_report import UsageReports
 from proxy.records.record import RequestRecord
 from proxy.records.request_ids import public_form
 from proxy.scheduling.turns import Turns
@@ -55,6 +55,7 @@ class Handler:
         turns: Turns,
         relay: Relay,
         early_checks: EarlyChecks,
+        own_paths: OwnPaths,
         accounts: Accounts,
         running: ActiveRequests,
         slow_clients: SlowClients,
@@ -63,7 +64,7 @@ class Handler:
         self._settings = settings
         self._authenticator = authenticator
         self._admitter = admitter
-        self._usage_reports = UsageReports(admitter, settings)
+        self._own_paths = own_paths
         self._turns = turns
         self._relay = relay
         self._dispatcher = Dispatcher(
@@ -146,11 +147,11 @@ class Handler:
 
     async def _serve(self, exchange: Exchange, record: RequestRecord) -> None:
         request, principal, settings = exchange.request, exchange.principal, self._settings
+        if request.target.startswith(OWN_PATHS):
+            await self._own_paths(exchange)
+            return
         exchange.route = route = route_of(request.method, request.path)
         check_body(request, settings.max_body_bytes)
-        if route.work == "own":
-            await self._tell_usage(exchange)
-            return
         self._turns.check_room(route, principal)
         exchange.admission = admission = await self._admitter.admit(principal, generates=route.generates)
         if admission.entry is None:
@@ -181,14 +182,6 @@ class Handler:
         if request.client.writing_paused:
             self._slow_clients.watch(response, principal.user_id)
             await response.drained()
-
-    async def _tell_usage(self, exchange: Exchange) -> None:
-        """Answer with the user's limits and what is used of them. Counts against none of them."""
-        response = exchange.response
-        exchange.admission, body = await self._usage_reports.read(exchange.principal)
-        response.whole(HTTPStatus.OK, exchange.headers(), body)
-        response.response_bytes = len(body)
-        self._accounts.end(exchange, HTTPStatus.OK)
 
     async def _relay_once(self, exchange: Exchange, backend: int) -> None:
         """Send the request to the engine and forward its response. `_serve` sends the end of it.

@@ -72,6 +72,18 @@ class ProxySettings:
     """Where the settings are from; the user command's texts need it. None: nothing is configured."""
     metrics_on_loopback: bool = True
     """Whether programs on this machine may read the metrics without a key."""
+    files_dir: Path = Path("files")
+    """Where uploaded files are."""
+    file_max_bytes: int = 209_715_200
+    files_bytes: int = 10 * 2**30
+    """The limit for the files and results of all users."""
+    user_files_bytes: int = 2**30
+    """The same limit for one user."""
+    files_retention_s: float = 30 * 86_400.0
+    batch_slots: int | None = None
+    """Lines of batches at the engine at a time; None: as many as our engine has slots, or half of them
+    with another."""
+    batch_max_lines: int = 50_000
 
     @property
     def all_backends(self) -> tuple[BackendSettings, ...]:
@@ -127,6 +139,13 @@ class ProxySettings:
             retention_s=days * 86_400.0 if days else None,
             config=config,
             metrics_on_loopback=config.switch("LLAMA_PROXY_METRICS_ON_LOOPBACK"),
+            files_dir=config.data_dir / "files",
+            file_max_bytes=config.integer("LLAMA_FILES_MAX_BYTES"),
+            files_bytes=config.integer("LLAMA_FILES_BYTES"),
+            user_files_bytes=config.integer("LLAMA_FILES_BYTES_PER_USER"),
+            files_retention_s=config.integer("LLAMA_FILES_RETENTION_DAYS") * 86_400.0,
+            batch_slots=config.optional_integer("LLAMA_BATCH_SLOTS"),
+            batch_max_lines=config.integer("LLAMA_BATCH_MAX_LINES"),
         )
 
 

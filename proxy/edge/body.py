@@ -153,7 +153,7 @@ class Body:
         self._memory.begin_upload(self)
         try:
             self._charge(self._ahead(0, limit_bytes))
-            _continue(request)
+            send_continue(request)
             await self._read_slowly(request, limit_bytes)
             self.content = bytes(self._arrived)
             self._charge(len(self.content))
@@ -232,7 +232,7 @@ def check_body(request: Request, limit_bytes: int) -> None:
         raise errors.body_too_large(limit_bytes)
 
 
-def _continue(request: Request) -> None:
+def send_continue(request: Request) -> None:
     """Ask for the body, if the client waits to be asked (RFC 9110, section 10.1.1)."""
     expects = request.headers.get("Expect", "").lower() == "100-continue"
     if expects and request.version == HttpVersion11:

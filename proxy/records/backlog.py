@@ -42,7 +42,10 @@ class Backlog:
             self._sum_up(record)
 
     def _sum_up(self, record: RequestRecord) -> None:
-        group = (record.user_id, record.key_id, record.status_code, record.error, record.admitted)
+        group = (
+            record.user_id, record.key_id, record.status_code, record.error, record.admitted,
+            record.batch_id,
+        )  # fmt: skip
         sums = self._sums.get(group)
         if sums is not None:
             self._sums[group] = _sum(sums, record)

@@ -13,7 +13,7 @@ from proxy.records.request_ids import new_request_id
 COLUMNS = (
     "id, created_at, username, user_id, key_id, method, path, model, status_code, latency_ms, ttft_ms, "
     "queue_ms, request_bytes, response_bytes, prompt_tokens, completion_tokens, tokens_charged, stream, "
-    "admitted, admitted_at, count, error, backend"
+    "admitted, admitted_at, count, error, backend, batch_id"
 )
 """The columns of llama_requests, in the order of `RequestRecord.line`."""
 COLUMNS_AFTER_COUNT = len(COLUMNS.partition(" count, ")[2].split(", "))
@@ -62,6 +62,8 @@ class RequestRecord:
     error: str | None = field(init=False, default=None)
     backend: str | None = field(init=False, default=None)
     """The engine's URL, if there are several."""
+    batch_id: str | None = field(init=False, default=None)
+    """The batch that it is a line of. Such a request counts in no window, but its tokens in budgets."""
     group_id: int | None = field(init=False, default=None, compare=False)
     """The group that the user belonged to; it is not written."""
     answer: Answered | None = field(init=False, default=None, repr=False, compare=False)
@@ -101,7 +103,8 @@ class RequestRecord:
     def admission_line(self, kind: str) -> bytes:
         """The line of a request that has just been admitted. It becomes the row if no end ever comes."""
         admitted_at = NULL if self.admitted_at is None else timestamp(self.admitted_at)
-        line = f"{kind}\t{self._beginning()}{_OPEN}{admitted_at}\t1\tinterrupted\t{NULL}\n"
+        batch_id = self.batch_id or NULL
+        line = f"{kind}\t{self._beginning()}{_OPEN}{admitted_at}\t1\tinterrupted\t{NULL}\t{batch_id}\n"
         return line.encode("utf-8", "replace")
 
     def line(self, kind: str, *, count_digits: int = 1) -> bytes:
@@ -129,6 +132,7 @@ class RequestRecord:
             f"{self.count:0{count_digits}d}",
             None if self.error is None else _text(self.error),
             None if self.backend is None else _text(self.backend),
+            self.batch_id,
         )
         line = "\t".join([NULL if field is None else str(field) for field in fields]) + "\n"
         return line.encode("utf-8", "replace")
@@ -165,7 +169,7 @@ def _text(value: str) -> str:
 
 _FIELDS = 1 + len(COLUMNS.split(", "))
 """The kind of the line and the columns."""
-_ADDED_LATER = 1
+_ADDED_LATER = 2
 """How many columns at the end came after `tokens_charged`, one by one."""
 _TTFT, _REQUEST_BYTES, _RESPONSE_BYTES, _PROMPT, _COMPLETION, _STREAM = 11, 13, 14, 15, 16, 17
 

@@ -31,6 +31,7 @@ class Route:
         object.__setattr__(self, "generates", self.work in ("generate", "embed"))
 
 
+USAGE = "/v1/usage"
 _MODELS = Route(method="GET", work="list models")
 CHECK = _POST = Route(method="POST", work="cheap")
 """CHECK: asking the engine whether it would refuse a request."""
@@ -38,7 +39,7 @@ _EMBED = Route(method="POST", work="embed")
 _CHUNKS = Route(method="POST", work="generate", streams=True, usage_if_asked=True)
 _ROUTES = {
     "/v1/models": _MODELS,
-    "/v1/usage": Route(method="GET", work="own"),
+    USAGE: Route(method="GET", work="own"),
     "/v1/completions": _CHUNKS,
     "/v1/chat/completions": _CHUNKS,
     "/v1/responses": Route(method="POST", work="generate", streams=True),
@@ -53,6 +54,8 @@ _ROUTES = {
     "/extras/tokenize/count": _POST,
     "/extras/detokenize": _POST,
 }
+_OWN = ("/v1/files", "/v1/batches")
+"""What further paths begin with that the proxy answers by itself."""
 OTHER_PATH = "other"
 _MODEL_PATH = re.compile(r"/v1/models/[A-Za-z0-9][A-Za-z0-9._~:@+/-]*")
 
@@ -88,4 +91,7 @@ def path_label(path: str) -> str:
     """A path as a label of metrics: there are only as many as routes, whatever clients send."""
     if path in _ROUTES:
         return path
+    for own in _OWN:
+        if path == own or path.startswith(own + "/"):
+            return own
     return "/v1/models" if _MODEL_PATH.fullmatch(path) else OTHER_PATH

@@ -198,6 +198,13 @@ KEYS: dict[str, Key] = {
         Key(name="LLAMA_PROXY_TRUSTED_PROXIES", default="", parse=_networks),
         Key(name="LLAMA_PROXY_METRICS_ON_LOOPBACK", default="1", parse=_switch),
         Key(name="LLAMA_REQUESTS_RETENTION_DAYS", default="", parse=_integer(1, 36_500)),
+        # Files and batches.
+        Key(name="LLAMA_FILES_MAX_BYTES", default="209715200", parse=_integer(1024, 2**40)),
+        Key(name="LLAMA_FILES_BYTES_PER_USER", default="1073741824", parse=_integer(1024, 2**46)),
+        Key(name="LLAMA_FILES_BYTES", default="10737418240", parse=_integer(1024, 2**46)),
+        Key(name="LLAMA_FILES_RETENTION_DAYS", default="30", parse=_integer(1, 36_500)),
+        Key(name="LLAMA_BATCH_SLOTS", default="", parse=_integer(1, 100_000)),
+        Key(name="LLAMA_BATCH_MAX_LINES", default="50000", parse=_integer(1, 10_000_000)),
         Key(name="LLAMA_PROXY_TLS_CERT", default="", parse=_text),
         Key(name="LLAMA_PROXY_TLS_KEY", default="", parse=_text),
         Key(

@@ -80,6 +80,7 @@ def settings_for(
         backend_key="engine-key",
         database_url=database_url,
         spool_dir=directory / "spool",
+        files_dir=directory / "files",
         spool_bytes=2**30,
         spool_sync_s=1.0,
         auth_failures_per_minute=30,
