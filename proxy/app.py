@@ -11,11 +11,10 @@ from collections.abc import AsyncIterator, Awaitable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Self
 
-from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool
 
 from proxy import errors
-from proxy.database.pool import PREPARE_THRESHOLD, deadline
+from proxy.database.async_pool import open_pool
 from proxy.early_checks import EarlyChecks
 from proxy.edge.body import BodyMemory
 from proxy.edge.registry import ConnectionRegistry
@@ -61,11 +60,6 @@ SHARED_POOL_SIZE = 8
 """With LLAMA_PROXY_SHARED, when each admission is a query."""
 FILES_POOL_SIZE = 4
 """Of a pool of its own, so that lists of files and batches hold up no record."""
-POOL_TIMEOUT_S = 3.0
-CONNECT_TIMEOUT_S = 3
-CONNECTION_CHECK_TIMEOUT_S = 1.0
-# Requests try again anyway; the pool's own back-off would double up to minutes.
-RECONNECT_TIMEOUT_S = 1.0
 READINESS = "/readyz"
 HEALTH_PATHS = ("/healthz", "/health", READINESS)
 OWN_PATHS = HEALTH_PATHS + PATHS
@@ -154,9 +148,8 @@ class App:
         totals = RequestTotals()
         access_log = AccessLog(totals.add_all)
         stack.callback(access_log.flush)
-        pool = _pool(settings, SHARED_POOL_SIZE if settings.shared else POOL_SIZE)
-        await pool.open(wait=False)
-        stack.push_async_callback(pool.close, timeout=2.0)
+        url = settings.database_url
+        pool = await open_pool(stack, url, size=SHARED_POOL_SIZE if settings.shared else POOL_SIZE)
         spool = Spool(settings.spool_dir, limit_bytes=settings.spool_bytes)
         log = RequestLog(pool, spool)
         self.writes = WriteBatcher(log.writer)
@@ -204,9 +197,7 @@ class App:
             under_way=running.__len__,
             started_at=time.time(),
         )
-        files_pool = _pool(settings, FILES_POOL_SIZE, "llamaserve-batches")
-        await files_pool.open(wait=False)
-        stack.push_async_callback(files_pool.close, timeout=2.0)
+        files_pool = await open_pool(stack, url, size=FILES_POOL_SIZE, application="llamaserve-batches")
         files = Files(settings, files_pool, self.slow_clients)
         self._handler = Handler(
             settings=settings,
@@ -243,27 +234,6 @@ async def _prune(settings: ProxySettings, log: RequestLog) -> None:
     await Retention(settings).run()
 
 
-def _pool(
-    settings: ProxySettings, size: int, application: str = "llamaserve-proxy"
-) -> AsyncConnectionPool:
-    return AsyncConnectionPool(
-        settings.database_url,
-        min_size=1,
-        max_size=size,
-        timeout=POOL_TIMEOUT_S,
-        reconnect_timeout=RECONNECT_TIMEOUT_S,
-        # A restarted database leaves dead connections in the pool.
-        check=_check,
-        open=False,
-        kwargs={
-            "autocommit": True,
-            "application_name": application,
-            "connect_timeout": CONNECT_TIMEOUT_S,
-            "prepare_threshold": PREPARE_THRESHOLD,
-        },
-    )
-
-
 @asynccontextmanager
 async def _admitter(
     settings: ProxySettings, pool: AsyncConnectionPool, log: RequestLog
@@ -279,11 +249,6 @@ async def _admitter(
     else:
         local = LocalAdmission(settings=settings, request_log=log, clock=time.monotonic)
         yield Quotas(local, LocalBudgets(log, clock=time.time), settings)
-
-
-async def _check(connection: AsyncConnection) -> None:
-    with deadline(connection, CONNECTION_CHECK_TIMEOUT_S):
-        await AsyncConnectionPool.check_connection(connection)
 
 
 @asynccontextmanager
