@@ -12,6 +12,7 @@ from proxy.admin.client_snippets import MESSAGES, RESPONSES, Snippet, snippets
 from proxy.dashboard.data.api_requests import Answer
 from proxy.dashboard.layout.copying import copyable
 from proxy.dashboard.layout.page import Page, View
+from proxy.dashboard.layout.units import duration
 
 PLACEHOLDER = "YOUR_KEY"
 _NO_MODEL = "MODEL"
@@ -72,7 +73,7 @@ class _Connect:
             result.text = "Waiting for the answer …"
             try:
                 answer = await self._view.services.api.send(
-                    self._view.session, one.path, test_body(one.path, self.model.value)
+                    self._view.session, one.path, body_for(one.path, self.model.value)
                 )
                 result.text = outcome(one.path, answer)
             except Exception:
@@ -84,7 +85,7 @@ class _Connect:
         test.on_click(self._view.action(try_it))
 
 
-def test_body(path: str, model: str) -> dict[str, Any]:
+def body_for(path: str, model: str) -> dict[str, Any]:
     """A small request for a path of the API."""
     named = {} if model == _NO_MODEL else {"model": model}
     if path == RESPONSES:
@@ -100,7 +101,7 @@ def outcome(path: str, answer: Answer) -> str:
         text = _text(path, found) if answer.status == 200 else str(found["error"]["message"])
     except (ValueError, KeyError, IndexError, TypeError):
         text = "The response cannot be read."
-    took = f"{answer.seconds:.1f} s"
+    took = duration(answer.seconds)
     if answer.status == 200:
         return f"It works ({took}): {text[:_MAX_SHOWN_CHARS].strip()}"
     return f"Error {answer.status} ({took}): {text[:_MAX_SHOWN_CHARS]}"

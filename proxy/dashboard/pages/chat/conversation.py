@@ -13,6 +13,7 @@ from proxy.admin.client_snippets import CHAT
 from proxy.dashboard.data import errors
 from proxy.dashboard.data.errors import DashboardError
 from proxy.dashboard.layout.page import View
+from proxy.dashboard.layout.units import duration
 from proxy.dashboard.pages.chat.message import Message
 from proxy.dashboard.pages.chat.parameters import MAX_TEXT_CHARS, Parameters
 
@@ -192,14 +193,14 @@ def _message_of(event: dict[str, Any]) -> object:
 def _place_text(waiting: dict[str, Any]) -> str:
     text = f"In the queue at place {waiting['place']}"
     if waiting.get("estimated_wait_s") is not None:
-        text += f", about {waiting['estimated_wait_s']:.0f} s"
+        text += f", about {duration(waiting['estimated_wait_s'])}"
     return text + " …"
 
 
 def _sums(usage: dict[str, Any], first_s: float, whole_s: float) -> str:
     """How long an answer took, and its tokens."""
     tokens = usage.get("completion_tokens")
-    text = f"First token after {first_s:.1f} s, whole {whole_s:.1f} s"
+    text = f"First token after {duration(first_s)}, whole {duration(whole_s)}"
     if isinstance(tokens, int):
         text += f" · {usage.get('prompt_tokens', 0)} tokens in, {tokens} out"
         if tokens > 1 and whole_s > first_s:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from typing import Any
 
 import orjson
@@ -39,8 +38,8 @@ class Parameters:
             DashboardError: a field has a bad value.
         """
         found: dict[str, Any] = {
-            name: read(self._numbers[name].label or name, self._numbers[name].value or "")
-            for name, read in _READ.items()
+            name: read_number(name, field.label or name, field.value or "")
+            for name, field in self._numbers.items()
         }
         body = {name: value for name, value in found.items() if value is not None}
         if self._model.value:
@@ -48,7 +47,7 @@ class Parameters:
         if schema := (self._schema.value or "").strip():
             body["response_format"] = {
                 "type": "json_schema",
-                "json_schema": {"name": "answer", "schema": _schema(schema), "strict": True},
+                "json_schema": {"name": "answer", "schema": read_schema(schema), "strict": True},
             }
         system = (self._system.value or "").strip()
         first = [{"role": "system", "content": system[:MAX_TEXT_CHARS]}] if system else []
@@ -61,29 +60,37 @@ def _area(label: str, placeholder: str) -> ui.textarea:
     )
 
 
-def _number(low: float, high: float, kind: type[int] | type[float]) -> Callable[[str, str], Any]:
-    def read(label: str, text: str) -> int | float | None:
-        text = text.strip().replace(",", ".")
-        if not text:
-            return None
-        form = r"[0-9]{1,10}" if kind is int else r"[0-9]{1,4}(\.[0-9]{1,6})?"
-        if not re.fullmatch(form, text) or not low <= kind(text) <= high:
-            what = "a whole number" if kind is int else "a number"
-            raise errors.bad_field(label, f"must be {what} from {low:g} to {high:.12g}")
-        return kind(text)
-
-    return read
-
-
-_READ: dict[str, Callable[[str, str], Any]] = {
-    "max_tokens": _number(1, 2**24, int),
-    "temperature": _number(0, 2, float),
-    "top_p": _number(0, 1, float),
-    "seed": _number(0, 2**32 - 1, int),
+_RANGES: dict[str, tuple[type[int] | type[float], float, float]] = {
+    "max_tokens": (int, 1, 2**24),
+    "temperature": (float, 0, 2),
+    "top_p": (float, 0, 1),
+    "seed": (int, 0, 2**32 - 1),
 }
 
 
-def _schema(text: str) -> dict[str, Any]:
+def read_number(name: str, label: str, text: str) -> int | float | None:
+    """The value of a field; None if it is empty.
+
+    Raises:
+        DashboardError: it is no number in the parameter's range.
+    """
+    kind, low, high = _RANGES[name]
+    text = text.strip().replace(",", ".")
+    if not text:
+        return None
+    form = r"[0-9]{1,10}" if kind is int else r"[0-9]{1,4}(\.[0-9]{1,6})?"
+    if not re.fullmatch(form, text) or not low <= kind(text) <= high:
+        what = "a whole number" if kind is int else "a number"
+        raise errors.bad_field(label, f"must be {what} from {low:g} to {high:.12g}")
+    return kind(text)
+
+
+def read_schema(text: str) -> dict[str, Any]:
+    """A JSON schema.
+
+    Raises:
+        DashboardError: it is no JSON object.
+    """
     try:
         found = orjson.loads(text)
     except orjson.JSONDecodeError as error:

@@ -40,7 +40,7 @@ def build(view: View, panel: ui.element) -> None:
             days = ui.select(_DAYS, value=7, label="Of the last").props("outlined dense")
         table = ui.table(rows=[], columns=columns, row_key="id", pagination=25)
         table.props('flat dense wrap-cells no-data-label="No changes."')
-        table.bind_filter_from(search, "value")
+        table.classes("stacks").bind_filter_from(search, "value")
         table.add_slot("body-cell-at", _TIME_CELL)
 
     async def refresh() -> None:

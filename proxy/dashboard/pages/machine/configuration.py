@@ -24,7 +24,8 @@ def build(view: View, _panel: ui.element) -> None:
             for name, label in (("key", "Key"), ("value", "Value"), ("meaning", "Meaning"))
         ]
         table = ui.table(rows=rows, columns=columns, row_key="key", pagination=0)
-        table.props("flat dense wrap-cells hide-pagination").bind_filter_from(search, "value")
+        table.props("flat dense wrap-cells hide-pagination").classes("stacks")
+        table.bind_filter_from(search, "value")
 
         def show() -> None:
             table.rows = [row for row in rows if row["is_set"] or not only.value]

@@ -20,9 +20,9 @@ def build(view: View, panel: ui.element) -> None:
     page = _Logs(view, panel)
     with ui.element("div").classes("panel"):
         with ui.row().classes("filters"):
-            page.part = ui.toggle(list(PARTS), value=PARTS[0], on_change=page.begin).props(
-                "no-caps dense unelevated"
-            )
+            page.part = ui.select(
+                list(PARTS), value=PARTS[0], label="Log of", on_change=page.begin
+            ).props("outlined dense")
             ui.space()
             page.wanted = ui.input(placeholder="Lines with …", on_change=page.show).props(
                 'outlined dense clearable data-search aria-label="Lines with"'
@@ -39,7 +39,7 @@ class _Logs:
         self._log_dir = view.services.settings.config.root / "runtime" / "logs"
         self._lines: deque[str] = deque(maxlen=MAX_LINES)
         self._place: Place | None = None
-        self.part: ui.toggle
+        self.part: ui.select
         self.wanted: ui.input
         self.live: ui.switch
         self.text: ui.label

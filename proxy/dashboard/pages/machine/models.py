@@ -10,6 +10,7 @@ from nicegui import ui
 from proxy.dashboard.console import commands
 from proxy.dashboard.console.commands import Command
 from proxy.dashboard.console.jobs import Job, downloaded_bytes
+from proxy.dashboard.layout import units
 from proxy.dashboard.layout.dialogs import confirmed
 from proxy.dashboard.layout.page import View
 from proxy.database import audit
@@ -106,7 +107,7 @@ class _Models:
         self._job_stop.visible = job.runs
         about = f"begun by {job.username}"
         if job.runs and (size := downloaded_bytes(self._root)):
-            about += f" · {size / 1e6:,.0f} MB downloaded"
+            about += f" · {units.size(size)} downloaded"
         self._job_about.text = about
         self._job_lines.text = "\n".join(list(job.lines)[-_SHOWN_LINES:])
         self._job_lines.visible = bool(job.lines)
@@ -167,12 +168,12 @@ def about(model: dict[str, Any]) -> str:
     if "problem" in model:
         return f"Not usable: {model['problem']}"
     parts = [
-        f"{model['size_bytes'] / 1e9:.2f} GB",
+        units.size(model["size_bytes"]),
         str(model["architecture"]),
-        f"{model['parameters'] / 1e9:.2f} B parameters",
+        f"{units.compact(model['parameters'])} parameters",
         str(model["quantisation"] or ""),
         f"context {model['context_length']:,}" if model["context_length"] else "",
         {None: ""}.get(model["pooling"], "reranks" if model["pooling"] == "rank" else "embeds"),
-        f"{_FITS.get(model['fits'], model['fits'])} (needs {model['needs_bytes'] / 1e9:.2f} GB)",
+        f"{_FITS.get(model['fits'], model['fits'])} (needs {units.size(model['needs_bytes'])})",
     ]
     return " · ".join(part for part in parts if part)

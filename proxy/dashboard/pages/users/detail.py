@@ -93,6 +93,7 @@ class Detail:
     def _fill_new_key(self) -> None:
         with ui.row().classes("filters"):
             grace = ui.select(GRACES, value=0.0, label="Old keys end").props("outlined dense")
+            grace.classes("short")
             expires = expiry_field("The new key expires")
 
             async def rotate() -> None:

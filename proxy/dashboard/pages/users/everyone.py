@@ -64,7 +64,7 @@ class _Everyone:
         self._table = ui.table(
             rows=[], columns=_COLUMNS, row_key="name", pagination={"rowsPerPage": 25, "sortBy": "name"}
         ).props('flat wrap-cells no-data-label="No users yet: Invite or New user makes one."')
-        self._table.classes("rows-open").bind_filter_from(self.search, "value")
+        self._table.classes("rows-open stacks").bind_filter_from(self.search, "value")
         self._table.add_slot("body-cell-state", _STATE_CELL)
         self._table.add_slot("body-cell-last_used", _TIME_CELL)
         self._table.on("rowClick", self._show_row, [[], ["name"], None])
