@@ -12,7 +12,7 @@
 #
 # Environment:
 #   LLAMA_VENV_DIR   the directory of the Python environment (default: runtime/.venv)
-#   PYTHON           the Python to use (default: the newest of 3.13, 3.12 and 3.11, else python3)
+#   PYTHON           the Python to use (default: the newest of 3.13, 3.12 and 3.11, else 3.14 or python3)
 #   CMAKE_ARGS       build llama-cpp-python from source with these arguments, even if there is a wheel
 set -euo pipefail
 

@@ -5,8 +5,40 @@
 
 # fail_with_log MESSAGE [REMEDY]: print the last lines of the installation's log and exit 1.
 fail_with_log() {
-  tail -n 20 "$LOG_DIR/install.log" | sed 's/^/  | /' >&2
-  die "$@" "the whole log: $LOG_DIR/install.log"
+  tail -n 20 "$LOG_DIR/install.log" | cut -c 1-300 | sed 's/^/  | /' >&2
+  die "$@" "$(remedy_in_log)" "the whole log: $LOG_DIR/install.log"
+}
+
+# Print what to do about the reason that stands at the log's end. Nothing is lost by an attempt that failed.
+remedy_in_log() {
+  local text again='then run ./console.sh start again'
+  text="$(tail -n 60 "$LOG_DIR/install.log")"
+  case "$text" in
+    *'No space left on device'* | *'Disk quota exceeded'*)
+      printf 'the disk is full: free 2 GB on that of %s (LLAMA_VENV_DIR chooses another place), %s' \
+        "$VENV_DIR" "$again"
+      ;;
+    *CERTIFICATE_VERIFY_FAILED*)
+      printf "a certificate on the way is not trusted: set PIP_CERT to your network's CA file, %s" "$again"
+      ;;
+    *'name resolution'* | *NewConnectionError* | *ConnectTimeoutError* | *ProxyError* | *'Network is unreachable'*)
+      printf 'the package index cannot be reached: check the network; behind a proxy set HTTPS_PROXY, for a mirror '
+      printf 'PIP_INDEX_URL, %s' "$again"
+      ;;
+    *'DO NOT MATCH THE HASHES'*)
+      printf 'a downloaded file is damaged or not the one that is locked: ./console.sh start tries again; a mirror '
+      printf '(PIP_INDEX_URL) must carry the files of pypi.org'
+      ;;
+    *'No matching distribution'*)
+      printf 'the package index has no file for this Python and machine: PYTHON=/path/to/python3.12 with '
+      printf 'another LLAMA_VENV_DIR may help'
+      ;;
+    *'Killed signal'* | *'signal 9'* | *'out of memory'* | *'std::bad_alloc'*)
+      printf 'the compiler ran out of memory: CMAKE_BUILD_PARALLEL_LEVEL=1 ./console.sh start uses less'
+      ;;
+    *'Python.h'*) printf 'the headers of Python are missing: %s' "$(compiler_command)" ;;
+    *) printf '%s' './console.sh start tries again and goes on with what is missing' ;;
+  esac
 }
 
 # run_logged WHAT COMMAND…: run the command with its output in the log, and show the time that it has taken:

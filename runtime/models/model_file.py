@@ -157,7 +157,8 @@ def _header(path: Path) -> Header:
     try:
         header = read_header(path)
     except FileNotFoundError:
-        raise ModelError(f"{path}: does not exist (./console.sh models lists the models)") from None
+        known = "./console.sh models lists the models, ./console.sh pull gets one"
+        raise ModelError(f"{path}: does not exist ({known})") from None
     except OSError as error:
         raise ModelError(f"{path}: cannot be read: {error.strerror}") from error
     except GGUFError as error:

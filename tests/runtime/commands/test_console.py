@@ -76,6 +76,30 @@ def test_an_unknown_command_is_refused_with_the_usage(command: str) -> None:
     assert "usage: ./console.sh COMMAND" in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("command", "meant"),
+    [
+        ("strat", "start"),
+        ("up", "start"),
+        ("update", "upgrade"),
+        ("ls", "models"),
+        ("create-user", "./bin/user_management_cli.sh"),
+    ],
+)
+def test_an_unknown_command_has_a_proposal(command: str, meant: str) -> None:
+    """Commands that begin alike, and other words for the same thing."""
+    assert meant in console(command).stderr.partition("did you mean ")[2].splitlines()[0]
+
+
+def test_another_shell_goes_on_with_bash() -> None:
+    """`sh console.sh` works where sh is no bash."""
+    done = subprocess.run(
+        ["sh", ROOT / "console.sh", "help", "stop"], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "Usage: ./console.sh stop" in done.stdout
+
+
 def test_no_command_is_refused_with_the_usage() -> None:
     """The usage is printed on stderr; exit status 2."""
     done = console()

@@ -10,8 +10,8 @@ import pytest
 from tests.support.appliance import copy_tree
 
 TOOLS = (
-    "bash basename cat cksum cp date dd dirname env grep head ln ls mkdir mv readlink rm sed sleep tail"
-    " tr uname wc"
+    "bash basename cat cksum cp cut date dd dirname env grep head ln ls mkdir mv readlink rm sed"
+    " sleep tail tr uname wc"
 ).split()
 
 

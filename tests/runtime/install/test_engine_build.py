@@ -31,6 +31,27 @@ def test_a_failed_build_shows_its_last_lines(directory: Path) -> None:
     assert f"{directory}/install.log" in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("output", "remedy"),
+    [
+        ("OSError: [Errno 28] No space left on device", "free 2 GB"),
+        ("[Errno -3] Temporary failure in name resolution", "HTTPS_PROXY"),
+        ("SSLError: CERTIFICATE_VERIFY_FAILED", "PIP_CERT"),
+        ("ERROR: THESE PACKAGES DO NOT MATCH THE HASHES", "mirror"),
+        ("ERROR: No matching distribution found for uvloop", "PYTHON=/path/to/python3.12"),
+        ("c++: fatal error: Killed signal terminated program cc1plus", "CMAKE_BUILD_PARALLEL_LEVEL=1"),
+        ("something else", "./console.sh start tries again"),
+    ],
+)
+def test_a_failure_says_what_to_do(directory: Path, output: str, remedy: str) -> None:
+    """Known from what pip and the compiler have printed last."""
+    (directory / "install.log").write_text(f"{output}\nand so on\n")
+    done = step("fail_with_log 'it failed'", directory)
+    assert done.returncode == 1
+    assert "error: it failed" in done.stderr
+    assert remedy in done.stderr.partition("error: ")[2]
+
+
 def test_a_long_build_shows_that_it_is_at_work(directory: Path) -> None:
     """Without a terminal it prints a line at the beginning, and one every twenty seconds, with the part
     of the files that the compiler has done."""

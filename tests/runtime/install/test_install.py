@@ -102,6 +102,25 @@ def test_without_a_python_it_says_how_to_get_one(checkout: Path, sealed: Path, o
     assert not (checkout / "runtime/.venv").exists()
 
 
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ("sys.version_info = (3, 10)", "Python 3.10 is too old"),
+        ('sys.modules["ensurepip"] = None', "the module venv or ensurepip is missing"),
+    ],
+)
+def test_a_python_that_cannot_be_used_is_named_with_the_reason(
+    checkout: Path, sealed: Path, change: str, why: str
+) -> None:
+    """Found by the search or named with PYTHON, in whose place no other one is taken."""
+    changed = f'import os, sys; {change}; exec(os.environ["CODE"])'
+    program(sealed, "python3", f"CODE=\"$2\" exec {sys.executable} -c '{changed}'")
+    assert f"(python3: {why})" in install(checkout, PATH=str(sealed)).stderr
+    named = install(checkout, PATH=str(sealed), PYTHON="python3")
+    assert (named.returncode, named.stdout) == (1, "")
+    assert f"PYTHON=python3 cannot be used: {why}" in named.stderr
+
+
 def test_a_directory_that_is_no_environment_is_left_alone(checkout: Path) -> None:
     """If LLAMA_VENV_DIR names a directory with other files by mistake, nothing in it is changed."""
     (checkout / "precious").mkdir()

@@ -17,7 +17,7 @@ from tests.support.gguf import build_model, truncate, write_headers_only
 from tests.support.gguf_bert import random_bert
 from tests.support.terminal import ask_on_terminal
 
-MISSING = "does not exist (./console.sh models lists the models)"
+MISSING = "does not exist (./console.sh models lists the models, ./console.sh pull gets one)"
 
 
 @pytest.fixture
