@@ -73,6 +73,7 @@ make_venv() {
       'set LLAMA_VENV_DIR to another directory'
   fi
   python="$(find_python)"
+  STEP_BEGIN="$(wc -c <"$LOG_DIR/install.log")"
   say "creating a Python environment ($("$python" -V)) in $VENV_DIR"
   "$python" -m venv --clear "$VENV_DIR" >>"$LOG_DIR/install.log" 2>&1 ||
     fail_with_log 'the Python environment could not be created'

@@ -9,10 +9,13 @@ fail_with_log() {
   die "$@" "$(remedy_in_log)" "the whole log: $LOG_DIR/install.log"
 }
 
+# Where in the log the last step begins, in bytes.
+STEP_BEGIN=0
+
 # Print what to do about the reason that stands at the log's end. Nothing is lost by an attempt that failed.
 remedy_in_log() {
   local text again='then run ./console.sh start again'
-  text="$(tail -n 60 "$LOG_DIR/install.log")"
+  text="$(tail -c "+$((STEP_BEGIN + 1))" "$LOG_DIR/install.log" | tail -n 60)"
   case "$text" in
     *'No space left on device'* | *'Disk quota exceeded'*)
       printf 'the disk is full: free 2 GB on that of %s (LLAMA_VENV_DIR chooses another place), %s' \
@@ -45,10 +48,10 @@ remedy_in_log() {
 # one line that counts on a terminal, otherwise a line every 20 seconds. If the command reports its steps as
 # [DONE/ALL], as ninja does, they are shown as a percentage.
 run_logged() {
-  local what="$1" pid status=0 began="$SECONDS" shown="$SECONDS" from
+  local what="$1" pid status=0 began="$SECONDS" shown="$SECONDS"
   shift
   printf '\n== %s: %s\n' "$(date '+%Y-%m-%d %H:%M:%S')" "$what" >>"$LOG_DIR/install.log"
-  from="$(wc -c <"$LOG_DIR/install.log")"
+  STEP_BEGIN="$(wc -c <"$LOG_DIR/install.log")"
   # -m gives it its own process group, so that an interrupted installation leaves no compiler running.
   set -m
   "$@" >>"$LOG_DIR/install.log" 2>&1 </dev/null &
@@ -60,10 +63,10 @@ run_logged() {
     sleep 0.2
     if [ -t 2 ] && [ "$SECONDS" -gt "$shown" ]; then
       shown="$SECONDS"
-      printf '\r\033[K%s … %s%s' "$what" "$(steps_since "$from")" "$(elapsed "$began")" >&2
+      printf '\r\033[K%s … %s%s' "$what" "$(steps_since "$STEP_BEGIN")" "$(elapsed "$began")" >&2
     elif [ $((SECONDS - shown)) -ge 20 ]; then
       shown="$SECONDS"
-      say "$what … $(steps_since "$from")$(elapsed "$began")"
+      say "$what … $(steps_since "$STEP_BEGIN")$(elapsed "$began")"
     fi
   done
   wait "$pid" || status=$?

@@ -44,9 +44,10 @@ def test_a_failed_build_shows_its_last_lines(directory: Path) -> None:
     ],
 )
 def test_a_failure_says_what_to_do(directory: Path, output: str, remedy: str) -> None:
-    """Known from what pip and the compiler have printed last."""
-    (directory / "install.log").write_text(f"{output}\nand so on\n")
-    done = step("fail_with_log 'it failed'", directory)
+    """Known from what pip and the compiler have printed in the last step."""
+    (directory / "install.log").write_text("No space left on device, at another time\n")
+    failing = f"run_logged 'a step' printf '%s\\nand so on\\n' '{output}'"
+    done = step(f"{failing}; fail_with_log 'it failed'", directory)
     assert done.returncode == 1
     assert "error: it failed" in done.stderr
     assert remedy in done.stderr.partition("error: ")[2]
