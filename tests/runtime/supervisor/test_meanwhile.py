@@ -1,0 +1,92 @@
+"""The model that a first start offers and fetches while the engine is compiled."""
+
+from __future__ import annotations
+
+import os
+import pty
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from models.starter.evaluate import MODEL as STARTER
+from runtime.config import KEYS
+from tests.support.appliance import copy_tree
+
+SMOLLM2 = "SmolLM2-135M-Instruct.Q4_1.gguf"
+Step = Callable[..., tuple[str, str]]
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the tree without a model of its own."""
+    folder = tmp_path_factory.mktemp("checkout")
+    copy_tree(folder)
+    return folder
+
+
+@pytest.fixture
+def step(checkout: Path) -> Iterator[Step]:
+    """Runs a line of shell with the functions of `start`, on a terminal on which `answer` is typed, or
+    on none; returns what it prints and what the user sees."""
+
+    def run(line: str, *, answer: str | None = None) -> tuple[str, str]:
+        prelude = '. "$1/runtime/supervisor/begin.sh"; init_supervision; make_dirs; read_config'
+        user, terminal = pty.openpty()
+        try:
+            if answer is not None:
+                os.write(user, answer.encode())
+            on_terminal = {"stdin": terminal, "stderr": terminal}
+            without = {"stdin": subprocess.DEVNULL, "stderr": subprocess.STDOUT}
+            done = subprocess.run(
+                ["bash", "-euo", "pipefail", "-c", f"{prelude}; {line}", "-", checkout],
+                env={name: value for name, value in os.environ.items() if name not in KEYS}
+                | {"LLAMA_VENV_DIR": sys.prefix},
+                stdout=subprocess.PIPE,
+                check=False,
+                timeout=30,
+                **(without if answer is None else on_terminal),  # type: ignore[call-overload]
+            )
+            os.set_blocking(user, False)
+            seen = "" if answer is None else os.read(user, 65536).decode()
+        finally:
+            os.close(user)
+            os.close(terminal)
+        return done.stdout.decode(), seen
+
+    yield run
+    for model in (checkout / "models").glob("*.gguf"):
+        model.unlink()
+
+
+@pytest.mark.parametrize(
+    ("answer", "fetched"), [("\n", "smollm2"), ("y\n", "smollm2"), ("n\n", ""), ("\x04", "")]
+)
+def test_a_first_start_on_a_terminal_offers_a_model(step: Step, answer: str, fetched: str) -> None:
+    """With its name, size and licence. Return means yes; the end of the input means no."""
+    printed, seen = step("offer_model ''", answer=answer)
+    assert printed == fetched
+    assert "SmolLM2-135M-Instruct" in seen
+    assert "93 MB, Apache-2.0" in seen
+
+
+def test_nothing_is_offered_to_a_script_or_with_a_model(step: Step, checkout: Path) -> None:
+    """Without a terminal, with a model that is named, and if there is one in models/."""
+    assert step("offer_model ''") == ("", "")
+    assert step("offer_model other.gguf", answer="y\n")[0] == ""
+    shutil.copy(STARTER, checkout / "models/own.gguf")
+    printed, seen = step("offer_model ''", answer="y\n")
+    assert printed == ""
+    assert "SmolLM2" not in seen
+
+
+def test_smollm2_is_a_name_for_its_file(step: Step, checkout: Path) -> None:
+    """`--model smollm2` serves the file if it is there, unless a model of the user's has that name."""
+    line = "if is_packaged smollm2; then fetch_packaged; fi"
+    shutil.copy(STARTER, checkout / "models" / SMOLLM2)
+    assert step(line)[0] == SMOLLM2
+    shutil.move(checkout / "models" / SMOLLM2, checkout / "models/smollm2.gguf")
+    assert step(line)[0] == ""
