@@ -5,7 +5,7 @@
 # REPO is OWNER/NAME; FILE is one of its GGUF files, or a quantisation such as Q4_K_M. Without FILE the
 # repository's models are listed and one is proposed: the largest quantised one whose weights take at most
 # half of the memory. You are asked on a terminal; otherwise the proposed one is downloaded. Without REPO
-# it is a small instruct model that suits this machine. smollm2 is SmolLM2-135M-Instruct (93 MB, Apache-2.0), which
+# it is a small instruct model that suits this machine. smollm2 is SmolLM2-135M-Instruct (89 MB, Apache-2.0), which
 # comes from the package index that pip uses; it is offered where the hub cannot be reached or memory is small. With
 # `embedding` it is a small one for embeddings.
 #

