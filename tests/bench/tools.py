@@ -171,9 +171,11 @@ async def _first_tokens(engine: Engine, rounds: int) -> Table:
             random_tool(draw, number * 100 + one, description_characters=MANY_BYTES // MANY_TOOLS - 250)
             for one in range(MANY_TOOLS)
         ]
-        table.add("", "no tools", await _first_token_ms(engine, []))
-        table.add("", "first time", await _first_token_ms(engine, tools))
-        table.add("", "second time", await _first_token_ms(engine, tools))
+        offers = {"no tools": list[Json](), "first time": tools, "second time": tools}
+        for column, offered in offers.items():
+            elapsed_ms = await _first_token_ms(engine, offered)
+            print(f"round {number + 1}, {column}: {elapsed_ms:.0f} ms", file=sys.stderr, flush=True)
+            table.add("", column, elapsed_ms)
     return table
 
 

@@ -73,12 +73,12 @@ def try_openai_s(client: openai.OpenAI) -> None:
 
 
 def until_well(url: str, proxy: subprocess.Popen[bytes]) -> None:
-    """Wait until it listens, two minutes at most.
+    """Wait until it listens, five minutes at most.
 
     Raises:
         RuntimeError: it has ended.
     """
-    for _ in range(120):
+    for _ in range(300):
         try:
             with urllib.request.urlopen(f"{url}/health/liveliness", timeout=5):
                 return

@@ -86,6 +86,7 @@ def evaluated(
         *("--include_path", str(tasks), "--output_path", str(results), *options),
         folder=folder,
         env={"OPENAI_API_KEY": KEY, "HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"},
+        timeout_s=280,  # it reads its thousands of tasks first
     )
     (result,) = results.rglob("results_*.json")
     figures = json.loads(result.read_text())["results"][name]

@@ -6,6 +6,7 @@ https://github.com/guidance-ai/llguidance/blob/main/docs/syntax.md
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +19,7 @@ from runtime.engine.grammar.constraint import MAX_GRAMMAR_CHARACTERS
 from runtime.engine.vocabulary import Vocabulary
 
 _NOTHING = '""'
+_ANY_TEXT = r"(.|\n)*"
 _SPACES = {"item_separator": ", ", "key_separator": ": ", "whitespace_flexible": False}
 """As the templates write JSON (Jinja's `tojson`)."""
 
@@ -110,10 +112,9 @@ class CallGrammar:
     ) -> list[str]:
         before, after = self._literal(style.before_key), self._literal(style.after_key)
         after_json = self._literal(style.after_json_key) or after
-        text, rest = self._text_until(style.after_value)
-        texts = [f"{rule}_text{text}"]
+        texts = self._any_text(rule, style)
         if known is None:  # a schema that does not say which arguments there are: any texts
-            any_one = _joined([before, "/[a-zA-Z0-9_-]{1,64}/", after, f"{rule}_text", rest])
+            any_one = _joined([before, "/[a-zA-Z0-9_-]{1,64}/", after, f"{rule}_any"])
             return [f"{rule}: ({any_one})*", *texts]
         rules, members = [], []
         for number, one in enumerate(known):
@@ -123,13 +124,30 @@ class CallGrammar:
             elif one.texts:
                 value = _joined([after, self._choices(one.texts), end])
             else:
-                value = _joined([after, f"{rule}_text", rest])
+                value = _joined([after, f"{rule}_any"])
             if one.may_be_null:
                 value = f'({value} | {after_json} "null" {end})'
             key = json.dumps(one.key, ensure_ascii=False)
             rules.append(f"{rule}_{number}: {_joined([before, key, value])}")
             members.append(f"{rule}_{number}" + ("" if one.is_required else "?"))
         return [f"{rule}: {_joined(members) or _NOTHING}", *rules, *texts]
+
+    def _any_text(self, rule: str, style: TaggedStyle) -> list[str]:
+        """Rules of any text with the tag at its end: `{rule}_any`."""
+        end, escape = style.after_value, style.escape
+        if escape is None:
+            text, rest = self._text_until(end)
+            return [f"{rule}_any: {_joined([f'{rule}_text', rest])}", f"{rule}_text{text}"]
+        # A text that may be mistaken for an escaped one has to be one.
+        text, rest = self._text_until(end, f"([^{re.escape(escape[0][0])}](.|\\n)*)?")
+        escaped, rest_of_escaped = self._text_until(escape[1] + end)
+        plainly = _joined([f"{rule}_text", rest])
+        in_escape = _joined([self._literal(escape[0]), f"{rule}_escaped", rest_of_escaped])
+        return [
+            f"{rule}_any: {plainly} | {in_escape}",
+            f"{rule}_text{text}",
+            f"{rule}_escaped{escaped}",
+        ]
 
     def _choices(self, texts: Sequence[str]) -> str:
         choices = [json.dumps(text, ensure_ascii=False) for text in texts]
@@ -174,13 +192,14 @@ class CallGrammar:
             value = self._json({"type": "string", **({"enum": list(texts)} if texts else {})}, function)
         return f"({value} | {null})" if argument.may_be_null else value
 
-    def _text_until(self, end: str) -> tuple[str, str]:
+    def _text_until(self, end: str, expression: str = _ANY_TEXT) -> tuple[str, str]:
         """The rest of a rule for text that ends with the first part of `end`, and the other parts."""
         first, *others = self._vocabulary.parts(end)
         if isinstance(first, int) and self._vocabulary.is_opaque(first):
-            return r": /(.|\n)*/ " + f"<[{first}]>", self._terms(others)
+            return f": /{expression}/ <[{first}]>", self._terms(others)
         text = first if isinstance(first, str) else self._vocabulary.special_text(first).decode()
-        return f"[suffix={json.dumps(text, ensure_ascii=False)}]" + r": /(.|\n)*/", self._terms(others)
+        suffix = json.dumps(text, ensure_ascii=False)
+        return f"[suffix={suffix}]: /{expression}/", self._terms(others)
 
     def _parts(self, parts: Sequence[str | Hole | Pattern]) -> str:
         terms = []

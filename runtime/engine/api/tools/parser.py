@@ -89,10 +89,13 @@ class CallParser:
             yield
         self._text = text
 
-    def _option(self, mark: str) -> _Steps:
+    def _option(self, mark: str) -> Generator[None, None, bool]:
+        """Skip a mark, if it comes; whether it did."""
         while len(self._text) < len(mark) and mark.startswith(self._text):
             yield
+        is_there = self._text.startswith(mark)
         self._text = self._text.removeprefix(mark)
+        return is_there
 
     def _literal(self, text: str) -> _Steps:
         while len(self._text) < len(text):
@@ -200,7 +203,7 @@ class CallParser:
                 yield from self._value()
                 yield from self._literal(style.after_value)
             else:
-                yield from self._plain_text(style.after_value, one)
+                yield from self._plain_text(style.after_value, one, style.escape)
         self._give("}" if opening == ", " else "{}")
 
     def _until(self, ends: Sequence[str]) -> Generator[None, None, tuple[str, str]]:
@@ -211,8 +214,14 @@ class CallParser:
         before, self._text = self._text[:at], self._text[at + len(end) :]
         return before, end
 
-    def _plain_text(self, end: str, argument: Argument | None) -> _Steps:
+    def _plain_text(
+        self, end: str, argument: Argument | None, escape: tuple[str, str] | None = None
+    ) -> _Steps:
         """A text without quotes, up to `end`, passed on as that of a JSON string."""
+        if escape is not None:
+            is_escaped = yield from self._option(escape[0])
+            if is_escaped:
+                end, argument = escape[1] + end, None
         if argument is not None and argument.may_be_null:
             whole = _NULL + end
             while len(self._text) < len(whole) and whole.startswith(self._text):

@@ -42,6 +42,8 @@ class TaggedStyle:
     after_value: str
     after_json_key: str = ""
     """In place of `after_key` before what is no text; empty where the tags do not tell."""
+    escape: tuple[str, str] | None = None
+    """What stands around a text that begins like its first one, and around others at will."""
 
 
 @dataclass(frozen=True)
@@ -126,7 +128,7 @@ class Syntax:
         literals = [part for part in self.call if isinstance(part, str)]
         if isinstance(self.style, TaggedStyle):
             literals += [self.style.before_key, self.style.after_key, self.style.after_value]
-            literals.append(self.style.after_json_key)
+            literals += [self.style.after_json_key, *(self.style.escape or ())]
         elif isinstance(self.style, KeywordStyle):
             literals.append(self.style.quote)
         fixed = [self.opening, self.between, self.closing, self.optional, *self.dropped]

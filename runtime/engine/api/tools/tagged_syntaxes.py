@@ -68,6 +68,14 @@ TAGGED = (
         ),
     ),
     Syntax(
+        name="minicpm-5",
+        marks=('<function name="', '<param name="'),
+        call=('<function name="', NAME, '">', ARGUMENTS, "</function>"),
+        between="\n",
+        triggers=('<function name="',),
+        style=TaggedStyle('<param name="', '">', "</param>", escape=("<![CDATA[", "]]>")),
+    ),
+    Syntax(
         name="glm-4.5",
         marks=("<tool_call>", "<arg_key>", "</arg_key>\n"),
         call=("<tool_call>", NAME, "\n", ARGUMENTS, "</tool_call>"),

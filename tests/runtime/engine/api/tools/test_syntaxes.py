@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import warnings
 from collections.abc import Iterator
@@ -159,6 +160,27 @@ def test_a_text_like_null_stays_text_where_the_tag_says_so() -> None:
         for pieces in ([written], list(written)):
             ((_, arguments),) = calls_read(CallParser(by_name[name], [function]), pieces)
             assert arguments == '{"a": "null", "b": null}'
+
+
+def test_a_text_may_stand_in_an_escape(model: Model) -> None:
+    """One that begins like an escape has to stand in one, so that none of it is lost."""
+    parameters = {"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"]}
+    function = Function.model_validate({"name": "f", "parameters": parameters})
+    (syntax,) = [one for one in SYNTAXES if one.name == "minicpm-5"]
+    lark = CallGrammar(syntax, model.vocabulary).lark(
+        Offer(functions=[function]), [object_schema(parameters)]
+    )
+    matcher = LLMatcher(model.tokenizer, LLMatcher.grammar_from_lark(lark), log_level=0)
+    texts = {"<![CDATA[x < y\n]]>": "x < y\n", "plain ]]>": "plain ]]>", "": "", "<![CDATA[]]>": ""}
+    for written, meant in texts.items():
+        call = f'<function name="f"><param name="a">{written}</param></function>'
+        for pieces in ([call], list(call)):
+            ((_, arguments),) = calls_read(CallParser(syntax, [function]), pieces)
+            assert json.loads(arguments) == {"a": meant}
+        tokens = model.vocabulary.mark(call)
+        assert matcher.validate_tokens(tokens) == len(tokens)
+    refused = model.vocabulary.mark('<function name="f"><param name="a"><b></param>')
+    assert matcher.validate_tokens(refused) < len(refused)
 
 
 @pytest.mark.parametrize(
