@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from difflib import get_close_matches
 from functools import partial
 from typing import NoReturn
 
@@ -30,7 +32,21 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """As argparse calls it."""
-        raise WrongUsage(message, self.format_usage())
+        raise WrongUsage(_explained(message), self.format_usage())
+
+
+def _explained(message: str) -> str:
+    """What argparse complains about, with what to write instead."""
+    unknown = re.search(r"argument COMMAND: invalid choice: '(.*?)' \(choose from (.*)\)", message)
+    if unknown:
+        near = get_close_matches(unknown[1], re.findall(r"[\w-]+", unknown[2]), n=2, cutoff=0.6)
+        meant = f", did you mean {' or '.join(near)}?" if near else ";"
+        return f"there is no command '{unknown[1]}'{meant} --help lists the commands"
+    if message.endswith("required: COMMAND"):
+        return f"{message}; --help lists the commands"
+    if message.endswith("required: --username"):
+        return f"{message}, for example --username alice"
+    return message
 
 
 Add = Callable[[str, commands.Command, str], Parser]

@@ -153,7 +153,10 @@ def _explained(repo: str, path: str = "") -> Iterator[None]:
     except HFValidationError as error:
         raise HubError(f"'{repo}' is not the name of a repository: use OWNER/NAME") from error
     except (httpx2.ConnectError, httpx2.ConnectTimeout) as error:
-        raise UnreachableError(f"{where} cannot be reached: check the network ({error})") from error
+        raise UnreachableError(
+            f"{where} cannot be reached: check the network ({error}). "
+            "./console.sh pull smollm2 gets a small model without it"
+        ) from error
     except httpx2.HTTPError as error:
         raise HubError(
             f"the connection to {where} ended ({error or type(error).__name__}). {_RESUME}"

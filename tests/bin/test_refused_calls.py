@@ -43,9 +43,13 @@ def test_what_cannot_be_done_is_one_clear_line(cli: Cli) -> None:
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        ("", "the following arguments are required: COMMAND"),
-        ("create", "argument COMMAND: invalid choice: 'create'"),
-        ("create-user", "the following arguments are required: --username"),
+        ("", "the following arguments are required: COMMAND; --help lists the commands"),
+        ("nonsense", "there is no command 'nonsense'; --help lists the commands"),
+        ("list-user", "there is no command 'list-user', did you mean list-users"),
+        (
+            "create-user bob",
+            "the following arguments are required: --username, for example --username alice",
+        ),
         ("create-user --username a --rate-limit 0", "'0' must be a whole number from 1 to"),
         ("create-user --username a --rate-limit 1.5", "'1.5' must be a whole number from 1 to"),
         ("create-user --username a --rate-limit default", "'default' must be a whole number"),
