@@ -7,6 +7,7 @@ import logging
 import os
 import signal
 import time
+from collections import ChainMap
 from collections.abc import AsyncIterator, Awaitable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Self
@@ -14,6 +15,7 @@ from typing import Self
 from psycopg_pool import AsyncConnectionPool
 
 from proxy import errors
+from proxy.batches.service import Batches
 from proxy.database.async_pool import open_pool
 from proxy.early_checks import EarlyChecks
 from proxy.edge.body import BodyMemory
@@ -35,7 +37,6 @@ from proxy.operators.api import AdminApi
 from proxy.operators.endpoints import PATHS, Operators
 from proxy.operators.live import Live
 from proxy.own_paths import OwnPaths
-from proxy.ratelimit.admission import Admitter
 from proxy.ratelimit.local import LocalAdmission
 from proxy.ratelimit.local_budgets import LocalBudgets
 from proxy.ratelimit.quotas import Quotas
@@ -199,6 +200,12 @@ class App:
         )
         files_pool = await open_pool(stack, url, size=FILES_POOL_SIZE, application="llamaserve-batches")
         files = Files(settings, files_pool, self.slow_clients)
+        batches = Batches(
+            settings, files_pool, files, body_memory,
+            relay=relay, turns=turns, accounts=accounts, quotas=admitter,
+        )  # fmt: skip
+        await stack.enter_async_context(_background(batches.run()))
+        usage = UsageReports(admitter, settings)
         self._handler = Handler(
             settings=settings,
             authenticator=authenticator,
@@ -206,7 +213,7 @@ class App:
             turns=turns,
             relay=relay,
             early_checks=EarlyChecks(turns, relay),
-            own_paths=OwnPaths(UsageReports(admitter, settings), accounts, files=files.answer),
+            own_paths=OwnPaths(usage, accounts, files=files.answer, batches=batches.answer),
             accounts=accounts,
             running=running,
             slow_clients=self.slow_clients,
@@ -215,7 +222,7 @@ class App:
         api = AdminApi(
             settings.database_url,
             config=settings.config or Config(root=ROOT, values={}),
-            live=Live(under_way=self._handler.under_way, turns=turns),
+            live=Live(under_way=ChainMap(self._handler.under_way, batches.under_way), turns=turns),
             body_memory=body_memory,
         )
         stack.callback(api.close)
@@ -237,7 +244,7 @@ async def _prune(settings: ProxySettings, log: RequestLog) -> None:
 @asynccontextmanager
 async def _admitter(
     settings: ProxySettings, pool: AsyncConnectionPool, log: RequestLog
-) -> AsyncIterator[Admitter]:
+) -> AsyncIterator[Quotas]:
     if settings.shared:
         shared = SharedAdmission(settings=settings, pool=pool, request_log=log)
         budgets = SharedBudgets(pool, log)

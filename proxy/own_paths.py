@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 
+from proxy.batches.api import BATCHES
 from proxy.database.schema import DATABASE_ERRORS
 from proxy.edge.body import check_body
 from proxy.exchange import Exchange
@@ -21,7 +22,7 @@ from proxy.upstream.routes import USAGE, route_of
 
 logger = logging.getLogger(__name__)
 
-OWN_PATHS = (USAGE, FILES)
+OWN_PATHS = (USAGE, FILES, BATCHES)
 """How the paths begin that are answered here."""
 MAX_UNDER_WAY = 16
 """Requests of one user for files and batches."""
@@ -32,10 +33,12 @@ Answer = Callable[[Exchange], Awaitable[bytes | None]]
 class OwnPaths:
     """Answers requests whose target begins with one of OWN_PATHS."""
 
-    def __init__(self, usage_reports: UsageReports, accounts: Accounts, *, files: Answer) -> None:
+    def __init__(
+        self, usage_reports: UsageReports, accounts: Accounts, *, files: Answer, batches: Answer
+    ) -> None:
         self._usage_reports = usage_reports
         self._accounts = accounts
-        self._answers: dict[str, Answer] = {FILES: files}
+        self._answers: dict[str, Answer] = {FILES: files, BATCHES: batches}
         self._under_way: Counter[int] = Counter()
 
     async def __call__(self, exchange: Exchange) -> None:

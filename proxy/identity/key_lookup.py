@@ -8,7 +8,7 @@ key is the one that the row's hash is of.
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Any, LiteralString
 
 import psycopg
 from psycopg.rows import dict_row
@@ -16,13 +16,13 @@ from psycopg_pool import AsyncConnectionPool
 
 from proxy.database.pool import deadline
 from proxy.database.schema import DATABASE_ERRORS
-from proxy.identity.principal import Membership
+from proxy.identity.principal import Membership, Principal
 
 QUERY_TIMEOUT_S = 3.0
 MAX_BATCH = 1_000
 """Public ids in one query."""
 
-_SELECT = """
+_SELECT: LiteralString = """
     SELECT k.public_id, k.hash, k.id AS key_id, k.user_id, u.username, u.is_active, u.rate_limit,
            u.rate_window_seconds AS rate_window_s, u.token_limit, u.weight, u.max_concurrent, u.is_admin,
            u.token_budget, coalesce(u.budget_period, 'month') AS budget_period,
@@ -33,7 +33,7 @@ _SELECT = """
            k.revoked_at IS NOT NULL AS revoked
     FROM llama_api_keys k JOIN llama_users u ON u.id = k.user_id
     LEFT JOIN llama_groups g ON g.id = u.group_id
-    WHERE k.public_id = ANY(%s)
+    WHERE {}
 """
 
 _GROUP_COLUMNS = ("rate_limit", "rate_window_s", "token_limit", "token_budget", "budget_period")
@@ -53,8 +53,25 @@ async def read_keys(
     with deadline(connection, timeout_s):
         async with connection.cursor(row_factory=dict_row) as cursor:
             # Not prepared: a pooler in transaction mode may send the next one elsewhere.
-            await cursor.execute(_SELECT, [public_ids], prepare=False)
+            query = _SELECT.format("k.public_id = ANY(%s)")
+            await cursor.execute(query, [public_ids], prepare=False)
             return {row["public_id"]: _with_group(row) for row in await cursor.fetchall()}
+
+
+async def read_owner(connection: psycopg.AsyncConnection, user_id: int, key_id: int) -> Principal | None:
+    """The user who has created something with a key, which may have been replaced since.
+
+    Raises:
+        psycopg.Error: the database refuses.
+    """
+    async with connection.cursor(row_factory=dict_row) as cursor:
+        query = _SELECT.format("u.id = %s ORDER BY k.id = %s DESC LIMIT 1")
+        await cursor.execute(query, [user_id, key_id], prepare=False)
+        row = await cursor.fetchone()
+    if row is None:
+        return None
+    del row["hash"]
+    return Principal(**{**_with_group(row), "revoked": False, "expires_at": None})
 
 
 def _with_group(row: Row) -> Row:

@@ -73,6 +73,14 @@ class Quotas:
                     raise tokens_refused(left, limits, of_group=True)
         return await self._windows.tokens_left(principal)
 
+    async def check_budgets(self, principal: Principal) -> None:
+        """Refuse a line of a batch, which counts in no window, for which no tokens are left.
+
+        Raises:
+            ApiError: 429, the budget of the user or the group is used up; 503.
+        """
+        await self._budgets.check(principal)
+
     def give_back(self, principal: Principal, admission: Admission) -> None:
         """As Admitter has it."""
         self._windows.give_back(principal, admission)
@@ -82,9 +90,11 @@ class Quotas:
 
     def charge(self, principal: Principal, record: RequestRecord, *, again: bool = False) -> bool:
         """As Admitter has it."""
-        is_settled = self._windows.charge(principal, record, again=again)
         if not again:
             self._budgets.charge(principal, record)
+        if record.batch_id is not None:  # its tokens count in no window
+            return True
+        is_settled = self._windows.charge(principal, record, again=again)
         if principal.group is not None:
             members = self._as_user(principal, principal.group)
             is_settled = self._windows.charge(members, record, again=again) and is_settled

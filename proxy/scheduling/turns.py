@@ -101,6 +101,10 @@ class Turns:
         shared = self._queues["embed"] is self._generating
         return {work: queue for work, queue in self._queues.items() if not shared or work != "embed"}
 
+    def queue_of(self, route: Route) -> FairQueue:
+        """The queue that requests of this route wait in."""
+        return self._queues[route.work]
+
     @property
     def slots(self) -> int:
         """How many requests that generate may be at the engine at a time."""

@@ -67,7 +67,14 @@ class Backend:
         return Reply(connection.parser.status, text)
 
     def request_head(
-        self, request: Request, body_bytes: int, request_id: str, user_id: int, weight: float
+        self,
+        request: Request,
+        body_bytes: int,
+        request_id: str,
+        user_id: int,
+        weight: float,
+        *,
+        is_batch: bool = False,
     ) -> bytes:
         """The head of a user's request: the client's own bytes, but for what the proxy sets.
 
@@ -84,6 +91,8 @@ class Backend:
         lines += passed_lines(request.raw_headers, TO_ENGINE)
         identifier = request_id.encode()
         lines += [b"X-Request-ID: %b" % identifier, b"X-Llamaserve-Request: %b" % identifier]
+        if is_batch:
+            lines.append(b"X-Llamaserve-Batch: 1")
         if body_bytes or request.method not in _METHODS_WITHOUT_BODY:
             lines.append(b"Content-Length: %d" % body_bytes)
         head = b"\r\n".join(lines)

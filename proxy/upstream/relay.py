@@ -98,20 +98,28 @@ class Relay:
         weight: float,
         hide_usage: bool = False,
         backend: int = 0,
+        is_batch: bool = False,
     ) -> UpstreamResponse:
         """A backend's response to a request: a context manager, which sends it on entry.
 
         `request_id` is unique for each request; `user_id` reaches the engine as an opaque tag.
         `hide_usage`: the client has not asked for the chunk that tells a stream's usage.
         `backend` is an index of `ProxySettings.all_backends`.
+        `is_batch`: our engine is to pause it when others need its slot.
 
         Raises:
             ApiError: 400, the request holds what would be more than one header line.
         """
-        head = self._backends[backend].request_head(request, len(body), request_id, user_id, weight)
+        head = self._backends[backend].request_head(
+            request, len(body), request_id, user_id, weight, is_batch=is_batch
+        )
         return UpstreamResponse(
             self, backend, head, body, bodiless=request.method == "HEAD", hide_usage=hide_usage
         )
+
+    def url_of(self, backend: int) -> str:
+        """A backend's URL."""
+        return self._settings.all_backends[backend].url
 
     async def usage_of(self, request_id: str, backend: int = 0) -> Usage | None:
         """Ask the engine what a request used that was broken off; it answers once it has stopped.
