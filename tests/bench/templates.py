@@ -4,11 +4,11 @@ forged.
     ./console.sh bench templates DIRECTORY
 
 DIRECTORY has templates as files `*.jinja`, such as `vendor/llama.cpp/models/templates` of
-llama-cpp-python's source distribution. Each is rendered with every history of `HISTORIES`, with tools
-offered and without. A history is *rendered* if all its words are in the prompt, *refused* if the answer
-would be a 400, *lost* if words are missing. Then texts that spell all marks of the template are put
-everywhere: the prompt must have as many special tokens as with harmless texts, and harmless texts the
-tokens that the whole prompt has by itself.
+llama-cpp-python's source distribution. Each is rendered with every history of `HISTORIES`, without
+tools, with one, and with one that is hardly described. A history is *rendered* if all its words are in
+the prompt, *refused* if the answer would be a 400, *lost* if words are missing. Then texts that spell
+all marks of the template are put everywhere: the prompt must have as many special tokens as with
+harmless texts, and harmless texts the tokens that the whole prompt has by itself.
 """
 
 from __future__ import annotations
@@ -44,6 +44,8 @@ _TOOL = {
         "parameters": {"type": "object", "properties": {"a": {"type": "string", "description": "A"}}},
     },
 }
+_BARE = {"function": {"name": "add", "parameters": {"properties": {"a": {"enum": [1, "x"]}, "b": True}}}}
+"""A tool without what many clients leave out."""
 _EMPTY: dict[str, Any] = {
     "tool_calls": [],
     "function_call": None,
@@ -100,6 +102,13 @@ def _histories() -> Iterator[tuple[str, list[Message]]]:
     yield "text and calls in turn, then chat", [
         user, said, results[0], again, results[1], answer, last,
     ]  # fmt: skip
+    yield "refusal", [user, _said("assistant", None, refusal="word3"), last]
+    yield "assistant first", [answer, last]
+    yield "assistant alone", [answer]
+    yield "system alone", [system]
+    yield "result without a call", [results[0], user, answer, last]
+    yield "call without a result", [user, said, last]
+    yield "user between call and result", [user, said, last, results[0]]
     old = {"name": "add1", "arguments": "{}"}
     yield "older form of a call", [
         user, _said("assistant", None, function_call=old), _said("function", "word6", name="add1"),
@@ -107,6 +116,7 @@ def _histories() -> Iterator[tuple[str, list[Message]]]:
 
 
 HISTORIES = list(_histories())
+_OFFERS: tuple[list[Any], ...] = ([], [_TOOL], [_BARE])
 
 
 @dataclass
@@ -137,7 +147,7 @@ def examine(path: Path, directory: Path) -> Outcome:
             outcome.counts["does not compile"] += 1
             return outcome
         outcome.does = _falls_back(template)
-        for (name, chat), tools in itertools.product(HISTORIES, ([], [_TOOL])):
+        for (name, chat), tools in itertools.product(HISTORIES, _OFFERS):
             _render(template, name, chat, tools, outcome)
             _forge(template, vocabulary, marks, chat, tools, outcome)
     return outcome
@@ -214,7 +224,7 @@ def main(arguments: list[str]) -> int:
     paths = sorted(parser.parse_args(arguments).directory.glob("*.jinja"))
     if not paths:
         parser.error("there are no *.jinja files")
-    n = 2 * len(HISTORIES)
+    n = len(_OFFERS) * len(HISTORIES)
     print(f"{len(paths)} templates, {n} histories each\n")
     print("| template | rendered | refused | lost | forged | rendered by a fallback |")
     print("|---|---|---|---|---|---|")

@@ -38,6 +38,12 @@ class Capabilities:
     """A system message at the beginning."""
     systems: bool = True
     """System messages that follow another, and those between other messages."""
+    system_alone: bool = True
+    """A chat of one system message and nothing else."""
+    assistant_first: bool = True
+    """A chat that begins with a message of the assistant."""
+    unanswered: bool = True
+    """A user's message behind a call, without an answer of the assistant between them."""
     assistant: bool = True
     """Messages of the assistant. Where they are not rendered, they are refused."""
     consecutive: bool = True
@@ -78,6 +84,9 @@ def probe(renderer: Renderer, *, with_tools: bool) -> Capabilities:
     return Capabilities(
         system=probing.shows(_system("zqs"), _user("zqu"), words=("zqs", "zqu")),
         systems=probing.shows_systems(),
+        system_alone=probing.shows(_system("zqs"), words=("zqs",)),
+        assistant_first=probing.shows(_assistant("zqb"), words=("zqb",)),
+        unanswered=probing.shows(_user("zqa"), probing.called(), _user("zqb"), words=("zqa", "zqb")),
         assistant=probing.shows(_user("zqa"), _assistant("zqb"), _user("zqc"), words=("zqb",)),
         consecutive=probing.shows_consecutive(),
         empty=probing.shows(_user("zqa"), _assistant(""), _user("zqb"), words=("zqa", "zqb")),
@@ -180,10 +189,13 @@ class _Probing:
         words = ("zqtool", _VALUE, "zqother", "zqr0", "zqr1")
         return self.shows(_user("zqu"), called, *results, words=words)
 
+    def called(self) -> Message:
+        """A message with a call, or with one that has become text."""
+        return self.call.message() if self.shows_calls(self.call) else _assistant("zqcall")
+
     def shows_results(self) -> bool:
         """Whether results are shown, after a call or after one that has become text."""
-        called = self.call.message() if self.shows_calls(self.call) else _assistant("zqcall")
-        chat = (_user("zqu"), called, _result(self.call.call_id, "zqr"))
+        chat = (_user("zqu"), self.called(), _result(self.call.call_id, "zqr"))
         then = (*chat, _assistant("zqa"), _user("zqb"))
         return self.shows(*chat, words=("zqr",)) and self.shows(*then, words=("zqr", "zqa", "zqb"))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jinja2
@@ -16,6 +16,7 @@ from runtime.engine.templates.marks import Specials
 from runtime.engine.templates.messages import argument_texts, normalised, too_deep
 from runtime.engine.templates.named import NamedFormat
 from runtime.engine.templates.prompt import ChatPrompt, Rendered
+from runtime.engine.templates.results import with_results_in_place
 from runtime.engine.templates.template import (
     RESERVED,
     Context,
@@ -23,6 +24,7 @@ from runtime.engine.templates.template import (
     Renderer,
     RenderError,
 )
+from runtime.engine.templates.tool_forms import tool_forms
 from runtime.engine.vocabulary import Vocabulary
 
 logger = logging.getLogger(__name__)
@@ -142,14 +144,20 @@ class ChatTemplate:
             )
         if face.able.string_arguments:
             chat = argument_texts(messages, chat)
+        chat = adapted(with_results_in_place(chat), face.able)
         context = Context(
-            tools=tools,
             tool_choice=tool_choice,
             add_generation_prompt=add_generation_prompt and not continue_final_message,
             variables=variables,
         )
-        prompt = ChatPrompt(face.renderer, self._specials, adapted(chat, face.able), context)
-        return prompt.rendered(continues=continue_final_message)
+        refusals = []
+        for form in tool_forms(tools):
+            prompt = ChatPrompt(face.renderer, self._specials, chat, replace(context, tools=form))
+            try:
+                return prompt.rendered(continues=continue_final_message)
+            except errors.Refusal as refusal:
+                refusals.append(refusal)
+        raise refusals[0]
 
     def tokens(self, rendered: Rendered) -> list[int]:
         """The tokens of a prompt: what users wrote is text, whatever it spells."""

@@ -14,6 +14,7 @@ from typing import Any
 
 from runtime.engine.templates.capabilities import Capabilities, as_parts
 from runtime.engine.templates.messages import REASONING
+from runtime.engine.templates.results import told
 from runtime.engine.templates.template import Message
 
 _BETWEEN = "\n\n"
@@ -29,13 +30,14 @@ def adapted(messages: Sequence[Message], able: Capabilities) -> list[Message]:
     else:
         chat = _with_shown_calls(chat, able)
     if not able.results:
-        chat = [_told(message) for message in chat]
+        chat = [told(one) if one["role"] == "tool" else one for one in chat]
     if not able.system:
         chat = [_as_user(message) for message in chat]
     elif not able.systems:
         chat = _one_system(chat)
     if not able.empty:
         chat = [message for message in chat if not _is_empty(message)]
+    chat = _with_missing_turns(chat, able)
     if not able.consecutive:
         chat = _joined(chat)
     chat = [_with_reasoning_in(able.reasoning_field, message) for message in chat]
@@ -117,16 +119,35 @@ def _with_written_calls(message: Message) -> Message:
     return {**rest, "content": "\n".join(lines)} if calls else message
 
 
-def _told(message: Message) -> Message:
-    if message["role"] != "tool":
-        return message
-    name = message.get("name")
-    whose = f" of {name}" if name else ""
-    return {"role": "user", "content": f"Result{whose}:\n{message['content']}"}
-
-
 def _as_user(message: Message) -> Message:
     return {**message, "role": "user"} if message["role"] == "system" else message
+
+
+def _with_missing_turns(chat: list[Message], able: Capabilities) -> list[Message]:
+    """The chat with what a template demands and a client has left out: empty messages, mostly."""
+    has_user = any(one["role"] == "user" for one in chat)
+    if not able.system_alone and not has_user and chat and chat[-1]["role"] == "system":
+        chat = [*chat[:-1], _as_user(chat[-1])]
+    if not able.assistant_first:
+        first = next((at for at, one in enumerate(chat) if one["role"] != "system"), len(chat))
+        if first < len(chat) and chat[first]["role"] != "user":
+            chat = [*chat[:first], {"role": "user", "content": ""}, *chat[first:]]
+    return chat if able.unanswered else _with_answers(chat, "" if able.empty else "…")
+
+
+def _with_answers(chat: list[Message], answer: str) -> list[Message]:
+    """The chat with an answer before each message of the user that follows calls without one."""
+    made: list[Message] = []
+    called = answered = False
+    for message in chat:
+        if message["role"] == "user":
+            if called and not answered:
+                made.append({"role": "assistant", "content": answer})
+            called = answered = False
+        called = called or "tool_calls" in message
+        answered = answered or _is_text(message)
+        made.append(message)
+    return made
 
 
 def _one_system(chat: list[Message]) -> list[Message]:

@@ -1,7 +1,7 @@
 """What a chat's messages may hold, in one form for all templates.
 
-One rule: an empty or null field is a field that is not there. Beyond that, content is text, the
-arguments of calls are JSON objects, and older and newer forms of the API become the common one.
+One rule: an empty or null field is a field that is not there. Beyond that, content is text (a refusal
+too), arguments of calls are JSON objects, and older and newer forms of the API become the common one.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any
 import orjson
 
 from runtime.engine import errors
+from runtime.engine.templates.results import pair_results
 from runtime.engine.templates.template import Message
 
 REASONING = ("reasoning_content", "reasoning", "thinking")
@@ -30,7 +31,7 @@ def normalised(messages: Sequence[Mapping[str, Any]]) -> list[Message]:
         Refusal: 400 that names the field.
     """
     made = [_message(message, f"messages[{number}]") for number, message in enumerate(messages)]
-    _pair_results(made)
+    pair_results(made)
     return made
 
 
@@ -38,6 +39,8 @@ def _message(sent: Mapping[str, Any], param: str) -> Message:
     message = _present(sent)
     role = str(message.pop("role"))
     message["content"] = _text(sent.get("content"), f"{param}.content")
+    if role == "assistant" and not message["content"] and isinstance(message.get("refusal"), str):
+        message["content"] = message.pop("refusal")
     calls = _calls(message, param)
     if calls and role != "assistant":
         raise errors.invalid(
@@ -143,30 +146,6 @@ def too_deep(value: Any) -> bool:
             for item in (container.values() if isinstance(container, dict) else container)
         ]
     return any(isinstance(item, dict | list) for item in level)
-
-
-def _pair_results(messages: list[Message]) -> None:
-    """Give calls and results the ids that pair them, and results the names of their functions.
-
-    Some templates want them, and older clients send neither.
-    """
-    names: dict[str, str] = {}
-    unanswered: list[str] = []
-    for number, message in enumerate(messages):
-        if "tool_calls" in message:
-            unanswered = []
-        for place, call in enumerate(message.get("tool_calls", ())):
-            call_id = call.setdefault("id", f"call_{number}_{place}")
-            names[call_id] = call["function"]["name"]
-            unanswered.append(call_id)
-        if message["role"] == "tool":
-            if "tool_call_id" not in message and unanswered:
-                message["tool_call_id"] = unanswered[0]
-            call_id = str(message.get("tool_call_id", ""))
-            if call_id in unanswered:
-                unanswered.remove(call_id)
-            if call_id in names:
-                message.setdefault("name", names[call_id])
 
 
 def argument_texts(sent: Sequence[Mapping[str, Any]], made: Sequence[Message]) -> list[Message]:
