@@ -104,7 +104,7 @@ def outcome(path: str, answer: Answer) -> str:
     took = duration(answer.seconds)
     if answer.status == 200:
         return f"It works ({took}): {text[:_MAX_SHOWN_CHARS].strip()}"
-    return f"Error {answer.status} ({took}): {text[:_MAX_SHOWN_CHARS]}"
+    return f"Error {answer.status} ({took}): {text[:_MAX_SHOWN_CHARS]} {answer.request_id[:64]}".rstrip()
 
 
 def _text(path: str, found: Any) -> str:

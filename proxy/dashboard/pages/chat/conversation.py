@@ -70,7 +70,7 @@ class _Conversation:
 
     def _forget(self) -> None:
         self.cancel()
-        self._messages.clear()
+        self._messages = []
         self._list.clear()
 
     def _ask(self) -> None:
@@ -89,9 +89,9 @@ class _Conversation:
             question = Message("user")
             question.add(text)
             answer = Message("assistant")
-        self._task = asyncio.create_task(self._answer(body, answer))
+        self._task = asyncio.create_task(self._answer(body, asked, answer))
 
-    async def _answer(self, body: dict[str, Any], message: Message) -> None:
+    async def _answer(self, body: dict[str, Any], asked: list[dict[str, str]], message: Message) -> None:
         self._stop.visible, self._send.visible = True, False
         place = asyncio.create_task(self._show_place())
         try:
@@ -103,18 +103,20 @@ class _Conversation:
         finally:
             place.cancel()
         if not self._view.client.is_deleted:
-            self._end(message, note)
+            self._end(asked, message, note)
 
-    def _end(self, message: Message, note: str) -> None:
+    def _end(self, asked: list[dict[str, str]], message: Message, note: str) -> None:
         self._stop.visible, self._send.visible = False, True
         self._state.text = ""
+        if asked is not self._messages:  # the conversation has been cleared meanwhile
+            return
         message.finish()
         message.note(note)
         if message.text:
-            self._messages.append({"role": "assistant", "content": message.text})
-        elif self._messages:
+            asked.append({"role": "assistant", "content": message.text})
+        else:
             # Without an answer the question does not count: it can be asked again.
-            self._messages.pop()
+            asked.pop()
 
     async def _stream(self, body: dict[str, Any], message: Message, place: asyncio.Task[None]) -> str:
         """Show the answer as it comes. Returns what to say about it."""
