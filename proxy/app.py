@@ -47,6 +47,7 @@ from proxy.records.access_log import AccessLog
 from proxy.records.request_log import RequestLog
 from proxy.records.retention import Retention
 from proxy.records.spool import Spool
+from proxy.scheduling.coordination import Coordination
 from proxy.scheduling.turns import Turns
 from proxy.settings import ProxySettings
 from proxy.settlement import Accounts, Settlements
@@ -169,6 +170,10 @@ class App:
         await stack.enter_async_context(_background(authenticator.run()))
         admitter = await stack.enter_async_context(_admitter(settings, pool, log))
         await stack.enter_async_context(_background(turns.run()))
+        if turns.several or settings.shared:
+            coordination = Coordination(turns, pool, shared=settings.shared, clock=time.monotonic)
+            stack.push_async_callback(coordination.close)
+            await stack.enter_async_context(_background(coordination.run()))
         await stack.enter_async_context(_background(self.slow_clients.run()))
         relay = await stack.enter_async_context(
             Relay(settings, self.writes, on_broken=turns.engine_broke)

@@ -31,7 +31,8 @@ from proxy.identity.user_errors import (
     UserExists,
     UserNotFound,
 )
-from proxy.operators import errors, report_operations, user_operations
+from proxy.operators import backend_operations, errors, report_operations, user_operations
+from proxy.operators.backend_operations import BACKENDS
 from proxy.operators.live import Live
 from proxy.operators.operation import Call, Operation
 from runtime.config import Config
@@ -43,7 +44,7 @@ MAX_WAITING = 32
 MAX_BODY_BYTES = 65_536
 STATEMENT_TIMEOUT_S = 30
 LIVE = "/admin/v1/live"
-OPERATIONS = (*user_operations.OPERATIONS, *report_operations.OPERATIONS)
+OPERATIONS = (*user_operations.OPERATIONS, *report_operations.OPERATIONS, *backend_operations.OPERATIONS)
 
 
 class AdminApi:
@@ -71,6 +72,8 @@ class AdminApi:
         """
         if request.path == LIVE and request.method == "GET":
             return 200, _json(self._live.state())
+        if request.path == BACKENDS and request.method == "GET":
+            return 200, _json({"data": self._live.backends()})
         if request.path.startswith(LIVE + "/") and request.method == "DELETE":
             return 200, _json(await self._end_request(request, principal))
         operation, path = find(request.method, request.path)
@@ -155,7 +158,7 @@ def find(method: str, path: str) -> tuple[Operation, Mapping[str, str]]:
             if operation.method == method:
                 return operation, {name: unquote(text) for name, text in match.groupdict().items()}
             allowed.append(operation.method)
-    if path == LIVE:
+    if path in (LIVE, BACKENDS):
         allowed.append("GET")
     if allowed:
         raise method_not_allowed(method, path, ", ".join(allowed))

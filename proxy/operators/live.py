@@ -45,6 +45,21 @@ class Live:
             "waiting": sorted(waiting, key=itemgetter("place")),
         }
 
+    def backends(self) -> list[dict[str, object]]:
+        """The engines, in the order of the configuration."""
+        return [
+            {
+                "url": backend.url,
+                "state": backend.state,
+                "drained": backend.drained,
+                "model": backend.watch.model,
+                "slots": backend.total_slots,
+                "slots_here": backend.generating,
+                "running": self.turns.busy(backend.index),
+            }
+            for backend in self.turns.backends
+        ]
+
     def end(self, request_id: str) -> str:
         """End a request, whose client gets an error that says so. Returns its user's name.
 

@@ -9,6 +9,7 @@ from html import escape
 import orjson
 
 from proxy.operators.api import LIVE, OPERATIONS
+from proxy.operators.backend_operations import BACKENDS
 from proxy.operators.operation import Field, Operation
 
 CONTENT_SECURITY_POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"
@@ -25,6 +26,8 @@ def operations() -> list[Operation]:
     live = [
         Operation(method="GET", path=LIVE, run=lambda *_: None,
                   summary="Requests that run, with their progress; those that wait, by place; queues."),
+        Operation(method="GET", path=BACKENDS, run=lambda *_: None,
+                  summary="The engines: state, model, slots, those of this proxy, and what runs there."),
         Operation(method="DELETE", path=LIVE + "/{id}", run=lambda *_: None,
                   summary="End a request that runs or waits. Its client gets an error that says so."),
     ]  # fmt: skip

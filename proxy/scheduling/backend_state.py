@@ -34,6 +34,7 @@ class BackendState:
     def __init__(
         self,
         settings: BackendSettings,
+        index: int,
         *,
         max_concurrent: int | None,
         among_others: bool,
@@ -43,6 +44,8 @@ class BackendState:
         clock: Callable[[], float],
     ) -> None:
         self.url = settings.url
+        self.index = index
+        """Its place in `ProxySettings.all_backends`."""
         self._slots_set = settings.slots or max_concurrent
         self.watch = EngineWatch(
             settings,

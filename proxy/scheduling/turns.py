@@ -78,6 +78,7 @@ class Turns:
     def _backend(self, index: int) -> BackendState:
         return BackendState(
             self._settings.all_backends[index],
+            index,
             max_concurrent=self._settings.max_concurrent,
             among_others=self.several,
             on_change=self.backends_changed,
@@ -117,6 +118,12 @@ class Turns:
     def running(self) -> int:
         """How many requests have a turn."""
         return sum(queue.running for queue in self._all_queues)
+
+    def busy(self, backend: int) -> int:
+        """How many requests that generate a backend has of this proxy."""
+        if not self.several:
+            return self._generating.running
+        return self._offers[self._generating].slots[backend].busy
 
     def check_room(self, route: Route, principal: Principal) -> None:
         """Refuse a request early that would find no room.

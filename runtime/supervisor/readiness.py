@@ -47,14 +47,8 @@ def check_url(url: str, *, is_ours: bool = True) -> str:
 
     An engine that is not ours may not know the path: any answer below 500 is good.
     """
-    # HTTP_PROXY is ignored, and our own certificate is not verified: it may name other hosts.
-    context = ssl.create_default_context()
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    opener = urllib.request.build_opener(
-        urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context)
-    )
     try:
-        with opener.open(url, timeout=CHECK_TIMEOUT_S):
+        with opener().open(url, timeout=CHECK_TIMEOUT_S):
             return ""
     except urllib.error.HTTPError as error:
         with error:
@@ -63,6 +57,18 @@ def check_url(url: str, *, is_ours: bool = True) -> str:
             return _reason(error)
     except (OSError, ValueError) as error:
         return f"{url} does not answer: {getattr(error, 'reason', error)}"
+
+
+def opener() -> urllib.request.OpenerDirector:
+    """Opens URLs of this appliance.
+
+    HTTP_PROXY is ignored, and our own certificate is not verified: it may name other hosts.
+    """
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return urllib.request.build_opener(
+        urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context)
+    )
 
 
 def _reason(error: urllib.error.HTTPError) -> str:

@@ -78,6 +78,15 @@ def key(create_user: Callable[..., str]) -> str:
     return create_user("alice")
 
 
+@pytest.fixture
+def admin_key(create_user: Callable[..., str], database_url: str) -> str:
+    """The key of the administrator root."""
+    key = create_user("root", rate_limit=10**6)
+    with connect(database_url, application="tests") as connection:
+        users.set_admin(connection, "root", admin=True)
+    return key
+
+
 @pytest.fixture(scope="package")
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
     """A running engine of three slots that takes some 10 ms for a token; a model beside it embeds."""

@@ -107,11 +107,13 @@ async def test_what_is_refused_after_all_is_given_back(
 ) -> None:
     """A request that waited in vain has used up nothing, at the other proxy neither."""
     key = create_user("alice", rate_limit=2, rate_window_seconds=600)
-    shared = replace(settings, shared=True)
+    shared = replace(settings, shared=True, max_concurrent=2)
     async with (
         running_proxy(replace(shared, queue_timeout_s=0.1)) as one,
         running_proxy(shared) as two,
     ):
+        for proxy in (one, two):
+            await until(lambda p=proxy: p.app.turns.backends[0].leased == 1, "a slot for each")  # type: ignore[misc]
         upstream.behaviour = upstream.hold
         first = asyncio.create_task(ask(one, key))
         await until(lambda: upstream.running, "the first to run")
