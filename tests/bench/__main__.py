@@ -16,7 +16,8 @@ from tests.bench.gateway import command
 
 OTHERS = (
     "attacks", "bad_connections", "bodies", "chaos", "embeddings", "engine", "fairness", "first_start",
-    "guesses", "hostile", "records", "schemas", "simulation", "slow_readers", "soak", "templates", "threads", "tools",
+    "guesses", "hostile", "records", "schemas", "simulation", "slow_readers", "soak", "templates",
+    "threads", "tools",
 )  # fmt: skip
 """Modules beside this one; each is also `python -m tests.bench.NAME`."""
 

@@ -9,8 +9,8 @@ away for a while. For each size it prints:
 - use: busy slots, of those that could be used (more than all: an engine was away with requests on it);
 - fairness: turns of the greedy users in relation to their mean: the least and the most;
 - wait of the other users, in service times: the median and the 99th percentile;
-- home: how many later requests of a conversation came to the engine that had the one before, which greedy
-  users' do by chance only: no slot is free when their turn comes but the one that has become so;
+- home: how many later requests of a conversation came to the engine that had the one before; those of
+  greedy users by chance only, since the one slot that is free when their turn comes is anywhere;
 - cost: microseconds of processor time for the decisions of a request: enter, turn, choice, end.
 """
 
