@@ -55,9 +55,15 @@ def play(session: ShellSession) -> None:
 def main(arguments: list[str]) -> int:
     """Record, draw, write."""
     picture = Path(arguments[0]) if arguments else PICTURE
-    ports = {name: KEYS[name].default for name in ("LLAMA_SERVER_PORT", "LLAMA_PROXY_PORT")}
+    defaults = (
+        "LLAMA_SERVER_PORT",
+        "LLAMA_PROXY_PORT",
+        "LLAMA_DASHBOARD_PORT",
+        "LLAMA_DASHBOARD_ENABLED",
+    )
+    settings = {name: KEYS[name].default for name in defaults}
     with (
-        Appliance(model=False, folder="llamaserve", **ports) as appliance,
+        Appliance(model=False, folder="llamaserve", **settings) as appliance,
         ShellSession(appliance.root, env=appliance.environment, columns=COLUMNS) as session,
     ):
         play(session)
