@@ -93,6 +93,7 @@ class App:
         self._handler: Handler
         self._readiness: Readiness
         self.operators: Operators
+        self.batches: Batches
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
@@ -205,7 +206,7 @@ class App:
         )
         files_pool = await open_pool(stack, url, size=FILES_POOL_SIZE, application="llamaserve-batches")
         files = Files(settings, files_pool, self.slow_clients)
-        batches = Batches(
+        self.batches = batches = Batches(
             settings, files_pool, files, body_memory,
             relay=relay, turns=turns, accounts=accounts, quotas=admitter,
         )  # fmt: skip

@@ -43,13 +43,13 @@ class Batches:
         self._settings = settings
         self._files = files
         self._progress = Progress(pool)
-        self._turns = BatchTurns(turns, limit=settings.batch_slots, clock=time.monotonic)
+        self.turns = BatchTurns(turns, limit=settings.batch_slots, clock=time.monotonic)
         self.under_way: dict[str, Exchange] = {}
         """The lines that run, by request id."""
         self._lines = Lines(
             relay=relay,
             turns=turns,
-            batch_turns=self._turns,
+            batch_turns=self.turns,
             accounts=accounts,
             quotas=quotas,
             under_way=self.under_way,
@@ -62,7 +62,7 @@ class Batches:
     async def run(self) -> None:
         """Work on batches, until cancelled."""
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._turns.run())
+            tasks.create_task(self.turns.run())
             tasks.create_task(self._runner.run())
             tasks.create_task(self._upkeep.run())
 
@@ -73,5 +73,5 @@ class Batches:
             progress=self._progress,
             directory=self._files.directory,
             lines=self._lines,
-            turns=self._turns,
+            turns=self.turns,
         )

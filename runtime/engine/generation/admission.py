@@ -38,14 +38,15 @@ class SlotTable:
     def n_free(self) -> int:
         return sum(slot.is_free for slot in self.slots)
 
-    def place(self, generation: Generation) -> Slot:
+    def place(self, generation: Generation, tokens: Tokens | None = None) -> Slot:
         """Choose a slot for a generation and set its prompt there. At least one slot must be free.
 
+        `tokens`: those of one that goes on, its prompt and what it has generated.
         `slot.n_past` tells how many of the prompt's tokens need no evaluation.
         """
-        prompt = np.asarray(generation.prompt.tokens, dtype=np.int32)
+        prompt = np.asarray(generation.prompt.tokens if tokens is None else tokens, dtype=np.int32)
         tag, n_shared = generation.user.tag, generation.prompt.n_shared
-        is_scored = generation.prompt.is_scored
+        is_scored = generation.prompt.is_scored and tokens is None
         saved, n_saved = (None, 0) if is_scored else self._prefixes.best(prompt, tag, n_shared)
         views = [
             SlotView(

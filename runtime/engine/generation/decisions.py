@@ -49,6 +49,8 @@ class Waiting:
     """Number of other users' requests that were admitted while this one waited."""
     is_further: bool = False
     """Whether another response to the same request is running, or waits ahead of it."""
+    is_batch: bool = False
+    """Whether it is a line of a batch, which gets a slot only if nothing else needs it."""
 
 
 @dataclass(frozen=True, kw_only=True)

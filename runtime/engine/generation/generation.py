@@ -78,6 +78,8 @@ class User:
     tag: str = ""
     """Opaque. Prefixes are shared, and prompt work is dealt, within a tag."""
     weight: float = 1.0
+    is_batch: bool = False
+    """Whether it is a line of a batch, which gives up its slot to others."""
 
 
 @dataclass(kw_only=True, eq=False)

@@ -20,6 +20,7 @@ from runtime.engine.generation.channel import Channel, Event, deliver
 from runtime.engine.generation.context import Context
 from runtime.engine.generation.decisions import Waiting, admit, moved_into_gap
 from runtime.engine.generation.generation import End, Generation
+from runtime.engine.generation.pausing import Paused, to_pause
 from runtime.engine.generation.postprocess import Postprocessor, ended
 from runtime.engine.generation.slots import Sequence
 from runtime.engine.generation.steps import Evaluator, Part, Planner
@@ -80,6 +81,7 @@ class Scheduler:
         self._inbox: SimpleQueue[Generation | None] = SimpleQueue()
         self._waiting: list[_Queued] = []
         self._running: list[Sequence] = []
+        self._paused = Paused(table)
         self._post: list[tuple[Channel, Event]] = []
         """The events of the current step."""
         self._stopping = False
@@ -96,7 +98,7 @@ class Scheduler:
 
     @property
     def n_waiting(self) -> int:
-        return len(self._waiting) + self._inbox.qsize()
+        return len(self._waiting) + len(self._paused) + self._inbox.qsize()
 
     def start(self) -> None:
         """Start the scheduler's thread."""
@@ -137,7 +139,7 @@ class Scheduler:
 
     def _receive(self) -> None:
         """Move generations from the inbox to the waiting list; block while there is no work."""
-        if not self._running and not self._waiting:
+        if not (self._running or self._waiting or self._paused):
             self._progress.rest()
             self._metrics.busy(running=0, waiting=0)
             self._enqueue(self._inbox.get())
@@ -183,6 +185,9 @@ class Scheduler:
             if self._is_over(sequence.generation):
                 self._add(sequence.generation, self._postprocessor.last_events(sequence))
                 self._finish(sequence)
+        for sequence in self._paused.take_ended(self._is_over):
+            self._add(sequence.generation, self._postprocessor.last_events(sequence))
+            self._close(sequence)
 
     def _is_over(self, generation: Generation) -> bool:
         if self._stopping:
@@ -191,9 +196,13 @@ class Scheduler:
 
     def _finish(self, sequence: Sequence) -> None:
         """End a sequence: free its slot, count its tokens and times, post `Ended`."""
-        generation = sequence.generation
         self._running.remove(sequence)
         sequence.slot.release()
+        self._close(sequence)
+
+    def _close(self, sequence: Sequence) -> None:
+        """End a sequence that is in no slot any more."""
+        generation = sequence.generation
         sequence.sampler.close()
         first_at, now = sequence.first_token_at, time.perf_counter()
         self._metrics.count(
@@ -213,10 +222,29 @@ class Scheduler:
             self._table.empty(slot)
 
     def _admit(self) -> None:
-        if not self._waiting or not self._table.n_free:
+        """Begin what waits; lines of batches with the slots that nothing else needs."""
+        if not (self._waiting or self._paused):
+            return
+        views = self._views()
+        urgent = [view for view in views if not view.is_batch]
+        n_urgent = sum(not view.is_further for view in urgent)
+        for sequence in to_pause(self._running, n_urgent - self._table.n_free):
+            self._running.remove(sequence)
+            self._paused.pause(sequence)
+        self._begin_some(urgent)
+        views = self._views()
+        if any(not (view.is_batch or view.is_further) for view in views):
+            return
+        while self._paused and self._table.n_free:
+            self._running.append(self._paused.resume())
+        self._begin_some([view for view in views if view.is_batch])
+
+    def _begin_some(self, views: list[Waiting]) -> None:
+        """Begin as many of those who wait as there are slots."""
+        if not views or not self._table.n_free:
             return
         running = Counter(sequence.generation.user.tag for sequence in self._running)
-        keys = admit(self._views(), running, self._table.n_free)
+        keys = admit(views, running, self._table.n_free)
         admitted = [self._waiting[key] for key in keys]
         for queued in admitted:
             self._waiting.remove(queued)
@@ -242,6 +270,7 @@ class Scheduler:
                     weight=user.weight,
                     passed_over=queued.passed_over,
                     is_further=channel in known,
+                    is_batch=user.is_batch,
                 )
             )
             known.add(channel)
@@ -253,7 +282,10 @@ class Scheduler:
         sequence = self._postprocessor.begin(generation, slot)
         generation.prompt_tokens = generation.cached_tokens = slot.n_past
         if not generation.prompt.is_scored:
-            sequence.leader, sequence.n_led = self._table.leader(slot)
+            leader, n_led = self._table.leader(slot)
+            # A batch's line may be paused, and its prompt waits for those of requests.
+            if leader is None or generation.user.is_batch or not leader.generation.user.is_batch:
+                sequence.leader, sequence.n_led = leader, n_led
         self._running.append(sequence)
 
     def _copy_from_leaders(self) -> None:

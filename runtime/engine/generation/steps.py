@@ -77,6 +77,13 @@ class Planner:
             for sequence in running
             if not sequence.is_decoding and sequence.leader is None
         }
+        if any(not sequence.generation.user.is_batch for sequence in reading.values()):
+            # Prompts of batches are read while no other is.
+            reading = {
+                key: sequence
+                for key, sequence in reading.items()
+                if not sequence.generation.user.is_batch
+            }
         parts = [Part(sequence, 1, self._drafts(sequence, len(decoding))) for sequence in decoding]
         if reading:
             n_drafts = sum(len(part.drafts) for part in parts)
@@ -196,7 +203,8 @@ class Evaluator:
         for part in parts:
             slot, generation = part.sequence.slot, part.sequence.generation
             slot.n_past += part.n_tokens
-            generation.prompt_tokens = min(slot.n_past, len(generation.prompt.tokens))
+            n_read = min(slot.n_past, len(generation.prompt.tokens))
+            generation.prompt_tokens = max(generation.prompt_tokens, n_read)  # it may be read again
         for part, first_row in zip(parts, rows, strict=True):
             if first_row is not None:
                 self._take(part, first_row)

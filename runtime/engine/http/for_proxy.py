@@ -20,6 +20,7 @@ USAGE_HEADER = b"x-llamaserve-usage"
 REQUEST_HEADER = b"x-llamaserve-request"
 _USER_HEADER = b"x-llamaserve-user"
 _WEIGHT_HEADER = b"x-llamaserve-weight"
+_BATCH_HEADER = b"x-llamaserve-batch"
 _WEIGHTS = (0.01, 100.0)
 """The smallest and the largest."""
 MAX_ENDED = 1024
@@ -40,7 +41,8 @@ def user(scope: Scope) -> User:
         weight = 1.0
     low, high = _WEIGHTS
     weight = min(max(weight, low), high) if math.isfinite(weight) else 1.0
-    return User(tag=tag[:MAX_ID_CHARACTERS], weight=weight)
+    is_batch = header(scope, _BATCH_HEADER) == "1"
+    return User(tag=tag[:MAX_ID_CHARACTERS], weight=weight, is_batch=is_batch)
 
 
 class UsageBook:

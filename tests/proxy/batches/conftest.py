@@ -53,13 +53,20 @@ class BatchUser:
     async def at(self, batch: Batch, *statuses: str, completed: int = 0) -> Batch:
         """The batch, once it has one of the statuses, and so many lines are completed."""
 
+        seen: list[Batch] = []
+
         async def reached() -> Batch | None:
             now = await self.state(batch)
             assert now.request_counts is not None
+            seen.append(now)
             there = now.status in statuses and now.request_counts.completed >= completed
             return now if there else None
 
-        found: Batch = await until(reached, f"the batch to be {statuses}")
+        try:
+            found: Batch = await until(reached, f"the batch to be {statuses}", deadline_s=100)
+        except AssertionError as error:
+            error.add_note(str(seen[-1:]))
+            raise
         return found
 
     async def results(self, file_id: str | None) -> list[Any]:

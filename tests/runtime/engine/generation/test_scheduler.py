@@ -133,11 +133,12 @@ def make(context: FakeContext, cache_bytes: int = 4000) -> tuple[Scheduler, Slot
 
 
 def generation(tokens: list[int], max_tokens: int, user: str, *, seconds: float = 60) -> Generation:
+    """`user` in capitals: a line of a batch."""
     return Generation(
         prompt=Prompt(tokens=tokens, n_shared=len(tokens) if user == "c" else 0),
         limits=GenerationLimits(max_tokens=max_tokens, seconds=seconds),
         sampling=GREEDY,
-        user=User(tag=user),
+        user=User(tag=user.lower(), is_batch=user.isupper()),
         channel=Recorded(),
     )
 
@@ -157,7 +158,7 @@ REQUESTS = st.lists(
         st.sampled_from(STARTS),
         st.lists(st.integers(1, N_VOCAB - 1), min_size=1, max_size=90),
         st.integers(1, 40),
-        st.sampled_from("abc"),
+        st.sampled_from("abcAB"),  # capitals: lines of batches
         st.integers(0, 30),  # the turn in which it comes
         st.one_of(st.none(), st.integers(0, 60)),  # the turn in which its client leaves
     ),
@@ -284,6 +285,51 @@ def test_one_request_leaves_a_slot_to_others_however_many_prompts_it_has() -> No
     while not all(one.is_ended for one in many):
         scheduler.turn()
         assert scheduler.n_running < N_SLOTS
+
+
+def test_a_request_has_its_slot_in_the_next_step_whatever_lines_of_batches_run() -> None:
+    """The latest line gives up its slot, and goes on with the text that it would have had."""
+    context = FakeContext(can_trim=True, failures=[], ends_after=10_000)
+    scheduler, _ = make(context, cache_bytes=100_000)
+    lines = [generation([1 + number] * 70, 60, "A") for number in range(N_SLOTS)]
+    scheduler.submit(lines)
+    while not all(one.completion_tokens >= 5 for one in lines):
+        scheduler.turn()
+    before = [one.completion_tokens for one in lines]
+    newcomer = generation([5] * 10, 20, "b")
+    scheduler.submit([newcomer])
+    scheduler.turn()
+    assert newcomer.completion_tokens == 1
+    while not newcomer.is_ended:
+        scheduler.turn()
+    moved = [one.completion_tokens > n for one, n in zip(lines, before, strict=True)]
+    assert sorted(moved) == [False, True, True]
+    while not all(one.is_ended for one in lines):
+        scheduler.turn()
+    for one in lines:
+        alone_in = FakeContext(can_trim=True, failures=[], ends_after=10_000)
+        (alone,) = run(*make(alone_in), alone_in, [(one.prompt.tokens, [], 60, "a", 0, None)])
+        assert text(one) == text(alone)
+
+
+def test_a_line_of_a_batch_waits_until_no_request_does() -> None:
+    """Also one that came first; and its time does not run while it is paused."""
+    scheduler, _ = make(FakeContext(can_trim=True, failures=[], ends_after=10_000))
+    requests = [generation([1] * 5, 30, user) for user in "abbaab"]
+    line = generation([2] * 5, 30, "C", seconds=0.2)
+    scheduler.submit([line])
+    scheduler.turn()
+    scheduler.submit(requests)
+    scheduler.turn()
+    scheduler.turn()
+    done = line.completion_tokens
+    time.sleep(0.25)
+    while sum(one.is_ended for one in requests) < len(requests) - N_SLOTS + 1:
+        assert line.completion_tokens == done
+        scheduler.turn()
+    while not line.is_ended:
+        scheduler.turn()
+    assert line.completion_tokens == 30
 
 
 def test_few_tokens_of_a_step_have_logits_however_many_prompts_are_scored() -> None:
