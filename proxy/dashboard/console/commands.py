@@ -32,6 +32,7 @@ class Command:
 
 
 MODELS = Command(arguments=("models", "--json"), timeout_s=60)
+STATUS = Command(arguments=("status", "--json"), timeout_s=30, exit_statuses=(0, 1, 3))
 DOCTOR = Command(arguments=("doctor", "--json"), timeout_s=120, exit_statuses=(0, 1))
 
 

@@ -8,12 +8,15 @@ from typing import Any
 from nicegui import ui
 from nicegui.events import GenericEventArguments
 
+from proxy.dashboard.console import commands
 from proxy.dashboard.layout import parts, units
 from proxy.dashboard.layout.page import Page, View
 from proxy.records import breakdowns
 
 LIVE_EVERY_S = 1.0
 HISTORY_EVERY_S = 5.0
+PARTS_EVERY_S = 20.0
+"""Seldom, since it takes half a second of a processor."""
 _HOUR = timedelta(hours=1)
 
 _PROMPT_CELL = """
@@ -62,6 +65,10 @@ class NowPage:
                 )
         view.every(LIVE_EVERY_S, self._show_live)
         view.every(HISTORY_EVERY_S, self._show_history)
+        if view.is_admin:
+            with parts.panel("Parts"):
+                self._parts = _parts_table()
+            view.every(PARTS_EVERY_S, self._show_parts)
 
     def _tiles(self) -> None:
         with ui.element("div").classes("tiles"):
@@ -120,6 +127,25 @@ class NowPage:
         _set_rows(self._running, [_running(n, one) for n, one in enumerate(state["running"])])
         _set_rows(self._waiting, [_waiting(n, one) for n, one in enumerate(state["waiting"])])
 
+    async def _show_parts(self) -> None:
+        view = self._view
+        view.check(admin=True)
+        status = await view.services.console.ask(commands.STATUS)
+        _set_rows(
+            self._parts,
+            [
+                {
+                    "name": part["name"],
+                    "state": part["state"],
+                    "health": part["health"] or units.NONE,
+                    "uptime": units.duration(part["uptime_seconds"]),
+                    "memory": units.size(part["memory_bytes"]),
+                    "restarts": units.count(part["restarts"]),
+                }
+                for part in status["processes"]
+            ],
+        )
+
     async def _show_history(self) -> None:
         view = self._view
         user = None if view.is_admin else view.username
@@ -144,6 +170,21 @@ class NowPage:
                 for at, one in zip(ms, found, strict=True)
             ],
         )
+
+
+def _parts_table() -> ui.table:
+    return parts.table(
+        [
+            parts.column("name", "Part"),
+            parts.column("state", "State"),
+            parts.column("health", "Health"),
+            parts.column("uptime", "Runs for", number=True),
+            parts.column("memory", "Memory", number=True),
+            parts.column("restarts", "Restarts", number=True),
+        ],
+        key="name",
+        empty="Reading the state of the parts …",
+    )
 
 
 def _set_rows(table: ui.table, rows: list[dict[str, Any]]) -> None:
