@@ -19,14 +19,15 @@ from proxy.identity.principal import Principal, access_error
 MAX_SESSIONS = 500
 MAX_SESSIONS_PER_USER = 20
 """The oldest of a user is ended by one more."""
-MAX_PAGES_PER_SESSION = 20
-"""Open pages: the same."""
+MAX_PAGES_PER_USER = 30
+"""Open pages: the same. One takes 1.5 MB."""
+MAX_PAGES = 300
 LIFE_S = 12 * 3600.0
 SWEEP_S = 0.5
 
 
 class SessionsFull(Exception):
-    """There are MAX_SESSIONS of other users."""
+    """There are MAX_SESSIONS, or MAX_PAGES, of other users."""
 
 
 @dataclass(eq=False, kw_only=True)
@@ -50,13 +51,6 @@ class Session:
     @property
     def username(self) -> str:
         return self.principal.username
-
-    def open_page(self, page_id: str, close: Callable[[], None]) -> None:
-        """Note an open page; the oldest beyond MAX_PAGES_PER_SESSION is closed."""
-        self.pages[page_id] = close
-        while len(self.pages) > MAX_PAGES_PER_SESSION:
-            _, close_oldest = self.pages.popitem(last=False)
-            close_oldest()
 
 
 class Sessions:
@@ -104,6 +98,21 @@ class Sessions:
         assert principal.user_id == session.principal.user_id
         if not session.ended.is_set():
             session.principal, session.key = principal, key
+
+    def open_page(self, session: Session, page_id: str, close: Callable[[], None]) -> None:
+        """Note an open page. `close` is called when the session ends, or for a page too many.
+
+        Raises:
+            SessionsFull: no page can be closed for it.
+        """
+        own = [s for s in self._sessions.values() if s.principal.user_id == session.principal.user_id]
+        with_pages = next((s for s in own if s.pages), None)
+        if with_pages is not None and sum(len(s.pages) for s in own) >= MAX_PAGES_PER_USER:
+            _, close_oldest = with_pages.pages.popitem(last=False)
+            close_oldest()
+        elif sum(len(s.pages) for s in self._sessions.values()) >= MAX_PAGES:
+            raise SessionsFull
+        session.pages[page_id] = close
 
     def end(self, session: Session) -> None:
         """End a session and close its pages."""

@@ -8,8 +8,9 @@ from inspect import isawaitable
 
 from nicegui import Client, ui
 from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
 
-from proxy.dashboard.access.sessions import Session
+from proxy.dashboard.access.sessions import Session, Sessions, SessionsFull
 from proxy.dashboard.layout.page import Page, View
 from proxy.dashboard.services import Services
 
@@ -38,10 +39,14 @@ def add_pages(pages: Sequence[Page], services: Services) -> None:
 
 def _builder(
     page: Page, pages: Sequence[Page], services: Services
-) -> Callable[[Request, Client], Awaitable[None]]:
-    async def build(request: Request, client: Client) -> None:
+) -> Callable[[Request, Client], Awaitable[Response | None]]:
+    async def build(request: Request, client: Client) -> Response | None:
         session: Session = request.state.session
-        _bind(session, client)
+        try:
+            _bind(services.sessions, session, client)
+        except SessionsFull:
+            client.delete()
+            return PlainTextResponse("Too many pages are open. Please try again later.\n", 503)
         view = View(session=session, services=services, client=client, query=dict(request.query_params))
         ui.add_head_html(_HEAD)
         ui.colors(primary="#2f6f5e", negative="#b3261e", positive="#2f6f5e", dark="#1a2028",
@@ -51,16 +56,21 @@ def _builder(
             if page.admin_only and not session.is_admin:
                 client.status_code = 403
                 ui.label("Only administrators can see this page.").classes("empty")
-                return
+                return None
             outcome = page.build(view)
             if isawaitable(outcome):
                 await outcome
+        return None
 
     return build
 
 
-def _bind(session: Session, client: Client) -> None:
-    """Let the page end with its session."""
+def _bind(sessions: Sessions, session: Session, client: Client) -> None:
+    """Let the page end with its session.
+
+    Raises:
+        SessionsFull: too many pages are open.
+    """
     loop = asyncio.get_running_loop()
 
     def delete() -> None:
@@ -72,7 +82,7 @@ def _bind(session: Session, client: Client) -> None:
             client.open("/login?ended=1")
             loop.call_later(_CLOSE_AFTER_S, delete)
 
-    session.open_page(client.id, close)
+    sessions.open_page(session, client.id, close)
     client.on_delete(lambda: session.pages.pop(client.id, None))
 
 

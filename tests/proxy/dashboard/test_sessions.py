@@ -41,7 +41,7 @@ def test_a_token_finds_its_session(sessions: Sessions) -> None:
     assert "secret" not in repr(session)
     assert sessions.find(token + "x") is None
     closed: list[str] = []
-    session.open_page("p", lambda: closed.append("p"))
+    sessions.open_page(session, "p", lambda: closed.append("p"))
     sessions.end(session)
     assert (sessions.find(token), session.key, closed) == (None, "", ["p"])
 
@@ -83,6 +83,23 @@ def test_sessions_are_bounded(sessions: Sessions, monkeypatch: pytest.MonkeyPatc
         sessions.begin(bob(3), "k")
     sessions.begin(ALICE, "k")
     assert sessions.find(second) is None
+
+
+def test_open_pages_are_bounded(sessions: Sessions, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A user's oldest page, of whichever session, makes room; nobody closes those of others."""
+    monkeypatch.setattr(module, "MAX_PAGES_PER_USER", 2)
+    monkeypatch.setattr(module, "MAX_PAGES", 3)
+    first, second, other = (sessions.find(sessions.begin(who, "k")) for who in (ALICE, ALICE, bob(2)))
+    assert first
+    assert second
+    assert other
+    closed: list[str] = []
+    for session, name in ((first, "a"), (second, "b"), (second, "c"), (other, "d")):
+        sessions.open_page(session, name, lambda name=name: closed.append(name))  # type: ignore[misc]
+    assert closed == ["a"]
+    assert (list(first.pages), list(second.pages)) == ([], ["b", "c"])
+    with pytest.raises(SessionsFull):
+        sessions.open_page(other, "e", lambda: None)
 
 
 def bob(user_id: int) -> Principal:
