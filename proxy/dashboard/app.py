@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import ssl
 import time
 from collections.abc import AsyncIterator
@@ -19,8 +20,9 @@ from starlette.staticfiles import StaticFiles
 
 from proxy.dashboard.access.guard import Guard
 from proxy.dashboard.access.login import Login
+from proxy.dashboard.access.plain_page import plain_page
 from proxy.dashboard.access.sessions import Sessions
-from proxy.dashboard.access.sockets import bind_events
+from proxy.dashboard.access.sockets import SocketEvents
 from proxy.dashboard.console.jobs import Jobs
 from proxy.dashboard.console.runner import Console
 from proxy.dashboard.data.api_requests import ApiRequests, Models
@@ -37,6 +39,8 @@ from proxy.dashboard.tasks import background
 from proxy.database.pool import PREPARE_THRESHOLD
 from proxy.identity.authenticator import Authenticator
 from proxy.identity.failed_logins import FailedLogins
+
+logger = logging.getLogger(__name__)
 
 ASSETS = Path(__file__).parent / "layout" / "assets"
 POOL_TIMEOUT_S = 3.0
@@ -123,10 +127,13 @@ def _http() -> aiohttp.ClientSession:
 
 def _add_nicegui(app: FastAPI) -> None:
     add_nonces()
-    bind_events(core.sio)
+    SocketEvents(core.sio).bind()
     core.sio.eio.transports = ["websocket"]
     core.sio.eio.cors_allowed_origins = None
     core.app.config.socket_io_js_transports = ["websocket"]
+    # NiceGUI's own would be pages that belong to no session, whose sockets are refused.
+    core.app.add_exception_handler(404, _not_found)
+    core.app.add_exception_handler(Exception, _failed)
     ui.run_with(
         app,
         title="Llamaserve",
@@ -138,6 +145,19 @@ def _add_nicegui(app: FastAPI) -> None:
         # What has not reached a page yet is kept for its next connection.
         message_history_length=50,
         reconnect_timeout=5.0,
+    )
+
+
+async def _not_found(_: Request, __: Exception) -> Response:
+    return plain_page(
+        "error.html", 404, title="There is no such page", text="The address may be mistyped."
+    )
+
+
+async def _failed(_: Request, error: Exception) -> Response:
+    logger.error("a page failed", exc_info=error)
+    return plain_page(
+        "error.html", 500, title="This page failed", text="The dashboard's log has the reason."
     )
 
 

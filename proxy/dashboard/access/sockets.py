@@ -1,20 +1,31 @@
 """The pages' sockets: what a page that is not known any more is told, and whose events are taken.
 
 NiceGUI takes events for any page whose id stands in them. Here a socket speaks for the page alone that
-it was opened by.
+it was opened by, and not faster than a person with a browser.
 """
 
 from __future__ import annotations
 
+import logging
+import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from functools import partial
 from inspect import isawaitable
 from typing import Any
 
+from proxy.log_format import LineLimit
+
+logger = logging.getLogger(__name__)
+
 Message = MutableMapping[str, Any]
 
+EVENTS_PER_S = 30.0
+EVENTS_AT_ONCE = 200
+LINES_PER_S = 5
 _EVENTS = ("event", "javascript_response", "ack", "log")
 """Events of a page. `handshake` is checked by NiceGUI against the id in the socket's own address."""
+_LEVELS = ("debug", "info", "warning", "error")
+_MAX_LOG_CHARS = 500
 _OPEN = '0{"sid":"-","upgrades":[],"pingInterval":25000,"pingTimeout":20000,"maxPayload":1000000}'
 _REFUSED = '44{"message":"Implicit handshake failed"}'
 
@@ -34,17 +45,52 @@ async def refuse_handshake(
     await send({"type": "websocket.close", "code": 1000})
 
 
-def bind_events(sio: Any) -> None:
-    """Take a page's events only from sockets that have shaken hands for this page."""
-    for name in _EVENTS:
-        sio.on(name, partial(_only_own, sio, sio.handlers["/"][name]))
+class SocketEvents:
+    """Stands before NiceGUI's handlers of events. `clock` gives monotonic seconds."""
 
+    def __init__(self, sio: Any, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._sio = sio
+        self._clock = clock
+        self._lines = LineLimit(LINES_PER_S, clock=clock)
+        self._taken: dict[str, tuple[float, float]] = {}
+        """By socket: how many events are open to it, and when that was."""
 
-async def _only_own(
-    sio: Any, handle: Callable[[str, Message], object], sid: str, message: Message
-) -> None:
-    if not isinstance(message, dict) or message.get("client_id") not in sio.rooms(sid):
-        return
-    outcome = handle(sid, message)
-    if isawaitable(outcome):
-        await outcome
+    def bind(self) -> None:
+        """Take the place of NiceGUI's handlers."""
+        handlers = self._sio.handlers["/"]
+        for name in _EVENTS:
+            self._sio.on(name, partial(self._take, name, handlers[name]))
+        forget = handlers["disconnect"]
+
+        def disconnected(sid: str) -> None:
+            self._taken.pop(sid, None)
+            forget(sid)
+
+        self._sio.on("disconnect", disconnected)
+
+    async def _take(
+        self, name: str, handle: Callable[[str, Message], object], sid: str, message: object
+    ) -> None:
+        if not isinstance(message, dict) or message.get("client_id") not in self._sio.rooms(sid):
+            return
+        if not self._may_come(sid) or (name == "log" and not self._may_log(message)):
+            return
+        try:
+            outcome = handle(sid, message)
+            if isawaitable(outcome):
+                await outcome
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            # No page of ours sends such a message. What a handler of a page raises is logged before.
+            if self._lines.take() is not None:
+                logger.warning("a page sent a malformed event: %r", error)
+
+    def _may_come(self, sid: str) -> bool:
+        now = self._clock()
+        left, at = self._taken.get(sid, (float(EVENTS_AT_ONCE), now))
+        left = min(EVENTS_AT_ONCE, left + (now - at) * EVENTS_PER_S)
+        self._taken[sid] = (max(0.0, left - 1), now)
+        return left >= 1
+
+    def _may_log(self, message: Message) -> bool:
+        message["message"] = str(message.get("message"))[:_MAX_LOG_CHARS]
+        return message.get("level") in _LEVELS and self._lines.take() is not None
