@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import ssl
 import time
 from collections.abc import AsyncIterator
@@ -39,8 +38,6 @@ from proxy.dashboard.tasks import background
 from proxy.database.pool import PREPARE_THRESHOLD
 from proxy.identity.authenticator import Authenticator
 from proxy.identity.failed_logins import FailedLogins
-
-logger = logging.getLogger(__name__)
 
 ASSETS = Path(__file__).parent / "layout" / "assets"
 POOL_TIMEOUT_S = 3.0
@@ -154,8 +151,8 @@ async def _not_found(_: Request, __: Exception) -> Response:
     )
 
 
-async def _failed(_: Request, error: Exception) -> Response:
-    logger.error("a page failed", exc_info=error)
+async def _failed(_: Request, __: Exception) -> Response:
+    # uvicorn logs the error, which goes on to it.
     return plain_page(
         "error.html", 500, title="This page failed", text="The dashboard's log has the reason."
     )

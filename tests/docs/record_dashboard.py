@@ -47,7 +47,7 @@ def main(arguments: list[str]) -> int:
         appliance.start()
         keys = [appliance.cli("create-user", "--username", name, "--quiet") for name in USERS]
         appliance.cli("create-group", "--name", "students", "--rate-limit", "120")
-        appliance.cli("set-group", "--username", "bob", "--group", "students")
+        appliance.cli("set-group", "--username", "bob", "--name", "students")
         link = appliance.console("dashboard").stdout.strip()
         asyncio.run(record(appliance.proxy_url, keys, link))
     return 0
