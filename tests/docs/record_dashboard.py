@@ -16,7 +16,7 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import aiohttp
-from playwright.async_api import Browser, Page
+from playwright.async_api import Browser, Page, StorageState
 
 from proxy.dashboard.pages import PAGES
 from runtime.config import ROOT
@@ -58,7 +58,7 @@ async def record(proxy_url: str, keys: list[str], link: str) -> None:
     PICTURES.mkdir(exist_ok=True)
     async with traffic(proxy_url, keys), running_chromium() as browser:
         await asyncio.sleep(WARM_UP_S)
-        cookies = await log_in(browser, link)
+        state = await log_in(browser, link)
         for name, size, scheme in (
             ("light", WIDE, "light"),
             ("dark", WIDE, "dark"),
@@ -67,24 +67,24 @@ async def record(proxy_url: str, keys: list[str], link: str) -> None:
             context = await browser.new_context(
                 viewport={"width": size[0], "height": size[1]},
                 color_scheme="dark" if scheme == "dark" else "light",
+                storage_state=state,
             )
-            await context.add_cookies(cookies)
             page = await context.new_page()
             for one in PAGES:
                 await photograph(page, link.partition("/login")[0] + one.path, one.title, name)
             await context.close()
 
 
-async def log_in(browser: Browser, link: str) -> list[dict[str, object]]:
-    """Use the one-time link; returns the session's cookies."""
+async def log_in(browser: Browser, link: str) -> StorageState:
+    """Use the one-time link; returns the session's cookie."""
     context = await browser.new_context()
     page = await context.new_page()
     await page.goto(link)
     await page.click("button")
     await page.wait_for_selector(".page")
-    cookies = [dict(cookie) for cookie in await context.cookies()]
+    state = await context.storage_state()
     await context.close()
-    return cookies
+    return state
 
 
 async def photograph(page: Page, url: str, title: str, name: str) -> None:
