@@ -34,14 +34,15 @@ class Stack:
     keys: dict[str, str] = field(default_factory=dict)
 
     async def chat(self, username: str, text: str = "Hello", **fields: Any) -> dict[str, Any]:
-        """Send a chat request through the proxy and return the response's status, id and JSON."""
+        """Send a chat request through the proxy; the response's JSON, `status` and `request_id`."""
         body = {"messages": [{"role": "user", "content": text}], "max_tokens": 8, **fields}
         headers = {"Authorization": f"Bearer {self.keys[username]}"}
         async with (
             aiohttp.ClientSession() as client,
             client.post(self.proxy_url + "/v1/chat/completions", json=body, headers=headers) as got,
         ):
-            return {"status": got.status, "id": got.headers["x-request-id"], **(await got.json())}
+            found: dict[str, Any] = await got.json()
+            return {**found, "status": got.status, "request_id": got.headers["x-request-id"]}
 
     def new_user(self, username: str, **fields: Any) -> str:
         """Make a user and return the key."""

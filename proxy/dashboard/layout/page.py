@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from inspect import isawaitable
+from inspect import isawaitable, signature
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from nicegui import Client, ui
@@ -69,12 +69,15 @@ class View:
     def action(
         self, act: Callable[..., Awaitable[None] | None], *, admin: bool = False
     ) -> Callable[..., Awaitable[None]]:
-        """A handler for an event: checks the role and shows what goes wrong as a note."""
+        """A handler for an event: checks the role and shows what goes wrong as a note.
 
-        async def handle(*args: Any) -> None:
+        `act` gets the event if it has a parameter for it.
+        """
+
+        async def handle_event(*event: Any) -> None:
             try:
                 self.check(admin=admin)
-                outcome = act(*args)
+                outcome = act(*event)
                 if isawaitable(outcome):
                     await outcome
             except (DashboardError, UserError) as error:
@@ -82,7 +85,11 @@ class View:
                     text = str(error)
                     ui.notify(text[:1].upper() + text[1:], type="negative", position="top")
 
-        return handle
+        # NiceGUI looks at the parameters of a handler, too.
+        async def handle(event: Any) -> None:
+            await handle_event(event)
+
+        return handle if signature(act).parameters else handle_event
 
     def every(self, seconds: float, refresh: Callable[[], Awaitable[None]]) -> None:
         """Refresh a part of the page now and every so many seconds, while it is open.

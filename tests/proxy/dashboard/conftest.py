@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 import playwright.async_api
 import pytest
 import pytest_asyncio
-from playwright.async_api import Page
+from playwright.async_api import Page, expect
 
 from tests.support.chromium import log_in, running_chromium
 from tests.support.dashboard import Browser, Stack, running_stack
@@ -48,7 +48,8 @@ async def logged_in(browser: playwright.async_api.Browser, stack: Stack) -> Asyn
         context = await browser.new_context()
         contexts.append(context)
         page = await context.new_page()
-        page.set_default_timeout(10_000)
+        page.set_default_timeout(20_000)
+        expect.set_options(timeout=15_000)
         page.on("pageerror", lambda error: wrong.append(str(error)))
         page.on("console", lambda line: wrong.append(line.text) if line.type == "error" else None)
         page.on(
