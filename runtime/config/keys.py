@@ -77,6 +77,12 @@ def _host(value: str) -> str:
     return value
 
 
+def _cluster_host(value: str) -> str:
+    if value in ("localhost", "127.0.0.1", "::1"):  # Ray would take another address
+        raise ValueError("must be the address of this machine that the others reach, such as 10.0.0.1")
+    return _host(value)
+
+
 def _origins(value: str) -> str:
     for origin in value.split():
         if origin != "*" and not re.fullmatch(r"https?://[A-Za-z0-9.:\[\]-]+", origin):
@@ -216,6 +222,14 @@ KEYS: dict[str, Key] = {
         Key(name="LLAMA_DASHBOARD_ENABLED", default="1", parse=_switch),
         Key(name="LLAMA_DASHBOARD_HOST", default="127.0.0.1", parse=_host),
         Key(name="LLAMA_DASHBOARD_PORT", default="8002", parse=_PORT),
+        # The engine on several machines.
+        Key(name="LLAMA_CLUSTER_HOST", default="", parse=_cluster_host),
+        Key(name="LLAMA_CLUSTER_PORT", default="6380", parse=_PORT),
+        Key(name="LLAMA_CLUSTER_HTTP_PORT", default="8100", parse=_PORT),
+        Key(name="LLAMA_CLUSTER_MIN_REPLICAS", default="1", parse=_integer(1, 1000)),
+        Key(name="LLAMA_CLUSTER_MAX_REPLICAS", default="4", parse=_integer(1, 1000)),
+        Key(name="LLAMA_CLUSTER_SCALE_DOWN_SECONDS", default="300", parse=_seconds(1, 86_400)),
+        Key(name="LLAMA_CLUSTER_GPUS", default="0", parse=_integer(0, 64)),
         # The user's own PostgreSQL; without a host the embedded one is used.
         Key(name="POSTGRES_AUTH_HOST", default="", parse=_host),
         Key(name="POSTGRES_AUTH_PORT", default="5432", parse=_PORT),

@@ -119,6 +119,11 @@ class Engine:
     def _is_generating(self) -> bool:
         return self._llama is not None and self._llama.scheduler.n_running > 0
 
+    @property
+    def is_stuck(self) -> bool:
+        """Whether the model makes no progress; `watch` ends the process soon then."""
+        return self._watchdog.stuck
+
     async def watch(self) -> None:
         """Look after the model and the event loop, until cancelled."""
         await self._watchdog.run()
@@ -162,7 +167,7 @@ class Engine:
     async def _answer_health(self, send: Send) -> None:
         """Asks for no key, and waits for nothing."""
         state = "ok" if self._api is not None else "waking" if self._is_waking else "loading"
-        if self._watchdog.stuck:
+        if self.is_stuck:
             state = "stuck"
         elif self._stopping:
             state = "stopping"

@@ -30,8 +30,8 @@ def console(
 def test_all_commands_are_there() -> None:
     """There is a file for each command that the README lists."""
     promised = (
-        "backup bench build-wheel chat dashboard doctor help logs models pull restart restore run"
-        " service start status stop test uninstall upgrade use"
+        "backends backup bench build-wheel chat cluster dashboard doctor help logs models pull restart"
+        " restore run service start status stop test uninstall upgrade use"
     )
     assert promised.split() == COMMANDS
 
