@@ -205,6 +205,7 @@ def _add_limits(sub: Parser, *, or_default: bool, names: Sequence[str] = LIMITS)
         ("weight", "W", "share of turns relative to other users (a new user has 1)"),
         ("max_concurrent", "N", "requests at the engine at a time"),
         ("token_budget", "N", "tokens in a calendar period"),
+        ("batch_limit", "N", "lines of batches in 24 hours"),
         ("budget_period", "P", "day, week or month, which it is if not set"),
     ):
         if name not in names:

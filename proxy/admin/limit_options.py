@@ -32,6 +32,7 @@ PARSERS: dict[str, Callable[[str], object]] = {
     "max_concurrent": KEYS["LLAMA_PROXY_MAX_CONCURRENT"].parse,
     "token_budget": KEYS["LLAMA_PROXY_TOKEN_LIMIT"].parse,
     "budget_period": _period,
+    "batch_limit": KEYS["LLAMA_PROXY_TOKEN_LIMIT"].parse,
 }
 """By the limit's name; each raises ValueError with a text that says what is allowed."""
 

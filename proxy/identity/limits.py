@@ -45,6 +45,8 @@ class UserLimits(TypedDict, total=False):
     """Tokens in any period; default: any number."""
     budget_period: Period | None
     """Default: DEFAULT_PERIOD."""
+    batch_limit: int | None
+    """Lines of batches in any 24 hours; default: any number."""
 
 
 LIMITS: tuple[LiteralString, ...] = (
@@ -55,6 +57,7 @@ LIMITS: tuple[LiteralString, ...] = (
     "max_concurrent",
     "token_budget",
     "budget_period",
+    "batch_limit",
 )
 GROUP_LIMITS: tuple[LiteralString, ...] = (
     "rate_limit",

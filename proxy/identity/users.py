@@ -50,6 +50,7 @@ class User:
     max_concurrent: int | None
     token_budget: int | None
     budget_period: Period | None
+    batch_limit: int | None
     group: str | None
     """The name of the user's group."""
     created_at: datetime
@@ -261,7 +262,7 @@ def _issue_key(
 
 _SELECT: LiteralString = """
     SELECT u.username, u.is_active, u.is_admin, u.rate_limit, u.rate_window_seconds, u.token_limit,
-           u.weight, u.max_concurrent, u.token_budget, u.budget_period, g.name AS "group",
+           u.weight, u.max_concurrent, u.token_budget, u.budget_period, u.batch_limit, g.name AS "group",
            u.created_at AS user_created_at,
            k.public_id, k.created_at, k.expires_at, k.revoked_at, k.last_used_at,
            CASE WHEN k.revoked_at IS NOT NULL THEN 'revoked'

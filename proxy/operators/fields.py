@@ -64,6 +64,7 @@ _HELP = {
     "max_concurrent": "Requests at the engine at a time; null: any number.",
     "token_budget": "Tokens in a period of the calendar; null: any number.",
     "budget_period": "day, week or month; null: month.",
+    "batch_limit": "Lines of batches in 24 hours; null: any number.",
 }
 
 

@@ -43,6 +43,9 @@ async def test_users_do_not_wait_for_lines(
     results = await user.results(batch.output_file_id)
     texts = [result["response"]["body"]["choices"][0]["message"]["content"] for result in results]
     assert [result["response"]["body"]["usage"]["completion_tokens"] for result in results] == [100] * 4
-    alone = await user.client.chat.completions.create(model="m", **lines[2]["body"])
-    assert texts[2] == alone.choices[0].message.content
+    async with engine_proxy.request(
+        "POST", "/v1/chat/completions", key=user.client.api_key, json=lines[2]["body"]
+    ) as response:
+        alone = await response.json()
+    assert texts[2] == alone["choices"][0]["message"]["content"]
     await user.client.close()

@@ -24,6 +24,7 @@ _LABELS = {
     "max_concurrent": "Requests at a time",
     "token_budget": "Token budget",
     "budget_period": "Budget of a",
+    "batch_limit": "Lines of batches a day",
 }
 
 
