@@ -165,7 +165,8 @@ KEY               STATE    CREATED               EXPIRES               LAST USED
     user = cli.json("show-user", "--username", "alice")
     assert user.keys() == {
         "username", "is_active", "is_admin", "rate_limit", "rate_window_seconds", "token_limit",
-        "weight", "max_concurrent", "token_budget", "budget_period", "batch_limit", "group", "created_at", "keys",
+        "weight", "max_concurrent", "token_budget", "budget_period", "batch_limit", "group",
+        "created_at", "keys",
     }  # fmt: skip
     assert [key["public_id"] for key in user["keys"]] == [public_id(first), public_id(second)]
     assert "pbkdf2" not in str(user)
