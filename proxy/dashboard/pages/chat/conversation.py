@@ -141,12 +141,13 @@ class _Conversation:
         """Say how the request waits, until it is cancelled."""
         began = time.time()
         while True:
-            self._state.text = f"Waiting for {time.time() - began:.0f} s …"
+            waited = f"Waiting for {time.time() - began:.0f} s"
+            self._state.text = f"{waited} …"
             with suppress(DashboardError):
                 state = await self._view.services.live.state(self._view.session)
                 own = [one for one in state["waiting"] if one["user"] == self._view.username]
                 if own:
-                    self._state.text = _place_text(own[-1])
+                    self._state.text = f"{waited}, {place_text(own[-1])} …"
             await asyncio.sleep(_PLACE_EVERY_S)
 
 
@@ -192,11 +193,12 @@ def _message_of(event: dict[str, Any]) -> object:
     return error.get("message", error) if isinstance(error, dict) else error
 
 
-def _place_text(waiting: dict[str, Any]) -> str:
-    text = f"In the queue at place {waiting['place']}"
-    if waiting.get("estimated_wait_s") is not None:
-        text += f", about {duration(waiting['estimated_wait_s'])}"
-    return text + " …"
+def place_text(waiting: dict[str, Any]) -> str:
+    """The place of a request that waits, and about how long it will."""
+    text = f"at place {waiting['place']} in the queue"
+    if (waiting.get("estimated_wait_s") or 0.0) >= 1:
+        text += f", about {duration(waiting['estimated_wait_s'])} more"
+    return text
 
 
 def _sums(usage: dict[str, Any], first_s: float, whole_s: float) -> str:

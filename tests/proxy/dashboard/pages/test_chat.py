@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from proxy.dashboard.data.errors import DashboardError
+from proxy.dashboard.pages.chat.conversation import place_text
 from proxy.dashboard.pages.chat.message import blocks
 from proxy.dashboard.pages.chat.parameters import read_number, read_schema
 
@@ -62,3 +63,13 @@ def test_a_schema_is_an_object(text: str) -> None:
     with pytest.raises(DashboardError, match="The schema"):
         read_schema(text)
     assert read_schema('{"type": "object"}') == {"type": "object"}
+
+
+def test_a_place_in_the_queue_is_told() -> None:
+    """With an estimate, where there is one worth telling."""
+    assert (
+        place_text({"place": 3, "estimated_wait_s": 12.4})
+        == "at place 3 in the queue, about 12.4 s more"
+    )
+    for estimate in (None, 0.5):
+        assert place_text({"place": 1, "estimated_wait_s": estimate}) == "at place 1 in the queue"
