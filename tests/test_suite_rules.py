@@ -147,7 +147,7 @@ def test_the_expected_skips_name_tests_that_there_are() -> None:
             assert path == "tests/*"
             continue
         text = (ROOT / path).read_text()
-        assert f"def {name.rpartition('::')[2]}(" in text, entry
+        assert name == "*" or f"def {name.rpartition('::')[2]}(" in text, entry
 
 
 def test_a_bad_line_of_the_list_is_named(tmp_path: Path) -> None:
