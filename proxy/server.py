@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import gc
 import logging
 import os
 import signal
 import socket
 from collections.abc import Coroutine
+from pathlib import Path
 from typing import Self
 
 from proxy import errors
@@ -109,10 +111,7 @@ class ProxyServer:
         try:
             await self.app.__aenter__()
         except OSError as error:
-            raise StartError(
-                f"cannot write to {self._settings.spool_dir}: {error.strerror}; make it writable, or "
-                "set LLAMA_DATA_DIR to a directory that is"
-            ) from error
+            raise StartError(_spool_trouble(self._settings.spool_dir, error)) from error
         certificate = self._certificate
         if certificate is not None:
             self._watch = asyncio.create_task(certificate.watch())
@@ -209,3 +208,16 @@ def _certificate(settings: ProxySettings) -> ServerCertificate | None:
         raise StartError(
             f"LLAMA_PROXY_TLS_CERT and LLAMA_PROXY_TLS_KEY cannot be used: {error}"
         ) from error
+
+
+def _spool_trouble(directory: Path, error: OSError) -> str:
+    """Why the proxy cannot start with this directory, and what to do."""
+    if error.errno in (errno.ENOLCK, errno.ENOTSUP):
+        return (
+            f"files in {directory} cannot be locked ({error.strerror}), as on some network file "
+            "systems: set LLAMA_DATA_DIR to a directory on a local disk"
+        )
+    return (
+        f"cannot write to {directory}: {error.strerror}; make it writable, or set LLAMA_DATA_DIR to a "
+        "directory that is"
+    )

@@ -56,6 +56,8 @@ class SpoolFile:
                 raise FileNotFoundError(path)
         except BaseException:
             os.close(self._fd)
+            if create:
+                path.unlink(missing_ok=True)
             raise
         self.size = os.fstat(self._fd).st_size
         """Length of the written lines. The open file is preallocated, so zero bytes follow."""

@@ -10,6 +10,7 @@ resumed. Xet, the hub's other way of transfer, is turned off: it cannot resume e
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import logging
@@ -109,6 +110,10 @@ def fetch(file: RemoteFile, folder: Path) -> Path:
             fcntl.flock(output, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise HubError(f"{file.name} is being downloaded by another ./console.sh pull") from None
+        except OSError as error:
+            # A home on NFS: a second download at the same time is found by the checksum.
+            if error.errno not in (errno.ENOLCK, errno.ENOTSUP):
+                raise
         if output.tell() > file.size_bytes:
             output.truncate(0)
             output.seek(0)

@@ -33,6 +33,7 @@ PREPARING=''
 # if that is missing, which may take minutes.
 begin_command() {
   init_supervision
+  require_limits
   make_dirs
   trap clean_up EXIT
   trap 'exit 130' INT

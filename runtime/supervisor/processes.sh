@@ -36,6 +36,38 @@ require_open_files() {
       'raise the limit, for example to 4096: ulimit -n 4096 (systemd: LimitNOFILE=4096)'
 }
 
+# allows HAVE LEAST: 0 if a limit is high enough.
+allows() {
+  case "$1:$2" in
+    unlimited:*) ;;
+    *:unlimited) return 1 ;;
+    *) [ "$1" -ge "$2" ] ;;
+  esac
+}
+
+# require_limit OPTION LEAST WHAT VALUE DIRECTIVE: raise a limit of this session (ulimit -OPTION) that is too low;
+# exit 1 with the remedy if that is not allowed.
+require_limit() {
+  local least=' or more'
+  ! allows "$(ulimit "-S$1")" "$2" || return 0
+  # As an ordinary user, bash raises the limit as far as it can and calls that a success.
+  ulimit "-S$1" "$2" 2>/dev/null || ulimit "-$1" "$2" 2>/dev/null || :
+  [ "$2" != unlimited ] || least=''
+  allows "$(ulimit "-S$1")" "$2" ||
+    die "$3 is limited to $(ulimit "-S$1") here, and must be $2$least" \
+      "raise the limit: ulimit -$1 $4 (systemd: $5)"
+}
+
+# Exit 1 if PostgreSQL or Python would be killed, or could not start, by this session's limits.
+require_limits() {
+  require_limit s 1024 'the stack of a process (in KiB)' 8192 LimitSTACK=8M
+  require_limit f 2097152 'the size of a file (in KiB)' unlimited LimitFSIZE=infinity
+  require_limit t unlimited 'the processor time of a process (in seconds)' unlimited LimitCPU=infinity
+  # Root has no such limit.
+  [ "$(id -u)" -eq 0 ] ||
+    require_limit u 128 'the number of processes and threads of a user' 1024 LimitNPROC=1024
+}
+
 start_supervisord() {
   local status=0
   require_open_files

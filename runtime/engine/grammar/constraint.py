@@ -131,7 +131,7 @@ class Constraints:
             Refusal: it is no schema, or too large.
         """
         if isinstance(schema, bool):
-            schema = {} if schema else {"not": {}}
+            schema = {} if schema else {"enum": []}
         if not isinstance(schema, Mapping):
             raise errors.invalid(param, f"{param} must be a JSON schema: an object.")
         self.check_depth(schema, param)

@@ -13,6 +13,7 @@ from typing import Any
 
 from runtime.engine.grammar.patterns import is_expression
 from runtime.engine.grammar.sandbox import Verdict
+from runtime.engine.grammar.tidying import tidied
 
 Schema = dict[str, Any]
 Check = Callable[[Schema, float], Verdict]
@@ -117,7 +118,7 @@ def with_exact_bounds(schema: Any) -> Any:
     """
     if not isinstance(schema, dict):
         return schema
-    made = dict(schema)
+    made = tidied(schema)
     for bound, exclusive, sign in (
         ("minimum", "exclusiveMinimum", 1.0),
         ("maximum", "exclusiveMaximum", -1.0),

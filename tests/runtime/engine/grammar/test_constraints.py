@@ -100,8 +100,9 @@ async def test_a_property_may_have_any_name(quick: Engine, way: str) -> None:
         {"$ref": "https://127.0.0.1:1/schema.json"},
         {"type": "no such type"},
         {"type": "integer", "minimum": 3, "maximum": 1},
+        {"type": ["integer"], "enum": ["a"]},
     ],
-    ids=["range", "bracket", "enum", "anyOf", "dangling", "url", "type", "empty range"],
+    ids=["range", "bracket", "enum", "anyOf", "dangling", "url", "type", "empty range", "clash"],
 )
 async def test_a_schema_that_cannot_be_met_is_refused(quick: Engine, way: str, schema: Any) -> None:
     """With a 400 that names the field, before anything is generated; nothing is fetched."""
@@ -110,6 +111,17 @@ async def test_a_schema_that_cannot_be_met_is_refused(quick: Engine, way: str, s
     assert answer.status == 400
     assert answer.error["code"] == "invalid_grammar"
     assert answer.error["param"] == ("tools" if way == "tool" else "response_format")
+
+
+async def test_the_schema_false_allows_nothing(quick: Engine) -> None:
+    """It is refused rather than left out."""
+    answer = await quick.chat(
+        messages=HELLO,
+        response_format={"type": "json_schema", "json_schema": {"name": "a", "schema": False}},
+    )
+
+    assert answer.status == 400
+    assert answer.error["param"] == "response_format"
 
 
 async def test_what_cannot_be_enforced_is_refused_when_strict(quick: Engine) -> None:
