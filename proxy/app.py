@@ -203,6 +203,7 @@ class App:
             body_memory=body_memory,
             under_way=running.__len__,
             started_at=time.time(),
+            further=lambda: self.batches.samples(),  # noqa: PLW0108 - it is made later
         )
         files_pool = await open_pool(stack, url, size=FILES_POOL_SIZE, application="llamaserve-batches")
         files = Files(settings, files_pool, self.slow_clients)

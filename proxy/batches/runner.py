@@ -34,6 +34,13 @@ class Runner:
         self._work_on = work_on
         self._workers: dict[str, tuple[Worker, asyncio.Task[None]]] = {}
         self._awake = asyncio.Event()
+        self.results = {"completed": 0, "failed": 0}
+        """How many lines have got their result from this proxy."""
+
+    @property
+    def working(self) -> int:
+        """How many batches it works on."""
+        return len(self._workers)
 
     def wake(self) -> None:
         """There may be something to do."""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Iterator
 
 from psycopg_pool import AsyncConnectionPool
 
 from proxy.batches.api import BatchApi
 from proxy.batches.lines import Lines
+from proxy.batches.overview import samples
 from proxy.batches.progress import Batch, Progress
 from proxy.batches.runner import Runner
 from proxy.batches.table import BatchTable
@@ -17,6 +19,7 @@ from proxy.batches.worker import Worker
 from proxy.edge.body import BodyMemory
 from proxy.exchange import Exchange
 from proxy.files.api import Files
+from proxy.metrics.gauges import Sample
 from proxy.ratelimit.quotas import Quotas
 from proxy.scheduling.batch_turns import BatchTurns
 from proxy.scheduling.turns import Turns
@@ -74,4 +77,12 @@ class Batches:
             directory=self._files.directory,
             lines=self._lines,
             turns=self.turns,
+            on_result=self._count,
         )
+
+    def _count(self, outcome: str) -> None:
+        self._runner.results[outcome] += 1
+
+    def samples(self) -> Iterator[Sample]:
+        """Figures for Prometheus."""
+        return samples(self._runner, self.turns)

@@ -42,6 +42,7 @@ class Worker:
         directory: Directory,
         lines: Lines,
         turns: BatchTurns,
+        on_result: Callable[[str], None],
     ) -> None:
         self.batch = batch
         self._settings = settings
@@ -49,6 +50,7 @@ class Worker:
         self._path = directory.path_of(batch.input_file_id)
         self._lines = lines
         self._turns = turns
+        self._on_result = on_result
         self._cancelled = batch.status == "cancelling"
         self._timeout: asyncio.Timeout | None = None
         self._owner: Principal | None = None
@@ -156,6 +158,7 @@ class Worker:
                 await asyncio.sleep(LOOK_EVERY_S)
                 continue
             await self._surely(lambda: self._progress.save(self.batch, item.line, outcome))  # noqa: B023
+            self._on_result("failed" if outcome.failed else "completed")
             return
 
     def _read(self, item: Item) -> bytes | None:

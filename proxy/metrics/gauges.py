@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -45,6 +45,8 @@ class Parts:
     """How many requests run or wait."""
     started_at: float
     """When this process began, Unix time."""
+    further: Callable[[], Iterable[Sample]] = tuple
+    """What rooms above this one tell."""
 
 
 def samples(parts: Parts) -> Iterator[Sample]:
@@ -54,6 +56,7 @@ def samples(parts: Parts) -> Iterator[Sample]:
     yield from _records(parts.request_log)
     yield from _database(parts)
     yield from _clients(parts)
+    yield from parts.further()
     yield from _process(parts.started_at)
 
 

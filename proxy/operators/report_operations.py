@@ -8,6 +8,7 @@ from datetime import timedelta
 
 from psycopg import Connection
 
+from proxy.batches import overview
 from proxy.database import audit
 from proxy.operators import errors, fields
 from proxy.operators.fields import DEFAULT_PAGE
@@ -48,6 +49,26 @@ def _id(text: str) -> str:
         raise errors.invalid_field("id", "must be an x-request-id such as req_0123…") from error
 
 
+def _batches(connection: Connection, call: Call) -> object:
+    limit = call.values.get("limit", DEFAULT_PAGE)
+    after = call.values.get("after")
+    found = overview.batches(connection, user=call.values.get("user"), after=after, limit=limit + 1)
+    return page_of(found, limit, lambda batch: batch["id"])
+
+
+def _cancel_batch(connection: Connection, call: Call) -> object:
+    batch_id = call.path["id"]
+    username = overview.cancel(connection, batch_id)
+    if username is None:
+        raise errors.not_found(f"no batch that has not ended has the id {batch_id[:80]}")
+    connection.execute(
+        "INSERT INTO llama_audit (action, username, new) VALUES ('cancel batch', %s,"
+        " jsonb_build_object('batch', %s::text))",
+        [username, batch_id],
+    )
+    return {"cancelled": batch_id}
+
+
 def _audit(connection: Connection, call: Call) -> object:
     limit, after = call.values.get("limit", DEFAULT_PAGE), call.values.get("after", "0")
     if not after.isdecimal() or len(after) > 18:
@@ -72,6 +93,10 @@ OPERATIONS = (
               summary="List records of requests, the newest first."),
     Operation(method="GET", path="/admin/v1/requests/{id}", run=_request,
               summary="Show the record of a request by the x-request-id of its response."),
+    Operation(method="GET", path="/admin/v1/batches", run=_batches, fields=(fields.USER, *fields.PAGE),
+              summary="List all users' batches, the newest first, with their progress and speed."),
+    Operation(method="POST", path="/admin/v1/batches/{id}/cancel", run=_cancel_batch,
+              summary="Cancel a user's batch. Results that it has stay."),
     Operation(method="GET", path="/admin/v1/audit", run=_audit,
               fields=(fields.SINCE, fields.USER, *fields.PAGE),
               summary="List who changed which user, key or group, the oldest first; default: 28d."),
