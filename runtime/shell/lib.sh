@@ -1,9 +1,8 @@
 #!/usr/bin/env bash
 # Summary: Functions that all shell scripts share: messages, help, KEY=VALUE files, paths.
 #
-# To be sourced. Sets ROOT, the checkout's directory; `load_paths` sets the other paths.
-# The room runtime/shell/ holds what any script may source: this file, which sources inherited.sh, lock.sh (locks
-# between scripts) and python.sh (finding a Python). It knows nothing of the appliance's processes.
+# To be sourced. Sets ROOT, the checkout's directory; `load_paths` sets the other paths. The room runtime/shell/
+# holds what any script may source, and knows nothing of the appliance's processes.
 # `load_env` reads the same strict KEY=VALUE subset as `parse_env` in runtime/config/env_file.py;
 # tests/runtime/config/test_config.py runs one set of cases against both.
 
@@ -11,7 +10,6 @@
 ROOT="$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")/../.." && pwd -P)"
 # shellcheck source=runtime/shell/inherited.sh
 . "$ROOT/runtime/shell/inherited.sh"
-
 # Messages go to stderr: stdout carries results only.
 say() { printf '%s\n' "$*" >&2; }
 warn() { printf 'warning: %s\n' "$*" >&2; }
