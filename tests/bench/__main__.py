@@ -15,7 +15,8 @@ import sys
 from tests.bench.gateway import command
 
 OTHERS = (
-    "attacks", "bad_connections", "bodies", "chaos", "dashboard", "embeddings", "engine", "fairness",
+    "attacks", "bad_connections", "batch_kills", "bodies", "chaos", "dashboard",
+    "embeddings", "engine", "fairness",
     "first_start", "guesses", "hostile", "records", "schemas", "simulation", "slow_readers", "soak",
     "templates", "threads", "tools",
 )  # fmt: skip

@@ -48,7 +48,7 @@ collect() {
   [ -z "$KEEP_DATA" ] || return 0
   cluster="$(readlink "$DATA_DIR/postgres" || :)"
   case "$cluster" in "$STATE_DIR"/*/data) add "${cluster%/data}" ;; esac
-  add "$DATA_DIR/postgres" "$DATA_DIR/postgres.url" "$DATA_DIR/spool" "$DATA_DIR/model" \
+  add "$DATA_DIR/postgres" "$DATA_DIR/postgres.url" "$DATA_DIR/spool" "$DATA_DIR/files" "$DATA_DIR/model" \
     "$DATA_DIR/model.before" "$DATA_DIR/console.key" "$DATA_DIR/before-upgrade.tar.gz" \
     "$ROOT/runtime/config.env" "$ROOT/runtime/config.env.before-restore" "$ROOT/.env.before-restore"
 }
