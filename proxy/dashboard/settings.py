@@ -20,6 +20,8 @@ class DashboardSettings:
     """The proxy, as seen from this machine."""
     backend_url: str
     backend_key: str = field(repr=False)
+    engines: tuple[tuple[str, str], ...] = field(repr=False)
+    """URL and key of each."""
     admin_key: str = field(repr=False)
     """LLAMA_ADMIN_KEY; empty: none. Live state is read with it, and one-time links log in with it."""
     run_dir: Path
@@ -49,6 +51,7 @@ class DashboardSettings:
             proxy_url=config.proxy_url,
             backend_url=config.backend_url,
             backend_key=config.text("LLAMA_SERVER_API_KEY"),
+            engines=_engines(config),
             admin_key=config.text("LLAMA_ADMIN_KEY"),
             run_dir=config.run_dir,
             auth_failures_per_minute=config.integer("LLAMA_PROXY_AUTH_FAILURES_PER_MINUTE"),
@@ -60,3 +63,9 @@ class DashboardSettings:
             log_level=config.text("LLAMA_PROXY_LOG_LEVEL"),
             config=config,
         )
+
+
+def _engines(config: Config) -> tuple[tuple[str, str], ...]:
+    key = config.text("LLAMA_SERVER_API_KEY")
+    several = tuple((one.url, config.backend_key(one) or key) for one in config.backends)
+    return several or ((config.backend_url, key),)

@@ -43,12 +43,10 @@ class LiveState:
     ) -> None:
         self._http = http
         self._url = settings.proxy_url + LIVE_PATH
-        self._progress_url = settings.backend_url + PROGRESS_PATH
         self._key = settings.admin_key
-        self._engine_key = settings.backend_key
+        self._engines = settings.engines
         self._clock = clock
         self._rate = TokenRate()
-        self._models_url = settings.backend_url + MODELS_PATH
         self._models: list[str] = []
         self._models_read_at = float("-inf")
         self._state: State = {}
@@ -116,24 +114,32 @@ class LiveState:
             raise errors.proxy_unavailable() from error
 
     async def _read_progress(self) -> dict[str, dict[str, int]]:
-        """Empty if the engine does not say: it is away, loads a model or is not ours."""
-        found = await self._ask_engine(self._progress_url)
-        return found if isinstance(found, dict) else {}
+        """Nothing of an engine that does not say: it is away, loads a model or is not ours."""
+        progress: dict[str, dict[str, int]] = {}
+        for found in await self._ask_engines(PROGRESS_PATH):
+            progress |= found
+        return progress
 
     async def _read_models(self, now: float) -> list[str]:
         """The names of the models that are served; the last known ones while the engine is away."""
         if now - self._models_read_at > MODELS_FRESH_S:
             self._models_read_at = now
-            found = await self._ask_engine(self._models_url)
-            if isinstance(found, dict) and isinstance(found.get("data"), list):
-                self._models = [str(model.get("id")) for model in found["data"]]
+            found = await self._ask_engines(MODELS_PATH)
+            lists = [one["data"] for one in found if isinstance(one.get("data"), list)]
+            if lists:
+                self._models = sorted({str(model.get("id")) for models in lists for model in models})
         return self._models
 
-    async def _ask_engine(self, url: str) -> object:
+    async def _ask_engines(self, path: str) -> list[dict[str, Any]]:
+        """The JSON objects of those engines that answer."""
+        asked = (self._ask_engine(url + path, key) for url, key in self._engines)
+        return [found for found in await asyncio.gather(*asked) if isinstance(found, dict)]
+
+    async def _ask_engine(self, url: str, key: str) -> object:
         try:
             async with self._http.get(
                 url,
-                headers={"Authorization": f"Bearer {self._engine_key}"},
+                headers={"Authorization": f"Bearer {key}"},
                 timeout=aiohttp.ClientTimeout(total=ENGINE_TIMEOUT_S),
             ) as response:
                 response.raise_for_status()
