@@ -19,7 +19,7 @@ _USAGE = "/internal/usage/"
 _SUMMED = ("slots", "running", "waiting", "embedding_slots")
 _ASKED = ("type", "method", "path", "raw_path", "query_string", "headers", "http_version")
 """The parts of a request's scope that can be sent to another process."""
-_OK = 200
+_OK, _UNAVAILABLE = 200, 503
 
 Answer = tuple[int, bytes]
 """Status and body."""
@@ -63,12 +63,16 @@ class Ingress:
 
 
 def summed(answers: list[Answer]) -> Answer:
-    """One answer to `/health` for all that are ready; an answer that says why if none is."""
+    """One answer to `/health` for all that are ready; a 503 that says why if none can be given."""
     ready = [orjson.loads(body) for status, body in answers if status == _OK]
     if not ready:
         return answers[0]
+    models = sorted({one["model"] for one in ready})
+    if len(models) > 1:  # a request would get the one or the other
+        said = {"status": "the replicas serve different models", "models": models}
+        return _UNAVAILABLE, orjson.dumps(said)
     sums = {name: sum(one[name] for one in ready) for name in _SUMMED}
-    return _OK, orjson.dumps({"status": "ok", "replicas": len(ready), **sums})
+    return _OK, orjson.dumps({"status": "ok", "replicas": len(ready), "model": models[0], **sums})
 
 
 async def _tell(send: Send, answer: Answer) -> None:

@@ -17,8 +17,11 @@ USAGE = b'{"prompt_tokens":3}'
 class Replica:
     """An engine's app: its health, and the usage of the request that it knows."""
 
-    def __init__(self, *, status: str = "ok", slots: int = 2, knows: str = "") -> None:
-        fields = {"status": status, "slots": slots, "running": 1, "waiting": 0, "embedding_slots": 8}
+    def __init__(
+        self, *, status: str = "ok", slots: int = 2, knows: str = "", model: str = "one.gguf"
+    ) -> None:
+        fields: dict[str, object] = {"status": status, "model": model, "slots": slots}
+        fields |= {"running": 1, "waiting": 0, "embedding_slots": 8}
         self._health = (200 if status == "ok" else 503), json.dumps(fields).encode()
         self._knows = knows
 
@@ -69,8 +72,16 @@ def test_health_tells_the_sum_of_all_replicas() -> None:
     status, body = ask("/health", one, Handle(one, other, Replica(status="loading"), OSError("died")))
     assert status == 200
     assert json.loads(body) == {
-        "status": "ok", "replicas": 2, "slots": 5, "running": 2, "waiting": 0, "embedding_slots": 16,
+        "status": "ok", "replicas": 2, "model": "one.gguf",
+        "slots": 5, "running": 2, "waiting": 0, "embedding_slots": 16,
     }  # fmt: skip
+
+
+def test_replicas_with_different_models_are_not_used() -> None:
+    """A user would get the answer of the one or the other; the names say which machine to look at."""
+    one, other = Replica(), Replica(model="other.gguf")
+    status, body = ask("/health", one, Handle(one, other))
+    assert (status, json.loads(body)["models"]) == (503, ["one.gguf", "other.gguf"])
 
 
 def test_without_a_replica_that_is_ready_health_says_why() -> None:
