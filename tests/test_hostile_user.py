@@ -12,58 +12,13 @@ import openai
 import pytest
 
 from tests.support.appliance import Appliance
-from tests.support.client import CHAT, COMPLETIONS, HELLO, Answer, Client
+from tests.support.client import Answer, Client
 from tests.support.gguf import SLOW, build_model
 from tests.support.gguf_bert import random_bert
-from tests.support.killers import INVALID_GRAMMARS, KILLING_SCHEMAS, json_schema, named_tool
+from tests.support.hostile import paths
 
 STREAMED = 400
 """Tokens that B asks for, which take a few seconds."""
-
-Attack = tuple[str, dict[str, Any]]
-
-
-def attacks() -> dict[str, Attack]:
-    """Requests known to end, block or confuse the stock server: path and body by name."""
-
-    def chat(**body: Any) -> Attack:
-        return CHAT, {"messages": HELLO, "max_tokens": 24, **body}
-
-    found: dict[str, Attack] = {}
-    for name, schema in KILLING_SCHEMAS.items():
-        found[f"schema: {name}"] = chat(**json_schema(schema))
-        found[f"tool: {name}"] = chat(**named_tool({"type": "object", "properties": {"a": schema}}))
-    for name, grammar in INVALID_GRAMMARS.items():
-        found[f"grammar: {name}"] = chat(grammar=grammar)
-        found[f"completion's grammar: {name}"] = (COMPLETIONS, {"prompt": "x", "grammar": grammar})
-    for token in (-1, 10**6, 2**31):
-        found[f"detokenize {token}"] = ("/extras/detokenize", {"tokens": [token]})
-        found[f"prompt of {token}"] = (COMPLETIONS, {"prompt": [token]})
-        found[f"bias on {token}"] = chat(logit_bias={str(token): 5})
-    found["an end forbidden"] = chat(grammar='root ::= "a"', min_tokens=30)
-    found["an end biased away"] = chat(grammar='root ::= "a"', logit_bias={"2": -1e300})
-    found["no temperature that is a number"] = chat(temperature=1e300)
-    found["a length without end"] = chat(max_tokens=10**12, stop=["e"])
-    found["a prompt without end"] = chat(messages=[{"role": "user", "content": "z" * 10**6}])
-    found["an image"] = chat(
-        messages=[
-            {
-                "role": "user",
-                "content": [{"type": "image_url", "image_url": {"url": "file:///etc/hostname"}}],
-            }
-        ]
-    )
-    for name, given in {
-        "a token that is none": [10**6],
-        "a negative token": [[-1]],
-        "a text without end": "z" * 10**6,
-        "a text of special tokens": "[SEP]" * 100,
-        "inputs too long by one": [[7] * 129] * 20,
-        "many long inputs": [[7] * 128] * 600,
-    }.items():
-        found[f"embeddings: {name}"] = ("/v1/embeddings", {"input": given, "dimensions": 4})
-        found[f"reranking: {name}"] = ("/v1/rerank", {"query": "tea", "documents": given})
-    return found
 
 
 @pytest.fixture(scope="module")
@@ -103,6 +58,8 @@ async def stream_on(client: openai.AsyncOpenAI, begun: asyncio.Event, over: asyn
     return streams
 
 
+# Half a minute of work, but a busy machine takes minutes.
+@pytest.mark.timeout(400)
 async def test_nothing_a_user_sends_reaches_another_s_stream(appliance: Appliance) -> None:
     """B's streams are complete, the process lives on, and no attack gets a 5xx."""
     keys = {name: appliance.cli("create-user", "--username", name, "--quiet") for name in ("a", "b")}
@@ -119,7 +76,7 @@ async def test_nothing_a_user_sends_reaches_another_s_stream(appliance: Applianc
         streaming = asyncio.create_task(stream_on(client, begun, over))
         await begun.wait()
         try:
-            listed = attacks()
+            listed = paths.requests()
             answers = await asyncio.gather(*(attack(*each) for each in listed.values()))
         finally:
             over.set()

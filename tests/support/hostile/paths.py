@@ -91,7 +91,8 @@ _ALWAYS = 2
 def _grammars() -> Iterator[Named]:
     for name, grammar in INVALID_GRAMMARS.items():
         yield f"grammar: {name}", _chat(grammar=grammar)
-        yield f"completion's grammar: {name}", (COMPLETIONS, {"prompt": "x", "grammar": grammar})
+        completion = {"prompt": "x", "grammar": grammar, "max_tokens": _FEW}
+        yield f"completion's grammar: {name}", (COMPLETIONS, completion)
 
 
 def _tokens() -> Iterator[Named]:
