@@ -31,6 +31,7 @@ _QUESTION_S = 1.0
 _LEAST_S = 0.25
 """With less, nothing is asked."""
 _TINY = 1e-9
+_EXACT = 10**6  # below it, a whole number has others beside it that are that near
 
 _NUMBER = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf")
 _GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
@@ -112,9 +113,9 @@ class _Questions:
 def with_exact_bounds(schema: Any) -> Any:
     """The schema with bounds in forms that are enforced exactly.
 
-    llguidance (1.9.1) allows 0 where 0 is an exclusive bound and the other bound is small; the bound
-    becomes an inclusive one beside 0. Bounds of draft 4, whose `exclusiveMinimum` is true or false,
-    become today's.
+    llguidance (1.9.1) allows a whole number that is an exclusive bound if the other bound is near; the
+    bound becomes an inclusive one beside it. Bounds of draft 4, whose `exclusiveMinimum` is true or
+    false, become today's.
     """
     if not isinstance(schema, dict):
         return schema
@@ -127,27 +128,28 @@ def with_exact_bounds(schema: Any) -> Any:
             is_exclusive = made.pop(exclusive)
             if is_exclusive and bound in made:
                 made[exclusive] = made.pop(bound)
-        if _is_zero(made.get(exclusive)) and made.get("type") != "integer":
-            _put_beside_zero(made, bound, exclusive, sign)
+        if _is_whole(made.get(exclusive)) and made.get("type") != "integer":
+            _put_beside(made, bound, exclusive, sign)
     for keyword, place in _places(made):
         place[keyword] = with_exact_bounds(place[keyword])
     return made
 
 
-def _is_zero(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and value == 0
+def _is_whole(value: Any) -> bool:
+    return type(value) in (int, float) and abs(value) < _EXACT and value == int(value)
 
 
-def _put_beside_zero(schema: Schema, bound: str, exclusive: str, sign: float) -> None:
-    """Replace an exclusive bound of 0, if the one on the other side is near."""
+def _put_beside(schema: Schema, bound: str, exclusive: str, sign: float) -> None:
+    """Replace an exclusive bound, if the one on the other side is near."""
+    value = schema[exclusive]
     others = ("maximum", "exclusiveMaximum") if sign > 0 else ("minimum", "exclusiveMinimum")
-    far = [abs(value) for name in others if isinstance(value := schema.get(name), int | float)]
+    far = [abs(other - value) for name in others if isinstance(other := schema.get(name), int | float)]
     inclusive = schema.get(bound)
-    is_needless = isinstance(inclusive, int | float) and inclusive * sign > 0
+    is_needless = isinstance(inclusive, int | float) and inclusive * sign > value * sign
     if not far or min(far) > 1 or is_needless:
         return
     del schema[exclusive]
-    schema[bound] = sign * min(_TINY, min(far) / 1000 or _TINY)
+    schema[bound] = value + sign * min(_TINY, min(far) / 1000 or _TINY)
 
 
 def _places(schema: Schema) -> Iterator[tuple[Any, Any]]:
