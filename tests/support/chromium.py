@@ -42,3 +42,9 @@ async def log_in(page: Page, url: str, key: str) -> None:
     await page.fill("#key", key)
     await page.click("button")
     await page.wait_for_selector(".page")
+
+
+async def visit(page: Page, url: str) -> None:
+    """Open a page of the dashboard, and wait until it hears clicks."""
+    await page.goto(url)
+    await page.wait_for_function("() => window.did_handshake")

@@ -11,6 +11,7 @@ from playwright.async_api import Browser, Page, expect
 from proxy.database.pool import connect
 from proxy.identity import keys, users
 from tests.proxy.dashboard.conftest import OpenPage
+from tests.support.chromium import visit
 from tests.support.dashboard import Browser as Visitor
 from tests.support.dashboard import Stack
 from tests.support.wait import until
@@ -35,7 +36,7 @@ async def test_an_invited_user_makes_the_key_and_uses_it(
     """The link makes one key, which logs in and sends a request; then it is void, and the key is seen
     by nobody else."""
     admin = await logged_in("admin")
-    await admin.goto(stack.url + "/users")
+    await visit(admin, stack.url + "/users")
     await admin.get_by_role("button", name="Invite").click()
     await admin.get_by_label("Username").fill("erin")
     await admin.get_by_label("Requests in a window").fill("77")
@@ -49,6 +50,7 @@ async def test_an_invited_user_makes_the_key_and_uses_it(
     await erin.get_by_role("button", name="Make my key").click()
     key = await erin.inner_text("#key")
     await erin.get_by_role("button", name="Log in and connect a program").click()
+    await erin.wait_for_function("() => window.did_handshake")
     await erin.get_by_role("button", name="Test it now").first.click()
     await expect(erin.locator(".result").first).to_contain_text("It works", timeout=20_000)
     assert key not in await erin.content()
@@ -64,7 +66,7 @@ async def test_an_invited_user_makes_the_key_and_uses_it(
 async def test_an_administrator_makes_changes_and_ends_a_user(stack: Stack, logged_in: OpenPage) -> None:
     """The key is shown once and works; a bad limit is refused by its name; each change holds at once."""
     page = await logged_in("admin")
-    await page.goto(stack.url + "/users")
+    await visit(page, stack.url + "/users")
     await page.get_by_role("button", name="New user").click()
     await page.get_by_label("Username").fill("frank")
     await page.get_by_label("Requests in a window").fill("many")
@@ -98,14 +100,14 @@ async def test_a_session_goes_on_with_its_new_key(stack: Stack, logged_in: OpenP
     stack.new_user("gina")
     old = stack.keys["gina"]
     page = await logged_in("gina")
-    await page.goto(stack.url + "/users")
+    await visit(page, stack.url + "/users")
     await expect(page.get_by_text("alice")).to_have_count(0)
     await page.get_by_role("button", name="Replace").click()
     await expect(page.get_by_text("Your new key")).to_be_visible()
     stack.keys["gina"] = new = await shown_secret(page)
     assert keys.public_id_of(new) not in (None, keys.public_id_of(old))
     await expect(page.locator(".key-row", has_text="revoked")).to_be_visible()
-    await page.goto(stack.url + "/connect")
+    await visit(page, stack.url + "/connect")
     await page.get_by_text("Put my key in").click()
     await expect(page.locator(".copied").first).to_contain_text(new)
     assert (await stack.chat("gina"))["status"] == 200
@@ -118,7 +120,7 @@ async def test_who_is_no_administrator_any_more_is_logged_out(stack: Stack, logg
     stack.new_user("hugo")
     _set_admin(stack, "hugo", admin=True)
     page = await logged_in("hugo")
-    await page.goto(stack.url + "/users")
+    await visit(page, stack.url + "/users")
     await expect(page.get_by_role("cell", name="alice")).to_be_visible()
     _set_admin(stack, "hugo", admin=False)
     await expect(page.get_by_text("You are not logged in any more")).to_be_visible(timeout=3_000)
@@ -132,7 +134,7 @@ def _set_admin(stack: Stack, username: str, *, admin: bool) -> None:
 async def test_a_chat_streams_and_stops(stack: Stack, logged_in: OpenPage) -> None:
     """What is typed and answered is text; a stopped answer stays; nothing is left when the page is."""
     page = await logged_in("alice")
-    await page.goto(stack.url + "/chat")
+    await visit(page, stack.url + "/chat")
     await page.get_by_label("Message").fill(MARKUP)
     await page.keyboard.press("Enter")
     await expect(page.locator(".message.user")).to_contain_text("onerror")
@@ -157,7 +159,7 @@ async def test_a_chat_streams_and_stops(stack: Stack, logged_in: OpenPage) -> No
 async def test_the_machine_is_for_administrators(stack: Stack, logged_in: OpenPage) -> None:
     """They see the configuration without its secrets; others see nothing, whatever the tab."""
     admin, bob = [await logged_in(name) for name in ("admin", "bob")]
-    await admin.goto(stack.url + "/machine?tab=configuration")
+    await visit(admin, stack.url + "/machine?tab=configuration")
     await admin.get_by_label("Search keys").fill("LLAMA_ADMIN_KEY")
     await expect(admin.locator("tbody tr")).to_have_count(1)
     await expect(admin.locator("tbody")).to_contain_text("set")
