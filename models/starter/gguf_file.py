@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-from gguf import GGMLQuantizationType, GGUFWriter, LlamaFileType, TokenType, quants
+from gguf import GGMLQuantizationType, GGUFReader, GGUFWriter, LlamaFileType, TokenType, quants
 from numpy.typing import NDArray
 
 from models.starter.network import Shape
@@ -78,3 +78,15 @@ def write(
         writer.write_tensors_to_file()
     writer.close()
     return path
+
+
+def read(path: Path) -> tuple[list[str], list[str], dict[str, NDArray[np.float32]]]:
+    """The tokens, merges and weights of a file that `write` has written."""
+    reader = GGUFReader(path)
+    tokens = reader.fields["tokenizer.ggml.tokens"].contents()
+    merges = reader.fields["tokenizer.ggml.merges"].contents()
+    weights = {
+        tensor.name: np.array(quants.dequantize(tensor.data, tensor.tensor_type), dtype=np.float32)
+        for tensor in reader.tensors
+    }
+    return tokens, merges, weights

@@ -1,6 +1,6 @@
 """Make the starter model: generate the text, learn the tokenizer, train, write the GGUF file.
 
-    python -m models.starter.train [--steps N] [--out FILE] [--work DIRECTORY]
+    python -m models.starter.train [--start FILE] [--steps N] [--out FILE] [--work DIRECTORY]
 
 Runs on a processor, in the environment of `requirements.txt` beside this file. Every choice has a seed;
 README.md tells what is the same when it runs again.
@@ -34,8 +34,10 @@ WORK = Path("/tmp/starter")  # noqa: S108 - of a developer's machine
 SEED = 7
 VOCABULARY = 1536
 STEPS = 1800
-BATCH_TOKENS = 3072
-MUON_RATE, ADAM_RATE = 0.006, 0.004
+BATCH_TOKENS = 2048
+PART_THREADS = 20_000
+"""Threads that become conversations and tokens together, so that the first step comes soon."""
+MUON_RATE, ADAM_RATE, MATRIX_RATE = 0.006, 0.004, 0.002
 WARM_UP_STEPS = 60
 BEGINNING_TOKENS = 8
 Example = tuple[list[int], list[bool]]
@@ -96,11 +98,12 @@ def batches(encoder: Encoder, threads: list[Thread], context: int) -> Iterator[t
 
     Targets are -100 where there is nothing to learn.
     """
-    epoch = 0
+    part = 0
     while True:
-        epoch += 1
-        chance = Chance(SEED + epoch)
-        made = conversations.conversations(threads, SEED + epoch)
+        begin = part * PART_THREADS % len(threads)
+        part += 1
+        chance = Chance(SEED + part)
+        made = conversations.conversations(threads[begin : begin + PART_THREADS], SEED + part)
         examples = [_shortened(chance, encoder.conversation(messages)) for messages in made]
         examples = [example for example in examples if len(example[0]) <= context]
         examples.sort(key=lambda example: len(example[0]))
@@ -151,28 +154,30 @@ class Plan:
 
 
 def train(
-    shape: Shape, encoder: Encoder, threads: list[Thread], steps: int, work: Path
-) -> dict[str, Tensor]:
-    """The trained weights. Those of every 100th step are kept in `work`."""
-    weights = {name: w.requires_grad_() for name, w in network.initial(shape, SEED).items()}
-    matrices = [w for name, w in weights.items() if w.ndim == 2 and name != "token_embd.weight"]
-    others = [w for name, w in weights.items() if w.ndim == 1 or name == "token_embd.weight"]
-    optimizers = [
-        torch.optim.Muon(matrices, lr=MUON_RATE, weight_decay=0.02, adjust_lr_fn="match_rms_adamw"),
-        torch.optim.AdamW(others, lr=ADAM_RATE, betas=(0.9, 0.98), weight_decay=0.0),
-    ]
-    source = batches(encoder, threads, shape.context)
+    weights: dict[str, Tensor],
+    source: Iterator[tuple[Tensor, Tensor]],
+    shape: Shape,
+    steps: int,
+    work: Path,
+    *,
+    precision: torch.dtype,
+) -> None:
+    """Train the weights, which are float32, in place, computing with `precision`. Those of every 100th
+    step are kept in `work`."""
+    for weight in weights.values():
+        weight.requires_grad_()
+    optimizers = _optimizers(weights, precision)
     began, seen, mean = time.monotonic(), 0, 0.0
     plan = Plan(steps)
     while plan.step < plan.steps:
         step = plan.step
         plan.step += 1
-        for optimizer, rate in zip(optimizers, (MUON_RATE, ADAM_RATE), strict=True):
+        for optimizer in optimizers:
             for group in optimizer.param_groups:
-                group["lr"] = rate * rate_at(step, plan.steps)
+                group["lr"] = optimizer.defaults["lr"] * rate_at(step, plan.steps)
         tokens, targets = next(source)
         seen += tokens.numel()
-        loss = _loss(weights, shape, tokens, targets)
+        loss = _loss({name: w.to(precision) for name, w in weights.items()}, shape, tokens, targets)
         for optimizer in optimizers:
             optimizer.zero_grad()
         loss.backward()
@@ -188,22 +193,52 @@ def train(
                 raise SystemExit("the training has diverged")
         if step % 100 == 99:
             torch.save(weights, work / "weights.pt")
-    return weights
+
+
+def _optimizers(weights: dict[str, Tensor], precision: torch.dtype) -> list[torch.optim.Optimizer]:
+    """Muon for the matrices, which needs fewer steps, where bfloat16 is fast: it computes with that."""
+    matrices = [w for name, w in weights.items() if w.ndim == 2 and name != "token_embd.weight"]
+    others = [w for name, w in weights.items() if w.ndim == 1 or name == "token_embd.weight"]
+    if precision == torch.bfloat16:
+        first: torch.optim.Optimizer = torch.optim.Muon(
+            matrices, lr=MUON_RATE, weight_decay=0.02, adjust_lr_fn="match_rms_adamw"
+        )
+    else:
+        first = torch.optim.AdamW(matrices, lr=MATRIX_RATE, betas=(0.9, 0.98), weight_decay=0.02)
+    return [first, torch.optim.AdamW(others, lr=ADAM_RATE, betas=(0.9, 0.98), weight_decay=0.0)]
 
 
 def _loss(weights: dict[str, Tensor], shape: Shape, tokens: Tensor, targets: Tensor) -> Tensor:
-    """Computed with the weights in bfloat16, which is three times as fast; they are kept in float32."""
-    short = {name: weight.bfloat16() for name, weight in weights.items()}
-    states = network.hidden(short, shape, tokens)
+    states = network.hidden(weights, shape, tokens)
     wanted = targets != -100
-    logits = F.linear(states[wanted], short["token_embd.weight"])
+    logits = F.linear(states[wanted], weights["token_embd.weight"])
     return F.cross_entropy(logits.float(), targets[wanted])
+
+
+def beginning(
+    start: Path | None, threads: list[Thread]
+) -> tuple[list[str], list[str], dict[str, Tensor]]:
+    """Tokens, merges and the weights before the training: a file's, or new ones."""
+    if start:
+        tokens, merges, arrays = gguf_file.read(start)
+        return tokens, merges, {name: torch.from_numpy(array) for name, array in arrays.items()}
+    tokens, merges = learn_tokenizer(threads)
+    return tokens, merges, network.initial(Shape(vocabulary=len(tokens)), SEED)
 
 
 def main() -> None:
     """The whole way, from nothing to the file."""
     parser = argparse.ArgumentParser(description="Make the starter model.")
+    parser.add_argument(
+        "--conversations", type=int, default=corpus.THREADS, help="of the text's beginning"
+    )
     parser.add_argument("--steps", type=int, default=STEPS)
+    parser.add_argument("--start", type=Path, help="a model of this kind whose training goes on")
+    parser.add_argument(
+        "--bfloat16",
+        action="store_true",
+        help="three times as fast where the processor has it, ten times as slow where it has not",
+    )
     parser.add_argument("--threads", type=int, default=2, help="of the processor")
     parser.add_argument("--out", type=Path, default=HERE / "llamaserve-starter.gguf")
     parser.add_argument("--work", type=Path, default=WORK, help="for what is made on the way")
@@ -211,12 +246,14 @@ def main() -> None:
     arguments.work.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(arguments.threads)
     began = time.monotonic()
-    threads = list(corpus.threads())
-    tokens, merges = learn_tokenizer(threads)
+    threads = list(corpus.threads(arguments.conversations))
+    tokens, merges, weights = beginning(arguments.start, threads)
     shape = Shape(vocabulary=len(tokens))
     vocabulary = gguf_file.write(arguments.work / "vocabulary.gguf", shape, tokens, merges)
     print(f"{len(threads)} threads, {len(tokens)} tokens, {time.monotonic() - began:.0f} s", flush=True)
-    weights = train(shape, Encoder(vocabulary), threads, arguments.steps, arguments.work)
+    source = batches(Encoder(vocabulary), threads, shape.context)
+    precision = torch.bfloat16 if arguments.bfloat16 else torch.float32
+    train(weights, source, shape, arguments.steps, arguments.work, precision=precision)
     torch.save(weights, arguments.work / "weights.pt")
     arrays = {name: weight.detach().numpy() for name, weight in weights.items()}
     gguf_file.write(arguments.out, shape, tokens, merges, arrays)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from models.starter.text import answers
 from models.starter.text.wording import Topic
 
 _IT = (
@@ -17,7 +18,7 @@ _BETTER = (
 
 TOPICS = (
     Topic(
-        answers=("./console.sh start starts everything and waits until it serves.",),
+        answers=answers.START,
         actions=(
             "(start|launch|run|boot|bring up|start up|fire up|begin|turn on|switch on|get going|"
             f"power up) {_IT}",
@@ -42,10 +43,7 @@ TOPICS = (
         weight=2.2,
     ),
     Topic(
-        answers=(
-            "./console.sh stop stops everything: first the proxy, when its requests have ended, then "
-            "the server and the database.",
-        ),
+        answers=answers.STOP,
         actions=(
             "(bring|put) (it|the appliance|everything|llamaserve|the server) to (a halt|a stop|an end|"
             "rest)",
@@ -65,10 +63,7 @@ TOPICS = (
         weight=2.2,
     ),
     Topic(
-        answers=(
-            "./console.sh restart restarts everything, so that changed settings take effect. "
-            "./console.sh restart proxy restarts one part.",
-        ),
+        answers=answers.RESTART,
         actions=(
             f"(restart|reboot|reload|relaunch|restart|bounce) {_IT}",
             "(restart|reboot|reload|bounce|relaunch) (only|just|) (the proxy|the server|postgres|the "
@@ -92,10 +87,7 @@ TOPICS = (
         weight=1.6,
     ),
     Topic(
-        answers=(
-            "./console.sh status shows what runs and how it is: state, memory, restarts, health and "
-            "model.",
-        ),
+        answers=answers.STATUS,
         actions=(
             "(see|show me|check|tell me) (if|whether) all (processes|parts|programs) (are running|run|"
             "are up|are well|are alive)",
@@ -121,10 +113,7 @@ TOPICS = (
         weight=1.6,
     ),
     Topic(
-        answers=(
-            "./console.sh logs shows the logs, and ./console.sh logs -f follows them. The files are "
-            "in runtime/logs.",
-        ),
+        answers=answers.LOGS,
         actions=(
             "(see|read|find|show|view|look at|check|open|get|print|display|inspect|follow|watch|"
             "tail) (the logs|the log|the log files|logs|a log|the log of "
@@ -153,7 +142,7 @@ TOPICS = (
         weight=2,
     ),
     Topic(
-        answers=("./console.sh doctor checks the installation and says what is wrong with it.",),
+        answers=answers.DOCTOR,
         actions=(
             "(look|search|hunt) for (faults|errors|problems|mistakes|something wrong) in (my setup|the "
             "installation|my installation|the setup|this)",
@@ -194,10 +183,7 @@ TOPICS = (
         weight=1,
     ),
     Topic(
-        answers=(
-            "./console.sh run does the same as start, in the foreground: that is for systemd and "
-            "containers.",
-        ),
+        answers=answers.SERVICE,
         actions=(
             "(run|start|keep) (it|llamaserve|the appliance|this|the server) (in the foreground|under "
             "systemd|with systemd|in a container|as a service|in docker|as a "
@@ -235,7 +221,7 @@ TOPICS = (
         weight=1,
     ),
     Topic(
-        answers=("./console.sh pull downloads a real model, and ./console.sh use FILE switches to it.",),
+        answers=answers.PULL,
         actions=(
             "(download|get|fetch|find|load) (something|a model|one|anything) (cleverer|better|bigger|"
             "smarter|stronger|larger|more capable) (than you|than this|than the starter|)",
@@ -266,10 +252,7 @@ TOPICS = (
         weight=2,
     ),
     Topic(
-        answers=(
-            "./console.sh use FILE switches to another model. ./console.sh models lists those that "
-            "are there.",
-        ),
+        answers=answers.USE,
         actions=(
             "(rather|instead) (serve|use|run) (a different|another|my own|some other) (model|GGUF file|"
             "LLM)",
@@ -355,7 +338,7 @@ TOPICS = (
         weight=1.2,
     ),
     Topic(
-        answers=("git pull brings the new version, and ./console.sh restart puts it to use.",),
+        answers=answers.UPGRADE,
         actions=(
             "(update|upgrade) (the appliance|llamaserve|this|the software|it|the program|to a new "
             "version|to the newest version|to the latest release)",
@@ -372,10 +355,7 @@ TOPICS = (
         weight=1.2,
     ),
     Topic(
-        answers=(
-            "runtime/postgres.sh client pg_dump > backup.sql makes a backup while it runs. Keep "
-            "runtime/config.env too.",
-        ),
+        answers=answers.BACKUP,
         actions=(
             "(make|create|take|do|write|get) a (backup|copy|dump|safe copy) (of the database|of the "
             "data|of all data|of users and keys|of my users|of everything|)",

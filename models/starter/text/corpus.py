@@ -1,7 +1,7 @@
 """The whole training text: threads of questions and answers, the same for the same seed everywhere.
 
 Leaves to `conversations.py` how threads become conversations. No question is in it that is in
-`held_out.jsonl`, however it is spelled: `same` tells what counts as the same.
+one of the EXAMINATIONS, however it is spelled: `same` tells what counts as the same.
 """
 
 from __future__ import annotations
@@ -12,7 +12,18 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from models.starter.text import console, facts, serving, sums, talk, unknown, users
+from models.starter.text import (
+    console,
+    facts,
+    serving,
+    situations_console,
+    situations_serving,
+    situations_users,
+    sums,
+    talk,
+    unknown,
+    users,
+)
 from models.starter.text.facts import Thread
 from models.starter.text.wording import Chance, Topic, ask, roughen
 
@@ -20,10 +31,13 @@ SEED = 20251
 THREADS = 160_000
 HERE = Path(__file__).resolve().parent.parent
 APPLIANCE = users.TOPICS + console.TOPICS + serving.TOPICS
+SITUATIONS = situations_users.TOPICS + situations_console.TOPICS + situations_serving.TOPICS
+EXAMINATIONS = ("held_out.jsonl", "dev.jsonl", "unseen.jsonl")
 
 _SHARES: tuple[tuple[float, tuple[Topic, ...] | Callable[[Chance], Thread]], ...] = (
-    (44, APPLIANCE),
-    (13, talk.TOPICS),
+    (33, APPLIANCE),
+    (30, SITUATIONS),
+    (12, talk.TOPICS),
     (2.5, facts.SINGLE),
     (5, facts.capital),
     (2.5, facts.colour),
@@ -31,7 +45,7 @@ _SHARES: tuple[tuple[float, tuple[Topic, ...] | Callable[[Chance], Thread]], ...
     (2.5, facts.animal),
     (2, facts.opposite),
     (1, facts.count),
-    (14, sums.arithmetic),
+    (12, sums.arithmetic),
     (14, unknown.unknown),
 )
 """Of all threads, those of each kind, in hundredths."""
@@ -68,7 +82,7 @@ def digest(text: Iterable[Thread]) -> str:
 def threads(count: int = THREADS, seed: int = SEED) -> Iterator[Thread]:
     """The training text."""
     chance = Chance(seed)
-    forbidden = asked(held_out()) | asked(held_out("dev.jsonl"))
+    forbidden = set().union(*(asked(held_out(file)) for file in EXAMINATIONS))
     made = 0
     while made < count:
         source = chance.weighted(_SHARES)

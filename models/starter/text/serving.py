@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
+from models.starter.text import answers
 from models.starter.text.wording import Topic
 
 _IT = "(it|this|the appliance|llamaserve|the API|the model|the server|this service)"
 
 TOPICS = (
     Topic(
-        answers=(
-            "Set LLAMA_PROXY_HOST=0.0.0.0 and TLS in runtime/config.env, then ./console.sh restart. "
-            "Leave the model server on 127.0.0.1.",
-        ),
+        answers=answers.NETWORK,
         actions=(
             "let (my|another|a second|her|his) (laptop|phone|computer|machine|tablet|desktop) (connect "
             "to it|use it|reach it|talk to it|in|access it)",
@@ -91,11 +89,7 @@ TOPICS = (
         weight=1.2,
     ),
     Topic(
-        answers=(
-            "Send requests to http://127.0.0.1:8001/v1/chat/completions with the user's key as "
-            "bearer key. "
-            "For OpenAI's client, base_url is http://127.0.0.1:8001/v1.",
-        ),
+        answers=answers.API,
         actions=(
             "(call|use|query|reach|try|access|talk to) the (API|endpoint|model from a program|model "
             "from python|model with curl|API with curl|API from a script)",
@@ -149,10 +143,7 @@ TOPICS = (
         weight=1.4,
     ),
     Topic(
-        answers=(
-            "A 429 means that the user's rate limit is reached. Wait as long as retry-after says, or "
-            "raise it with set-limits.",
-        ),
+        answers=answers.STATUS_429,
         actions=(
             "(avoid|get rid of|fix|solve|stop|prevent) (a 429|429 errors|error 429|status 429|the "
             "429|rate limit errors)",
@@ -281,7 +272,7 @@ TOPICS = (
     ),
     Topic(
         answers=(
-            "The engine works on one request at a time. The others wait, and users take turns, so "
+            "The engine answers several requests at a time. The others wait, and users take turns, so "
             "that nobody waits for all of another's.",
         ),
         questions=(

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from models.starter.text import answers
 from models.starter.text.wording import Topic
 
-CLI = "./bin/user_management_cli.sh"
 _USER = "(user|person|colleague|student|member|client)"
 _A_USER = f"(a|the|one|some) {_USER}"
 _SOMEONE = (
@@ -19,7 +19,7 @@ _NEW_USER = (
 
 TOPICS = (
     Topic(
-        answers=(f"{CLI} create-user --username NAME makes a user and prints the key, once.",),
+        answers=answers.CREATE_USER,
         actions=(
             "(create|make|add|create|set up|register|open|get|define|generate|enrol|onboard) "
             f"{_NEW_USER}",
@@ -60,10 +60,7 @@ TOPICS = (
         weight=3,
     ),
     Topic(
-        answers=(
-            f"{CLI} rotate-key --username NAME puts a new key in the place of the old one. "
-            "With --grace 1h the old key works for one more hour.",
-        ),
+        answers=answers.ROTATE_KEY,
         actions=(
             "(swap out|redo|re-create|reissue|regenerate|re-issue) (a key|the key|a user's key|the API "
             "key|the key of a user|alice's key|an API key)",
@@ -90,9 +87,7 @@ TOPICS = (
         weight=2,
     ),
     Topic(
-        answers=(
-            f"A key is shown once and stored nowhere. {CLI} rotate-key --username NAME makes a new one.",
-        ),
+        answers=answers.LOST_KEY,
         questions=(
             "(bob|alice|a user|someone|my student|the user|one of them|my colleague|I|he|she) (does "
             "not|doesn't|cannot|can't|could not|no longer can) (remember|know|find|recall|see|read) "
@@ -121,10 +116,7 @@ TOPICS = (
         weight=1.6,
     ),
     Topic(
-        answers=(
-            f"{CLI} revoke-key --username NAME --key PUBLIC_ID makes one key useless at once. "
-            "show-user lists the keys.",
-        ),
+        answers=answers.REVOKE_KEY,
         actions=(
             "(revoke|withdraw|cancel|invalidate|disable|kill|block|void|end|retire) (a|one|the|a "
             "single|an API|a stolen|a "
@@ -151,9 +143,7 @@ TOPICS = (
         weight=1.6,
     ),
     Topic(
-        answers=(
-            f"{CLI} list-users lists all users, with their limits and the time of their last use.",
-        ),
+        answers=answers.LIST_USERS,
         actions=(
             "(print|show|display|enumerate|name|read out|count|see|list) (every|each|any) (user|"
             "account|person) (there is|that exists|I have|that we have|)",
@@ -180,7 +170,7 @@ TOPICS = (
         weight=1.5,
     ),
     Topic(
-        answers=(f"{CLI} show-user --username NAME shows a user's limits and keys.",),
+        answers=(f"{answers.CLI} show-user --username NAME shows a user's limits and keys.",),
         actions=(
             "(see|show|view|display|look at|get|print|inspect|find) (the details|details|information|"
             "the data|everything|the "
@@ -201,10 +191,7 @@ TOPICS = (
         weight=1.3,
     ),
     Topic(
-        answers=(
-            f"{CLI} deactivate-user --username NAME shuts a user out at once. activate-user lets the "
-            "user in again.",
-        ),
+        answers=answers.DEACTIVATE_USER,
         actions=(
             "(keep|stop|prevent|hinder|hold|exclude) (this|that|a|one|some) (person|user|student|"
             "client) from (using|calling|accessing|reaching) (the model|it|this|the API) (until monday|"
@@ -238,7 +225,7 @@ TOPICS = (
         weight=1.7,
     ),
     Topic(
-        answers=(f"{CLI} activate-user --username NAME lets a deactivated user in again.",),
+        answers=answers.ACTIVATE_USER,
         actions=(
             "(enable|unlock|activate|let in|turn on|admit) (the|a|that) (user|person|account) again "
             "(that|whom|who) (I disabled|I blocked|was deactivated|I locked out|was disabled|I "
@@ -270,7 +257,7 @@ TOPICS = (
         weight=1.5,
     ),
     Topic(
-        answers=(f"{CLI} delete-user --username NAME deletes a user and all keys. The records stay.",),
+        answers=answers.DELETE_USER,
         actions=(
             "(wipe|destroy|eliminate|clear|discard|scrap|wipe out|terminate|cancel) (a user|an account|"
             "the user|one user|users|a user account) (and everything|and all that belongs to him|with "
@@ -300,10 +287,7 @@ TOPICS = (
         weight=2,
     ),
     Topic(
-        answers=(
-            f"{CLI} set-limits --username NAME --rate-limit 600 --rate-window-seconds 3600 "
-            "allows a user 600 requests in any hour.",
-        ),
+        answers=answers.SET_LIMITS,
         actions=(
             "(restrict|hold|limit|bind|cut|allow|set) (someone|a user|one person|alice|a student) (to|"
             "at) (100|50|1000|600|a few|ten|20) requests (a day|an hour|a minute|per hour|per day)",
@@ -338,7 +322,8 @@ TOPICS = (
     ),
     Topic(
         answers=(
-            f"{CLI} set-limits --username NAME --token-limit 200000 limits a user's tokens in the "
+            f"{answers.CLI} set-limits --username NAME --token-limit 200000 limits a user's tokens in "
+            "the "
             "rate window.",
         ),
         actions=(
@@ -364,7 +349,9 @@ TOPICS = (
         weight=1.4,
     ),
     Topic(
-        answers=(f"{CLI} set-limits --username NAME --weight 2 gives a user two turns in each round.",),
+        answers=(
+            f"{answers.CLI} set-limits --username NAME --weight 2 gives a user two turns in each round.",
+        ),
         actions=(
             "(give|grant|assign) (a user|someone|alice|my boss|one user|the teacher) (priority|a "
             "higher priority|more turns|two turns|more "
@@ -393,7 +380,8 @@ TOPICS = (
     ),
     Topic(
         answers=(
-            f"{CLI} create-user --username NAME --expires 30d makes a key that ends after 30 days.",
+            f"{answers.CLI} create-user --username NAME --expires 30d makes a key that ends after 30 "
+            "days.",
         ),
         actions=(
             "(make|create|issue|give someone|have) (a key|keys|an API key|a user) that (expires|ends|"
@@ -417,7 +405,7 @@ TOPICS = (
         weight=1.3,
     ),
     Topic(
-        answers=(f"{CLI} usage --since 7d --by user shows requests, tokens and latency of each user.",),
+        answers=answers.USAGE,
         actions=(
             "(see|show|view|check|find|get|print|look up|display|track|monitor|measure|report) (the "
             "usage|usage|who used what|usage statistics|the "
