@@ -154,7 +154,7 @@ async def test_a_long_conversation_does_not_confuse_it(engine: Engine) -> None:
 def test_its_answers_are_true_of_this_project(text: list[Thread]) -> None:
     """The commands, options, settings and files in its answers exist."""
     answers = " ".join(sorted({answer for thread in text for _, answer in thread}))
-    commands = {path.stem for path in (ROOT / "runtime/commands").glob("*.sh")}
+    commands = {path.stem for path in (ROOT / "runtime/commands").rglob("*.sh")}
     sources = [path.read_text(encoding="utf-8") for path in (ROOT / "proxy/admin").glob("*.py")]
     words = set(re.findall(r'"(-{0,2}[a-z][\w-]*)"', "".join(sources)))
     words |= {f"--{name.replace('_', '-')}" for name in limit_options.PARSERS}
