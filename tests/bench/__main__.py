@@ -15,7 +15,7 @@ import sys
 from tests.bench.gateway import command
 
 OTHERS = (
-    "attacks", "bad_connections", "batch_kills", "bodies", "chaos", "cluster", "dashboard",
+    "attacks", "backends", "bad_connections", "batch_kills", "bodies", "chaos", "cluster", "dashboard",
     "embeddings", "engine", "fairness", "first_start", "guesses", "hostile", "records", "schemas",
     "simulation", "slow_readers", "soak", "templates", "threads", "tools",
 )  # fmt: skip
