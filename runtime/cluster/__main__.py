@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-import time
 import urllib.error
 import urllib.request
 
@@ -20,8 +19,6 @@ from runtime.machine import ports
 from runtime.models import embedding_models, selection
 
 NOT_RUNNING = 3
-JOIN_CHECK_S = 5.0
-"""A worker that is refused ends within this time."""
 
 
 def main(arguments: list[str]) -> int:
@@ -76,14 +73,8 @@ def _start(config: Config, node: Node, join: str | None) -> int:
 def _deploy(config: Config, node: Node, settings: EngineSettings) -> None:
     """Wait for Ray and have it start the replicas."""
     os.environ.update(node.environment())
-    until = time.monotonic() + config.number("LLAMA_SERVER_START_SECONDS")
     print("starting Ray and the first replica …", file=sys.stderr)
-    while not node.answers():
-        if not node.processes():
-            raise NodeError(f"Ray has ended; {node.log} says why")
-        if time.monotonic() > until:
-            raise NodeError(f"Ray does not answer; {node.log} may say why")
-        time.sleep(0.2)
+    node.wait_until_started()
     try:
         deploy(config, settings, node.address)
     except (ConnectionError, RuntimeError) as error:
@@ -94,12 +85,11 @@ def _join(node: Node, join: str) -> int:
     if not node.token.exists():
         raise NodeError(f"copy the head's file cluster.token to {node.token}")
     node.start(join=join)
-    until = time.monotonic() + JOIN_CHECK_S
-    while time.monotonic() < until:
-        if not node.processes():
-            node.stop()
-            raise NodeError(f"the head at {join} was not joined; {node.log} says why")
-        time.sleep(0.2)
+    try:
+        node.wait_until_started()
+    except BaseException:
+        node.stop()
+        raise
     print(f"joined {join}")
     return 0
 

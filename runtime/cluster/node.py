@@ -9,10 +9,10 @@ import json
 import os
 import secrets
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 import psutil
@@ -23,6 +23,8 @@ OBJECT_STORE_BYTES = 100_000_000
 """Requests do not go through Ray's object store, which would take a third of the memory."""
 END_S = 5.0
 """How long Ray's processes may take to end, after LLAMA_SERVER_STOP_SECONDS for their responses."""
+_STARTED = b"This command will now block"
+"""What `ray start --block` says when all runs."""
 
 
 class NodeError(Exception):
@@ -34,11 +36,14 @@ class Node:
 
     def __init__(self, config: Config) -> None:
         self._config = config
+        self._start_s = config.number("LLAMA_SERVER_START_SECONDS")
         self._stop_s = config.number("LLAMA_SERVER_STOP_SECONDS")
         self._state = config.data_dir / "cluster.json"
         self.token = config.data_dir / "cluster.token"
         """The file with the key that Ray's processes ask each other for."""
         self.log = config.root / "runtime" / "logs" / "cluster.log"
+        self._log_from = 0
+        """Where the lines of this start begin in the log."""
 
     @property
     def address(self) -> str:
@@ -56,14 +61,19 @@ class Node:
             return []  # the number is another process's now
         return [process for process in psutil.process_iter() if _belongs_to(session, process)]
 
-    def answers(self) -> bool:
-        """Whether a head on this machine can be reached."""
-        host, port = self._config.text("LLAMA_CLUSTER_HOST"), self._config.integer("LLAMA_CLUSTER_PORT")
-        try:
-            socket.create_connection((host, port), timeout=1).close()
-        except OSError:
-            return False
-        return True
+    def wait_until_started(self) -> None:
+        """Wait until Ray's processes run and, on a worker, the head has taken them in.
+
+        Raises:
+            NodeError: Ray has ended, or is not ready after LLAMA_SERVER_START_SECONDS.
+        """
+        until = time.monotonic() + self._start_s
+        while _STARTED not in self.log.read_bytes()[self._log_from :]:
+            if not self.processes():
+                raise NodeError(f"Ray has ended; {self.log} says why")
+            if time.monotonic() > until:
+                raise NodeError(f"Ray has not started in {self._start_s:g} s; {self.log} may say why")
+            time.sleep(0.2)
 
     def environment(self) -> dict[str, str]:
         """The environment of everything of Ray's: a token is asked for, and nothing is reported home."""
@@ -95,6 +105,7 @@ class Node:
         folder = tempfile.mkdtemp(prefix="llamaserve-ray-", dir="/tmp")
         self.log.parent.mkdir(parents=True, exist_ok=True)
         with self.log.open("ab") as log:
+            self._log_from = log.tell()
             process = subprocess.Popen(
                 [Path(sys.executable).with_name("ray"), "start", *self._options(join, folder)],
                 stdin=subprocess.DEVNULL,
