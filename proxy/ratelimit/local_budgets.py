@@ -86,8 +86,10 @@ class LocalBudgets:
 
     def charge(self, principal: Principal, record: RequestRecord) -> None:
         """As Budgets has it."""
+        if not (self._counters or self._readings):
+            return
         tokens, group = record.count_tokens(), principal.group
-        if not (self._counters or self._readings) or tokens <= 0:
+        if tokens <= 0:
             return
         now = self._clock()
         for subject in (principal.user_id, 0 if group is None else -group.group_id):
