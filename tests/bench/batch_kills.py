@@ -94,7 +94,7 @@ def check(appliance: Appliance, client: openai.OpenAI, batch_id: str, lines: int
             statuses[result["response"] and result["response"]["status_code"]] += 1
     with psycopg.connect(database_url_of(appliance)) as connection:
         query = "SELECT status_code, count(*) FROM llama_requests WHERE batch_id = %s GROUP BY 1"
-        attempts = dict(connection.execute(query, [batch_id]).fetchall())
+        attempts: dict[int | None, int] = dict(connection.execute(query, [batch_id]).fetchall())
     print(f"{batch.status}; results by status: {dict(statuses)}; attempts by status: {attempts}")
     wrong = [f"{batch.status}"] if batch.status != "completed" else []
     wrong += [

@@ -97,8 +97,7 @@ class Surrounded:
 def appliance(monkeypatch: pytest.MonkeyPatch) -> Iterator[Appliance]:
     """One outside /tmp, which is full in these surroundings."""
     monkeypatch.setattr(tempfile, "tempdir", "/var/tmp")  # noqa: S108
-    loopback = {"LLAMA_SERVER_HOST": "::1", "LLAMA_PROXY_HOST": "::1"}
-    with Appliance(folder=FOLDER, **loopback) as made:
+    with Appliance(folder=FOLDER, LLAMA_SERVER_HOST="::1", LLAMA_PROXY_HOST="::1") as made:
         yield made
 
 

@@ -18,6 +18,6 @@ def build_preload(directory: Path) -> Path:
     if compiler is None or sys.platform != "linux":
         pytest.skip("LD_PRELOAD needs Linux and a C compiler")
     library = directory / "preload.so"
-    command = [compiler, "-shared", "-fPIC", "-O1", "-o", library, SOURCE, "-ldl"]
+    command = [compiler, "-shared", "-fPIC", "-O1", "-o", str(library), str(SOURCE), "-ldl"]
     subprocess.run(command, check=True, capture_output=True)
     return library
