@@ -81,6 +81,8 @@ class Node:
             "RAY_AUTH_MODE": "token",
             "RAY_AUTH_TOKEN_PATH": str(self.token),
             "RAY_USAGE_STATS_ENABLED": "0",
+            # Else the head's replica would get all requests, and the others none.
+            "RAY_SERVE_PROXY_PREFER_LOCAL_NODE_ROUTING": "0",
             "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": f"{self._stop_s:g}",
             "PYTHONPATH": str(ROOT),
         }
