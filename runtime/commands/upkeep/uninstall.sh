@@ -42,14 +42,14 @@ add() {
 
 collect() {
   local cache="${XDG_CACHE_HOME:-${HOME:+$HOME/.cache}}" cluster
-  add "$ROOT/runtime/.venv" "$ROOT/bin/.venv" "$RUN_DIR" "$LOG_DIR" "$ROOT/runtime/wheels"
+  add "$ROOT/runtime/.venv" "$ROOT/runtime/.venv-cluster" "$ROOT/bin/.venv" "$RUN_DIR" "$LOG_DIR" "$ROOT/runtime/wheels"
   [ -z "$cache" ] || add "$cache/llamaserve"
   [ -z "$UNIT" ] || REMOVED+=("$UNIT")
   [ -z "$KEEP_DATA" ] || return 0
   cluster="$(readlink "$DATA_DIR/postgres" || :)"
   case "$cluster" in "$STATE_DIR"/*/data) add "${cluster%/data}" ;; esac
   add "$DATA_DIR/postgres" "$DATA_DIR/postgres.url" "$DATA_DIR/spool" "$DATA_DIR/files" "$DATA_DIR/model" \
-    "$DATA_DIR/model.before" "$DATA_DIR/console.key" "$DATA_DIR/before-upgrade.tar.gz" \
+    "$DATA_DIR/cluster.json" "$DATA_DIR/cluster.token" "$DATA_DIR/model.before" "$DATA_DIR/console.key" "$DATA_DIR/before-upgrade.tar.gz" \
     "$ROOT/runtime/config.env" "$ROOT/runtime/config.env.before-restore" "$ROOT/.env.before-restore"
 }
 
@@ -90,6 +90,7 @@ main() {
   [ "${#REMOVED[@]}" -gt 0 ] || { say 'there is nothing to remove' && return; }
   confirm
   [ -z "$UNIT" ] || bash "$ROOT/runtime/commands/upkeep/service.sh" remove
+  [ ! -e "$DATA_DIR/cluster.json" ] || bash "$ROOT/runtime/commands/upkeep/cluster.sh" stop
   bash "$ROOT/runtime/commands/stop.sh"
   # stop has made these two, if they were gone.
   rm -rf "${REMOVED[@]}" "$RUN_DIR" "$LOG_DIR" || die 'not everything could be removed'
