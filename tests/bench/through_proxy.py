@@ -34,7 +34,7 @@ def measure(rounds: int, model: Path | None) -> list[Table]:
     with ExitStack() as stack:
         fleet = stack.enter_context(Fleet(threads=0))
         path = model or fleet.model("large", LARGE, quantized=True)
-        appliance, server = stack.enter_context(_appliance(path))
+        appliance, server = stack.enter_context(appliance_of(path))
         servers = [server]
         arguments = ["--parallel", str(SLOTS), "--ctx-size", str(SLOTS * CONTEXT), "--no-webui"]
         theirs = fleet.llama_server(path, *arguments)
@@ -62,7 +62,7 @@ def measure(rounds: int, model: Path | None) -> list[Table]:
 
 
 @contextmanager
-def _appliance(model: Path) -> Iterator[tuple[Appliance, Server]]:
+def appliance_of(model: Path) -> Iterator[tuple[Appliance, Server]]:
     """A running appliance, and its users as clients. The process of `Server` is the engine's."""
     with Appliance(model=False, **SETTINGS) as appliance:
         shutil.copy2(model, appliance.root / "models" / MODEL)
