@@ -8,6 +8,7 @@ import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from shlex import quote
 
 import pytest
 
@@ -85,7 +86,9 @@ def test_a_new_key_comes_with_an_address_for_others(directory: Path, host: str, 
     config = load(directory, {"LLAMA_PROXY_HOST": host, "LLAMA_PROXY_PORT": "8765"})
     url = client_settings.url_for_others(config)
     assert re.fullmatch(expected, url)
-    assert f"  export OPENAI_BASE_URL={url}/v1 OPENAI_API_KEY=k" in client_settings.lines(config, "k")
+    assert f"  export OPENAI_BASE_URL={quote(url + '/v1')} OPENAI_API_KEY=k" in client_settings.lines(
+        config, "k"
+    )
 
 
 def test_with_quiet_the_key_is_alone_on_stdout(cli: Cli) -> None:

@@ -55,7 +55,7 @@ def paths() -> list[tuple[str, str]]:
 async def test_every_operation_is_for_administrators_alone(proxy: RunningProxy, key: str) -> None:
     """No key: 401; a user's: 403. Nothing is done, even with a body that makes sense."""
     body = {"username": "mallory", "name": "mallory", "arguments": ["list-users"]}
-    assert len(paths()) == len(OPERATIONS) + 2
+    assert len(paths()) == len(OPERATIONS) + 3
     for method, path in paths():
         for sent, status in ((None, 401), (key, 403)):
             arguments = {"json": body} if method in ("POST", "PATCH") else {}

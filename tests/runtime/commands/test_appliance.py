@@ -169,7 +169,7 @@ def test_two_starts_at_once_make_one_appliance(appliance: Appliance) -> None:
         errors = start.communicate(timeout=120)[1]
         assert start.returncode == 0, errors
     processes = appliance.leftovers()
-    for word in ("supervisor.supervisord", "-m runtime.engine", "-m proxy", "bin/postgres -D"):
+    for word in ("supervisor.supervisord", "-m runtime.engine", "-m proxy ", "bin/postgres -D"):
         assert len([line for line in processes if word in line]) == 1, word
     assert appliance.status()["ok"]
 

@@ -34,7 +34,12 @@ def test_without_the_proxy_there_is_only_the_server(appliance: Appliance) -> Non
     status = appliance.status()
     assert status["ok"]
     states = {name: part["state"] for name, part in status["processes"].items()}
-    assert states == {"postgres": "disabled", "server": "running", "proxy": "disabled"}
+    assert states == {
+        "postgres": "disabled",
+        "server": "running",
+        "proxy": "disabled",
+        "dashboard": "disabled",
+    }
     assert not (appliance.root / "runtime/data/postgres").exists()
 
 
@@ -106,12 +111,13 @@ def test_a_bad_line_is_refused_with_its_number(appliance: Appliance) -> None:
     appliance.start()
     with (appliance.root / ".env").open("a") as file:
         file.write("LLAMA_SERVER_N_CTX = 512\n")
+    number = len((appliance.root / ".env").read_text().splitlines())
     done = appliance.console("restart")
     assert done.returncode == 1
-    assert ".env:4:" in done.stderr
+    assert f".env:{number}:" in done.stderr
     assert appliance.pid("supervisord")
     appliance.stop()
-    refuse(appliance, ".env:4:")
+    refuse(appliance, f".env:{number}:")
 
 
 @pytest.mark.parametrize(("content", "why"), [(b"text, no model", "GGUF"), (None, "does not exist")])
@@ -215,7 +221,12 @@ def test_another_engine_and_another_postgres(engine_url: str) -> None:
         appliance.start()
         status = appliance.status()
         states = {name: part["state"] for name, part in status["processes"].items()}
-        assert states == {"postgres": "external", "server": "external", "proxy": "running"}
+        assert states == {
+            "postgres": "external",
+            "server": "external",
+            "proxy": "running",
+            "dashboard": "disabled",
+        }
         assert status["ok"]
         appliance.stop()
         assert appliance.leftovers() == []

@@ -168,13 +168,14 @@ def test_without_an_environment_it_says_what_makes_one(checkout: Appliance, form
         assert "./console.sh start creates it" in done.stdout
 
 
-def test_a_damaged_environment_is_told_without_a_trace(
-    checkout: Appliance, directory: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_damaged_environment_is_told_without_a_trace(checkout: Appliance) -> None:
     """A package that cannot be imported is a problem, without a traceback."""
-    (directory / "psutil.py").write_text("raise OSError('a library is missing')\n")
-    monkeypatch.setenv("PYTHONPATH", str(directory))
-    (found,) = examined(checkout, status=1)
+    damaged = checkout.root / "psutil.py"
+    damaged.write_text("raise OSError('a library is missing')\n")
+    try:
+        (found,) = examined(checkout, status=1)
+    finally:
+        damaged.unlink()
     assert "OSError: a library is missing" in found["text"]
     assert "./console.sh start" in found["remedy"]
 

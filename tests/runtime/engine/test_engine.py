@@ -139,7 +139,8 @@ def test_the_model_served_last_is_served_again(quick: Engine, models: Path) -> N
 
     quick.start()
 
-    assert "ready: quick.gguf" in quick.log
+    assert "loading" in quick.log
+    assert "quick.gguf, listening" in quick.log
 
 
 @pytest.mark.parametrize("stream", [False, True])

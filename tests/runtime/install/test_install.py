@@ -114,7 +114,7 @@ def test_a_python_that_cannot_be_used_is_named_with_the_reason(
 ) -> None:
     """Found by the search or named with PYTHON, in whose place no other one is taken."""
     changed = f'import os, sys; {change}; exec(os.environ["CODE"])'
-    program(sealed, "python3", f"CODE=\"$2\" exec {sys.executable} -c '{changed}'")
+    program(sealed, "python3", f"CODE=\"$2\" exec '{sys.executable}' -c '{changed}'")
     assert f"(python3: {why})" in install(checkout, PATH=str(sealed)).stderr
     named = install(checkout, PATH=str(sealed), PYTHON="python3")
     assert (named.returncode, named.stdout) == (1, "")
