@@ -13,7 +13,7 @@ from proxy.dashboard.layout.copying import copyable
 @contextmanager
 def dialog(title: str) -> Iterator[ui.dialog]:
     """A dialog that opens at the end of the block, which fills it; it is removed when it is closed."""
-    with ui.dialog() as opened, ui.card().classes("dialog"):
+    with _named(title) as opened, ui.card().classes("dialog"):
         with ui.row().classes("dialog-head"):
             ui.label(title).classes("heading")
             ui.space()
@@ -25,7 +25,7 @@ def dialog(title: str) -> Iterator[ui.dialog]:
 
 async def confirmed(question: str, yes: str) -> bool:
     """Ask; True if the answer is the button `yes`."""
-    with ui.dialog() as asked, ui.card().classes("dialog"):
+    with _named(question) as asked, ui.card().classes("dialog"):
         ui.label(question)
         with ui.row().classes("dialog-end"):
             ui.button("Cancel", on_click=lambda: asked.submit(False)).props("flat")
@@ -41,3 +41,10 @@ def show_secret(title: str, text: str, note: str) -> None:
         opened.props("persistent")
         copyable(text, label="Copy").mark("secret")
         ui.label(note).classes("soft")
+
+
+def _named(name: str) -> ui.dialog:
+    """With the name that a screen reader says."""
+    made = ui.dialog()
+    made.props["aria-label"] = name
+    return made

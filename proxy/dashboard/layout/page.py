@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from inspect import isawaitable, signature
+from inspect import Parameter, isawaitable, signature
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from nicegui import Client, ui
@@ -71,7 +71,7 @@ class View:
     ) -> Callable[..., Awaitable[None]]:
         """A handler for an event: checks the role and shows what goes wrong as a note.
 
-        `act` gets the event if it has a parameter for it.
+        `act` gets the event if it has a parameter without a default.
         """
 
         async def handle_event(*event: Any) -> None:
@@ -89,7 +89,9 @@ class View:
         async def handle(event: Any) -> None:
             await handle_event(event)
 
-        return handle if signature(act).parameters else handle_event
+        parameters = signature(act).parameters.values()
+        takes_event = any(parameter.default is Parameter.empty for parameter in parameters)
+        return handle if takes_event else handle_event
 
     def every(self, seconds: float, refresh: Callable[[], Awaitable[None]]) -> None:
         """Refresh a part of the page now and every so many seconds, while it is open.

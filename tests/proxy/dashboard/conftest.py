@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Iterator
+from typing import Protocol
 
 import playwright.async_api
 import pytest
@@ -14,7 +15,11 @@ from tests.support.dashboard import Browser, Stack, running_stack
 from tests.support.engine import Engine
 from tests.support.postgres import Postgres
 
-OpenPage = Callable[[str], Awaitable[Page]]
+
+class OpenPage(Protocol):
+    """Logs a user in, and opens a page of the dashboard."""
+
+    def __call__(self, username: str, path: str = "/") -> Awaitable[Page]: ...
 
 
 @pytest.fixture(scope="package")
@@ -44,7 +49,7 @@ async def logged_in(browser: playwright.async_api.Browser, stack: Stack) -> Asyn
     """Opens a page of a user's own, in which nothing may go wrong or go to another host."""
     contexts, wrong = [], []
 
-    async def open_page(username: str) -> Page:
+    async def open_page(username: str, path: str = "/") -> Page:
         context = await browser.new_context()
         contexts.append(context)
         page = await context.new_page()
@@ -60,7 +65,7 @@ async def logged_in(browser: playwright.async_api.Browser, stack: Stack) -> Asyn
                 else wrong.append(request.url)
             ),
         )
-        await log_in(page, stack.url, stack.keys[username])
+        await log_in(page, stack.url + path, stack.keys[username])
         return page
 
     yield open_page

@@ -23,11 +23,17 @@ MARKUP = "<img src=x onerror=document.title='owned'> ```\n<b>code</b>\n```"
 
 async def shown_secret(page: Page) -> str:
     """The key or link that a dialog shows; closes it."""
-    dialog = page.locator(".q-dialog").last
+    dialog = page.get_by_role("dialog").filter(has=page.locator(".copied"))
     secret = await dialog.locator(".copied").inner_text()
     await dialog.get_by_label("Close").click()
     await expect(page.locator(".q-dialog")).to_have_count(0)
     return secret
+
+
+async def confirm(page: Page, question: str, yes: str) -> None:
+    """Answer the dialog that asks this, which may lie on another one and not be there yet."""
+    asked = page.get_by_role("dialog", name=question)
+    await asked.get_by_role("button", name=yes).click()
 
 
 async def test_an_invited_user_makes_the_key_and_uses_it(
@@ -35,8 +41,7 @@ async def test_an_invited_user_makes_the_key_and_uses_it(
 ) -> None:
     """The link makes one key, which logs in and sends a request; then it is void, and the key is seen
     by nobody else."""
-    admin = await logged_in("admin")
-    await visit(admin, stack.url + "/users")
+    admin = await logged_in("admin", "/users")
     await admin.get_by_role("button", name="Invite").click()
     await admin.get_by_label("Username").fill("erin")
     await admin.get_by_label("Requests in a window").fill("77")
@@ -65,8 +70,7 @@ async def test_an_invited_user_makes_the_key_and_uses_it(
 
 async def test_an_administrator_makes_changes_and_ends_a_user(stack: Stack, logged_in: OpenPage) -> None:
     """The key is shown once and works; a bad limit is refused by its name; each change holds at once."""
-    page = await logged_in("admin")
-    await visit(page, stack.url + "/users")
+    page = await logged_in("admin", "/users")
     await page.get_by_role("button", name="New user").click()
     await page.get_by_label("Username").fill("frank")
     await page.get_by_label("Requests in a window").fill("many")
@@ -78,16 +82,16 @@ async def test_an_administrator_makes_changes_and_ends_a_user(stack: Stack, logg
     stack.keys["frank"] = await shown_secret(page)
     assert (await stack.chat("frank"))["status"] == 200
     await page.get_by_role("cell", name="frank").click()
-    dialog = page.locator(".q-dialog").first
+    dialog = page.get_by_role("dialog", name="frank", exact=True)
     await dialog.get_by_label("Tokens in a window").fill("12345")
     await dialog.get_by_role("button", name="Save").click()
     await expect(page.locator("tbody tr", has_text="frank")).to_contain_text("12345 tokens")
     await dialog.get_by_role("button", name="Deactivate").click()
-    await page.locator(".q-dialog").last.get_by_role("button", name="Deactivate").click()
+    await confirm(page, "Deactivate frank?", "Deactivate")
     await expect(dialog.get_by_role("button", name="Activate", exact=True)).to_be_visible()
     await until(lambda: _is_refused(stack, "frank"), "the user to be shut out")
     await dialog.get_by_role("button", name="Delete").click()
-    await page.locator(".q-dialog").last.get_by_role("button", name="Delete").click()
+    await confirm(page, "Delete frank and all keys?", "Delete")
     await expect(page.locator("tbody tr", has_text="frank")).to_have_count(0)
 
 
@@ -99,8 +103,7 @@ async def test_a_session_goes_on_with_its_new_key(stack: Stack, logged_in: OpenP
     """A user replaces the key that logged in: the old one ends at once, the session does not."""
     stack.new_user("gina")
     old = stack.keys["gina"]
-    page = await logged_in("gina")
-    await visit(page, stack.url + "/users")
+    page = await logged_in("gina", "/users")
     await expect(page.get_by_text("alice")).to_have_count(0)
     await page.get_by_role("button", name="Replace").click()
     await expect(page.get_by_text("Your new key")).to_be_visible()
@@ -119,8 +122,7 @@ async def test_who_is_no_administrator_any_more_is_logged_out(stack: Stack, logg
     """While the page with all users is open; nothing on it can be done from then on."""
     stack.new_user("hugo")
     _set_admin(stack, "hugo", admin=True)
-    page = await logged_in("hugo")
-    await visit(page, stack.url + "/users")
+    page = await logged_in("hugo", "/users")
     await expect(page.get_by_role("cell", name="alice")).to_be_visible()
     _set_admin(stack, "hugo", admin=False)
     await expect(page.get_by_text("You are not logged in any more")).to_be_visible(timeout=3_000)
@@ -133,8 +135,7 @@ def _set_admin(stack: Stack, username: str, *, admin: bool) -> None:
 
 async def test_a_chat_streams_and_stops(stack: Stack, logged_in: OpenPage) -> None:
     """What is typed and answered is text; a stopped answer stays; nothing is left when the page is."""
-    page = await logged_in("alice")
-    await visit(page, stack.url + "/chat")
+    page = await logged_in("alice", "/chat")
     await page.get_by_label("Message").fill(MARKUP)
     await page.keyboard.press("Enter")
     await expect(page.locator(".message.user")).to_contain_text("onerror")
@@ -158,8 +159,8 @@ async def test_a_chat_streams_and_stops(stack: Stack, logged_in: OpenPage) -> No
 
 async def test_the_machine_is_for_administrators(stack: Stack, logged_in: OpenPage) -> None:
     """They see the configuration without its secrets; others see nothing, whatever the tab."""
-    admin, bob = [await logged_in(name) for name in ("admin", "bob")]
-    await visit(admin, stack.url + "/machine?tab=configuration")
+    admin = await logged_in("admin", "/machine?tab=configuration")
+    bob = await logged_in("bob")
     await admin.get_by_label("Search keys").fill("LLAMA_ADMIN_KEY")
     await expect(admin.locator("tbody tr")).to_have_count(1)
     await expect(admin.locator("tbody")).to_contain_text("set")
