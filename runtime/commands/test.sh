@@ -14,7 +14,7 @@ main() {
   bash "$ROOT/runtime/install.sh" --with tests
   load_paths
   cd "$ROOT"
-  [ $# -gt 0 ] || set -- -n auto --maxprocesses 4 --dist loadfile
+  [ $# -gt 0 ] || set -- -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
   exec "$VENV_DIR/bin/python" -m pytest "$@"
 }
 
