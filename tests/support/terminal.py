@@ -6,6 +6,7 @@ import fcntl
 import os
 import pty
 import select
+import signal
 import subprocess
 import termios
 from collections.abc import Mapping, Sequence
@@ -88,6 +89,7 @@ class Terminal:
 
 
 def _take_terminal() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # a run of tests in the background ignores it
     fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
 
