@@ -29,8 +29,8 @@ from runtime.engine.grammar.relaxing import (
     Fault,
     Schema,
     faults,
+    in_exact_forms,
     relaxed,
-    with_exact_bounds,
 )
 from runtime.engine.grammar.sandbox import SECONDS, Sandbox, SandboxError, Source, Verdict, limits
 from runtime.engine.vocabulary import Vocabulary
@@ -135,7 +135,7 @@ class Constraints:
         if not isinstance(schema, Mapping):
             raise errors.invalid(param, f"{param} must be a JSON schema: an object.")
         self.check_depth(schema, param)
-        exact = with_exact_bounds(dict(schema))
+        exact = in_exact_forms(dict(schema))
         return Grammar(_json_source(exact, param, is_strict=strict), param, exact, strict)
 
     def check_depth(self, schema: Mapping[str, Any], param: str) -> None:

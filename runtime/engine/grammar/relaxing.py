@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from runtime.engine.grammar.patterns import is_expression
+from runtime.engine.grammar.patterns import exact, is_expression
 from runtime.engine.grammar.sandbox import Verdict
 from runtime.engine.grammar.tidying import tidied
 
@@ -110,8 +110,8 @@ class _Questions:
         return self.known[key]
 
 
-def with_exact_bounds(schema: Any) -> Any:
-    """The schema with bounds in forms that are enforced exactly.
+def in_exact_forms(schema: Any) -> Any:
+    """The schema with bounds and patterns in forms that are enforced exactly.
 
     llguidance (1.9.1) allows a whole number that is an exclusive bound if the other bound is near; the
     bound becomes an inclusive one beside it. Bounds of draft 4, whose `exclusiveMinimum` is true or
@@ -130,8 +130,10 @@ def with_exact_bounds(schema: Any) -> Any:
                 made[exclusive] = made.pop(bound)
         if _is_whole(made.get(exclusive)) and made.get("type") != "integer":
             _put_beside(made, bound, exclusive, sign)
+    if isinstance(made.get("pattern"), str):
+        made["pattern"] = exact(made["pattern"])
     for keyword, place in _places(made):
-        place[keyword] = with_exact_bounds(place[keyword])
+        place[keyword] = in_exact_forms(place[keyword])
     return made
 
 

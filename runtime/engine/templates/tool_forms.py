@@ -41,7 +41,8 @@ def _complete_schema(schema: Any) -> dict[str, Any]:
     made = {name: value for name, value in given.items() if value is not None}
     if not isinstance(made.get("description"), str):
         made["description"] = ""
-    if isinstance(properties := made.get("properties"), Mapping):
+    if "properties" in made:
+        properties = made["properties"] if isinstance(made["properties"], Mapping) else {}
         made["properties"] = {name: _complete_schema(one) for name, one in properties.items()}
     if "items" in made:
         made["items"] = _complete_schema(made["items"])
@@ -62,7 +63,8 @@ def _simple(tool: dict[str, Any]) -> dict[str, Any]:
 
 def _simple_schema(schema: Mapping[str, Any]) -> dict[str, Any]:
     types = schema.get("type", _ANY)
-    named = [types] if isinstance(types, str) else [one for one in types if one != "null"]
+    types = types if isinstance(types, list) else [types]
+    named = [one for one in types if isinstance(one, str) and one != "null"]
     rest = {name: value for name, value in schema.items() if name != "description"}
     shown = json.dumps(rest, ensure_ascii=False) if rest.keys() - {"type"} or len(named) != 1 else ""
     description = " ".join(filter(None, (schema["description"], shown)))

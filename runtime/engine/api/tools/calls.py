@@ -18,7 +18,7 @@ from runtime.engine.api.tools.schemas import Schema, object_schema
 from runtime.engine.api.tools.syntax import Syntax
 from runtime.engine.api.tools.table import GENERIC, recognised
 from runtime.engine.grammar.constraint import MAX_GRAMMAR_CHARACTERS, Constraints, Grammar
-from runtime.engine.grammar.relaxing import with_exact_bounds
+from runtime.engine.grammar.relaxing import in_exact_forms
 from runtime.engine.vocabulary import Vocabulary
 
 Message = dict[str, Any]
@@ -87,7 +87,7 @@ class Calls:
             strict_characters += len(json.dumps(function.parameters)) if function.strict else 0
         if strict_characters > MAX_GRAMMAR_CHARACTERS:
             raise _too_large(offer)
-        schemas = [with_exact_bounds(object_schema(one.parameters)) for one in offer.functions]
+        schemas = [in_exact_forms(object_schema(one.parameters)) for one in offer.functions]
         return self._written(
             offer, schemas, content, relax=lambda: self._relaxed(offer, schemas, content)
         )

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from runtime.engine.grammar.relaxations import MAX_CHARACTERS, Relaxations
-from runtime.engine.grammar.relaxing import BUDGET_S, MAX_CHECKS, relaxed, with_exact_bounds
+from runtime.engine.grammar.relaxing import BUDGET_S, MAX_CHECKS, in_exact_forms, relaxed
 from runtime.engine.grammar.sandbox import Source, Verdict
 from tests.runtime.engine.grammar.test_constraints import MAX, json_schema, object_of
 from tests.support.engine import Engine
@@ -160,4 +160,4 @@ def test_exact_bounds_leave_other_schemas_alone() -> None:
         "exclusiveMinimum": 0,
     }
 
-    assert with_exact_bounds(schema) == schema
+    assert in_exact_forms(schema) == schema

@@ -41,6 +41,7 @@ def properties(**schemas: Any) -> dict[str, Any]:
         properties(zq={"anyOf": [{"type": "string"}, {"$ref": "#/$defs/x"}]}),
         properties(zq={"type": "array", "items": True, "default": None}),
         {"function": {"name": "add"}},
+        properties(zq={"type": 5}, other={"type": {"zq": 1}}, third={"type": [None, 5]}),
     ],
 )
 def test_a_template_is_given_what_it_reads(made: Make, sent: dict[str, Any]) -> None:
@@ -51,6 +52,15 @@ def test_a_template_is_given_what_it_reads(made: Make, sent: dict[str, Any]) -> 
     assert "word1" in text
     for name in (sent["function"].get("parameters") or {}).get("properties") or ():
         assert f"{name} (" in text
+
+
+def test_properties_that_are_none_are_left_out(made: Make) -> None:
+    """As in a schema that a client has got wrong."""
+    sent = tool(parameters={"type": "object", "properties": ["zq"]})
+
+    text = made(DEMANDING + CHATML).render([said("user", "word1")], tools=[sent]).text
+
+    assert text.startswith("function add: <|im_start|>user\nword1")
 
 
 def test_a_schema_that_is_made_simple_stands_in_the_description(made: Make) -> None:
