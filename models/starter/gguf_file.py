@@ -37,6 +37,24 @@ def write(
     Matrices are quantized, norms stay as they are. The embedding serves as output too.
     """
     writer = GGUFWriter(path, "llama")
+    _add_shape(writer, shape)
+    _add_tokenizer(writer, tokens, merges)
+    for name, values in (weights or {}).items():
+        if values.ndim == 1:
+            writer.add_tensor(name, values)
+        else:
+            writer.add_tensor(name, quants.quantize(values, QUANTIZATION), raw_dtype=QUANTIZATION)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    if weights is None:
+        writer.write_ti_data_to_file()
+    else:
+        writer.write_tensors_to_file()
+    writer.close()
+    return path
+
+
+def _add_shape(writer: GGUFWriter, shape: Shape) -> None:
     writer.add_type("model")
     writer.add_name("Llamaserve starter")
     writer.add_description(
@@ -54,6 +72,9 @@ def write(
     writer.add_rope_dimension_count(shape.head_width)
     writer.add_rope_freq_base(shape.rope_base)
     writer.add_layer_norm_rms_eps(shape.epsilon)
+
+
+def _add_tokenizer(writer: GGUFWriter, tokens: list[str], merges: list[str]) -> None:
     writer.add_vocab_size(len(tokens))
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre(SPLITTING)
@@ -65,19 +86,6 @@ def write(
     writer.add_eos_token_id(END)
     writer.add_add_bos_token(True)
     writer.add_chat_template(CHAT_TEMPLATE)
-    for name, values in (weights or {}).items():
-        if values.ndim == 1:
-            writer.add_tensor(name, values)
-        else:
-            writer.add_tensor(name, quants.quantize(values, QUANTIZATION), raw_dtype=QUANTIZATION)
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    if weights is None:
-        writer.write_ti_data_to_file()
-    else:
-        writer.write_tensors_to_file()
-    writer.close()
-    return path
 
 
 def read(path: Path) -> tuple[list[str], list[str], dict[str, NDArray[np.float32]]]:

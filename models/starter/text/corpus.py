@@ -12,33 +12,20 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from models.starter.text import (
-    console,
-    facts,
-    serving,
-    situations_console,
-    situations_serving,
-    situations_users,
-    sums,
-    talk,
-    unknown,
-    users,
-)
+from models.starter.text import appliance, fact_tables, facts, situations, sums, talk, unknown
 from models.starter.text.facts import Thread
 from models.starter.text.wording import Chance, Topic, ask, roughen
 
 SEED = 20251
 THREADS = 160_000
 HERE = Path(__file__).resolve().parent.parent
-APPLIANCE = users.TOPICS + console.TOPICS + serving.TOPICS
-SITUATIONS = situations_users.TOPICS + situations_console.TOPICS + situations_serving.TOPICS
 EXAMINATIONS = ("held_out.jsonl", "dev.jsonl", "unseen.jsonl")
 
 _SHARES: tuple[tuple[float, tuple[Topic, ...] | Callable[[Chance], Thread]], ...] = (
-    (33, APPLIANCE),
-    (30, SITUATIONS),
+    (33, appliance.TOPICS),
+    (30, situations.TOPICS),
     (12, talk.TOPICS),
-    (2.5, facts.SINGLE),
+    (2.5, fact_tables.SINGLE),
     (5, facts.capital),
     (2.5, facts.colour),
     (2.5, facts.neighbour),

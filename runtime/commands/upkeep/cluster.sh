@@ -40,7 +40,7 @@ main() {
   elif [ ! -x "$VENV_DIR-cluster/bin/python" ]; then
     die 'Ray is not installed' './console.sh cluster start installs and starts it'
   fi
-  export PYTHONPATH="$ROOT${PYTHONPATH:+:$PYTHONPATH}"
+  export PYTHONPATH="$ROOT"
   exec "$VENV_DIR-cluster/bin/python" -m runtime.cluster "$@"
 }
 

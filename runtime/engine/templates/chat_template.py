@@ -21,6 +21,7 @@ from runtime.engine.templates.template import (
     RESERVED,
     Context,
     JinjaTemplate,
+    Message,
     Renderer,
     RenderError,
 )
@@ -62,8 +63,7 @@ class ChatTemplate:
         metadata: the GGUF file's, by name.
         vocabulary: the model's. Tokens that end a turn in this template become ends of responses there.
         chat_format: LLAMA_SERVER_CHAT_FORMAT: the name of one of llama-cpp-python's formats, or of one
-        of the
-            file's templates (`chat_template.NAME`); None: the file's own.
+            of the file's templates (`chat_template.NAME`); None: the file's own.
 
     Raises:
         ChatTemplateError: there is no such format, or the template does not compile.
@@ -122,26 +122,10 @@ class ChatTemplate:
             Refusal: a message is not one for this model, or its template says so.
         """
         variables = dict(variables or {})
-        if taken := sorted(RESERVED & variables.keys()):
-            raise errors.invalid(
-                "chat_template_kwargs",
-                f"chat_template_kwargs: {taken[0]} cannot be set there: leave it out.",
-            )
-        if too_deep(variables):
-            raise errors.invalid("chat_template_kwargs", "chat_template_kwargs is nested too deep.")
+        _check_variables(variables)
         face = self._with_tools if tools else self._plain
         chat = normalised(messages)
-        if continue_final_message and (chat[-1]["role"] != "assistant" or "tool_calls" in chat[-1]):
-            raise errors.invalid(
-                "continue_final_message",
-                "continue_final_message: the last message must be the assistant's, without calls.",
-            )
-        said = next((at for at, one in enumerate(chat) if one["role"] == "assistant"), None)
-        if said is not None and not face.able.assistant:
-            raise errors.not_supported(
-                f"messages[{said}].role",
-                f"messages[{said}].role: this model's chat template leaves the assistant out.",
-            )
+        _check_roles(chat, face.able, continues=continue_final_message)
         if face.able.string_arguments:
             chat = argument_texts(messages, chat)
         chat = adapted(with_results_in_place(chat), face.able)
@@ -230,6 +214,30 @@ class ChatTemplate:
         if token is not None:
             self._vocabulary.add_end(token)
         return []
+
+
+def _check_variables(variables: Mapping[str, Any]) -> None:
+    if taken := sorted(RESERVED & variables.keys()):
+        raise errors.invalid(
+            "chat_template_kwargs",
+            f"chat_template_kwargs: {taken[0]} cannot be set there: leave it out.",
+        )
+    if too_deep(variables):
+        raise errors.invalid("chat_template_kwargs", "chat_template_kwargs is nested too deep.")
+
+
+def _check_roles(chat: Sequence[Message], able: Capabilities, *, continues: bool) -> None:
+    if continues and (chat[-1]["role"] != "assistant" or "tool_calls" in chat[-1]):
+        raise errors.invalid(
+            "continue_final_message",
+            "continue_final_message: the last message must be the assistant's, without calls.",
+        )
+    said = next((at for at, one in enumerate(chat) if one["role"] == "assistant"), None)
+    if said is not None and not able.assistant:
+        raise errors.not_supported(
+            f"messages[{said}].role",
+            f"messages[{said}].role: this model's chat template leaves the assistant out.",
+        )
 
 
 def _turn_end(renderer: Renderer, vocabulary: Vocabulary) -> int | None:

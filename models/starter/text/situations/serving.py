@@ -1,12 +1,12 @@
 """Situations in which someone asks how the appliance is reached, and who answers, as people tell them.
 
-`serving.py` and `talk.py` have the usual wordings of the same questions.
+`appliance/serving.py` and `talk.py` have the usual wordings of the same questions.
 """
 
 from __future__ import annotations
 
 from models.starter.text import answers, talk
-from models.starter.text.situations_users import NAME
+from models.starter.text.situations.people import NAME
 from models.starter.text.wording import Topic
 
 _PLACE = (
