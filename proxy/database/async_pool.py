@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import AsyncExitStack
 
 from psycopg import AsyncConnection
@@ -21,7 +22,7 @@ async def open_pool(
     stack: AsyncExitStack, url: str, *, size: int, application: str = "llamaserve-proxy"
 ) -> AsyncConnectionPool:
     """Open a pool of at most `size` connections, until the stack is left. Waits for no database."""
-    pool = AsyncConnectionPool(
+    pool = _Pool(
         url,
         min_size=1,
         max_size=size,
@@ -40,6 +41,23 @@ async def open_pool(
     await pool.open(wait=False)
     stack.push_async_callback(pool.close, timeout=CLOSE_TIMEOUT_S)
     return pool
+
+
+class _Pool(AsyncConnectionPool):
+    """A pool that loses no cancellation.
+
+    It waits with `asyncio.wait_for`, which before Python 3.12 drops a cancellation that comes together
+    with the connection (https://github.com/python/cpython/issues/86296): the task would go on.
+    """
+
+    async def getconn(self, timeout: float | None = None) -> AsyncConnection:  # noqa: ASYNC109
+        task = asyncio.current_task()
+        requests = task.cancelling() if task is not None else 0
+        connection: AsyncConnection = await super().getconn(timeout)
+        if task is not None and task.cancelling() > requests:
+            await self.putconn(connection)
+            raise asyncio.CancelledError
+        return connection
 
 
 async def _check(connection: AsyncConnection) -> None:
