@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import logging
-import os
-import signal
 import time
 from collections import ChainMap
-from collections.abc import AsyncIterator, Awaitable, Coroutine
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Self
 
 from psycopg_pool import AsyncConnectionPool
 
 from proxy import errors
+from proxy.background import background
 from proxy.batches.service import Batches
 from proxy.database.async_pool import open_pool
-from proxy.early_checks import EarlyChecks
+from proxy.dispatch.early_checks import EarlyChecks
+from proxy.dispatch.settlement import Accounts, Settlements
 from proxy.edge.body import BodyMemory
 from proxy.edge.registry import ConnectionRegistry
 from proxy.edge.request import Request
@@ -28,8 +27,8 @@ from proxy.files.api import Files
 from proxy.handler import Handler
 from proxy.health import Readiness, healthz
 from proxy.identity.active_requests import ActiveRequests
-from proxy.identity.authenticator import Authenticator
-from proxy.identity.failed_logins import FailedLogins
+from proxy.identity.authentication.authenticator import Authenticator
+from proxy.identity.authentication.failed_logins import FailedLogins
 from proxy.metrics.exposition import Metrics
 from proxy.metrics.gauges import Parts
 from proxy.metrics.request_totals import RequestTotals
@@ -50,12 +49,9 @@ from proxy.records.spool import Spool
 from proxy.scheduling.coordination import Coordination
 from proxy.scheduling.turns import Turns
 from proxy.settings import ProxySettings
-from proxy.settlement import Accounts, Settlements
 from proxy.upstream.readiness import engine_status
 from proxy.upstream.relay import Relay
 from runtime.config import ROOT, Config, Origins, is_preflight
-
-logger = logging.getLogger(__name__)
 
 POOL_SIZE = 4
 SHARED_POOL_SIZE = 8
@@ -147,98 +143,143 @@ class App:
 
     async def _open(self, stack: AsyncExitStack) -> None:
         """Open all parts; they are closed when the last request has ended."""
-        settings, running, turns = self._settings, self.running, self.turns
+        settings = self._settings
+        pool = await open_pool(
+            stack, settings.database_url, size=SHARED_POOL_SIZE if settings.shared else POOL_SIZE
+        )
         totals = RequestTotals()
         access_log = AccessLog(totals.add_all)
         stack.callback(access_log.flush)
-        url = settings.database_url
-        pool = await open_pool(stack, url, size=SHARED_POOL_SIZE if settings.shared else POOL_SIZE)
-        spool = Spool(settings.spool_dir, limit_bytes=settings.spool_bytes)
-        log = RequestLog(pool, spool)
-        self.writes = WriteBatcher(log.writer)
-        stack.push_async_callback(log.close)
-        await stack.enter_async_context(_background(log.run()))
-        if settings.spool_sync_s:
-            await stack.enter_async_context(_background(log.sync(settings.spool_sync_s)))
-        await stack.enter_async_context(_background(_prune(settings, log)))
-        authenticator = Authenticator(
-            pool,
-            database_url=settings.database_url,
-            on_change=running.end_refused,
-            in_use=running.uses,
-            failures=FailedLogins(settings.auth_failures_per_minute, clock=time.monotonic),
-        )
-        await stack.enter_async_context(_background(authenticator.run()))
+        log = await self._open_records(stack, pool)
+        authenticator = await self._open_users(stack, pool)
         admitter = await stack.enter_async_context(_admitter(settings, pool, log))
-        await stack.enter_async_context(_background(turns.run()))
-        if turns.several or settings.shared:
-            coordination = Coordination(turns, pool, shared=settings.shared, clock=time.monotonic)
-            stack.push_async_callback(coordination.close)
-            await stack.enter_async_context(_background(coordination.run()))
-        await stack.enter_async_context(_background(self.slow_clients.run()))
-        relay = await stack.enter_async_context(
-            Relay(settings, self.writes, on_broken=turns.engine_broke)
-        )
-        turns.on_silent = relay.give_up_silent
+        relay = await self._open_engines(stack, pool)
         settlements = Settlements(relay)
         stack.push_async_callback(settlements.close)
         accounts = Accounts(
             admitter=admitter,
-            turns=turns,
+            turns=self.turns,
             settlements=settlements,
             request_log=log,
             access_log=access_log,
         )
-        self._readiness = Readiness(pool, engine_answers=self._engine_answers)
         body_memory = BodyMemory(
             settings.body_memory_bytes, body_limit_bytes=settings.max_body_bytes, clock=time.monotonic
         )
+        files = await self._open_batches(stack, body_memory, accounts, relay=relay, quotas=admitter)
+        usage = UsageReports(admitter, settings)
+        self._handler = Handler(
+            settings=settings,
+            authenticator=authenticator,
+            admitter=admitter,
+            turns=self.turns,
+            relay=relay,
+            early_checks=EarlyChecks(self.turns, relay),
+            own_paths=OwnPaths(usage, accounts, files=files.answer, batches=self.batches.answer),
+            accounts=accounts,
+            running=self.running,
+            slow_clients=self.slow_clients,
+            body_memory=body_memory,
+        )
+        self._readiness = Readiness(pool, engine_answers=self._engine_answers)
         parts = Parts(
-            turns=turns,
+            turns=self.turns,
             authenticator=authenticator,
             request_log=log,
             pool=pool,
             connections=self._connections,
             slow_clients=self.slow_clients,
             body_memory=body_memory,
-            under_way=running.__len__,
+            under_way=self.running.__len__,
             started_at=time.time(),
-            further=lambda: self.batches.samples(),  # noqa: PLW0108 - it is made later
+            further=self.batches.samples,
         )
-        files_pool = await open_pool(stack, url, size=FILES_POOL_SIZE, application="llamaserve-batches")
-        files = Files(settings, files_pool, self.slow_clients)
-        self.batches = batches = Batches(
-            settings, files_pool, files, body_memory,
-            relay=relay, turns=turns, accounts=accounts, quotas=admitter,
+        self.operators = self._open_operators(
+            stack, parts, totals, authenticator=authenticator, flush=access_log.flush
+        )
+
+    async def _open_records(self, stack: AsyncExitStack, pool: AsyncConnectionPool) -> RequestLog:
+        settings = self._settings
+        log = RequestLog(pool, Spool(settings.spool_dir, limit_bytes=settings.spool_bytes))
+        self.writes = WriteBatcher(log.writer)
+        stack.push_async_callback(log.close)
+        await stack.enter_async_context(background(log.run()))
+        if settings.spool_sync_s:
+            await stack.enter_async_context(background(log.sync(settings.spool_sync_s)))
+        await stack.enter_async_context(background(_prune(settings, log)))
+        return log
+
+    async def _open_users(self, stack: AsyncExitStack, pool: AsyncConnectionPool) -> Authenticator:
+        authenticator = Authenticator(
+            pool,
+            database_url=self._settings.database_url,
+            on_change=self.running.end_refused,
+            in_use=self.running.uses,
+            failures=FailedLogins(self._settings.auth_failures_per_minute, clock=time.monotonic),
+        )
+        await stack.enter_async_context(background(authenticator.run()))
+        return authenticator
+
+    async def _open_engines(self, stack: AsyncExitStack, pool: AsyncConnectionPool) -> Relay:
+        """Open what keeps turns, here and in other proxies, and what sends requests."""
+        settings, turns = self._settings, self.turns
+        await stack.enter_async_context(background(turns.run()))
+        if turns.several or settings.shared:
+            coordination = Coordination(turns, pool, shared=settings.shared, clock=time.monotonic)
+            stack.push_async_callback(coordination.close)
+            await stack.enter_async_context(background(coordination.run()))
+        await stack.enter_async_context(background(self.slow_clients.run()))
+        relay = await stack.enter_async_context(
+            Relay(settings, self.writes, on_broken=turns.engine_broke)
+        )
+        turns.on_silent = relay.give_up_silent
+        return relay
+
+    async def _open_batches(
+        self,
+        stack: AsyncExitStack,
+        body_memory: BodyMemory,
+        accounts: Accounts,
+        *,
+        relay: Relay,
+        quotas: Quotas,
+    ) -> Files:
+        settings = self._settings
+        pool = await open_pool(
+            stack, settings.database_url, size=FILES_POOL_SIZE, application="llamaserve-batches"
+        )
+        files = Files(settings, pool, self.slow_clients)
+        self.batches = Batches(
+            settings, pool, files, body_memory,
+            relay=relay, turns=self.turns, accounts=accounts, quotas=quotas,
         )  # fmt: skip
-        await stack.enter_async_context(_background(batches.run()))
-        usage = UsageReports(admitter, settings)
-        self._handler = Handler(
-            settings=settings,
-            authenticator=authenticator,
-            admitter=admitter,
-            turns=turns,
-            relay=relay,
-            early_checks=EarlyChecks(turns, relay),
-            own_paths=OwnPaths(usage, accounts, files=files.answer, batches=batches.answer),
-            accounts=accounts,
-            running=running,
-            slow_clients=self.slow_clients,
-            body_memory=body_memory,
-        )
+        await stack.enter_async_context(background(self.batches.run()))
+        return files
+
+    def _open_operators(
+        self,
+        stack: AsyncExitStack,
+        parts: Parts,
+        totals: RequestTotals,
+        *,
+        authenticator: Authenticator,
+        flush: Callable[[], None],
+    ) -> Operators:
+        settings = self._settings
+        under_way = ChainMap(self._handler.under_way, self.batches.under_way)
         api = AdminApi(
             settings.database_url,
             config=settings.config or Config(root=ROOT, values={}),
-            live=Live(under_way=ChainMap(self._handler.under_way, batches.under_way), turns=turns),
-            body_memory=body_memory,
+            live=Live(under_way=under_way, turns=self.turns),
+            body_memory=parts.body_memory,
         )
         stack.callback(api.close)
-        self.operators = Operators(
+        return Operators(
             settings,
             authenticator=authenticator,
             metrics=Metrics(totals, parts),
             api=api,
-            flush=access_log.flush,
+            flush=flush,
         )
 
 
@@ -256,30 +297,10 @@ async def _admitter(
         shared = SharedAdmission(settings=settings, pool=pool, request_log=log)
         budgets = SharedBudgets(pool, log)
         try:
-            async with _background(shared.run()):
+            async with background(shared.run()):
                 yield Quotas(shared, budgets, settings)
         finally:
             await asyncio.gather(shared.close(), budgets.close())
     else:
         local = LocalAdmission(settings=settings, request_log=log, clock=time.monotonic)
         yield Quotas(local, LocalBudgets(log, clock=time.time), settings)
-
-
-@asynccontextmanager
-async def _background(work: Coroutine[None, None, None]) -> AsyncIterator[None]:
-    """Run a task for as long as the context lasts. It must not end by itself."""
-    task = asyncio.create_task(work)
-    task.add_done_callback(_report)
-    try:
-        yield
-    finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
-
-
-def _report(task: asyncio.Task[None]) -> None:
-    if not task.cancelled() and (error := task.exception()) is not None:
-        logger.critical("a background task died; the process ends itself", exc_info=error)
-        # The supervisor starts a new one, which is better than a proxy that records nothing.
-        os.kill(os.getpid(), signal.SIGTERM)

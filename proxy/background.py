@@ -1,4 +1,4 @@
-"""Tasks that run as long as the dashboard."""
+"""Tasks that run as long as the process."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ logger = logging.getLogger(__name__)
 async def background(work: Coroutine[None, None, None]) -> AsyncIterator[None]:
     """Run a task for as long as the context lasts. If it fails, the process ends itself.
 
-    The supervisor starts a new one, which is better than sessions that outlive their keys.
+    The supervisor starts a new one, which is better than a proxy that records nothing, or sessions that
+    outlive their keys.
     """
     task = asyncio.create_task(work)
     task.add_done_callback(_report)

@@ -16,16 +16,17 @@ from http import HTTPStatus
 
 from proxy import errors
 from proxy.addresses import client_address
-from proxy.dispatch import Dispatcher
-from proxy.early_checks import EarlyChecks
+from proxy.dispatch.dispatcher import Dispatcher
+from proxy.dispatch.early_checks import EarlyChecks
+from proxy.dispatch.settlement import Accounts
 from proxy.edge.body import Body, BodyMemory, check_body
 from proxy.edge.request import Request
 from proxy.edge.slow_clients import SlowClients
 from proxy.errors import ApiError
 from proxy.exchange import Exchange
 from proxy.identity.active_requests import ActiveRequests
-from proxy.identity.authenticator import Authenticator
-from proxy.identity.credentials import key_of
+from proxy.identity.authentication.authenticator import Authenticator
+from proxy.identity.authentication.credentials import key_of
 from proxy.identity.principal import NOBODY, Principal
 from proxy.own_paths import OWN_PATHS, OwnPaths
 from proxy.ratelimit.admission import Admitter, effective_limits, limit_error
@@ -33,7 +34,6 @@ from proxy.records.record import RequestRecord
 from proxy.records.request_ids import public_form
 from proxy.scheduling.turns import Turns
 from proxy.settings import ProxySettings
-from proxy.settlement import Accounts
 from proxy.upstream.relay import Relay, UpstreamFailedError
 from proxy.upstream.routes import route_of
 

@@ -12,12 +12,12 @@ from http import HTTPStatus
 
 from proxy.batches.api import BATCHES
 from proxy.database.schema import DATABASE_ERRORS
+from proxy.dispatch.settlement import Accounts
 from proxy.edge.body import check_body
 from proxy.exchange import Exchange
 from proxy.files import errors
 from proxy.files.api import FILES
 from proxy.ratelimit.usage_report import UsageReports
-from proxy.settlement import Accounts
 from proxy.upstream.routes import USAGE, route_of
 
 logger = logging.getLogger(__name__)

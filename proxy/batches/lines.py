@@ -19,6 +19,7 @@ from yarl import URL
 from proxy import errors
 from proxy.batches.errors import line_unreadable, response_too_large
 from proxy.batches.progress import Outcome
+from proxy.dispatch.settlement import Accounts
 from proxy.edge.request import Request
 from proxy.errors import ApiError
 from proxy.exchange import Exchange
@@ -29,7 +30,6 @@ from proxy.records.record import RequestRecord
 from proxy.records.request_ids import public_form
 from proxy.scheduling.batch_turns import BatchTurn, BatchTurns
 from proxy.scheduling.turns import Turns
-from proxy.settlement import Accounts
 from proxy.upstream.relay import EngineAwayError, EngineBusyError, Relay, UpstreamFailedError
 from proxy.upstream.routes import route_of
 

@@ -19,7 +19,7 @@ from proxy.batches.errors import CANCELLED, EXPIRED, FAILED, Problem
 from proxy.batches.table import UNFINISHED
 from proxy.batches.validation import Item
 from proxy.files.table import TIMEOUT_S
-from proxy.identity.key_lookup import read_owner
+from proxy.identity.authentication.key_lookup import read_owner
 from proxy.identity.principal import Principal
 
 LEASE_S = 15

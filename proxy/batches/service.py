@@ -16,6 +16,7 @@ from proxy.batches.runner import Runner
 from proxy.batches.table import BatchTable
 from proxy.batches.upkeep import Upkeep
 from proxy.batches.worker import Worker
+from proxy.dispatch.settlement import Accounts
 from proxy.edge.body import BodyMemory
 from proxy.exchange import Exchange
 from proxy.files.api import Files
@@ -24,7 +25,6 @@ from proxy.ratelimit.quotas import Quotas
 from proxy.scheduling.batch_turns import BatchTurns
 from proxy.scheduling.turns import Turns
 from proxy.settings import ProxySettings
-from proxy.settlement import Accounts
 from proxy.upstream.relay import Relay
 
 

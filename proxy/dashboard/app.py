@@ -17,6 +17,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.staticfiles import StaticFiles
 
+from proxy.background import background
 from proxy.dashboard.access.guard import Guard
 from proxy.dashboard.access.login import Login
 from proxy.dashboard.access.plain_page import plain_page
@@ -34,10 +35,9 @@ from proxy.dashboard.pages import PAGES
 from proxy.dashboard.pages.invitation import InvitationPage
 from proxy.dashboard.services import Services
 from proxy.dashboard.settings import DashboardSettings
-from proxy.dashboard.tasks import background
 from proxy.database.pool import PREPARE_THRESHOLD
-from proxy.identity.authenticator import Authenticator
-from proxy.identity.failed_logins import FailedLogins
+from proxy.identity.authentication.authenticator import Authenticator
+from proxy.identity.authentication.failed_logins import FailedLogins
 
 ASSETS = Path(__file__).parent / "layout" / "assets"
 POOL_TIMEOUT_S = 3.0

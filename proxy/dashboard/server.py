@@ -9,11 +9,11 @@ from typing import Any
 
 import uvicorn
 
+from proxy.background import background
 from proxy.dashboard.access.guard import Guard
 from proxy.dashboard.app import open_dashboard
 from proxy.dashboard.connections import BoundedConnection
 from proxy.dashboard.settings import DashboardSettings
-from proxy.dashboard.tasks import background
 from proxy.tls import ServerCertificate
 
 logger = logging.getLogger(__name__)

@@ -10,12 +10,12 @@ from proxy.dashboard.access.sessions import Sessions
 from proxy.dashboard.console.jobs import Jobs
 from proxy.dashboard.console.runner import Console
 from proxy.dashboard.data.api_requests import ApiRequests, Models
+from proxy.dashboard.data.breakdowns import Minute
 from proxy.dashboard.data.cached import Cached
 from proxy.dashboard.data.database import Database
 from proxy.dashboard.data.live import LiveState
 from proxy.dashboard.settings import DashboardSettings
-from proxy.identity.authenticator import Authenticator
-from proxy.records.breakdowns import Minute
+from proxy.identity.authentication.authenticator import Authenticator
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from functools import partial
 
-from proxy.early_checks import EarlyChecks
+from proxy.dispatch.early_checks import EarlyChecks
 from proxy.edge.body import wants_stream
 from proxy.exchange import Exchange
 from proxy.ratelimit.admission import Admitter, effective_limits, tokens_refused

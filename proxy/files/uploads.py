@@ -15,9 +15,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import BinaryIO, TypeVar
 
-from proxy.edge.body_stream import BodyStream
 from proxy.edge.request import Request
 from proxy.files import errors
+from proxy.files.body_stream import BodyStream
 from proxy.files.directory import Directory
 from proxy.files.form import OVERHEAD_BYTES, UploadForm
 from proxy.files.table import new_file_id

@@ -14,7 +14,7 @@ from psycopg_pool import AsyncConnectionPool
 from proxy.edge.body import BodyMemory
 from proxy.edge.registry import ConnectionRegistry
 from proxy.edge.slow_clients import SlowClients
-from proxy.identity.authenticator import Authenticator
+from proxy.identity.authentication.authenticator import Authenticator
 from proxy.records.request_log import RequestLog
 from proxy.scheduling.turns import Turns
 

@@ -14,8 +14,8 @@ from multidict import CIMultiDictProxy
 
 from proxy import errors
 from proxy.edge.request import Request
-from proxy.identity.authenticator import Authenticator
-from proxy.identity.credentials import KEY_HEADERS, key_of
+from proxy.identity.authentication.authenticator import Authenticator
+from proxy.identity.authentication.credentials import KEY_HEADERS, key_of
 from proxy.identity.principal import Principal
 
 _FORWARDED = ("X-Forwarded-For", "Forwarded", "X-Real-IP", "Via")

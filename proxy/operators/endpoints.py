@@ -12,7 +12,7 @@ from proxy.addresses import client_address
 from proxy.edge.request import Request
 from proxy.errors import ApiError
 from proxy.exchange import Exchange
-from proxy.identity.authenticator import Authenticator
+from proxy.identity.authentication.authenticator import Authenticator
 from proxy.identity.keys import PREFIX
 from proxy.identity.principal import Principal
 from proxy.metrics.exposition import CONTENT_TYPE, Metrics

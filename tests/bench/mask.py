@@ -16,7 +16,7 @@ from pathlib import Path
 import llama_cpp
 import numpy as np
 
-from runtime.engine.generation.logits import LogitShaper
+from runtime.engine.generation.sampling.logits import LogitShaper
 from runtime.engine.grammar.constraint import Constraint, Constraints
 from runtime.engine.vocabulary import Vocabulary
 from tests.bench.cost import SCHEMA

@@ -12,8 +12,8 @@ from psycopg_pool import AsyncConnectionPool
 from proxy.edge.body import BodyMemory
 from proxy.edge.registry import ConnectionRegistry
 from proxy.edge.slow_clients import SlowClients
-from proxy.identity.authenticator import Authenticator
-from proxy.identity.failed_logins import FailedLogins
+from proxy.identity.authentication.authenticator import Authenticator
+from proxy.identity.authentication.failed_logins import FailedLogins
 from proxy.metrics.exposition import Metrics
 from proxy.metrics.gauges import Parts
 from proxy.metrics.request_totals import RequestTotals

@@ -16,7 +16,7 @@ from proxy.dashboard.access.plain_page import form_of, plain_page
 from proxy.dashboard.access.sessions import LIFE_S, Sessions, SessionsFull
 from proxy.dashboard.settings import DashboardSettings
 from proxy.errors import ApiError
-from proxy.identity.authenticator import Authenticator
+from proxy.identity.authentication.authenticator import Authenticator
 
 _ENDED = "You are not logged in any more: your session, or your key, has ended."
 _USED_LINK = (

@@ -10,9 +10,9 @@ from typing import Any, Literal
 import aiohttp
 from psycopg import Connection
 
-from proxy.dashboard.data import errors
-from proxy.records import breakdowns, reports
-from proxy.records.breakdowns import Percentiles, Sums
+from proxy.dashboard.data import breakdowns, errors
+from proxy.dashboard.data.breakdowns import Percentiles, Sums
+from proxy.records import reports
 from proxy.records.reports import Usage
 
 By = Literal["user", "key", "group", "day"]

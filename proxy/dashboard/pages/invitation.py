@@ -21,7 +21,7 @@ from proxy.dashboard.data.database import Database
 from proxy.dashboard.data.errors import DashboardError
 from proxy.dashboard.settings import DashboardSettings
 from proxy.identity import invitations
-from proxy.identity.failed_logins import FailedLogins
+from proxy.identity.authentication.failed_logins import FailedLogins
 from proxy.identity.user_errors import InvitationRefused
 
 logger = logging.getLogger(__name__)

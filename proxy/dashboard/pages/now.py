@@ -9,9 +9,9 @@ from nicegui import ui
 from nicegui.events import GenericEventArguments
 
 from proxy.dashboard.console import commands
+from proxy.dashboard.data import breakdowns
 from proxy.dashboard.layout import parts, units
 from proxy.dashboard.layout.page import Page, View
-from proxy.records import breakdowns
 
 LIVE_EVERY_S = 1.0
 HISTORY_EVERY_S = 5.0

@@ -9,10 +9,11 @@ from typing import Any
 from nicegui import ui
 from nicegui.events import GenericEventArguments
 
+from proxy.dashboard.data import breakdowns
 from proxy.dashboard.data.errors import DashboardError
 from proxy.dashboard.layout import csv_files, parts, times, units
 from proxy.dashboard.layout.page import Page, View
-from proxy.records import breakdowns, reports
+from proxy.records import reports
 
 LOOK_EVERY_S = 3.0
 ROWS = 50

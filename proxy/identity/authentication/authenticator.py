@@ -29,10 +29,10 @@ from proxy import errors
 from proxy.addresses import client_network
 from proxy.database.schema import DATABASE_ERRORS
 from proxy.identity import keys
-from proxy.identity.change_listener import READ_S, ChangeListener
-from proxy.identity.failed_logins import FailedLogins
-from proxy.identity.fair_threads import FairThreads
-from proxy.identity.key_lookup import KeyLookup, Row, read_keys
+from proxy.identity.authentication.change_listener import READ_S, ChangeListener
+from proxy.identity.authentication.failed_logins import FailedLogins
+from proxy.identity.authentication.fair_threads import FairThreads
+from proxy.identity.authentication.key_lookup import KeyLookup, Row, read_keys
 from proxy.identity.principal import Principal, access_error
 
 logger = logging.getLogger(__name__)

@@ -9,10 +9,10 @@ from runtime.engine import errors
 from runtime.engine.generation.channel import Ended, Event, Piece, PromptRead, TokenLogprob
 from runtime.engine.generation.context import Context
 from runtime.engine.generation.generation import End, Generation
-from runtime.engine.generation.logits import LogitShaper, logprob
 from runtime.engine.generation.marks.guide import Guide
 from runtime.engine.generation.marks.markup import Phase
-from runtime.engine.generation.sampling import Sampler
+from runtime.engine.generation.sampling.logits import LogitShaper, logprob
+from runtime.engine.generation.sampling.sampler import Sampler
 from runtime.engine.generation.slots import Sequence, Slot
 from runtime.engine.text import TextAssembler
 from runtime.engine.vocabulary import Vocabulary

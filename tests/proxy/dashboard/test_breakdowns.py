@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from psycopg import Connection
 
+from proxy.dashboard.data import breakdowns
 from proxy.database.pool import connect
-from proxy.records import breakdowns
 
 NOW = datetime(2027, 1, 31, 12, 0, 30, tzinfo=UTC)
 START = NOW - timedelta(hours=1)

@@ -69,7 +69,7 @@ async def test_a_crowd_of_unknown_keys_on_a_stuck_database_leaves_room_for_known
     known: RunningProxy, key: str, create_user: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """They use up the pool, and get a 503 each; only so many are looked up at a time."""
-    monkeypatch.setattr("proxy.identity.key_lookup.QUERY_TIMEOUT_S", 0.5)
+    monkeypatch.setattr("proxy.identity.authentication.key_lookup.QUERY_TIMEOUT_S", 0.5)
     bob = create_user("bob")
     with psycopg.connect(known.settings.database_url) as connection:
         connection.execute("LOCK TABLE llama_api_keys IN ACCESS EXCLUSIVE MODE")

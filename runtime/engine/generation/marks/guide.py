@@ -9,8 +9,8 @@ import codecs
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 
-from runtime.engine.generation.logits import LogitShaper
 from runtime.engine.generation.marks.markup import Markup, Phase, Thinking
+from runtime.engine.generation.sampling.logits import LogitShaper
 from runtime.engine.grammar.constraint import Constraint
 from runtime.engine.text import overlap
 from runtime.engine.vocabulary import Vocabulary

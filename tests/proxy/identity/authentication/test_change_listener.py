@@ -12,7 +12,7 @@ import pytest
 
 from proxy.database.pool import connect
 from proxy.identity import keys, users
-from proxy.identity.change_listener import HEARTBEAT_CHANNEL, ChangeListener
+from proxy.identity.authentication.change_listener import HEARTBEAT_CHANNEL, ChangeListener
 from proxy.settings import ProxySettings
 from tests.support.pooler import PROGRAM, Pooler
 from tests.support.proxy import RunningProxy, running_proxy, settings_for
@@ -147,13 +147,13 @@ async def test_a_change_that_arrives_together_with_a_heartbeat_takes_hold(
         elif not sent:
             sent.append(token)
             # Whenever a heartbeat does not arrive all keys are read: that must not make up for a loss.
-            monkeypatch.setattr("proxy.identity.change_listener.HEARTBEAT_S", 600.0)
+            monkeypatch.setattr("proxy.identity.authentication.change_listener.HEARTBEAT_S", 600.0)
             with psycopg.connect(settings.database_url) as connection:
                 connection.execute("SELECT pg_notify(%s, %s)", [HEARTBEAT_CHANNEL, token])
                 connection.execute("UPDATE llama_users SET is_active = false")
 
     monkeypatch.setattr(ChangeListener, "_send", send)
-    monkeypatch.setattr("proxy.identity.change_listener.PROOF_S", 600.0)
+    monkeypatch.setattr("proxy.identity.authentication.change_listener.PROOF_S", 600.0)
     async with running_proxy(settings) as proxy:
         assert await status(proxy, key) == 200
         key_is_known = True

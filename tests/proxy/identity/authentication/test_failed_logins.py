@@ -14,7 +14,7 @@ from multidict import CIMultiDict, CIMultiDictProxy
 
 from proxy.addresses import client_address
 from proxy.identity import keys
-from proxy.identity.failed_logins import MAX_COUNTED, FailedLogins
+from proxy.identity.authentication.failed_logins import MAX_COUNTED, FailedLogins
 from proxy.settings import ProxySettings
 from tests.support.proxy import RunningProxy, running_proxy
 from tests.support.upstream import FakeUpstream
@@ -24,7 +24,7 @@ from tests.support.wait import until
 @pytest.fixture(autouse=True)
 def no_delay(monkeypatch: pytest.MonkeyPatch) -> None:
     """Refusals come at once, but where a test says otherwise."""
-    monkeypatch.setattr("proxy.identity.authenticator.SLOW_S", 0.0)
+    monkeypatch.setattr("proxy.identity.authentication.authenticator.SLOW_S", 0.0)
 
 
 class Clock:
@@ -194,8 +194,8 @@ async def test_who_guesses_waits_for_the_refusal_and_nobody_else_does(
     settings: ProxySettings, key: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """So many at a time; beyond, they are refused at once, and nothing piles up."""
-    monkeypatch.setattr("proxy.identity.authenticator.SLOW_S", 3600.0)
-    monkeypatch.setattr("proxy.identity.authenticator.MAX_SLOWED", 2)
+    monkeypatch.setattr("proxy.identity.authentication.authenticator.SLOW_S", 3600.0)
+    monkeypatch.setattr("proxy.identity.authentication.authenticator.MAX_SLOWED", 2)
     async with running_proxy(replace(settings, auth_failures_per_minute=1)) as proxy:
         assert await statuses(proxy, key, 1) == [200]
         assert await statuses(proxy, "lsk_wrong", 1) == [401]

@@ -6,7 +6,7 @@ import asyncio
 import threading
 from functools import partial
 
-from proxy.identity.fair_threads import FairThreads
+from proxy.identity.authentication.fair_threads import FairThreads
 
 
 async def test_a_share_that_comes_late_waits_for_one_piece_of_each_other() -> None:

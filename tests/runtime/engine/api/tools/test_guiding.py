@@ -19,9 +19,9 @@ from runtime.engine.api.tools.parser import CallParser, Given, Named
 from runtime.engine.api.tools.syntax import Syntax
 from runtime.engine.api.tools.table import SYNTAXES
 from runtime.engine.errors import Refusal
-from runtime.engine.generation.logits import LogitShaper
 from runtime.engine.generation.marks.guide import Guide
 from runtime.engine.generation.marks.markup import Markup, Phase, Thinking
+from runtime.engine.generation.sampling.logits import LogitShaper
 from runtime.engine.grammar.constraint import Constraints
 from runtime.engine.vocabulary import Vocabulary
 from tests.runtime.engine.api.tools.test_syntaxes import FUNCTIONS_OFFERED, MARKS

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runtime.engine.generation.generation import Sampling
-from runtime.engine.generation.sampling import WINDOW, Penalties
+from runtime.engine.generation.sampling.sampler import WINDOW, Penalties
 
 PENALTIES = st.sampled_from([(1.1, 0.0, 0.0), (1.0, 0.5, 0.0), (1.0, 0.0, 0.7), (1.3, -0.4, 0.2)])
 
