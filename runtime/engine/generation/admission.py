@@ -9,7 +9,13 @@ from __future__ import annotations
 import numpy as np
 
 from runtime.engine.generation.context import Context, Tokens
-from runtime.engine.generation.decisions import MIN_REUSE, Place, SlotView, choose_place
+from runtime.engine.generation.decisions import (
+    MIN_REUSE,
+    Place,
+    SlotView,
+    choose_place,
+    moved_into_gap,
+)
 from runtime.engine.generation.generation import Generation
 from runtime.engine.generation.prefix_cache import Saved, SavedPrefixes
 from runtime.engine.generation.slots import Sequence, Slot, lendable
@@ -91,11 +97,15 @@ class SlotTable:
         copied = self._context.copy(source, slot.key)
         return length if copied and self._context.trim(slot.key, length) else 0
 
-    def leader(self, slot: Slot) -> tuple[Sequence | None, int]:
-        """Find a running sequence that is about to evaluate a longer common prefix than this slot has.
+    def follow(self, sequence: Sequence) -> None:
+        """Let a new sequence wait for one that is about to evaluate a longer common prefix."""
+        leader, n_led = self._leader(sequence.slot)
+        # A batch's line may be paused, and its prompt waits for those of requests.
+        if leader is None or sequence.generation.user.is_batch or not leader.generation.user.is_batch:
+            sequence.leader, sequence.n_led = leader, n_led
 
-        Returns the sequence and the length of the prefix.
-        """
+    def _leader(self, slot: Slot) -> tuple[Sequence | None, int]:
+        """Find the running sequence to wait for, and the length of the common prefix."""
         best, best_length = None, slot.n_past + MIN_REUSE - 1
         for other in self.slots:
             if other is slot or other.sequence is None or other.sequence.leader is not None:
@@ -105,7 +115,20 @@ class SlotTable:
                 best, best_length = other.sequence, length
         return best, best_length
 
-    def adopt(self, slot: Slot, source: Slot) -> bool:
+    def copy_from_leaders(self) -> None:
+        """Copy a common prompt prefix to the sequences that wait for another one to evaluate it."""
+        for slot in self.slots:
+            sequence = slot.sequence
+            leader = None if sequence is None else sequence.leader
+            if sequence is None or leader is None:
+                continue
+            if leader.slot.n_past < sequence.n_led and not leader.has_ended:
+                continue
+            sequence.leader = None
+            if self._adopted(slot, leader.slot):
+                sequence.generation.prompt_tokens = sequence.generation.cached_tokens = slot.n_past
+
+    def _adopted(self, slot: Slot, source: Slot) -> bool:
         """Copy the common prefix from another slot, if that saves work. Returns whether it did."""
         length = self._common(source.held, source, slot)
         if length < slot.n_past + MIN_REUSE:
@@ -118,7 +141,14 @@ class SlotTable:
         n_shared = min(other.n_shared, slot.n_shared)
         return lendable(tokens, slot.known, same=other.tag == slot.tag, n_shared=n_shared)
 
-    def move(self, source: Slot, target: Slot) -> None:
+    def close_gap(self) -> None:
+        """Move a sequence into a gap: llama.cpp computes only consecutive ids together."""
+        free = [slot.key for slot in self.slots if slot.is_free]
+        taken = [slot.key for slot in self.slots if not slot.is_free]
+        if (move := moved_into_gap(taken, free)) is not None:
+            self._move(self.slots[move[0]], self.slots[move[1]])
+
+    def _move(self, source: Slot, target: Slot) -> None:
         """Move a sequence to a free slot, unless its state cannot be copied."""
         sequence = source.sequence
         assert sequence is not None

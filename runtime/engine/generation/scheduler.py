@@ -10,20 +10,19 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
 from queue import SimpleQueue
 
 from runtime.engine.generation.admission import SlotTable
 from runtime.engine.generation.channel import Channel, Event, deliver
 from runtime.engine.generation.context import Context
-from runtime.engine.generation.decisions import Waiting, admit, moved_into_gap
+from runtime.engine.generation.decisions import Waiting
 from runtime.engine.generation.generation import End, Generation
 from runtime.engine.generation.pausing import Paused, to_pause
 from runtime.engine.generation.postprocess import Postprocessor, ended
 from runtime.engine.generation.slots import Sequence
 from runtime.engine.generation.steps import Evaluator, Part, Planner
+from runtime.engine.generation.waiting import WaitingList
 from runtime.engine.metrics import Metrics
 from runtime.engine.threads import StepThreads
 from runtime.engine.vocabulary import Vocabulary
@@ -31,15 +30,6 @@ from runtime.engine.watchdog.abort import AbortSwitch
 from runtime.engine.watchdog.progress import Progress
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(eq=False)
-class _Queued:
-    """A generation that waits for a slot."""
-
-    generation: Generation
-    passed_over: int = 0
-    """Number of generations that were admitted while this one waited."""
 
 
 class Scheduler:
@@ -79,7 +69,7 @@ class Scheduler:
         self._progress = progress
         self._threads = threads
         self._inbox: SimpleQueue[Generation | None] = SimpleQueue()
-        self._waiting: list[_Queued] = []
+        self._waiting = WaitingList()
         self._running: list[Sequence] = []
         self._paused = Paused(table)
         self._post: list[tuple[Channel, Event]] = []
@@ -149,7 +139,7 @@ class Scheduler:
 
     def _enqueue(self, generation: Generation | None) -> None:
         if generation is not None:  # None only wakes the thread
-            self._waiting.append(_Queued(generation))
+            self._waiting.add(generation)
 
     def _deliver(self) -> None:
         """Update the gauges, and deliver the step's events to their channels."""
@@ -165,8 +155,8 @@ class Scheduler:
     def _step(self) -> None:
         self._remove_ended()
         self._admit()
-        self._copy_from_leaders()
-        self._close_gap()
+        self._table.copy_from_leaders()
+        self._table.close_gap()
         if plan := self._planner.plan(self._running):
             self._threads.set_for(sum(part.n_tokens + len(part.drafts) for part in plan))
             began = time.perf_counter()
@@ -177,10 +167,8 @@ class Scheduler:
 
     def _remove_ended(self) -> None:
         """End generations whose client left or whose time is up; all of them when the server stops."""
-        for queued in list(self._waiting):
-            if self._is_over(queued.generation):
-                self._waiting.remove(queued)
-                self._add(queued.generation, [ended(queued.generation)])
+        for generation in self._waiting.take_ended(self._is_over):
+            self._add(generation, [ended(generation)])
         for sequence in list(self._running):
             if self._is_over(sequence.generation):
                 self._add(sequence.generation, self._postprocessor.last_events(sequence))
@@ -225,14 +213,14 @@ class Scheduler:
         """Begin what waits; lines of batches with the slots that nothing else needs."""
         if not (self._waiting or self._paused):
             return
-        views = self._views()
+        views = self._waiting.views(self._running)
         urgent = [view for view in views if not view.is_batch]
         n_urgent = sum(not view.is_further for view in urgent)
         for sequence in to_pause(self._running, n_urgent - self._table.n_free):
             self._running.remove(sequence)
             self._paused.pause(sequence)
         self._begin_some(urgent)
-        views = self._views()
+        views = self._waiting.views(self._running)
         if any(not (view.is_batch or view.is_further) for view in views):
             return
         while self._paused and self._table.n_free:
@@ -243,38 +231,12 @@ class Scheduler:
         """Begin as many of those who wait as there are slots."""
         if not views or not self._table.n_free:
             return
-        running = Counter(sequence.generation.user.tag for sequence in self._running)
-        keys = admit(views, running, self._table.n_free)
-        admitted = [self._waiting[key] for key in keys]
-        for queued in admitted:
-            self._waiting.remove(queued)
+        for generation in self._waiting.take(views, self._running, self._table.n_free):
             try:
-                self._begin(queued.generation)
+                self._begin(generation)
             except Exception as error:
-                queued.generation.failure = error
-                self._add(queued.generation, [ended(queued.generation)])
-        tags = Counter(queued.generation.user.tag for queued in admitted)
-        for queued in self._waiting:
-            queued.passed_over += len(admitted) - tags[queued.generation.user.tag]
-
-    def _views(self) -> list[Waiting]:
-        """Those who wait, as `admit` has to know them. Responses to one request share a channel."""
-        known = {sequence.generation.channel for sequence in self._running}
-        views = []
-        for key, queued in enumerate(self._waiting):
-            user, channel = queued.generation.user, queued.generation.channel
-            views.append(
-                Waiting(
-                    key=key,
-                    tag=user.tag,
-                    weight=user.weight,
-                    passed_over=queued.passed_over,
-                    is_further=channel in known,
-                    is_batch=user.is_batch,
-                )
-            )
-            known.add(channel)
-        return views
+                generation.failure = error
+                self._add(generation, [ended(generation)])
 
     def _begin(self, generation: Generation) -> None:
         generation.deadline = time.monotonic() + generation.limits.seconds
@@ -282,31 +244,8 @@ class Scheduler:
         sequence = self._postprocessor.begin(generation, slot)
         generation.prompt_tokens = generation.cached_tokens = slot.n_past
         if not generation.prompt.is_scored:
-            leader, n_led = self._table.leader(slot)
-            # A batch's line may be paused, and its prompt waits for those of requests.
-            if leader is None or generation.user.is_batch or not leader.generation.user.is_batch:
-                sequence.leader, sequence.n_led = leader, n_led
+            self._table.follow(sequence)
         self._running.append(sequence)
-
-    def _copy_from_leaders(self) -> None:
-        """Copy a common prompt prefix to the sequences that wait for another one to evaluate it."""
-        for sequence in self._running:
-            leader = sequence.leader
-            if leader is None or (leader.slot.n_past < sequence.n_led and not leader.has_ended):
-                continue
-            sequence.leader = None
-            if self._table.adopt(sequence.slot, leader.slot):
-                generation = sequence.generation
-                generation.prompt_tokens = generation.cached_tokens = sequence.slot.n_past
-
-    def _close_gap(self) -> None:
-        """Move a sequence into a gap: llama.cpp computes only consecutive ids together."""
-        slots = self._table.slots
-        free = [slot.key for slot in slots if slot.is_free]
-        move = moved_into_gap([sequence.slot.key for sequence in self._running], free)
-        if move is None:
-            return
-        self._table.move(slots[move[0]], slots[move[1]])
 
     def _take(self, part: Part, row: int) -> None:
         """Sample the tokens that follow a part. `row` is its first row of logits in the batch."""
