@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import signal
+import time
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
 
+import aiohttp
 import psycopg
 import pytest
 
-from proxy.scheduling.coordination import Coordination
+from proxy.scheduling.coordination import TTL_S, Coordination
 from proxy.settings import BackendSettings, ProxySettings
 from runtime.config import Config
+from tests.support.process import ProxyProcess
 from tests.support.proxy import RunningProxy, running_proxy
 from tests.support.upstream import FakeUpstream, fake_upstream
 from tests.support.wait import until
@@ -93,25 +97,55 @@ async def test_two_proxies_never_send_more_than_the_slots(
     assert max(engine.most for engine in engines) == 4
 
 
-async def test_the_slots_of_a_proxy_that_died_are_used_again(
-    proxies: list[RunningProxy], engines: list[FakeUpstream], shared: ProxySettings, key: str
+async def test_the_turns_of_a_proxy_that_is_killed_are_given_by_another_within_seconds(
+    shared: ProxySettings,
+    engines: list[FakeUpstream],
+    create_user: Callable[..., str],
+    directory: Path,
 ) -> None:
-    """When its lease has ended; one that stops gives them back at once."""
-    with psycopg.connect(shared.database_url, autocommit=True) as connection:
-        dead = "00000000-0000-0000-0000-000000000001"
-        connection.execute(
-            "WITH dead AS (INSERT INTO llama_proxies VALUES (%s, clock_timestamp() + interval '2 s')"
-            " RETURNING id)"
-            " INSERT INTO llama_leases SELECT id, url, 0, 9 FROM dead, unnest(%s::text[]) url",
-            [dead, [engine.url for engine in engines]],
-        )
-        await until(lambda: proxies[0].app.turns.slots < 4, "its demand to be heeded")
-        tasks = ask(proxies[0], key, 8)
-        await until(lambda: running(engines) == [4, 4], "all slots to be used")
+    """Two processes; kill -9 while one has turns on every slot: the other has them when its lease ends."""
+    key = create_user("alice", rate_limit=1000)
+    configuration = {
+        "LLAMA_SERVER_DATABASE_URL": shared.database_url,
+        "LLAMA_SERVER_BACKENDS": ",".join(engine.url for engine in engines),
+        "LLAMA_SERVER_API_KEY": "engine-key",
+        "LLAMA_PROXY_SHARED": "1",
+    }
+    async with AsyncExitStack() as stack:
+        one, two = [
+            await stack.enter_async_context(ProxyProcess(directory, **configuration)) for _ in range(2)
+        ]
+        client = await stack.enter_async_context(aiohttp.ClientSession())
+
+        async def ask_process(proxy: ProxyProcess) -> int:
+            body = {"messages": [{"role": "user", "content": "Hello"}]}
+            headers = {"Authorization": f"Bearer {key}"}
+            try:
+                url = f"{proxy.url}/v1/chat/completions"
+                async with client.post(url, json=body, headers=headers) as response:
+                    await response.read()
+                    return response.status
+            except aiohttp.ClientError:
+                return 0
+
+        lost = [asyncio.create_task(ask_process(one)) for _ in range(8)]
+        await until(lambda: running(engines) == [4, 4], "one proxy to use all slots")
+        waiting = [asyncio.create_task(ask_process(two)) for _ in range(8)]
+        with psycopg.connect(shared.database_url, autocommit=True) as connection:
+            wanted = "SELECT sum(demand) FROM llama_leases"
+            await until(lambda: connection.execute(wanted).fetchone() == (16,), "the others to wait")
+            one.signal(signal.SIGKILL)
+            killed_at = time.monotonic()
+            assert await asyncio.gather(*lost) == [0] * 8
+            await until(lambda: running(engines) == [4, 4], "the other to use all slots")
+            seconds = time.monotonic() - killed_at
+            print(f"the slots of the killed proxy were used again after {seconds:.1f} s")
+            assert connection.execute("SELECT count(*) FROM llama_proxies").fetchone() == (1,)
         for engine in engines:
             engine.go_on.set()
-        assert set(await asyncio.gather(*tasks)) == {200}
-        assert connection.execute("SELECT count(*) FROM llama_proxies").fetchone() == (2,)
+        assert await asyncio.gather(*waiting) == [200] * 8
+    assert seconds < TTL_S + 2
+    assert max(engine.most for engine in engines) == 4
 
 
 async def test_without_the_database_a_proxy_uses_its_slots_no_longer_than_its_lease(
