@@ -103,7 +103,7 @@ async def test_the_turns_of_a_proxy_that_is_killed_are_given_by_another_within_s
     create_user: Callable[..., str],
     directory: Path,
 ) -> None:
-    """Two processes; kill -9 while one has turns on every slot: the other has them when its lease ends."""
+    """Two processes; kill -9 while one uses every slot: the other has them when its lease ends."""
     key = create_user("alice", rate_limit=1000)
     configuration = {
         "LLAMA_SERVER_DATABASE_URL": shared.database_url,
