@@ -21,9 +21,11 @@ def _value(config: Config, name: str) -> str:
 
 
 def _check(config: Config) -> int:
-    """Print warnings. Returns 1 if the proxy could not start with its certificate."""
+    """Print warnings. Returns 1 if the proxy could not start with its certificate or engines' keys."""
     warnings = list(config.warnings)
     problem = ""
+    for backend in config.backends:
+        config.backend_key(backend)
     if config.switch("LLAMA_PROXY_ENABLED") and config.text("LLAMA_PROXY_TLS_CERT"):
         cert, key = (config.path(f"LLAMA_PROXY_TLS_{name}", "") for name in ("CERT", "KEY"))
         try:
@@ -64,7 +66,11 @@ def main(arguments: list[str]) -> int:
             print(_value(config, name))
         return 0
     if arguments == ["check"]:
-        return _check(config)
+        try:
+            return _check(config)
+        except ConfigError as error:
+            error.report()
+            return 1
     print("usage: python -m runtime.config check | get NAME … | table", file=sys.stderr)
     return 2
 

@@ -8,7 +8,9 @@ from urllib.parse import urlsplit
 
 MAX_BACKENDS = 256
 MAX_SLOTS = 100_000
-_ENTRY = re.compile(r"(?P<url>[^*;]+)(\*(?P<slots>[0-9]{1,6}))?(;key=(?P<key>[^;]+))?")
+_ENTRY = re.compile(r"(?P<url>[^*;]+)(\*(?P<slots>[^*;]*))?(;key=(?P<key>[^;]+))?")
+_NUMBER = re.compile("[0-9]{1,6}")
+_PORTS = {"http": 80, "https": 443}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,8 +35,8 @@ def http_url(value: str) -> str:
         valid = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:
         valid = False
-    if not valid or parts.username or parts.query or parts.fragment:
-        raise ValueError("must be an http:// or https:// URL without user, query or fragment")
+    if not valid or parts.username or parts.query or parts.fragment or re.search(r"\s", value):
+        raise ValueError("must be an http:// or https:// URL without user, query, fragment or blank")
     if parts.path.rstrip("/").endswith("/v1"):
         raise ValueError("must be the engine's URL without /v1, which is a part of each request's path")
     return value.rstrip("/")
@@ -47,13 +49,22 @@ def parse_backends(value: str) -> tuple[BackendEntry, ...]:
         ValueError: an entry cannot be read, is there twice, or there are more than MAX_BACKENDS.
     """
     entries = tuple(_entry(text.strip()) for text in value.split(","))
-    urls = [entry.url for entry in entries]
-    for url in urls:
-        if urls.count(url) > 1:
-            raise ValueError(f"{url} is there twice: each engine is named once, *N gives it N slots")
     if len(entries) > MAX_BACKENDS:
         raise ValueError(f"must be at most {MAX_BACKENDS} engines")
+    known = set()
+    for entry in entries:
+        if (place := _place(entry.url)) in known:
+            raise ValueError(
+                f"{entry.url} is there twice: each engine is named once, *N gives it N slots"
+            )
+        known.add(place)
     return entries
+
+
+def _place(url: str) -> tuple[object, ...]:
+    """What is the same of two spellings of a URL."""
+    parts = urlsplit(url)
+    return parts.scheme, parts.hostname, parts.port or _PORTS[parts.scheme], parts.path
 
 
 def _entry(text: str) -> BackendEntry:
@@ -62,11 +73,11 @@ def _entry(text: str) -> BackendEntry:
         raise ValueError(
             f"{text!r} must be URL, URL*SLOTS, or either with ;key=FILE, separated from others by commas"
         )
-    slots = None if match["slots"] is None else int(match["slots"])
-    if slots is not None and not 1 <= slots <= MAX_SLOTS:
-        raise ValueError(f"{text!r}: the slots must be a whole number from 1 to {MAX_SLOTS}")
     try:
         url = http_url(match["url"])
     except ValueError as error:
         raise ValueError(f"{match['url']!r} {error}") from None
-    return BackendEntry(url=url, slots=slots, key_file=match["key"] or "")
+    slots = match["slots"]
+    if slots is not None and not (_NUMBER.fullmatch(slots) and 1 <= int(slots) <= MAX_SLOTS):
+        raise ValueError(f"{text!r}: the slots must be a whole number from 1 to {MAX_SLOTS}")
+    return BackendEntry(url=url, slots=int(slots) if slots else None, key_file=match["key"] or "")

@@ -116,12 +116,24 @@ class Config:
         """
         if not backend.key_file:
             return ""
-        path = self.root / Path(backend.key_file).expanduser()
+        path = self.backend_key_file(backend)
         try:
-            return bearer(path.read_text().strip())
+            # What is no UTF-8 becomes characters that no key has.
+            return bearer(path.read_text(errors="replace").strip())
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) else f"the key {error}"
             raise ConfigError([f"LLAMA_SERVER_BACKENDS: {path}: {reason}"]) from error
+
+    def backend_key_file(self, backend: BackendEntry) -> Path:
+        """The file with an engine's own key.
+
+        Raises:
+            ConfigError: it is in the home directory of a user that does not exist.
+        """
+        try:
+            return self.root / Path(backend.key_file).expanduser()
+        except RuntimeError as error:
+            raise ConfigError([f"LLAMA_SERVER_BACKENDS: {backend.key_file}: {error}"]) from error
 
     @property
     def uses_embedded_postgres(self) -> bool:

@@ -94,6 +94,10 @@ def _secret_files(checkout: Installation) -> Iterator[Finding]:
     if checkout.config is not None:
         for file in ("postgres.url", "console.key"):
             yield from _private_file(checkout.config.data_dir / file, file)
+        for backend in checkout.config.backends:
+            if backend.key_file:
+                path = checkout.config.backend_key_file(backend)
+                yield from _private_file(path, f"the key of {backend.url}")
 
 
 def _private_file(path: Path, name: str) -> Iterator[Finding]:
