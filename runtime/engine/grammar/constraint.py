@@ -8,13 +8,11 @@ and masks release the interpreter's lock.
 
 from __future__ import annotations
 
-import json
 import logging
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import llama_cpp
 import numpy as np
@@ -23,25 +21,23 @@ from llguidance.llamacpp import lltokenizer_from_vocab
 from numpy.typing import NDArray
 
 from runtime.engine import errors
+from runtime.engine.grammar.compiler import Source, Verdict, limits
+from runtime.engine.grammar.exact_forms import in_exact_forms
+from runtime.engine.grammar.refusals import refusal, unenforceable
 from runtime.engine.grammar.relaxations import Relaxations
-from runtime.engine.grammar.relaxing import (
-    UNSATISFIABLE,
-    Fault,
-    Schema,
-    faults,
-    in_exact_forms,
-    relaxed,
+from runtime.engine.grammar.relaxing import UNSATISFIABLE, faults, relaxed
+from runtime.engine.grammar.sandbox import SECONDS, Sandbox, SandboxError
+from runtime.engine.grammar.sources import (
+    MAX_GRAMMAR_CHARACTERS,
+    check_depth,
+    check_length,
+    json_source,
 )
-from runtime.engine.grammar.sandbox import SECONDS, Sandbox, SandboxError, Source, Verdict, limits
+from runtime.engine.grammar.subschemas import Schema
 from runtime.engine.vocabulary import Vocabulary
 
 logger = logging.getLogger(__name__)
 
-MAX_DEPTH = 64
-"""The deepest nesting of a schema: llguidance recurses into it, on the stack."""
-MAX_GRAMMAR_CHARACTERS = 262_144
-"""The longest grammar or schema."""
-_REASON_CHARACTERS = 300
 _MATCHERS = 32
 _UNWRITTEN = Source(text="", is_converted=True)
 
@@ -84,7 +80,7 @@ class Constraint:
 
     def _check(self) -> None:
         if self._matcher.is_error():
-            raise _refusal(self._param, self._matcher.get_error())
+            raise refusal(self._param, self._matcher.get_error())
 
 
 @dataclass(frozen=True)
@@ -134,14 +130,9 @@ class Constraints:
             schema = {} if schema else {"enum": []}
         if not isinstance(schema, Mapping):
             raise errors.invalid(param, f"{param} must be a JSON schema: an object.")
-        self.check_depth(schema, param)
+        check_depth(schema, param)
         exact = in_exact_forms(dict(schema))
-        return Grammar(_json_source(exact, param, is_strict=strict), param, exact, strict)
-
-    def check_depth(self, schema: Mapping[str, Any], param: str) -> None:
-        """Refuse a schema that is nested too deep for the compiler."""
-        if _depth(schema) > MAX_DEPTH:
-            raise errors.invalid(param, f"{param} is nested more than {MAX_DEPTH} levels deep.")
+        return Grammar(json_source(exact, param, is_strict=strict), param, exact, strict)
 
     def lark(self, text: str, *, param: str, relax: Callable[[], Grammar] | None = None) -> Grammar:
         """Text that a grammar of llguidance's own form allows.
@@ -156,7 +147,7 @@ class Constraints:
         """
         if relax is not None and len(text) > MAX_GRAMMAR_CHARACTERS:
             return self.unwritten(param=param, relax=relax)
-        _check_length(text, param)
+        check_length(text, param)
         source = Source(text=LLMatcher.grammar_from_lark(text), is_converted=True)
         return Grammar(source, param, relax=relax)
 
@@ -174,7 +165,7 @@ class Constraints:
         assert grammar.schema is not None
         error = self._verdict(grammar.source).error
         if error and _is_certain(error):
-            raise _refusal(param, error)
+            raise refusal(param, error)
         return self._relaxed_schema(grammar) if error else grammar.schema
 
     def grammar(self, text: str) -> Grammar:
@@ -183,7 +174,7 @@ class Constraints:
         Raises:
             Refusal: it is too large.
         """
-        _check_length(text, "grammar")
+        check_length(text, "grammar")
         return Grammar(Source(text=text, is_converted=False), "grammar")
 
     def is_known(self, grammar: Grammar) -> bool:
@@ -211,7 +202,7 @@ class Constraints:
                 self._relaxations.put(grammar.source, made.source)
             return self.compile(made)
         if verdict.error:
-            raise _refusal(grammar.param, verdict.error)
+            raise refusal(grammar.param, verdict.error)
         return Constraint(self._matcher(verdict.grammar, grammar.param), self._n_tokens, grammar.param)
 
     def _matcher(self, text: str, param: str) -> LLMatcher:
@@ -223,7 +214,7 @@ class Constraints:
                 return known.deep_copy()
         matcher = LLMatcher(self._tokenizer(), text, log_level=0, limits=limits())
         if matcher.is_error():
-            raise _refusal(param, matcher.get_error())
+            raise refusal(param, matcher.get_error())
         with self._lock:
             self._matchers[text] = matcher.deep_copy()
             if len(self._matchers) > _MATCHERS:
@@ -238,7 +229,7 @@ class Constraints:
             raise errors.compiler_away() from error
 
     def _relaxed(self, grammar: Grammar) -> Grammar:
-        made = _json_source(self._relaxed_schema(grammar), grammar.param, is_strict=False)
+        made = json_source(self._relaxed_schema(grammar), grammar.param, is_strict=False)
         self._relaxations.put(grammar.source, made)
         return Grammar(made, grammar.param)
 
@@ -252,13 +243,13 @@ class Constraints:
         assert schema is not None
 
         def check(part: Schema, seconds: float) -> Verdict:
-            return self._verdict(_json_source(part, param, is_strict=grammar.is_strict), seconds)
+            return self._verdict(json_source(part, param, is_strict=grammar.is_strict), seconds)
 
         if grammar.is_strict:
             at_fault = faults(schema, check)
             if at_fault:
-                raise _unenforceable(param, at_fault[0])
-            raise _refusal(param, self._verdict(grammar.source).error)
+                raise unenforceable(param, at_fault[0])
+            raise refusal(param, self._verdict(grammar.source).error)
         return relaxed(schema, check)
 
     def _known_relaxed(self, grammar: Grammar) -> Grammar:
@@ -273,60 +264,6 @@ class Constraints:
             return self._made
 
 
-def _json_source(schema: Schema, param: str, *, is_strict: bool) -> Source:
-    text = json.dumps(schema)
-    _check_length(text, param)
-    options: dict[str, Any] = {"whitespace_flexible": False, "lenient": not is_strict}
-    compiler: Any = LLMatcher.grammar_from_json_schema
-    try:
-        return Source(text=compiler(text, overrides=options), is_converted=True)
-    except ValueError as error:
-        raise _refusal(param, str(error)) from error
-
-
 def _is_certain(reason: str) -> bool:
     """Whether a schema allows nothing, whatever is left out of it."""
     return reason.startswith((UNSATISFIABLE, "NoExtension"))
-
-
-def _check_length(text: str, param: str) -> None:
-    if len(text) > MAX_GRAMMAR_CHARACTERS:
-        raise errors.invalid(param, f"{param} must have at most {MAX_GRAMMAR_CHARACTERS} characters.")
-
-
-def _refusal(param: str, reason: str) -> errors.Refusal:
-    if reason.startswith("NoExtension"):
-        reason = "no text satisfies it"
-    elif reason.startswith("panic"):
-        reason = "the compiler fails on it"
-    reason = _one_line(reason)
-    return errors.invalid(
-        param, f"{param} cannot be used to constrain the response: {reason}", code="invalid_grammar"
-    )
-
-
-def _unenforceable(param: str, fault: Fault) -> errors.Refusal:
-    reason = _one_line(fault.reason.rpartition("error: ")[2])
-    return errors.invalid(
-        param,
-        f"{param}: {fault.place()} cannot be enforced: {reason}. Leave it out, or send the schema "
-        "without strict.",
-        code="invalid_grammar",
-    )
-
-
-def _one_line(reason: str) -> str:
-    return " ".join(reason.replace("<non-verbose/>", "").split())[:_REASON_CHARACTERS]
-
-
-def _depth(value: Any) -> int:
-    """How deep objects and arrays are nested; without recursion."""
-    depth, level = 0, [value]
-    while level := [
-        item
-        for container in level
-        if isinstance(container, Mapping | list)
-        for item in (container.values() if isinstance(container, Mapping) else container)
-    ]:
-        depth += 1
-    return depth

@@ -6,7 +6,7 @@ import hashlib
 import threading
 from collections import OrderedDict
 
-from runtime.engine.grammar.sandbox import Source
+from runtime.engine.grammar.compiler import Source
 
 MAX_CHARACTERS = 4_194_304
 """Of all sources that are remembered."""

@@ -11,14 +11,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from runtime.engine.grammar.patterns import exact, is_expression
-from runtime.engine.grammar.sandbox import Verdict
-from runtime.engine.grammar.tidying import tidied
+from runtime.engine.grammar.compiler import Verdict
+from runtime.engine.grammar.patterns import is_expression
+from runtime.engine.grammar.subschemas import Path, Schema, walk
 
-Schema = dict[str, Any]
 Check = Callable[[Schema, float], Verdict]
 """Compiles a schema within some seconds of processor time."""
-Path = tuple[str | int, ...]
 
 UNSATISFIABLE = "Unsatisfiable"
 TOO_COMPLEX = "it is too complex"
@@ -30,9 +28,6 @@ _QUESTION_S = 1.0
 """Of one question; and what the questions about keywords leave for those about the rest."""
 _LEAST_S = 0.25
 """With less, nothing is asked."""
-_TINY = 1e-9
-_EXACT = 10**6  # below it, a whole number has others beside it that are that near
-
 _NUMBER = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf")
 _GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("string", ("pattern",)),
@@ -59,9 +54,6 @@ _STAGES = (
     ("propertyNames", "uniqueItems", "contains", "not", "if", "then", "else", "oneOf"),
 )
 """What is left out of the whole schema while it does not compile, in this order."""
-_BY_NAME = ("properties", "patternProperties", "$defs", "definitions")
-_LISTS = ("anyOf", "oneOf", "allOf", "prefixItems", "items")
-_SINGLE = ("items", "additionalProperties", "additionalItems")
 
 
 @dataclass(frozen=True)
@@ -110,69 +102,10 @@ class _Questions:
         return self.known[key]
 
 
-def in_exact_forms(schema: Any) -> Any:
-    """The schema with bounds and patterns in forms that are enforced exactly.
-
-    llguidance (1.9.1) allows a whole number that is an exclusive bound if the other bound is near; the
-    bound becomes an inclusive one beside it. Bounds of draft 4, whose `exclusiveMinimum` is true or
-    false, become today's.
-    """
-    if not isinstance(schema, dict):
-        return schema
-    made = tidied(schema)
-    for bound, exclusive, sign in (
-        ("minimum", "exclusiveMinimum", 1.0),
-        ("maximum", "exclusiveMaximum", -1.0),
-    ):
-        if isinstance(made.get(exclusive), bool):
-            is_exclusive = made.pop(exclusive)
-            if is_exclusive and bound in made:
-                made[exclusive] = made.pop(bound)
-        if _is_whole(made.get(exclusive)) and made.get("type") != "integer":
-            _put_beside(made, bound, exclusive, sign)
-    if isinstance(made.get("pattern"), str):
-        made["pattern"] = exact(made["pattern"])
-    for keyword, place in _places(made):
-        place[keyword] = in_exact_forms(place[keyword])
-    return made
-
-
-def _is_whole(value: Any) -> bool:
-    return type(value) in (int, float) and abs(value) < _EXACT and value == int(value)
-
-
-def _put_beside(schema: Schema, bound: str, exclusive: str, sign: float) -> None:
-    """Replace an exclusive bound, if the one on the other side is near."""
-    value = schema[exclusive]
-    others = ("maximum", "exclusiveMaximum") if sign > 0 else ("minimum", "exclusiveMinimum")
-    far = [abs(other - value) for name in others if isinstance(other := schema.get(name), int | float)]
-    inclusive = schema.get(bound)
-    is_needless = isinstance(inclusive, int | float) and inclusive * sign > value * sign
-    if not far or min(far) > 1 or is_needless:
-        return
-    del schema[exclusive]
-    schema[bound] = value + sign * min(_TINY, min(far) / 1000 or _TINY)
-
-
-def _places(schema: Schema) -> Iterator[tuple[Any, Any]]:
-    """Where schemas stand in a schema: each a key, and the (copied) container that has it."""
-    for name in _BY_NAME:
-        if isinstance(schema.get(name), dict):
-            schema[name] = dict(schema[name])
-            yield from ((key, schema[name]) for key in list(schema[name]))
-    for name in _LISTS:
-        if isinstance(schema.get(name), list):
-            schema[name] = list(schema[name])
-            yield from ((number, schema[name]) for number in range(len(schema[name])))
-    for name in _SINGLE:
-        if isinstance(schema.get(name), dict):
-            yield name, schema
-
-
 def faults(schema: Schema, check: Check) -> list[Fault]:
     """The keywords that do not compile, each alone. As far as `MAX_CHECKS` questions find them."""
     questions = _Questions(check)
-    return [fault for path, part in _walk(schema) for fault in _faults_of(path, part, questions)]
+    return [fault for path, part in walk(schema) for fault in _faults_of(path, part, questions)]
 
 
 def relaxed(schema: Schema, check: Check) -> Schema:
@@ -183,7 +116,7 @@ def relaxed(schema: Schema, check: Check) -> Schema:
     """
     questions = _Questions(check)
     at_fault = []
-    for path, part in _walk(schema):
+    for path, part in walk(schema):
         for fault in _faults_of(path, part, questions):
             if fault.keyword == "$ref" or _is_no_pattern(part, fault):
                 return schema
@@ -203,23 +136,6 @@ def _is_no_pattern(schema: Schema, fault: Fault) -> bool:
     if fault.keyword != "pattern" and fault.path[-1:] != ("patternProperties",):
         return False
     return not is_expression(str(pattern))
-
-
-def _walk(schema: Any, path: Path = ()) -> Iterator[tuple[Path, Schema]]:
-    """The schemas in a schema, itself first."""
-    if not isinstance(schema, dict):
-        return
-    yield path, schema
-    for name in _BY_NAME:
-        if isinstance(schema.get(name), dict):
-            for key, part in schema[name].items():
-                yield from _walk(part, (*path, name, key))
-    for name in _LISTS:
-        if isinstance(schema.get(name), list):
-            for number, part in enumerate(schema[name]):
-                yield from _walk(part, (*path, name, number))
-    for name in _SINGLE:
-        yield from _walk(schema.get(name), (*path, name))
 
 
 def _faults_of(path: Path, schema: Schema, questions: _Questions) -> Iterator[Fault]:
@@ -292,7 +208,7 @@ def _copied(value: Any, path: Path, left_out: Mapping[Path, set[str]]) -> Any:
 
 def _without_one_or_all(schema: Schema, stage: Sequence[str], questions: _Questions) -> Schema:
     """The schema without one keyword of a stage, if that is enough, or else without all of them."""
-    found = [Fault(path, name, "") for path, part in _walk(schema) for name in stage if name in part]
+    found = [Fault(path, name, "") for path, part in walk(schema) for name in stage if name in part]
     for fault in found:
         if questions.is_over:
             break

@@ -4,19 +4,16 @@ A grammar of a few hundred bytes can make any compiler run for hours, fill the m
 stack, and none can be interrupted. So each new one is compiled by a child first, within bounds of time,
 memory and stack; what passes is then compiled here, in the same way.
 
-Owns the child process, `python -m runtime.engine.grammar.sandbox`. It imports llguidance and nothing of
-the model; requests and replies are lines of JSON.
+Owns the child process (`compiler.py`) and remembers what it has said. Requests and replies are lines of
+JSON.
 """
 
 from __future__ import annotations
 
 import base64
-import contextlib
 import hashlib
 import json
 import os
-import re
-import resource
 import selectors
 import signal
 import subprocess
@@ -25,12 +22,10 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import IO, Any
 
-from llguidance import LLMatcher, LLParserLimits, LLTokenizer, TokenizerWrapper
-from llguidance.gbnf_to_lark import any_to_lark
+from runtime.engine.grammar.compiler import Source, Verdict
 
 SECONDS = 2.0
 """Processor time that one grammar may take. A choice of 20,000 strings, or 300 properties with patterns,
@@ -38,44 +33,14 @@ takes a tenth of it."""
 _PATIENCE_S = 20.0
 """Elapsed time that one grammar may take: the child has a lower priority than the model's threads."""
 _START_SECONDS = 60.0
-_NICE = 5
-_MEMORY_BYTES = 2**30
-_STACK_BYTES = 8 * 2**20
-"""Half of what the threads have that compile in the server: settings.THREAD_STACK_BYTES."""
 _REMEMBERED = 1024
 _REMEMBERED_CHARACTERS = 16_384
 """Of a longer grammar a hash is remembered; one that is yet to be converted is compiled each time."""
-_ESCAPE = re.compile(r"\\(?:u([0-9A-Fa-f]{4})|U([0-9A-Fa-f]{8})|.)", re.DOTALL)
 _CHECKOUT = Path(__file__).resolve().parents[3]
-
-
-def limits() -> LLParserLimits:
-    """What a grammar may take of llguidance, when compiled and with each token."""
-    return LLParserLimits(max_lexer_states=50_000, verbose_errors=False)
 
 
 class SandboxError(Exception):
     """The child does not do its work: it could not be started."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Source:
-    """A grammar as a request has it: in llguidance's own form, or GBNF (or Lark) that is yet to be
-    converted to it.
-    """
-
-    text: str
-    is_converted: bool
-
-
-@dataclass(frozen=True, kw_only=True)
-class Verdict:
-    """What became of a grammar: why it cannot be compiled, or else its converted form."""
-
-    error: str = ""
-    grammar: str = ""
-    seconds: float = field(default=0.0, compare=False)
-    """Processor time that it took; what it was allowed, if that was not enough."""
 
 
 class Sandbox:
@@ -161,7 +126,7 @@ class Sandbox:
             return self._child
         try:
             child = self._child = subprocess.Popen(
-                [sys.executable, "-m", "runtime.engine.grammar.sandbox"],
+                [sys.executable, "-m", "runtime.engine.grammar.compiler"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 bufsize=0,
@@ -225,82 +190,3 @@ def _exchange(child: subprocess.Popen[bytes], line: bytes, seconds: float) -> by
                         raise EOFError
                     reply += part
     return reply
-
-
-class _Words:
-    """A vocabulary as llguidance's TokenizerWrapper wants it."""
-
-    def __init__(self, tokens: list[bytes], ends: list[int]) -> None:
-        self.tokens = tokens
-        self.eos_token_id = ends[0] if ends else 0
-        self.bos_token_id = None
-        self._bytes = {token: number for number, token in enumerate(tokens) if len(token) == 1}
-
-    def __call__(self, text: bytes) -> list[int]:
-        """Byte by byte, which is a tokenization too: this one is for forced texts only."""
-        return [self._bytes[bytes([byte])] for byte in text if bytes([byte]) in self._bytes]
-
-
-def _tokenizer(vocabulary: dict[str, Any]) -> LLTokenizer:
-    tokens = [base64.b64decode(token) for token in vocabulary["tokens"]]
-    ends = vocabulary["ends"]
-    return LLTokenizer(TokenizerWrapper(_Words(tokens, ends)), eos_token=ends or None)
-
-
-def _spelled_out(escape: re.Match[str]) -> str:
-    """A character for its \\u or \\U escape, whose leading zeros the converter loses (1.9.1)."""
-    code = escape[1] or escape[2]
-    if code is None or 0xD800 <= int(code, 16) < 0xE000 or int(code, 16) > sys.maxunicode:
-        return escape[0]
-    number = int(code, 16)
-    return f"\\x{number:02x}" if number < 0x80 else chr(number)
-
-
-def _verdict(tokenizer: LLTokenizer, text: str, *, is_converted: bool) -> Verdict:
-    if not is_converted:
-        try:
-            text = LLMatcher.grammar_from_lark(any_to_lark(_ESCAPE.sub(_spelled_out, text)))
-        except Exception as error:  # the converter raises Exception itself
-            return Verdict(error=str(error))
-    matcher = LLMatcher(tokenizer, text, log_level=0, limits=limits())
-    if not matcher.is_error():
-        # Some limits show with the first mask only.
-        matcher.compute_bitmask()
-    if matcher.is_error():
-        return Verdict(error=matcher.get_error())
-    return Verdict(grammar=text)
-
-
-def _serve(requests: IO[bytes], replies: IO[bytes]) -> None:
-    tokenizer = _tokenizer(json.loads(requests.readline()))
-    replies.write(b"\n")
-    for line in requests:
-        text, is_converted, seconds = json.loads(line)
-        begun = time.process_time()
-        # The timer's signal ends the process, whatever it is in the midst of.
-        signal.setitimer(signal.ITIMER_PROF, seconds)
-        verdict = _verdict(tokenizer, text, is_converted=is_converted)
-        signal.setitimer(signal.ITIMER_PROF, 0)
-        reply = asdict(verdict) | {"seconds": time.process_time() - begun}
-        replies.write((json.dumps(reply) + "\n").encode())
-
-
-def main() -> None:
-    """Be the child: compile what comes in until there is no more."""
-    with contextlib.suppress(ValueError, OSError):  # macOS knows no such limit
-        resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_BYTES, _MEMORY_BYTES))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    os.nice(_NICE)
-    threading.stack_size(_STACK_BYTES)
-    streams = (sys.stdin.buffer, os.fdopen(sys.stdout.fileno(), "wb", buffering=0))
-    thread = threading.Thread(target=_serve, args=streams, daemon=True)
-    thread.start()
-    parent = os.getppid()
-    # A compilation that goes on and on would outlive the server.
-    while thread.is_alive() and os.getppid() == parent:
-        thread.join(1.0)
-    os._exit(0)
-
-
-if __name__ == "__main__":
-    main()

@@ -17,8 +17,9 @@ from runtime.engine.api.tools.parser import CallParser
 from runtime.engine.api.tools.schemas import Schema, object_schema
 from runtime.engine.api.tools.syntax import Syntax
 from runtime.engine.api.tools.table import GENERIC, recognised
-from runtime.engine.grammar.constraint import MAX_GRAMMAR_CHARACTERS, Constraints, Grammar
-from runtime.engine.grammar.relaxing import in_exact_forms
+from runtime.engine.grammar.constraint import Constraints, Grammar
+from runtime.engine.grammar.exact_forms import in_exact_forms
+from runtime.engine.grammar.sources import MAX_GRAMMAR_CHARACTERS, check_depth
 from runtime.engine.vocabulary import Vocabulary
 
 Message = dict[str, Any]
@@ -83,7 +84,7 @@ class Calls:
         """
         strict_characters = 0
         for function in offer.functions:
-            self._constraints.check_depth(function.parameters, offer.param)
+            check_depth(function.parameters, offer.param)
             strict_characters += len(json.dumps(function.parameters)) if function.strict else 0
         if strict_characters > MAX_GRAMMAR_CHARACTERS:
             raise _too_large(offer)

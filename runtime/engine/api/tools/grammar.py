@@ -15,7 +15,7 @@ from runtime.engine.api.schemas import Function
 from runtime.engine.api.tools.offer import Offer
 from runtime.engine.api.tools.schemas import Argument, Schema, arguments
 from runtime.engine.api.tools.syntax import ARGUMENTS, Hole, KeywordStyle, Pattern, Syntax, TaggedStyle
-from runtime.engine.grammar.constraint import MAX_GRAMMAR_CHARACTERS
+from runtime.engine.grammar.sources import MAX_GRAMMAR_CHARACTERS
 from runtime.engine.vocabulary import Vocabulary
 
 _NOTHING = '""'

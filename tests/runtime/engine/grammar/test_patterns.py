@@ -8,7 +8,7 @@ import llguidance
 import pytest
 from llguidance import LLMatcher, LLTokenizer
 
-from runtime.engine.grammar.relaxing import in_exact_forms
+from runtime.engine.grammar.exact_forms import in_exact_forms
 
 
 class _Bytes:

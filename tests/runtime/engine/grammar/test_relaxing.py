@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
+from runtime.engine.grammar.compiler import Source, Verdict
+from runtime.engine.grammar.exact_forms import in_exact_forms
 from runtime.engine.grammar.relaxations import MAX_CHARACTERS, Relaxations
-from runtime.engine.grammar.relaxing import BUDGET_S, MAX_CHECKS, in_exact_forms, relaxed
-from runtime.engine.grammar.sandbox import Source, Verdict
+from runtime.engine.grammar.relaxing import BUDGET_S, MAX_CHECKS, relaxed
 from tests.runtime.engine.grammar.test_constraints import MAX, json_schema, object_of
 from tests.support.engine import Engine
 from tests.support.json_schemas import HARD_PATTERNS, random_schema, violations

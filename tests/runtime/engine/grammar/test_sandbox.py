@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from runtime.engine.grammar.sandbox import Sandbox, SandboxError, Source
+from runtime.engine.grammar.compiler import Source
+from runtime.engine.grammar.sandbox import Sandbox, SandboxError
 from tests.support.client import CHAT, HELLO
 from tests.support.engine import Engine
 from tests.support.wait import until, wait_until

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from runtime.engine.grammar.relaxing import in_exact_forms
+from runtime.engine.grammar.exact_forms import in_exact_forms
 
 
 @pytest.mark.parametrize(
