@@ -35,6 +35,7 @@ from proxy.metrics.request_totals import RequestTotals
 from proxy.operators.api import AdminApi
 from proxy.operators.endpoints import PATHS, Operators
 from proxy.operators.live import Live
+from proxy.operators.user_limits import UserLimits
 from proxy.own_paths import OwnPaths
 from proxy.ratelimit.local import LocalAdmission
 from proxy.ratelimit.local_budgets import LocalBudgets
@@ -195,7 +196,7 @@ class App:
             further=self.batches.samples,
         )
         self.operators = self._open_operators(
-            stack, parts, totals, authenticator=authenticator, flush=access_log.flush
+            stack, parts, totals, limits=UserLimits(pool, usage), flush=access_log.flush
         )
 
     async def _open_records(self, stack: AsyncExitStack, pool: AsyncConnectionPool) -> RequestLog:
@@ -262,7 +263,7 @@ class App:
         parts: Parts,
         totals: RequestTotals,
         *,
-        authenticator: Authenticator,
+        limits: UserLimits,
         flush: Callable[[], None],
     ) -> Operators:
         settings = self._settings
@@ -271,12 +272,13 @@ class App:
             settings.database_url,
             config=settings.config or Config(root=ROOT, values={}),
             live=Live(under_way=under_way, turns=self.turns),
+            limits=limits,
             body_memory=parts.body_memory,
         )
         stack.callback(api.close)
         return Operators(
             settings,
-            authenticator=authenticator,
+            authenticator=parts.authenticator,
             metrics=Metrics(totals, parts),
             api=api,
             flush=flush,

@@ -109,7 +109,7 @@ async def _services(settings: DashboardSettings, stack: AsyncExitStack) -> Servi
         minutes=Cached(MINUTES_FRESH_S),
         http=http,
         api=ApiRequests(http, settings.proxy_url),
-        models=Models(http, settings.backend_url, settings.backend_key),
+        models=Models(http, settings.engines),
         console=console,
         jobs=jobs,
     )

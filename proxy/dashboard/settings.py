@@ -18,8 +18,6 @@ class DashboardSettings:
     database_url: str = field(repr=False)
     proxy_url: str
     """The proxy, as seen from this machine."""
-    backend_url: str
-    backend_key: str = field(repr=False)
     engines: tuple[tuple[str, str], ...] = field(repr=False)
     """URL and key of each."""
     admin_key: str = field(repr=False)
@@ -31,6 +29,11 @@ class DashboardSettings:
     tls_key: Path | None = field(repr=False)
     log_level: str
     config: Config = field(repr=False, compare=False)
+
+    @property
+    def several(self) -> bool:
+        """Whether there are several engines."""
+        return len(self.engines) > 1
 
     @property
     def scheme(self) -> str:
@@ -49,8 +52,6 @@ class DashboardSettings:
             port=config.integer("LLAMA_DASHBOARD_PORT"),
             database_url=config.database_url(),
             proxy_url=config.proxy_url,
-            backend_url=config.backend_url,
-            backend_key=config.text("LLAMA_SERVER_API_KEY"),
             engines=_engines(config),
             admin_key=config.text("LLAMA_ADMIN_KEY"),
             run_dir=config.run_dir,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -35,6 +36,7 @@ from proxy.operators import backend_operations, errors, report_operations, user_
 from proxy.operators.backend_operations import BACKENDS
 from proxy.operators.live import Live
 from proxy.operators.operation import Call, Operation
+from proxy.operators.user_limits import UserLimits
 from runtime.config import Config
 
 logger = logging.getLogger(__name__)
@@ -44,6 +46,7 @@ MAX_WAITING = 32
 MAX_BODY_BYTES = 65_536
 STATEMENT_TIMEOUT_S = 30
 LIVE = "/admin/v1/live"
+USER_LIMITS = re.compile(r"/admin/v1/users/([^/]+)/limits")
 OPERATIONS = (*user_operations.OPERATIONS, *report_operations.OPERATIONS, *backend_operations.OPERATIONS)
 
 
@@ -51,11 +54,18 @@ class AdminApi:
     """Answers for administrators. Close it when the last request has ended."""
 
     def __init__(
-        self, database_url: str, *, config: Config, live: Live, body_memory: BodyMemory
+        self,
+        database_url: str,
+        *,
+        config: Config,
+        live: Live,
+        limits: UserLimits,
+        body_memory: BodyMemory,
     ) -> None:
         self._database_url = database_url
         self._config = config
         self._live = live
+        self._limits = limits
         self._body_memory = body_memory
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="admin")
         self._waiting = 0
@@ -70,10 +80,8 @@ class AdminApi:
         Raises:
             ApiError: 400, 404, 405, 409, 413 or 503.
         """
-        if request.path == LIVE and request.method == "GET":
-            return 200, _json(self._live.state())
-        if request.path == BACKENDS and request.method == "GET":
-            return 200, _json({"data": self._live.backends()})
+        if request.method == "GET" and (state := await self._state(request.path)) is not None:
+            return 200, state
         if request.path.startswith(LIVE + "/") and request.method == "DELETE":
             return 200, _json(await self._end_request(request, principal))
         operation, path = find(request.method, request.path)
@@ -86,6 +94,15 @@ class AdminApi:
             config=self._config,
         )
         return operation.status, _json(await self._run(operation, call))
+
+    async def _state(self, path: str) -> bytes | None:
+        """What the event loop itself knows; None if the path is of something else."""
+        if path == LIVE:
+            return _json(self._live.state())
+        if path == BACKENDS:
+            return _json({"data": self._live.backends()})
+        user = USER_LIMITS.fullmatch(path)
+        return await self._limits.read(unquote(user[1])) if user else None
 
     async def _end_request(self, request: Request, principal: Principal) -> object:
         request_id = request.path.removeprefix(LIVE + "/")
@@ -158,7 +175,7 @@ def find(method: str, path: str) -> tuple[Operation, Mapping[str, str]]:
             if operation.method == method:
                 return operation, {name: unquote(text) for name, text in match.groupdict().items()}
             allowed.append(operation.method)
-    if path in (LIVE, BACKENDS):
+    if path in (LIVE, BACKENDS) or USER_LIMITS.fullmatch(path):
         allowed.append("GET")
     if allowed:
         raise method_not_allowed(method, path, ", ".join(allowed))

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import re
 from collections.abc import Callable
+from http import HTTPStatus
 
 from proxy import errors
 from proxy.addresses import client_address
@@ -18,7 +19,7 @@ from proxy.identity.principal import Principal
 from proxy.metrics.exposition import CONTENT_TYPE, Metrics
 from proxy.operators import openapi
 from proxy.operators.access import administrator, is_local
-from proxy.operators.api import LIVE, AdminApi
+from proxy.operators.api import LIVE, USER_LIMITS, AdminApi
 from proxy.records.request_ids import public_form
 from proxy.settings import ProxySettings
 
@@ -101,8 +102,7 @@ class Operators:
             status = error.status
             raise
         finally:
-            # A page of the dashboard reads live state every second.
-            if (request.method, request.path, status) != ("GET", LIVE, 200):
+            if status != HTTPStatus.OK or not _is_read_by_pages(request):
                 self._note(exchange, principal, status)
         headers = exchange.headers() + b"Cache-Control: no-store\r\n"
         exchange.response.whole(status, headers, body)
@@ -128,3 +128,10 @@ class Operators:
         exchange.response.whole(
             200, exchange.headers() + policy, openapi.page(), content_type=b"text/html; charset=utf-8"
         )
+
+
+def _is_read_by_pages(request: Request) -> bool:
+    """Whether open pages of the dashboard ask for this again and again."""
+    return request.method == "GET" and (
+        request.path == LIVE or USER_LIMITS.fullmatch(request.path) is not None
+    )

@@ -31,7 +31,10 @@ class Live:
             for place, entry in enumerate(queue.order(), start=1)
         }
         described = [
-            _described(exchange, places.get(exchange.queue_entry))
+            {
+                **_described(exchange, places.get(exchange.queue_entry)),
+                "backend": self._backend_of(exchange.queue_entry),
+            }
             for exchange in self.under_way.values()
         ]
         waiting = [one for one in described if one["place"] is not None]
@@ -41,6 +44,7 @@ class Live:
                 work: {"waiting": queue.waiting, "running": queue.running, "slots": queue.limit}
                 for work, queue in queues.items()
             },
+            "backends": self.backends(),
             "running": [one for one in described if one["place"] is None],
             "waiting": sorted(waiting, key=itemgetter("place")),
         }
@@ -59,6 +63,12 @@ class Live:
             }
             for backend in self.turns.backends
         ]
+
+    def _backend_of(self, entry: QueueEntry | None) -> str | None:
+        """The URL of the engine that a request has its turn at."""
+        if entry is None or not entry.running or (self.turns.several and entry.slots is None):
+            return None
+        return self.turns.backends[entry.backend].url
 
     def end(self, request_id: str) -> str:
         """End a request, whose client gets an error that says so. Returns its user's name.

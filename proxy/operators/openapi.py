@@ -22,12 +22,14 @@ _STYLE = (
 
 
 def operations() -> list[Operation]:
-    """All operations, those on requests under way too, by path."""
+    """All operations, those on what the event loop knows too, by path."""
     live = [
         Operation(method="GET", path=LIVE, run=lambda *_: None,
                   summary="Requests that run, with their progress; those that wait, by place; queues."),
         Operation(method="GET", path=BACKENDS, run=lambda *_: None,
                   summary="The engines: state, model, slots, those of this proxy, and what runs there."),
+        Operation(method="GET", path="/admin/v1/users/{username}/limits", run=lambda *_: None,
+                  summary="What is used of a user's limits and budgets, as GET /v1/usage tells."),
         Operation(method="DELETE", path=LIVE + "/{id}", run=lambda *_: None,
                   summary="End a request that runs or waits. Its client gets an error that says so."),
     ]  # fmt: skip

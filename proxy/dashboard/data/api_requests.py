@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +19,8 @@ MAX_ANSWER_BYTES = 4 * 2**20
 MAX_LINE_BYTES = 2**20
 CONNECT_S = 10.0
 MODELS_TIMEOUT_S = 5.0
+MAX_ASKED = 3
+"""Engines: all of them serve the same model."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,15 +105,14 @@ def _object(data: bytes) -> dict[str, Any]:
 
 
 class Models:
-    """The names of the engine's models, asked of it once for all pages."""
+    """The names of the engines' models, asked of the first that answers, once for all pages."""
 
     FRESH_S = 10.0
 
-    def __init__(self, http: aiohttp.ClientSession, url: str, key: str) -> None:
-        """`url` and `key`: the engine's."""
+    def __init__(self, http: aiohttp.ClientSession, engines: Sequence[tuple[str, str]]) -> None:
+        """`engines`: URL and key of each."""
         self._http = http
-        self._url = url
-        self._key = key
+        self._engines = engines
         self._names: list[str] = []
         self._read_at = float("-inf")
 
@@ -123,11 +124,17 @@ class Models:
         return self._names
 
     async def _read(self) -> list[str]:
-        headers = {"Authorization": f"Bearer {self._key}"} if self._key else {}
+        for url, key in self._engines[:MAX_ASKED]:
+            if names := await self._names_of(url, key):
+                return names
+        return []
+
+    async def _names_of(self, url: str, key: str) -> list[str]:
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
         timeout = aiohttp.ClientTimeout(total=MODELS_TIMEOUT_S)
         try:
             async with self._http.get(
-                self._url + "/v1/models", headers=headers, timeout=timeout, allow_redirects=False
+                url + "/v1/models", headers=headers, timeout=timeout, allow_redirects=False
             ) as response:
                 found = orjson.loads(await response.content.read(MAX_LINE_BYTES))
             return [str(model["id"])[:256] for model in found["data"]]

@@ -63,8 +63,8 @@ def by_minute(connection: Connection, *, since: datetime, user: str | None = Non
             sql.SQL(
                 "SELECT date_trunc('minute', r.created_at) AS at,"
                 " coalesce(sum(r.count) FILTER (WHERE r.admitted), 0)::bigint AS requests,"
-                " coalesce(sum(r.count) FILTER (WHERE NOT r.admitted AND r.error <> ''), 0)::bigint"
-                " AS refusals,"
+                " coalesce(sum(r.count) FILTER (WHERE NOT r.admitted AND r.status_code >= 400),"
+                " 0)::bigint AS refusals,"
                 " percentile_cont(0.5) WITHIN GROUP (ORDER BY r.ttft_ms) AS ttft_ms,"
                 " coalesce(sum(r.completion_tokens), 0)::bigint AS tokens"
                 " FROM llama_requests r WHERE {} GROUP BY 1 ORDER BY 1"
@@ -134,8 +134,8 @@ def sums_by(
             sql.SQL(
                 "SELECT {} AS name,"
                 " coalesce(sum(r.count) FILTER (WHERE r.admitted), 0)::bigint AS requests,"
-                " coalesce(sum(r.count) FILTER (WHERE NOT r.admitted AND r.error <> ''), 0)::bigint"
-                " AS refusals,"
+                " coalesce(sum(r.count) FILTER (WHERE NOT r.admitted AND r.status_code >= 400),"
+                " 0)::bigint AS refusals,"
                 " coalesce(sum(r.prompt_tokens), 0)::bigint AS prompt_tokens,"
                 " coalesce(sum(r.completion_tokens), 0)::bigint AS completion_tokens"
                 " FROM llama_requests r LEFT JOIN llama_api_keys k ON k.id = r.key_id"

@@ -1,6 +1,7 @@
 """The live state, asked of proxy and engine once for all pages, and what a user may see of it.
 
-The proxy's admin API says which requests run and wait, the engine how far it is with each.
+The proxy's admin API says which requests run and wait, and what is left of a user's limits; the engine
+how far it is with each request. Such questions are not recorded as requests.
 """
 
 from __future__ import annotations
@@ -10,8 +11,10 @@ import time
 from collections import deque
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import quote
 
 import aiohttp
+from yarl import URL
 
 from proxy.dashboard.access.sessions import Session
 from proxy.dashboard.data import errors
@@ -22,11 +25,13 @@ FRESH_S = 0.9
 TIMEOUT_S = 5.0
 ENGINE_TIMEOUT_S = 1.0
 LIVE_PATH = "/admin/v1/live"
+LIMITS_PATH = "/admin/v1/users/{}/limits"
 PROGRESS_PATH = "/internal/progress"
 MODELS_PATH = "/v1/models"
 MODELS_FRESH_S = 15.0
 RATE_S = 5.0
 """Tokens a second are a mean over so long."""
+_ALL_MAY_SEE = ("engine", "queues", "models", "tokens_per_s")
 _OTHERS_MAY_SEE = ("state", "age_s", "place", "estimated_wait_s", "stream")
 
 State = dict[str, Any]
@@ -42,7 +47,7 @@ class LiveState:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._http = http
-        self._url = settings.proxy_url + LIVE_PATH
+        self._proxy_url = settings.proxy_url
         self._key = settings.admin_key
         self._engines = settings.engines
         self._clock = clock
@@ -66,6 +71,14 @@ class LiveState:
             await asyncio.shield(self._reading)
         return self._state if session.is_admin else seen_by(session.username, self._state)
 
+    async def limits(self, session: Session) -> dict[str, Any]:
+        """What is used of the limits of the session's user, and when they reset, as of `GET /v1/usage`.
+
+        Raises:
+            Unavailable: the proxy does not answer, or there is no administrator's key.
+        """
+        return await self._ask_proxy(LIMITS_PATH.format(quote(session.username, safe="")))
+
     async def end_request(self, request_id: str, key: str) -> None:
         """End a request under way, with the key of an administrator, whom the audit names.
 
@@ -74,7 +87,7 @@ class LiveState:
         """
         try:
             async with self._http.delete(
-                f"{self._url}/{request_id}",
+                URL(f"{self._proxy_url}{LIVE_PATH}/{quote(request_id, safe='')}", encoded=True),
                 headers={"Authorization": f"Bearer {key}"},
                 timeout=aiohttp.ClientTimeout(total=TIMEOUT_S),
             ) as response:
@@ -87,9 +100,7 @@ class LiveState:
             raise errors.proxy_unavailable() from error
 
     async def _read(self) -> State:
-        if not self._key:
-            raise errors.live_needs_admin_key()
-        state, progress = await asyncio.gather(self._read_proxy(), self._read_progress())
+        state, progress = await asyncio.gather(self._ask_proxy(LIVE_PATH), self._read_progress())
         for request in state["running"]:
             request["progress"] = progress.get(request["id"].removeprefix("req_"))
         self._read_at = now = self._clock()
@@ -98,18 +109,20 @@ class LiveState:
         self._state = state
         return state
 
-    async def _read_proxy(self) -> State:
+    async def _ask_proxy(self, path: str) -> dict[str, Any]:
+        if not self._key:
+            raise errors.live_needs_admin_key()
         try:
             async with self._http.get(
-                self._url,
+                URL(self._proxy_url + path, encoded=True),
                 headers={"Authorization": f"Bearer {self._key}"},
                 timeout=aiohttp.ClientTimeout(total=TIMEOUT_S),
             ) as response:
                 if response.status in (401, 403):
                     raise errors.live_needs_admin_key()
                 response.raise_for_status()
-                state: State = await response.json()
-                return state
+                found: dict[str, Any] = await response.json()
+                return found
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
             raise errors.proxy_unavailable() from error
 
@@ -171,9 +184,9 @@ class TokenRate:
 
 
 def seen_by(username: str, state: State) -> State:
-    """The state with everything about other users' requests left out but that they run or wait."""
+    """The state without the engines, and of other users' requests only that they run or wait."""
     return {
-        **state,
+        **{name: state[name] for name in _ALL_MAY_SEE if name in state},
         "running": [_seen_by(username, one) for one in state["running"]],
         "waiting": [_seen_by(username, one) for one in state["waiting"]],
     }
@@ -181,5 +194,5 @@ def seen_by(username: str, state: State) -> State:
 
 def _seen_by(username: str, request: State) -> State:
     if request["user"] == username:
-        return request
+        return {name: value for name, value in request.items() if name != "backend"}
     return {"user": "someone", **{name: request.get(name) for name in _OTHERS_MAY_SEE}}

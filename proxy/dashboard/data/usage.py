@@ -5,18 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import Literal
 
-import aiohttp
 from psycopg import Connection
 
-from proxy.dashboard.data import breakdowns, errors
+from proxy.dashboard.data import breakdowns
 from proxy.dashboard.data.breakdowns import Percentiles, Sums
 from proxy.records import reports
 from proxy.records.reports import Usage
 
 By = Literal["user", "key", "group", "day"]
-TIMEOUT_S = 5.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,22 +46,3 @@ def read_usage(
         percentiles=breakdowns.percentiles(connection, since=since, until=until, user=user),
         refusals=breakdowns.refusals(connection, since=since, until=until, user=user),
     )
-
-
-async def read_limits(http: aiohttp.ClientSession, proxy_url: str, key: str) -> dict[str, Any]:
-    """What is used of the limits of the key's user, and when they reset: the proxy's `/v1/usage`.
-
-    Raises:
-        Unavailable: the proxy does not answer.
-    """
-    try:
-        async with http.get(
-            f"{proxy_url}/v1/usage",
-            headers={"Authorization": f"Bearer {key}"},
-            timeout=aiohttp.ClientTimeout(total=TIMEOUT_S),
-        ) as response:
-            response.raise_for_status()
-            found: dict[str, Any] = await response.json()
-            return found
-    except (aiohttp.ClientError, TimeoutError, ValueError) as error:
-        raise errors.proxy_unavailable() from error

@@ -5,15 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from nicegui import ui
+from nicegui import context, ui
 
 from proxy.dashboard.layout.copying import copyable
 
 
 @contextmanager
-def dialog(title: str) -> Iterator[ui.dialog]:
-    """A dialog that opens at the end of the block, which fills it; it is removed when it is closed."""
-    with _named(title) as opened, ui.card().classes("dialog"):
+def dialog(title: str, name: str = "") -> Iterator[ui.dialog]:
+    """A dialog that opens at the end of the block, which fills it; it is removed when it is closed.
+
+    One of the same name that is open gives way: a second click on what opens it changes nothing.
+    `name`: what a screen reader says, if it is not the title.
+    """
+    for before in _open(name or title):
+        before.delete()
+    with _named(name or title) as opened, ui.card().classes("dialog"):
         with ui.row().classes("dialog-head"):
             ui.label(title).classes("heading")
             ui.space()
@@ -24,14 +30,17 @@ def dialog(title: str) -> Iterator[ui.dialog]:
 
 
 async def confirmed(question: str, yes: str) -> bool:
-    """Ask; True if the answer is the button `yes`."""
-    with _named(question) as asked, ui.card().classes("dialog"):
+    """Ask; True if the answer is the button `yes`. While a question is open it is not asked again."""
+    if _open(question):
+        return False
+    with context.client.content, _named(question) as asked, ui.card().classes("dialog"):
         ui.label(question)
         with ui.row().classes("dialog-end"):
             ui.button("Cancel", on_click=lambda: asked.submit(False)).props("flat")
             ui.button(yes, on_click=lambda: asked.submit(True)).props("color=negative unelevated")
     answer = await asked
-    asked.delete()
+    if not asked.is_deleted:
+        asked.delete()
     return bool(answer)
 
 
@@ -48,3 +57,12 @@ def _named(name: str) -> ui.dialog:
     made = ui.dialog()
     made.props["aria-label"] = name
     return made
+
+
+def _open(name: str) -> list[ui.dialog]:
+    """The dialogs of this name that the page has."""
+    return [
+        one
+        for one in context.client.elements.values()
+        if isinstance(one, ui.dialog) and one.props.get("aria-label") == name
+    ]

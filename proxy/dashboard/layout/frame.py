@@ -127,4 +127,5 @@ def _key_help() -> ui.dialog:
                 with ui.element("kbd"):
                     ui.label(key)
                 ui.label(meaning)
+    dialog.props["aria-label"] = "Keys"
     return dialog

@@ -11,6 +11,7 @@ from nicegui.events import GenericEventArguments
 from proxy.dashboard.console import commands
 from proxy.dashboard.data import breakdowns
 from proxy.dashboard.layout import parts, units
+from proxy.dashboard.layout.dialogs import confirmed
 from proxy.dashboard.layout.page import Page, View
 
 LIVE_EVERY_S = 1.0
@@ -29,6 +30,11 @@ _END_CELL = """
   :aria-label="'End the request of ' + props.row.user"
   @click="() => $parent.$emit('end', props.row)" /></q-td>
 """
+_ENGINE_STATE_CELL = """
+<q-td :props="props"><span class="tag"
+  :data-state="props.value === 'ready' ? '' : props.value === 'away' ? 'problem' : 'warning'"
+  >{{ props.value }}</span></q-td>
+"""
 
 
 class NowPage:
@@ -37,6 +43,9 @@ class NowPage:
     def __init__(self, view: View) -> None:
         self._view = view
         self._tiles()
+        self._engines = (
+            self._engines_panel() if view.is_admin and view.services.settings.several else None
+        )
         with parts.panel("Running"):
             self._running = self._running_table()
         with parts.panel("Waiting, in the order of turns"):
@@ -79,6 +88,22 @@ class NowPage:
         self._away = ui.label("The engine does not answer: requests wait until it does.")
         self._away.classes("problem").set_visibility(False)
 
+    def _engines_panel(self) -> ui.table:
+        with parts.panel("Engines"):
+            table = parts.table(
+                [
+                    parts.column("url", "Engine"),
+                    parts.column("state", "State"),
+                    parts.column("model", "Model"),
+                    parts.column("running", "Running", number=True),
+                    parts.column("slots", "Slots", number=True),
+                ],
+                key="url",
+                empty="Reading the state of the engines …",
+            )
+        table.add_slot("body-cell-state", _ENGINE_STATE_CELL)
+        return table
+
     def _running_table(self) -> ui.table:
         columns = [
             parts.column("user", "User"),
@@ -91,6 +116,8 @@ class NowPage:
             parts.column("age", "Runs for", number=True),
         ]
         if self._view.is_admin:
+            if self._view.services.settings.several:
+                columns.insert(3, parts.column("engine", "Engine"))
             columns.append(parts.column("end", ""))
         table = parts.table(
             columns, key="row", empty="Nothing runs. Connect shows how to send a request.",
@@ -104,26 +131,21 @@ class NowPage:
 
     async def _ask_to_end(self, event: GenericEventArguments) -> None:
         request_id, user = str(event.args["row"]), str(event.args["user"])
-        with self._view.client, ui.dialog() as dialog, ui.card():
-            ui.label(f"End this request of {user}? Its client gets an error that says so.")
-            with ui.row():
-                ui.button("End it", color="negative", on_click=lambda: dialog.submit("end"))
-                ui.button("Let it run", on_click=dialog.close).props("flat")
-        try:
-            if await dialog == "end":
-                self._view.check(admin=True)
-                await self._view.services.live.end_request(request_id, self._view.session.key)
-        finally:
-            dialog.delete()
+        question = f"End this request of {user}? Its client gets an error that says so."
+        if await confirmed(question, "End it"):
+            self._view.check(admin=True)
+            await self._view.services.live.end_request(request_id, self._view.session.key)
 
     async def _show_live(self) -> None:
         state = await self._view.services.live.state(self._view.session)
-        queues = state["queues"].values()
+        queues = state["queues"]
         self._model.text = ", ".join(state["models"]) or "–"
-        self._slots.text = f"{sum(q['running'] for q in queues)} of {state['engine']['slots']}"
-        self._queue.text = units.count(sum(q["waiting"] for q in queues))
+        self._slots.text = f"{queues['generate']['running']} of {state['engine']['slots']}"
+        self._queue.text = units.count(sum(queue["waiting"] for queue in queues.values()))
         self._rate.text = "–" if state["tokens_per_s"] is None else f"{state['tokens_per_s']:.1f}"
         self._away.set_visibility(not state["engine"]["available"])
+        if self._engines is not None:
+            _set_rows(self._engines, [_engine(one) for one in state["backends"]])
         _set_rows(self._running, [_running(n, one) for n, one in enumerate(state["running"])])
         _set_rows(self._waiting, [_waiting(n, one) for n, one in enumerate(state["waiting"])])
 
@@ -192,6 +214,17 @@ def _set_rows(table: ui.table, rows: list[dict[str, Any]]) -> None:
         table.rows = rows
 
 
+def _engine(one: dict[str, Any]) -> dict[str, Any]:
+    of_others = f" of {one['slots']}" if one["slots_here"] != one["slots"] else ""
+    return {
+        "url": one["url"],
+        "state": one["state"],
+        "model": one["model"] or units.NONE,
+        "running": one["running"],
+        "slots": f"{one['slots_here']}{of_others}",
+    }
+
+
 def _running(number: int, one: dict[str, Any]) -> dict[str, Any]:
     progress = one.get("progress") or {}
     length, read = progress.get("prompt_length"), progress.get("prompt_tokens", 0)
@@ -201,6 +234,7 @@ def _running(number: int, one: dict[str, Any]) -> dict[str, Any]:
         "user": one["user"],
         "since": one.get("since"),
         "path": one.get("path") or units.NONE,
+        "engine": one.get("backend") or units.NONE,
         "state": one["state"],
         "read": read / length if length else None,
         "prompt": f"{units.share(read, length)} of {units.compact(length)}" if length else units.NONE,

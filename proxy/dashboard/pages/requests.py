@@ -12,6 +12,7 @@ from nicegui.events import GenericEventArguments
 from proxy.dashboard.data import breakdowns
 from proxy.dashboard.data.errors import DashboardError
 from proxy.dashboard.layout import csv_files, parts, times, units
+from proxy.dashboard.layout.dialogs import dialog
 from proxy.dashboard.layout.page import Page, View
 from proxy.records import reports
 
@@ -158,7 +159,7 @@ class RequestsPage:
                 "There is no record of this request. Records are written when a request has ended."
             )
         with self._view.client:
-            _dialog(found)
+            _show_details(found)
 
     async def _download(self) -> None:
         found = await self._view.ask(reports.requests, limit=CSV_ROWS, **self._wanted())
@@ -196,9 +197,8 @@ def _row(one: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _dialog(one: dict[str, Any]) -> None:
-    with ui.dialog() as dialog, ui.card().classes("details"):
-        ui.label(one["id"]).classes("mono heading")
+def _show_details(one: dict[str, Any]) -> None:
+    with dialog(one["id"], f"Request {one['id']}"), ui.element("div").classes("details"):
         _bar(one)
         with ui.element("dl"):
             for label, value in (
@@ -218,9 +218,6 @@ def _dialog(one: dict[str, Any]) -> None:
                 ui.label("arrived")
             with ui.element("dd"):
                 ui.element("local-time").props(f"datetime={units.iso(one['created_at'])} with-date")
-        ui.button("Close", on_click=dialog.close).props("flat no-caps")
-    dialog.on("hide", dialog.delete)
-    dialog.open()
 
 
 def _term(label: str, value: str) -> None:

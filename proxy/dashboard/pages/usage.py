@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from nicegui import ui
 
-from proxy.dashboard.data.usage import By, UsageFigures, read_limits, read_usage
+from proxy.dashboard.data.usage import By, UsageFigures, read_usage
 from proxy.dashboard.layout import csv_files, parts, times, units
 from proxy.dashboard.layout.page import Page, View
 
@@ -151,8 +151,7 @@ class UsagePage:
         ]
 
     async def _show_limits(self) -> None:
-        services = self._view.services
-        found = await read_limits(services.http, services.settings.proxy_url, self._view.session.key)
+        found = await self._view.services.live.limits(self._view.session)
         self._limits.rows = [_limit(one) for one in (*found["windows"], *found["budgets"])]
 
     async def _download(self) -> None:

@@ -31,7 +31,7 @@ _SELECT: LiteralString = """
            coalesce(g.budget_period, 'month') AS group_budget_period,
            extract(epoch FROM k.expires_at)::float8 AS expires_at,
            k.revoked_at IS NOT NULL AS revoked
-    FROM llama_api_keys k JOIN llama_users u ON u.id = k.user_id
+    FROM llama_users u {} llama_api_keys k ON k.user_id = u.id
     LEFT JOIN llama_groups g ON g.id = u.group_id
     WHERE {}
 """
@@ -53,7 +53,7 @@ async def read_keys(
     with deadline(connection, timeout_s):
         async with connection.cursor(row_factory=dict_row) as cursor:
             # Not prepared: a pooler in transaction mode may send the next one elsewhere.
-            query = _SELECT.format("k.public_id = ANY(%s)")
+            query = _SELECT.format("JOIN", "k.public_id = ANY(%s)")
             await cursor.execute(query, [public_ids], prepare=False)
             return {row["public_id"]: _with_group(row) for row in await cursor.fetchall()}
 
@@ -64,14 +64,32 @@ async def read_owner(connection: psycopg.AsyncConnection, user_id: int, key_id: 
     Raises:
         psycopg.Error: the database refuses.
     """
+    query = _SELECT.format("JOIN", "u.id = %s ORDER BY k.id = %s DESC LIMIT 1")
+    return await _read_user(connection, query, [user_id, key_id])
+
+
+async def read_user(connection: psycopg.AsyncConnection, username: str) -> Principal | None:
+    """A user, for what concerns all keys together; a user without any too.
+
+    Raises:
+        psycopg.Error: the database refuses.
+    """
+    return await _read_user(
+        connection, _SELECT.format("LEFT JOIN", "u.username = %s LIMIT 1"), [username]
+    )
+
+
+async def _read_user(
+    connection: psycopg.AsyncConnection, query: LiteralString, values: list[Any]
+) -> Principal | None:
     async with connection.cursor(row_factory=dict_row) as cursor:
-        query = _SELECT.format("u.id = %s ORDER BY k.id = %s DESC LIMIT 1")
-        await cursor.execute(query, [user_id, key_id], prepare=False)
+        await cursor.execute(query, values, prepare=False)
         row = await cursor.fetchone()
     if row is None:
         return None
     del row["hash"]
-    return Principal(**{**_with_group(row), "revoked": False, "expires_at": None})
+    key = {"public_id": row["public_id"] or "", "key_id": row["key_id"] or 0}
+    return Principal(**{**_with_group(row), **key, "revoked": False, "expires_at": None})
 
 
 def _with_group(row: Row) -> Row:

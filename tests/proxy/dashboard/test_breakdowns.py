@@ -16,7 +16,7 @@ START = NOW - timedelta(hours=1)
 
 @pytest.fixture
 def records(database_url: str) -> Connection:
-    """Three requests of alice and one of bob."""
+    """Three requests of alice, and one of bob beside a look at the own limits."""
     connection = connect(database_url, application="tests")
     connection.execute("INSERT INTO llama_users (username) VALUES ('alice'), ('bob')")
     for number, (user, minute, admitted, error, ttft) in enumerate(
@@ -25,15 +25,16 @@ def records(database_url: str) -> Connection:
             ("alice", 1, True, None, 300),
             ("alice", 2, False, "rate_limit_exceeded", None),
             ("bob", 2, True, None, 900),
+            ("bob", 2, False, None, None),
         )
     ):
         connection.execute(
             "INSERT INTO llama_requests (id, created_at, username, user_id, method, path, admitted,"
-            " error, latency_ms, ttft_ms, queue_ms, prompt_tokens, completion_tokens, count)"
-            " VALUES ((%s::text || '0000000-0000-7000-8000-000000000000')::uuid, %s, %s, 1,"
-            " 'POST', '/v1/x', %s, %s, 1000, %s, 10, 7, 5, %s)",
-            [number, START + timedelta(minutes=minute), user, admitted, error, ttft,
-             3 if error else 1],
+            " error, status_code, latency_ms, ttft_ms, queue_ms, prompt_tokens, completion_tokens,"
+            " count) VALUES ((%s::text || '0000000-0000-7000-8000-000000000000')::uuid, %s, %s, 1,"
+            " 'POST', '/v1/x', %s, %s, %s, 1000, %s, 10, 7, 5, %s)",
+            [number, START + timedelta(minutes=minute), user, admitted, error,
+             429 if error else 200, ttft, 3 if error else 1],
         )  # fmt: skip
     return connection
 
@@ -44,7 +45,7 @@ def test_by_minute(records: Connection) -> None:
         every = breakdowns.by_minute(records, since=START)
         assert [(m.requests, m.refusals, m.ttft_ms, m.tokens) for m in every] == [
             (2, 0, 200.0, 10),
-            (1, 3, 900.0, 10),
+            (1, 3, 900.0, 15),
         ]
         (only,) = breakdowns.by_minute(records, since=START, user="bob")
         assert (only.requests, only.refusals) == (1, 0)
@@ -69,7 +70,7 @@ def test_sums_by_key_and_group(records: Connection) -> None:
             "no group",
             3,
             3,
-            28,
+            35,
         )
         by_key = breakdowns.sums_by(records, "key", since=START, until=NOW)
         assert [one.name for one in by_key] == ["alice · a deleted key", "bob · a deleted key"]
@@ -78,7 +79,7 @@ def test_sums_by_key_and_group(records: Connection) -> None:
 def test_count_since(records: Connection) -> None:
     """Counts what the filters let through, up to the bound."""
     with records:
-        assert breakdowns.count_since(records, since=START, most=10) == 4
+        assert breakdowns.count_since(records, since=START, most=10) == 5
         assert breakdowns.count_since(records, since=START, most=2) == 2
-        assert breakdowns.count_since(records, since=START, most=10, user="bob") == 1
+        assert breakdowns.count_since(records, since=START, most=10, user="bob") == 2
         assert breakdowns.count_since(records, since=START, most=10, error="rate_limit_exceeded") == 1

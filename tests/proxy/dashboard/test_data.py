@@ -13,16 +13,25 @@ from proxy.dashboard.layout.csv_files import csv_text
 
 
 def test_others_are_someone() -> None:
-    """Of others' requests nothing is left but their state, age, place and estimate."""
+    """Of others' requests their state, age, place and estimate are left, and nothing of engines."""
     theirs = {
         "id": "req_1", "user": "bob", "key": "pub", "group": "g", "path": "/v1/x", "state": "waiting",
         "since": "now", "age_s": 1.0, "queue_s": 1.0, "place": 1, "estimated_wait_s": 2.0,
         "first_byte_s": None, "stream": True, "prompt_tokens": 5, "completion_tokens": 6,
-        "response_bytes": 7, "progress": {"prompt_tokens": 5},
+        "response_bytes": 7, "backend": "http://a", "progress": {"prompt_tokens": 5},
     }  # fmt: skip
     own = {**theirs, "user": "alice"}
-    seen = seen_by("alice", {"running": [theirs, own], "waiting": [theirs], "models": ["m"]})
-    assert seen["running"][1] == own
+    seen = seen_by(
+        "alice",
+        {
+            "running": [theirs, own],
+            "waiting": [theirs],
+            "models": ["m"],
+            "backends": [{"url": "http://a"}],
+        },
+    )
+    assert set(seen) == {"running", "waiting", "models"}
+    assert seen["running"][1] == {k: v for k, v in own.items() if k != "backend"}
     assert seen["models"] == ["m"]
     for one in (seen["running"][0], seen["waiting"][0]):
         assert one == {

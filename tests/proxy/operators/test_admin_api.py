@@ -55,7 +55,7 @@ def paths() -> list[tuple[str, str]]:
 async def test_every_operation_is_for_administrators_alone(proxy: RunningProxy, key: str) -> None:
     """No key: 401; a user's: 403. Nothing is done, even with a body that makes sense."""
     body = {"username": "mallory", "name": "mallory", "arguments": ["list-users"]}
-    assert len(paths()) == len(OPERATIONS) + 3
+    assert len(paths()) == len(OPERATIONS) + 4
     for method, path in paths():
         for sent, status in ((None, 401), (key, 403)):
             arguments = {"json": body} if method in ("POST", "PATCH") else {}
@@ -301,6 +301,24 @@ async def test_a_slow_database_does_not_pile_up_calls(admin: Admin, settings: Pr
 async def _groups(admin: Admin) -> int:
     async with admin.proxy.request("GET", "/admin/v1/groups", key=admin.key) as response:
         return int(response.status)
+
+
+async def test_what_is_left_of_a_user_s_limits(
+    admin: Admin, key: str, create_user: Callable[..., str]
+) -> None:
+    """What the user is told, without a record of its own; with no key too. A stranger is a 404."""
+    async with admin.proxy.chat(key) as response:
+        assert response.status == 200
+    async with admin.proxy.request("GET", "/v1/usage", key=key) as response:
+        told = await response.json()
+    assert told["windows"][0]["used"] == 1
+    found = await admin("GET", "/users/alice/limits")
+    assert {**found["windows"][0], "resets_at": ""} == {**told["windows"][0], "resets_at": ""}
+    await admin("POST", "/users/keyless/invitation", expect=201, token_limit=9)
+    assert (await admin("GET", "/users/keyless/limits"))["windows"][1]["limit"] == 9
+    assert (await admin.error("GET", "/users/nobody/limits", expect=404))["code"] == "not_found"
+    assert (await admin.error("POST", "/users/alice/limits", expect=405))["code"] == "method_not_allowed"
+    assert [row["path"] for row in await admin.proxy.rows(2)] == ["/v1/chat/completions", "/v1/usage"]
 
 
 async def test_without_a_database_the_live_state_is_there(

@@ -70,6 +70,23 @@ def test_a_user_who_was_only_refused(connection: psycopg.Connection) -> None:
     assert (alice.prompt_tokens, alice.completion_tokens) == (0, 0)
 
 
+def test_what_the_proxy_answers_itself_is_no_refusal(empty_database_url: str) -> None:
+    """Usage, files and batches: neither requests nor refusals, also in the sums of an older version."""
+    with connect(empty_database_url, application="tests") as connection:
+        for _, name, statements in schema.known_migrations():
+            if name == "refusals":
+                record(connection, "alice", NOON, admitted=False, status_code=200, count=5)
+                record(connection, "alice", NOON, admitted=False, status_code=429, count=2)
+                (before,) = reports.usage(connection, since=NOON.replace(hour=0))
+                assert before.refusals == 7
+            connection.execute(statements.encode())
+        for status in (200, 413, 499):
+            record(connection, "alice", NOON, admitted=False, status_code=status)
+        for since in (NOON, NOON.replace(hour=0)):
+            (alice,) = reports.usage(connection, since=since)
+            assert (alice.requests, alice.refusals) == (0, 4)
+
+
 def test_by_user_and_by_day(connection: psycopg.Connection) -> None:
     """Days are UTC whatever the connection's time zone; the first moment of `since` is within it."""
     connection.execute("SET TIME ZONE 'Asia/Tokyo'")
