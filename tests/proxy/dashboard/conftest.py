@@ -17,7 +17,7 @@ from tests.support.postgres import Postgres
 
 
 class OpenPage(Protocol):
-    """Logs a user in, and opens a page of the dashboard."""
+    """Logs a user in, and opens a page of the dashboard; without a name as a visitor."""
 
     def __call__(self, username: str, path: str = "/") -> Awaitable[Page]: ...
 
@@ -65,7 +65,10 @@ async def logged_in(browser: playwright.async_api.Browser, stack: Stack) -> Asyn
                 else wrong.append(request.url)
             ),
         )
-        await log_in(page, stack.url + path, stack.keys[username])
+        if username:
+            await log_in(page, stack.url + path, stack.keys[username])
+        else:
+            await page.goto(stack.url + path)
         return page
 
     yield open_page

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.async_api import Browser, Page, expect
+from playwright.async_api import Page, expect
 
 from proxy.database.pool import connect
 from proxy.identity import keys, users
@@ -36,24 +37,17 @@ async def confirm(page: Page, question: str, yes: str) -> None:
     await asked.get_by_role("button", name=yes).click()
 
 
-async def test_an_invited_user_makes_the_key_and_uses_it(
-    stack: Stack, browser: Browser, logged_in: OpenPage
-) -> None:
-    """The link makes one key, which logs in and sends a request; then it is void, and the key is seen
-    by nobody else."""
+async def test_from_an_invitation_to_the_end_of_its_key(stack: Stack, logged_in: OpenPage) -> None:
+    """The link makes one key, seen by its user alone. A request sent with it is seen running, then in
+    Requests and in Usage; when the key is revoked, its user is logged out."""
     admin = await logged_in("admin", "/users")
-    await admin.get_by_role("button", name="Invite").click()
-    await admin.get_by_label("Username").fill("erin")
-    await admin.get_by_label("Requests in a window").fill("77")
-    await admin.get_by_role("button", name="Make the link").click()
-    link = stack.url + urlsplit(await shown_secret(admin)).path
+    link = await invite(admin, "erin")
     row = admin.locator("tbody tr", has_text="erin")
     await expect(row).to_contain_text("invited")
     await expect(row).to_contain_text("77 requests")
-    erin = await (await browser.new_context()).new_page()
-    await erin.goto(link)
+    erin = await logged_in("", link)
     await erin.get_by_role("button", name="Make my key").click()
-    key = await erin.inner_text("#key")
+    stack.keys["erin"] = key = await erin.inner_text("#key")
     await erin.get_by_role("button", name="Log in and connect a program").click()
     await erin.wait_for_function("() => window.did_handshake")
     await erin.get_by_role("button", name="Test it now").first.click()
@@ -61,15 +55,47 @@ async def test_an_invited_user_makes_the_key_and_uses_it(
     assert key not in await erin.content()
     await erin.get_by_text("Put my key in").click()
     await expect(erin.locator(".copied").first).to_contain_text(key)
-    await erin.goto(link)
-    await expect(erin.locator("main")).to_contain_text("has been used")
+    assert "has been used" in await (await erin.request.get(stack.url + link)).text()
+    await see_a_request(stack, erin, "erin")
     await expect(row).to_contain_text("active", timeout=8_000)
     assert key not in await admin.content()
-    await erin.context.close()
+    await row.get_by_role("cell", name="erin").click()
+    await admin.get_by_role("dialog", name="erin").get_by_role("button", name="Revoke").click()
+    await confirm(admin, f"Revoke {keys.PREFIX}{keys.public_id_of(key)}…?", "Revoke")
+    await expect(erin.get_by_text("You are not logged in any more")).to_be_visible(timeout=3_000)
+
+
+async def invite(admin: Page, username: str) -> str:
+    """The path of the link of a new invitation."""
+    await admin.get_by_role("button", name="Invite").click()
+    await admin.get_by_label("Username").fill(username)
+    await admin.get_by_label("Requests in a window").fill("77")
+    await admin.get_by_role("button", name="Make the link").click()
+    return urlsplit(await shown_secret(admin)).path
+
+
+async def see_a_request(stack: Stack, page: Page, username: str) -> None:
+    """Send a request while the user looks at Now, and look at Requests and Usage when it has ended."""
+    await visit(page, stack.url)
+    request = asyncio.create_task(stack.chat(username, "go on", max_tokens=200))
+    try:
+        await expect(page.locator(".panel:has-text('Running') tbody")).to_contain_text(username)
+    finally:
+        found = await request
+    assert found["status"] == 200
+    await visit(page, stack.url + "/requests")
+    await expect(page.locator("tbody tr")).to_have_count(2)  # Connect's test sent one
+    await expect(page.locator("tbody tr").first).to_contain_text("/ 200")
+    await visit(page, stack.url + "/usage")
+    await expect(page.locator(".tile", has_text="requests")).to_contain_text("2")
+    await expect(page.locator(".tile", has_text="refused")).to_contain_text("0")
+    used = page.locator("tbody tr", has_text="77 requests")
+    await expect(used.locator("td").nth(1)).to_have_text("2")
 
 
 async def test_an_administrator_makes_changes_and_ends_a_user(stack: Stack, logged_in: OpenPage) -> None:
-    """The key is shown once and works; a bad limit is refused by its name; each change holds at once."""
+    """The key is shown once and works; a bad limit is refused by its name; each change holds at once. A
+    double click asks once."""
     page = await logged_in("admin", "/users")
     await page.get_by_role("button", name="New user").click()
     await page.get_by_label("Username").fill("frank")
@@ -81,12 +107,12 @@ async def test_an_administrator_makes_changes_and_ends_a_user(stack: Stack, logg
     await expect(page.get_by_text("The key of frank")).to_be_visible()
     stack.keys["frank"] = await shown_secret(page)
     assert (await stack.chat("frank"))["status"] == 200
-    await page.get_by_role("cell", name="frank").click()
+    await page.get_by_role("cell", name="frank").dblclick()
     dialog = page.get_by_role("dialog", name="frank", exact=True)
     await dialog.get_by_label("Tokens in a window").fill("12345")
     await dialog.get_by_role("button", name="Save").click()
     await expect(page.locator("tbody tr", has_text="frank")).to_contain_text("12345 tokens")
-    await dialog.get_by_role("button", name="Deactivate").click()
+    await dialog.get_by_role("button", name="Deactivate").dblclick()
     await confirm(page, "Deactivate frank?", "Deactivate")
     await expect(dialog.get_by_role("button", name="Activate", exact=True)).to_be_visible()
     await until(lambda: _is_refused(stack, "frank"), "the user to be shut out")

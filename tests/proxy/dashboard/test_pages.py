@@ -12,7 +12,6 @@ from playwright.async_api import expect
 
 from proxy.dashboard.pages import PAGES
 from proxy.database.pool import connect
-from proxy.identity import users
 from tests.proxy.dashboard.conftest import OpenPage
 from tests.support.dashboard import Stack
 
@@ -139,15 +138,6 @@ async def test_csv(stack: Stack, logged_in: OpenPage) -> None:
     assert lines[0].startswith("id,created_at,username")
     assert len(lines) > 1
     assert all(",bob," in line for line in lines[1:])
-
-
-async def test_revocation_is_seen(stack: Stack, logged_in: OpenPage) -> None:
-    """A user whose key is taken away is sent to the login, and told why."""
-    stack.new_user("dora")
-    page = await logged_in("dora")
-    with connect(stack.database_url, application="tests") as connection:
-        users.set_active(connection, "dora", active=False)
-    await expect(page.get_by_text("You are not logged in any more")).to_be_visible(timeout=3000)
 
 
 async def test_the_dashboard_talks_to_this_machine_alone(stack: Stack) -> None:
