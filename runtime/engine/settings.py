@@ -101,12 +101,7 @@ class EngineSettings:
 
     @classmethod
     def from_config(
-        cls,
-        config: Config,
-        model: Model,
-        room_bytes: int | None = None,
-        *,
-        beside: Sequence[Model] = (),
+        cls, config: Config, model: Model, room_bytes: int | None = None, *, beside: Sequence[Model] = ()
     ) -> EngineSettings:
         """The settings for this machine.
 
@@ -118,8 +113,6 @@ class EngineSettings:
         """
         if room_bytes is None:
             room_bytes = tuning.room_bytes(config) - tuning.embedding_bytes(config, beside)
-        embedding = beside if model.pooling is None else [model, *beside]
-        n_slots = tuning.slots(config, model, room_bytes).value
         return cls(
             host=config.text("LLAMA_SERVER_HOST"),
             port=config.integer("LLAMA_SERVER_PORT"),
@@ -127,10 +120,8 @@ class EngineSettings:
             model_path=model.path,
             model_alias=model.id,
             generates=model.pooling is None,
-            embedders=tuple(
-                _embedder(config, one, is_beside=model.pooling is None) for one in embedding
-            ),
-            n_slots=n_slots,
+            embedders=_embedders(config, model, beside),
+            n_slots=tuning.slots(config, model, room_bytes).value,
             n_ctx=tuning.context(config, model, room_bytes).value,
             shared_prefix=cast(
                 'Literal["none", "system", "all"]', config.text("LLAMA_SERVER_SHARED_PREFIX")
@@ -159,6 +150,12 @@ class EngineSettings:
             replaced_s=config.number("LLAMA_PROXY_QUEUE_TIMEOUT_SECONDS"),
             cors_origins=tuple(config.text("LLAMA_SERVER_CORS_ORIGINS").split()),
         )
+
+
+def _embedders(config: Config, model: Model, beside: Sequence[Model]) -> tuple[EmbedderSettings, ...]:
+    generates = model.pooling is None
+    embedding = beside if generates else [model, *beside]
+    return tuple(_embedder(config, one, is_beside=generates) for one in embedding)
 
 
 def _embedder(config: Config, model: Model, *, is_beside: bool) -> EmbedderSettings:

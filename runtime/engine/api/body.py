@@ -9,7 +9,7 @@ import orjson
 from pydantic import ValidationError
 
 from runtime.engine import errors
-from runtime.engine.api.schemas import FIELD_ERROR, Body
+from runtime.engine.api.fields import FIELD_ERROR, Body
 
 MAX_VALUES = 500_000
 """The most values in one body, approximately. Parsing holds the interpreter's lock: some 500,000 values

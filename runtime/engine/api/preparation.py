@@ -13,19 +13,14 @@ from typing import Any
 from runtime.engine import errors
 from runtime.engine.api.body import parse, read_object, validated
 from runtime.engine.api.chats import Chats, MakeShape
-from runtime.engine.api.fingerprint import fingerprint
 from runtime.engine.api.generations import Generations, check_probabilities
 from runtime.engine.api.prepared import Prepared
 from runtime.engine.api.prompt_tokens import Prompts
 from runtime.engine.api.readers import PlainReader
-from runtime.engine.api.schemas import (
-    MAX_PROMPTS,
-    ChatRequest,
-    CompletionRequest,
-    GenerationRequest,
-)
+from runtime.engine.api.schemas import MAX_PROMPTS, ChatRequest, CompletionRequest, GenerationRequest
 from runtime.engine.api.shapes.chat import ChatShape
 from runtime.engine.api.shapes.completion import Best, CompletionShape
+from runtime.engine.api.shapes.fingerprint import fingerprint
 from runtime.engine.api.shapes.shape import Form
 from runtime.engine.generation.generation import Generation
 from runtime.engine.generation.model import GuardedLlama

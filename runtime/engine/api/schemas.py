@@ -10,21 +10,12 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    field_validator,
-    model_validator,
-)
-from pydantic_core import PydanticCustomError
+from pydantic import ConfigDict, Field, field_validator, model_validator
 
-FIELD_ERROR = "field_error"
-INT64 = 2**63
+from runtime.engine.api.fields import Body, Number, Stop, Tokens, Whole, bounded, field_error
+
 FUNCTION_NAME = r"^[a-zA-Z0-9_.:/-]+$"
 MAX_STOPS = 16
-MAX_STOP_CHARACTERS = 256
 MAX_LOGIT_BIASES = 1024
 MAX_MESSAGES = 4096
 MAX_TOP_LOGPROBS = 20
@@ -40,46 +31,8 @@ MAX_DETOKENIZED = 65_536
 MAX_TOKENIZED_CHARACTERS = 2**22
 
 
-def _whole(value: Any) -> Any:
-    """JSON has one kind of number: 5.0 is a whole one."""
-    return int(value) if isinstance(value, float) and value.is_integer() else value
-
-
-Whole = Annotated[int, BeforeValidator(_whole), Field(ge=-INT64, lt=INT64)]
-Number = Annotated[float, Field(allow_inf_nan=False)]
-Tokens = Annotated[list[Whole], Field(fail_fast=True)]
-Stop = Annotated[str, Field(max_length=MAX_STOP_CHARACTERS)]
 BiasedToken = Annotated[str, Field(max_length=64)]
 Bias = Annotated[float, Field(ge=-100, le=100)]
-
-
-class Body(BaseModel):
-    """What all requests and their parts have in common: a field that is null counts as absent."""
-
-    model_config = ConfigDict(strict=True, extra="ignore", hide_input_in_errors=True)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _without_nulls(cls, body: Any) -> Any:
-        if isinstance(body, dict):
-            return {name: value for name, value in body.items() if value is not None}
-        return body
-
-
-def bounded(most: int) -> BeforeValidator:
-    """Refuse a longer list or object before any of its members is looked at."""
-
-    def check(value: Any) -> Any:
-        if isinstance(value, list | dict) and len(value) > most:
-            raise ValueError(f"at most {most} are allowed")
-        return value
-
-    return BeforeValidator(check)
-
-
-def field_error(field: str, text: str) -> PydanticCustomError:
-    """The error of a field that does not fit the others. `text` goes on after the field's name."""
-    return PydanticCustomError(FIELD_ERROR, "{text}", {"field": field, "text": text})
 
 
 class StreamOptions(Body):

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, PlainValidator
 
 from runtime.engine import errors
-from runtime.engine.api.schemas import Body, Whole
+from runtime.engine.api.fields import Body, Whole
 
 MAX_INPUTS = 2048
 """The most inputs, or documents, of a request; OpenAI's number."""

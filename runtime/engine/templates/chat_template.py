@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -124,24 +124,17 @@ class ChatTemplate:
         variables = dict(variables or {})
         _check_variables(variables)
         face = self._with_tools if tools else self._plain
-        chat = normalised(messages)
-        _check_roles(chat, face.able, continues=continue_final_message)
-        if face.able.string_arguments:
-            chat = argument_texts(messages, chat)
-        chat = adapted(with_results_in_place(chat), face.able)
+        chat = _for_template(messages, face.able, continues=continue_final_message)
         context = Context(
             tool_choice=tool_choice,
             add_generation_prompt=add_generation_prompt and not continue_final_message,
             variables=variables,
         )
-        refusals = []
-        for form in tool_forms(tools):
-            prompt = ChatPrompt(face.renderer, self._specials, chat, replace(context, tools=form))
-            try:
-                return prompt.rendered(continues=continue_final_message)
-            except errors.Refusal as refusal:
-                refusals.append(refusal)
-        raise refusals[0]
+        prompts = (
+            ChatPrompt(face.renderer, self._specials, chat, replace(context, tools=form))
+            for form in tool_forms(tools)
+        )
+        return _first_rendered(prompts, continues=continue_final_message)
 
     def tokens(self, rendered: Rendered) -> list[int]:
         """The tokens of a prompt: what users wrote is text, whatever it spells."""
@@ -238,6 +231,28 @@ def _check_roles(chat: Sequence[Message], able: Capabilities, *, continues: bool
             f"messages[{said}].role",
             f"messages[{said}].role: this model's chat template leaves the assistant out.",
         )
+
+
+def _for_template(
+    messages: Sequence[Mapping[str, Any]], able: Capabilities, *, continues: bool
+) -> list[Message]:
+    """The messages in the form that a template takes."""
+    chat = normalised(messages)
+    _check_roles(chat, able, continues=continues)
+    if able.string_arguments:
+        chat = argument_texts(messages, chat)
+    return adapted(with_results_in_place(chat), able)
+
+
+def _first_rendered(prompts: Iterable[ChatPrompt], *, continues: bool) -> Rendered:
+    """The first prompt that its template renders; the refusal of the first one, if it renders none."""
+    refusals = []
+    for prompt in prompts:
+        try:
+            return prompt.rendered(continues=continues)
+        except errors.Refusal as refusal:
+            refusals.append(refusal)
+    raise refusals[0]
 
 
 def _turn_end(renderer: Renderer, vocabulary: Vocabulary) -> int | None:

@@ -10,7 +10,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, JsonValue
 
-from runtime.engine.api.schemas import MAX_MESSAGES, MAX_STOPS, MAX_TOOLS, Body, Stop, Whole, bounded
+from runtime.engine.api.fields import Body, Stop, Whole, bounded
+from runtime.engine.api.schemas import MAX_MESSAGES, MAX_STOPS, MAX_TOOLS
 
 
 class Thinking(Body):

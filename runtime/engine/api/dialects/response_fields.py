@@ -10,15 +10,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, JsonValue
 
-from runtime.engine.api.schemas import (
-    MAX_MESSAGES,
-    MAX_TOOLS,
-    MAX_TOP_LOGPROBS,
-    Body,
-    Number,
-    Whole,
-    bounded,
-)
+from runtime.engine.api.fields import Body, Number, Whole, bounded
+from runtime.engine.api.schemas import MAX_MESSAGES, MAX_TOOLS, MAX_TOP_LOGPROBS
 
 MAX_METADATA = 16
 MAX_METADATA_CHARACTERS = 512
