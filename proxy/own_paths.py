@@ -14,6 +14,7 @@ from proxy.batches.api import BATCHES
 from proxy.database.schema import DATABASE_ERRORS
 from proxy.dispatch.settlement import Accounts
 from proxy.edge.body import check_body
+from proxy.errors import overloaded
 from proxy.exchange import Exchange
 from proxy.files import errors
 from proxy.files.api import FILES
@@ -69,7 +70,7 @@ class OwnPaths:
     async def _bounded(self, answer: Answer, exchange: Exchange) -> bytes | None:
         user_id = exchange.principal.user_id
         if self._under_way[user_id] >= MAX_UNDER_WAY:
-            raise errors.too_many_calls()
+            raise overloaded(waiting=MAX_UNDER_WAY, of_user=True, retry_after_s=1.0)
         self._under_way[user_id] += 1
         try:
             return await answer(exchange)

@@ -13,6 +13,7 @@ from proxy.batches.table import BatchTable, NewBatch, described
 from proxy.edge.body import Body, BodyMemory, check_body
 from proxy.errors import method_not_allowed, unknown_url
 from proxy.exchange import Exchange
+from proxy.files.errors import bad_field, missing_field
 from proxy.files.paging import after_of, as_list, limit_of, query_of
 
 BATCHES = "/v1/batches"
@@ -89,20 +90,20 @@ class BatchApi:
 def _new_batch(fields: dict[str, Any]) -> NewBatch:
     for name in fields:
         if name not in _FIELDS:
-            raise errors.bad_field(name, f"is not known here; there are: {', '.join(_FIELDS)}")
+            raise bad_field(name, f"is not known here; there are: {', '.join(_FIELDS)}")
     for name in _FIELDS[:3]:
         if fields.get(name) is None:
-            raise errors.missing_field(name)
+            raise missing_field(name)
         if not isinstance(fields[name], str):
-            raise errors.bad_field(name, "must be a text")
+            raise bad_field(name, "must be a text")
     if not _ID.fullmatch(fields["input_file_id"]):
-        raise errors.bad_field("input_file_id", "must be the id of a file")
+        raise bad_field("input_file_id", "must be the id of a file")
     if fields["endpoint"] not in ENDPOINTS:
-        raise errors.bad_field("endpoint", f"must be one of {', '.join(ENDPOINTS)}")
+        raise bad_field("endpoint", f"must be one of {', '.join(ENDPOINTS)}")
     window = _WINDOW.fullmatch(fields["completion_window"])
     window_s = 0 if window is None else int(window[1]) * (3600 if window[2] == "h" else 86_400)
     if not 0 < window_s <= MAX_WINDOW_S:
-        raise errors.bad_field("completion_window", "must be from 1h to 14d, such as 24h")
+        raise bad_field("completion_window", "must be from 1h to 14d, such as 24h")
     return NewBatch(
         endpoint=fields["endpoint"],
         input_file_id=fields["input_file_id"],
@@ -117,7 +118,7 @@ def _metadata(given: object) -> dict[str, str] | None:
         return None
     pairs, key_length, value_length = _METADATA
     if not isinstance(given, dict) or len(given) > pairs:
-        raise errors.bad_field("metadata", f"must be an object with at most {pairs} texts")
+        raise bad_field("metadata", f"must be an object with at most {pairs} texts")
     for key, value in given.items():
         whole = f"{key}{value}"
         if (
@@ -129,5 +130,5 @@ def _metadata(given: object) -> dict[str, str] | None:
             text = (
                 f"must have keys of at most {key_length} and texts of at most {value_length} characters"
             )
-            raise errors.bad_field("metadata", text)
+            raise bad_field("metadata", text)
     return given

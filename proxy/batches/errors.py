@@ -14,16 +14,6 @@ def no_such_batch(batch_id: str) -> ApiError:
     )
 
 
-def bad_field(name: str, text: str) -> ApiError:
-    return ApiError(400, f"The field {name[:80]!r} {text}.", code="invalid_value", param=name[:80])
-
-
-def missing_field(name: str) -> ApiError:
-    return ApiError(
-        400, f"The field {name!r} is missing.", code="missing_required_parameter", param=name
-    )
-
-
 def not_an_object() -> ApiError:
     return ApiError(400, "The body must be a JSON object.", code="invalid_json")
 

@@ -57,6 +57,7 @@ class Batches:
             quotas=quotas,
             under_way=self.under_way,
         )
+        self._checking = asyncio.Lock()
         self._runner = Runner(self._progress, files.directory, self._work_on)
         self._upkeep = Upkeep(pool, files.table, files.directory, keep_s=settings.files_retention_s)
         table = BatchTable(pool, keep_s=settings.files_retention_s)
@@ -77,6 +78,7 @@ class Batches:
             directory=self._files.directory,
             lines=self._lines,
             turns=self.turns,
+            checking=self._checking,
             on_result=self._count,
         )
 

@@ -31,7 +31,10 @@ LOOK_EVERY_S = 5.0
 
 
 class Worker:
-    """Works on one batch that is leased to this proxy."""
+    """Works on one batch that is leased to this proxy.
+
+    `checking` is held while a file is checked and its lines are stored: memory has those of one batch.
+    """
 
     def __init__(
         self,
@@ -42,6 +45,7 @@ class Worker:
         directory: Directory,
         lines: Lines,
         turns: BatchTurns,
+        checking: asyncio.Lock,
         on_result: Callable[[str], None],
     ) -> None:
         self.batch = batch
@@ -50,6 +54,7 @@ class Worker:
         self._path = directory.path_of(batch.input_file_id)
         self._lines = lines
         self._turns = turns
+        self._checking = checking
         self._on_result = on_result
         self._cancelled = batch.status == "cancelling"
         self._timeout: asyncio.Timeout | None = None
@@ -70,8 +75,10 @@ class Worker:
             if self._cancelled:
                 raise TimeoutError
             async with asyncio.timeout(left_s) as self._timeout:
-                if self.batch.status == "validating" and not await self._validate():
-                    return
+                if self.batch.status == "validating":
+                    async with self._checking:
+                        if not await self._validate():
+                            return
                 await self._run_lines()
         except TimeoutError:
             if not self._cancelled and (self._timeout is None or not self._timeout.expired()):

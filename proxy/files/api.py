@@ -117,16 +117,16 @@ class Files:
         fields = dict(upload.fields)
         purpose = fields.pop("purpose", None)
         if purpose is None:
-            raise errors.missing_part("purpose")
+            raise errors.missing_field("purpose")
         if purpose != "batch":
-            raise errors.bad_part("purpose", "must be batch")
+            raise errors.bad_field("purpose", "must be batch")
         if fields.pop("expires_after[anchor]", "created_at") != "created_at":
-            raise errors.bad_part("expires_after[anchor]", "must be created_at")
+            raise errors.bad_field("expires_after[anchor]", "must be created_at")
         seconds = fields.pop("expires_after[seconds]", str(int(self._retention_s)))
         if not re.fullmatch("[0-9]{1,12}", seconds) or int(seconds) < _MIN_KEEP_S:
-            raise errors.bad_part("expires_after[seconds]", f"must be at least {_MIN_KEEP_S}")
+            raise errors.bad_field("expires_after[seconds]", f"must be at least {_MIN_KEEP_S}")
         for name in fields:
-            raise errors.bad_part(name, "is not known here; there are purpose, file and expires_after")
+            raise errors.bad_field(name, "is not known here; there are purpose, file and expires_after")
         return await self.table.insert(
             upload.file_id,
             user_id=user_id,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -48,7 +49,8 @@ class Directory:
     def abandon(self, file_id: str, stream: BinaryIO | None = None) -> None:
         """Remove a file, whole or in part; nothing happens if there is none."""
         if stream is not None:
-            stream.close()
+            with suppress(OSError):  # what is still to be written may have no room
+                stream.close()
         self._part(file_id).unlink(missing_ok=True)
         self.path_of(file_id).unlink(missing_ok=True)
 

@@ -30,16 +30,13 @@ def bad_form() -> ApiError:
     )
 
 
-def missing_part(name: str) -> ApiError:
+def missing_field(name: str) -> ApiError:
     return ApiError(
-        400,
-        f"The form has no field {name!r}. Send 'purpose' and 'file'.",
-        code="missing_required_parameter",
-        param=name,
+        400, f"The field {name!r} is missing.", code="missing_required_parameter", param=name
     )
 
 
-def bad_part(name: str, text: str) -> ApiError:
+def bad_field(name: str, text: str) -> ApiError:
     return ApiError(400, f"The field {name[:80]!r} {text}.", code="invalid_value", param=name[:80])
 
 
@@ -93,16 +90,6 @@ def too_many_uploads(*, of_user: bool) -> ApiError:
         type_="service_unavailable_error",
         code="server_is_overloaded",
         headers=retry_headers(5.0),
-    )
-
-
-def too_many_calls() -> ApiError:
-    return ApiError(
-        503,
-        "Too many of your calls for files and batches wait already. Please try again in 1s.",
-        type_="service_unavailable_error",
-        code="server_is_overloaded",
-        headers=retry_headers(1.0),
     )
 
 

@@ -89,7 +89,7 @@ class UploadForm:
         if not self._ended:
             raise errors.bad_form()
         if self.filename is None:
-            raise errors.missing_part(FILE)
+            raise errors.missing_field(FILE)
 
     def _begin_part(self) -> None:
         self._parts += 1
@@ -116,7 +116,7 @@ class UploadForm:
         if kind != b"form-data" or not self._name:
             raise errors.bad_form()
         if self._name in self.fields or (self._name == FILE and self.filename is not None):
-            raise errors.bad_part(self._name, "is given more than once")
+            raise errors.bad_field(self._name, "is given more than once")
         if self._name == FILE:
             self.filename = _filename(options.get(b"filename", b""))
 
@@ -124,7 +124,7 @@ class UploadForm:
         if self._name == FILE:
             self._sink(data[start:end])
         elif len(self._field) + end - start > MAX_FIELD_BYTES:
-            raise errors.bad_part(self._name, f"is longer than {MAX_FIELD_BYTES} bytes")
+            raise errors.bad_field(self._name, f"is longer than {MAX_FIELD_BYTES} bytes")
         else:
             self._field += data[start:end]
 

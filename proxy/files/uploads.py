@@ -80,30 +80,31 @@ class Uploads:
         form = UploadForm(request.headers.get("Content-Type", ""), received.take)
         too_large = errors.file_too_large(self._limit)
         stream = BodyStream(request, limit_bytes=self._limit + OVERHEAD_BYTES, too_large=too_large)
-        file_id, file = new_file_id(), None
+        file_id = new_file_id()
         try:
-            file = await self._blocking(self._directory.begin, file_id)
+            await self._blocking(received.begin, self._directory, file_id)
             while piece := await stream.read():
                 form.feed(piece)
                 if len(received.waiting) >= WRITE_BYTES:
-                    await self._write(file, received)
+                    await self._write(received)
             form.finish()
-            await self._write(file, received)
-            await self._blocking(self._directory.complete, file_id, file)
+            await self._write(received)
+            await self._blocking(self._directory.complete, file_id, received.file)
         except BaseException:
             with suppress(OSError):
-                self._directory.abandon(file_id, file)
+                self._directory.abandon(file_id, received.file)
             raise
         finally:
             self.received_bytes -= received.size
         assert form.filename is not None
         return Upload(file_id=file_id, filename=form.filename, size=received.size, fields=form.fields)
 
-    async def _write(self, file: BinaryIO, received: _Received) -> None:
+    async def _write(self, received: _Received) -> None:
         data, received.waiting = received.waiting, bytearray()
         if not await self._blocking(self._directory.has_room, self.received_bytes):
             raise errors.disk_full()
-        await self._blocking(file.write, data)
+        assert received.file is not None
+        await self._blocking(received.file.write, data)
 
     async def _blocking(self, function: Callable[..., T], *arguments: object) -> T:
         """Call what waits for the disk in a thread, and let it end even if this task is cancelled.
@@ -132,9 +133,19 @@ class _Received:
         self.waiting = bytearray()
         """What is not written yet."""
         self.size = 0
+        self.file: BinaryIO | None = None
+        """Known as soon as it is open, so that it is closed in any case."""
         self._uploads = uploads
         self._check_room = check_room
         self._limit = limit_bytes
+
+    def begin(self, directory: Directory, file_id: str) -> None:
+        """Open the file.
+
+        Raises:
+            OSError: the directory cannot be written to.
+        """
+        self.file = directory.begin(file_id)
 
     def take(self, piece: bytes) -> None:
         """Take a piece of the file.

@@ -87,6 +87,7 @@ BAD: list[tuple[str, bytes | list[Any], int | None, str | None]] = [
     ("invalid_json_line", b"[\n" + b'  {"custom_id": "a"}\n]', 1, None),
     ("invalid_json_line", json.dumps(lines_of(1)[0]).encode() + b"\nno\n", 2, None),
     ("line_too_long", lines_of(1, pad="x" * 2**20), 1, None),
+    ("line_too_long", json.dumps(lines_of(1)[0]).encode() + b"\n" + b"x" * 20_000_000, 2, None),
     ("duplicate_custom_id", lines_of(1) * 2, 2, "custom_id"),
     ("invalid_value", lines_of(1, url="/v1/completions"), 1, "url"),
     ("invalid_value", [{**lines_of(1)[0], "body": []}], 1, "body"),
@@ -105,6 +106,28 @@ async def test_a_bad_file_fails_as_a_whole(user: BatchUser, upstream: FakeUpstre
         assert (first.code, first.line, first.param) == (code, line, param)
     assert upstream.received == []
     assert {file.purpose for file in (await user.client.files.list()).data} == {"batch"}
+
+
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        ({"endpoint": "/v1/images/generations"}, "endpoint"),
+        ({"endpoint": None}, "endpoint"),
+        ({"completion_window": "0h"}, "completion_window"),
+        ({"completion_window": "15d"}, "completion_window"),
+        ({"input_file_id": "../lines"}, "input_file_id"),
+        ({"metadata": {"a": 1}}, "metadata"),
+        ({"metadata": {"a": "\0"}}, "metadata"),
+        ({"surprise": 1}, "surprise"),
+    ],
+)
+async def test_a_bad_batch_is_refused(user: BatchUser, fields: dict[str, Any], param: str) -> None:
+    """At once, with the name of the field; there is no batch then."""
+    body = {"input_file_id": "file-1", "endpoint": "/v1/completions", "completion_window": "24h"}
+    with pytest.raises(openai.BadRequestError) as refusal:
+        await user.client.post("/batches", body={**body, **fields}, cast_to=object)
+    assert refusal.value.param == param
+    assert (await user.client.batches.list()).data == []
 
 
 async def test_the_number_of_lines_is_bounded(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import replace
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ async def upload(proxy: RunningProxy, key: str, form: aiohttp.FormData) -> tuple
         return response.status, await response.json()
 
 
-def form_of(content: bytes = CONTENT, **fields: str) -> aiohttp.FormData:
+def form_of(content: bytes | BytesIO = CONTENT, **fields: str) -> aiohttp.FormData:
     """The form of an upload."""
     form = aiohttp.FormData()
     for name, value in {"purpose": "batch", **fields}.items():

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import resource
-import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -23,6 +20,7 @@ from tests.support.gguf import build_model
 from tests.support.gguf_bert import random_bert
 from tests.support.pooler import PROGRAM, Pooler
 from tests.support.postgres import Postgres
+from tests.support.small_disk import small_disk
 
 SECRET = "very-secret-indeed"
 
@@ -77,24 +75,9 @@ def test_too_few_open_files_are_found(
         assert "ulimit -n 4352" in found.remedy
 
 
-@contextmanager
-def full_disk(place: Path) -> Iterator[None]:
-    """A file system of one megabyte at a new directory."""
-    place.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=1m", "none", place], capture_output=True, check=False
-    )
-    if mounted.returncode != 0:
-        pytest.skip("only root, with the right to mount, has a small disk")
-    try:
-        yield
-    finally:
-        subprocess.run(["umount", place], check=True)
-
-
 def test_a_full_disk_is_a_problem(tmp_path: Path) -> None:
     """The disk of the data directory is examined, wherever it is."""
-    with full_disk(tmp_path / "small"):
+    with small_disk(tmp_path / "small"):
         found = list(
             machine.disk(installation_in(tmp_path, LLAMA_DATA_DIR=str(tmp_path / "small/data")))
         )
