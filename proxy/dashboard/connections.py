@@ -1,42 +1,33 @@
-"""Bounds for connections, which uvicorn does not have: a request's time and size, and each address."""
+"""Bounds for connections, which uvicorn does not have: time and size of requests, time of responses."""
 
 from __future__ import annotations
 
 import asyncio
-from ipaddress import ip_address
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from proxy.addresses import Networks, client_network, is_in
-
 REQUEST_S = 10.0
 """How long a request may take to arrive, its body included; the first from the connection's begin."""
+UNREAD_S = 15.0
+"""How long a client may take nothing of a response that waits for it."""
 MAX_HEAD_BYTES = 65_536
 MAX_BODY_BYTES = 65_536
 """Only forms are sent; pages send their events through WebSockets."""
-MAX_PER_ADDRESS = 100
 
 
 class BoundedConnection(HttpToolsProtocol):
-    """uvicorn's HTTP connection with these bounds; a WebSocket has others.
-
-    `exempt`: reverse proxies, whose connections are those of many.
-    """
-
-    exempt: Networks = ()
+    """uvicorn's HTTP connection with these bounds; a WebSocket has others."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begin, or close a connection too many of its address."""
         super().connection_made(transport)  # type: ignore[arg-type]
         self._deadline: asyncio.TimerHandle | None = None
+        self._unread: asyncio.TimerHandle | None = None
         self._bytes = 0
-        if self._is_too_many():
-            self.transport.abort()
-        else:
-            self._start()
+        self._start()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._cancel()
+        self._cancel_unread()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -56,8 +47,23 @@ class BoundedConnection(HttpToolsProtocol):
         self._cancel()
         super().on_message_complete()
 
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._watch_unread()
+
+    def resume_writing(self) -> None:
+        self._cancel_unread()
+        super().resume_writing()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        # Closing waits for what has not been sent, for ever.
+        if self.transport.is_closing() or self.transport.get_write_buffer_size():
+            self._watch_unread()
+
     def handle_websocket_upgrade(self) -> None:
         self._cancel()
+        self._cancel_unread()
         super().handle_websocket_upgrade()
 
     def _start(self) -> None:
@@ -69,16 +75,15 @@ class BoundedConnection(HttpToolsProtocol):
             self._deadline.cancel()
             self._deadline = None
 
-    def _is_too_many(self) -> bool:
-        if self.client is None or is_in(self.client[0], self.exempt) or _is_loopback(self.client[0]):
-            return False
-        network = client_network(self.client[0])
-        others = [getattr(one, "client", None) for one in self.connections]
-        return sum(o is not None and client_network(o[0]) == network for o in others) > MAX_PER_ADDRESS
+    def _watch_unread(self) -> None:
+        self._cancel_unread()
+        self._unread = self.loop.call_later(UNREAD_S, self._end_unread)
 
+    def _end_unread(self) -> None:
+        if self.transport.is_closing() or self.transport.get_write_buffer_size():
+            self.transport.abort()
 
-def _is_loopback(address: str) -> bool:
-    try:
-        return ip_address(address).is_loopback
-    except ValueError:
-        return False
+    def _cancel_unread(self) -> None:
+        if self._unread is not None:
+            self._unread.cancel()
+            self._unread = None

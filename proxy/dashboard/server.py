@@ -1,11 +1,11 @@
-"""The listening socket, TLS and signals."""
+"""Serving: uvicorn with the dashboard's bounds and certificate, until a signal."""
 
 from __future__ import annotations
 
 import logging
-import ssl
+import socket
+from collections.abc import Iterator
 from contextlib import AsyncExitStack
-from typing import Any
 
 import uvicorn
 
@@ -13,12 +13,12 @@ from proxy.background import background
 from proxy.dashboard.access.guard import Guard
 from proxy.dashboard.app import open_dashboard
 from proxy.dashboard.connections import BoundedConnection
+from proxy.dashboard.listener import MAX_CONNECTIONS, Listener, listen
 from proxy.dashboard.settings import DashboardSettings
 from proxy.tls import ServerCertificate
 
 logger = logging.getLogger(__name__)
 
-MAX_CONNECTIONS = 512
 MAX_MESSAGE_BYTES = 1_000_000
 STOP_S = 3
 """How long responses may take when the dashboard stops."""
@@ -35,33 +35,65 @@ async def serve(settings: DashboardSettings) -> None:
         StartError: the port is taken, or the certificate cannot be used.
     """
     certificate = _certificate(settings)
+    try:
+        listening = listen(settings.host, settings.port)
+    except OSError as error:
+        raise StartError(
+            f"cannot listen on {settings.host} port {settings.port}: set LLAMA_DASHBOARD_HOST and "
+            "LLAMA_DASHBOARD_PORT to an address and port that are free"
+        ) from error
     async with AsyncExitStack() as stack:
+        stack.callback(listening.close)
         guard = await stack.enter_async_context(open_dashboard(settings))
         if certificate is not None:
             await stack.enter_async_context(background(certificate.watch()))
-        server = uvicorn.Server(_uvicorn_config(settings, guard, certificate))
+        server = _Server(settings, guard, listening, certificate)
         logger.info("listening on %s port %d", settings.host, settings.port)
-        try:
-            await server.serve()
-        except SystemExit as end:
-            raise StartError(
-                f"cannot listen on {settings.host} port {settings.port}: set LLAMA_DASHBOARD_HOST and "
-                "LLAMA_DASHBOARD_PORT to an address and port that are free"
-            ) from end
+        await server.serve()
     logger.info("stopped")
 
 
-def _uvicorn_config(
-    settings: DashboardSettings, guard: Guard, certificate: ServerCertificate | None
-) -> uvicorn.Config:
-    class Connection(BoundedConnection):
-        exempt = settings.trusted_proxies
+class _Server(uvicorn.Server):
+    """uvicorn, but for how connections are accepted."""
 
+    def __init__(
+        self,
+        settings: DashboardSettings,
+        guard: Guard,
+        listening: socket.socket,
+        certificate: ServerCertificate | None,
+    ) -> None:
+        super().__init__(_uvicorn_config(guard))
+        self._listening = listening
+        self._certificate = certificate
+        self._exempt = settings.trusted_proxies
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Accept connections from now on."""
+        certificate = self._certificate
+        listener = Listener(
+            self._listening,
+            self._connection,
+            peers=self._peers,
+            context=None if certificate is None else lambda: certificate.context,
+            exempt=self._exempt,
+        )
+        self.servers = [listener]  # type: ignore[list-item]
+        self.started = True
+
+    def _connection(self) -> BoundedConnection:
+        return BoundedConnection(self.config, self.server_state, self.lifespan.state)
+
+    def _peers(self) -> Iterator[str]:
+        for one in self.server_state.connections:
+            client = getattr(one, "client", None)
+            yield client[0] if client else ""
+
+
+def _uvicorn_config(guard: Guard) -> uvicorn.Config:
     config = uvicorn.Config(
         guard,
-        http=Connection,
-        host=settings.host,
-        port=settings.port,
+        http=BoundedConnection,
         log_config=None,
         log_level="error",
         access_log=False,
@@ -76,8 +108,6 @@ def _uvicorn_config(
     )
     config.load()
     logging.getLogger("uvicorn.error").addFilter(_is_worth_a_line)
-    if certificate is not None:
-        config.ssl = _renewing(certificate)
     return config
 
 
@@ -85,17 +115,6 @@ def _is_worth_a_line(record: logging.LogRecord) -> bool:
     """Starlette's middleware fails like this where a browser leaves before its response."""
     error = record.exc_info[1] if record.exc_info else None
     return not (isinstance(error, RuntimeError) and str(error) == "No response returned.")
-
-
-def _renewing(certificate: ServerCertificate) -> ssl.SSLContext:
-    """A context whose handshakes use the certificate as it is then."""
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-
-    def choose(connection: ssl.SSLObject | ssl.SSLSocket, _name: str | None, _: Any) -> None:
-        connection.context = certificate.context
-
-    context.sni_callback = choose
-    return context
 
 
 def _certificate(settings: DashboardSettings) -> ServerCertificate | None:
