@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
+from typing import Any
 
 from runtime.config import Config
 
@@ -98,55 +99,90 @@ class ProxySettings:
             ConfigError: the embedded database is to be used and has not been set up, or a file with the
                 key of an engine cannot be read.
         """
-        days = config.optional_integer("LLAMA_REQUESTS_RETENTION_DAYS")
-        tls = bool(config.text("LLAMA_PROXY_TLS_CERT"))
         return cls(
-            host=config.text("LLAMA_PROXY_HOST"),
-            port=config.integer("LLAMA_PROXY_PORT"),
-            backend_url=config.backend_url,
-            backend_key=config.text("LLAMA_SERVER_API_KEY"),
             database_url=config.database_url(),
-            spool_dir=config.data_dir / "spool",
-            spool_bytes=config.integer("LLAMA_PROXY_SPOOL_BYTES"),
-            spool_sync_s=config.number("LLAMA_PROXY_SPOOL_SYNC_SECONDS"),
-            auth_failures_per_minute=config.integer("LLAMA_PROXY_AUTH_FAILURES_PER_MINUTE"),
-            trusted_proxies=tuple(
-                ip_network(network) for network in config.text("LLAMA_PROXY_TRUSTED_PROXIES").split()
-            ),
-            rate_limit=config.integer("LLAMA_PROXY_RATE_LIMIT"),
-            rate_window_s=config.number("LLAMA_PROXY_RATE_WINDOW_SECONDS"),
-            token_limit=config.optional_integer("LLAMA_PROXY_TOKEN_LIMIT"),
             shared=config.switch("LLAMA_PROXY_SHARED"),
-            max_concurrent=config.optional_integer("LLAMA_PROXY_MAX_CONCURRENT"),
-            queue_size=config.integer("LLAMA_PROXY_QUEUE_SIZE"),
-            user_queue_size=config.integer("LLAMA_PROXY_QUEUE_SIZE_PER_USER"),
-            queue_timeout_s=config.number("LLAMA_PROXY_QUEUE_TIMEOUT_SECONDS"),
-            queue_grace_s=config.number("LLAMA_PROXY_QUEUE_GRACE_SECONDS"),
-            max_body_bytes=config.integer("LLAMA_PROXY_MAX_BODY_BYTES"),
-            body_memory_bytes=config.integer("LLAMA_PROXY_BODY_MEMORY_BYTES"),
-            max_connections=config.integer("LLAMA_PROXY_MAX_CONNECTIONS"),
-            connect_timeout_s=config.number("LLAMA_PROXY_CONNECT_SECONDS"),
-            idle_timeout_s=config.number("LLAMA_PROXY_IDLE_SECONDS"),
-            stall_timeout_s=config.number("LLAMA_PROXY_STALL_SECONDS"),
-            drain_s=config.number("LLAMA_PROXY_DRAIN_SECONDS"),
-            response_memory_bytes=config.integer("LLAMA_PROXY_RESPONSE_MEMORY_BYTES"),
-            user_response_memory_bytes=config.integer("LLAMA_PROXY_RESPONSE_MEMORY_BYTES_PER_USER"),
-            backends=_backends(config),
-            cors_origins=tuple(config.text("LLAMA_SERVER_CORS_ORIGINS").split()),
-            tls_cert=config.path("LLAMA_PROXY_TLS_CERT", "") if tls else None,
-            tls_key=config.path("LLAMA_PROXY_TLS_KEY", "") if tls else None,
             log_level=config.text("LLAMA_PROXY_LOG_LEVEL"),
-            retention_s=days * 86_400.0 if days else None,
             config=config,
-            metrics_on_loopback=config.switch("LLAMA_PROXY_METRICS_ON_LOOPBACK"),
-            files_dir=config.data_dir / "files",
-            file_max_bytes=config.integer("LLAMA_FILES_MAX_BYTES"),
-            files_bytes=config.integer("LLAMA_FILES_BYTES"),
-            user_files_bytes=config.integer("LLAMA_FILES_BYTES_PER_USER"),
-            files_retention_s=config.integer("LLAMA_FILES_RETENTION_DAYS") * 86_400.0,
-            batch_slots=config.optional_integer("LLAMA_BATCH_SLOTS"),
-            batch_max_lines=config.integer("LLAMA_BATCH_MAX_LINES"),
+            **_of_clients(config),
+            **_of_limits(config),
+            **_of_engines(config),
+            **_of_records(config),
+            **_of_files(config),
         )
+
+
+def _of_clients(config: Config) -> dict[str, Any]:
+    """Where clients are served, and how much of it each connection and body may take."""
+    tls = bool(config.text("LLAMA_PROXY_TLS_CERT"))
+    return {
+        "host": config.text("LLAMA_PROXY_HOST"),
+        "port": config.integer("LLAMA_PROXY_PORT"),
+        "tls_cert": config.path("LLAMA_PROXY_TLS_CERT", "") if tls else None,
+        "tls_key": config.path("LLAMA_PROXY_TLS_KEY", "") if tls else None,
+        "cors_origins": tuple(config.text("LLAMA_SERVER_CORS_ORIGINS").split()),
+        "trusted_proxies": tuple(
+            ip_network(network) for network in config.text("LLAMA_PROXY_TRUSTED_PROXIES").split()
+        ),
+        "max_connections": config.integer("LLAMA_PROXY_MAX_CONNECTIONS"),
+        "max_body_bytes": config.integer("LLAMA_PROXY_MAX_BODY_BYTES"),
+        "body_memory_bytes": config.integer("LLAMA_PROXY_BODY_MEMORY_BYTES"),
+        "response_memory_bytes": config.integer("LLAMA_PROXY_RESPONSE_MEMORY_BYTES"),
+        "user_response_memory_bytes": config.integer("LLAMA_PROXY_RESPONSE_MEMORY_BYTES_PER_USER"),
+        "stall_timeout_s": config.number("LLAMA_PROXY_STALL_SECONDS"),
+        "drain_s": config.number("LLAMA_PROXY_DRAIN_SECONDS"),
+        "metrics_on_loopback": config.switch("LLAMA_PROXY_METRICS_ON_LOOPBACK"),
+    }
+
+
+def _of_limits(config: Config) -> dict[str, Any]:
+    """What users may send who have no limits of their own."""
+    return {
+        "auth_failures_per_minute": config.integer("LLAMA_PROXY_AUTH_FAILURES_PER_MINUTE"),
+        "rate_limit": config.integer("LLAMA_PROXY_RATE_LIMIT"),
+        "rate_window_s": config.number("LLAMA_PROXY_RATE_WINDOW_SECONDS"),
+        "token_limit": config.optional_integer("LLAMA_PROXY_TOKEN_LIMIT"),
+    }
+
+
+def _of_engines(config: Config) -> dict[str, Any]:
+    """The engines, the queue in front of them, and how long they are waited for."""
+    return {
+        "backend_url": config.backend_url,
+        "backend_key": config.text("LLAMA_SERVER_API_KEY"),
+        "backends": _backends(config),
+        "max_concurrent": config.optional_integer("LLAMA_PROXY_MAX_CONCURRENT"),
+        "queue_size": config.integer("LLAMA_PROXY_QUEUE_SIZE"),
+        "user_queue_size": config.integer("LLAMA_PROXY_QUEUE_SIZE_PER_USER"),
+        "queue_timeout_s": config.number("LLAMA_PROXY_QUEUE_TIMEOUT_SECONDS"),
+        "queue_grace_s": config.number("LLAMA_PROXY_QUEUE_GRACE_SECONDS"),
+        "connect_timeout_s": config.number("LLAMA_PROXY_CONNECT_SECONDS"),
+        "idle_timeout_s": config.number("LLAMA_PROXY_IDLE_SECONDS"),
+    }
+
+
+def _of_records(config: Config) -> dict[str, Any]:
+    """Where records wait for the database, and how long they are kept."""
+    days = config.optional_integer("LLAMA_REQUESTS_RETENTION_DAYS")
+    return {
+        "spool_dir": config.data_dir / "spool",
+        "spool_bytes": config.integer("LLAMA_PROXY_SPOOL_BYTES"),
+        "spool_sync_s": config.number("LLAMA_PROXY_SPOOL_SYNC_SECONDS"),
+        "retention_s": days * 86_400.0 if days else None,
+    }
+
+
+def _of_files(config: Config) -> dict[str, Any]:
+    """Uploaded files, and the batches made of them."""
+    return {
+        "files_dir": config.data_dir / "files",
+        "file_max_bytes": config.integer("LLAMA_FILES_MAX_BYTES"),
+        "files_bytes": config.integer("LLAMA_FILES_BYTES"),
+        "user_files_bytes": config.integer("LLAMA_FILES_BYTES_PER_USER"),
+        "files_retention_s": config.integer("LLAMA_FILES_RETENTION_DAYS") * 86_400.0,
+        "batch_slots": config.optional_integer("LLAMA_BATCH_SLOTS"),
+        "batch_max_lines": config.integer("LLAMA_BATCH_MAX_LINES"),
+    }
 
 
 def _backends(config: Config) -> tuple[BackendSettings, ...]:
