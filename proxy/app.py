@@ -138,7 +138,7 @@ class App:
 
     async def _engine_answers(self) -> bool:
         """Whether an engine can be used right now; several are asked every second anyway."""
-        if self.turns.several:
+        if self.turns.several or self.turns.backends[0].drained:
             return self.turns.engine_available
         return (await engine_status(self._settings.all_backends[0].url)).ready
 
@@ -225,8 +225,10 @@ class App:
         """Open what keeps turns, here and in other proxies, and what sends requests."""
         settings, turns = self._settings, self.turns
         await stack.enter_async_context(background(turns.run()))
-        if turns.several or settings.shared:
-            coordination = Coordination(turns, pool, shared=settings.shared, clock=time.monotonic)
+        if settings.backends or settings.shared:
+            coordination = Coordination(
+                turns, pool, shared=settings.shared, drains=bool(settings.backends), clock=time.monotonic
+            )
             stack.push_async_callback(coordination.close)
             await stack.enter_async_context(background(coordination.run()))
         await stack.enter_async_context(background(self.slow_clients.run()))

@@ -55,6 +55,7 @@ class Live:
             {
                 "url": backend.url,
                 "state": backend.state,
+                "problem": backend.problem,
                 "drained": backend.drained,
                 "model": backend.watch.model,
                 "slots": backend.total_slots,

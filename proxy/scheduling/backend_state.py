@@ -25,7 +25,8 @@ class BackendState:
     drained = False
     """Whether it gets no new requests, for maintenance."""
     other_model = False
-    """Whether it serves another model than the others."""
+    """Whether it serves another model than the others; `common` is theirs."""
+    common: str | None = None
     leased: int | None = None
     """How many of its slots this proxy has; None: all, there are no other proxies."""
     proxies = 1
@@ -81,11 +82,19 @@ class BackendState:
 
     def note_model(self, common: str | None) -> None:
         """Compare its model with what all have to serve, and say so if it is another."""
+        self.common = common
         other = self.watch.model is not None and self.watch.model != common
         if other != self.other_model:
             self.other_model = other
             what = "is not used: it serves" if other else "is used again: it serves"
             logger.warning("the engine %s %s %s, others %s", self.url, what, self.watch.model, common)
+
+    @property
+    def problem(self) -> str | None:
+        """Why it is away or not used; None if it is ready or drained."""
+        if not self.watch.available:
+            return self.watch.problem
+        return f"others serve {self.common}" if self.other_model and not self.drained else None
 
     @property
     def state(self) -> str:
@@ -99,7 +108,7 @@ def common_model(models: Iterable[str | None], before: str | None) -> str | None
     """The model that backends have to serve to be used; `models` are those of backends that are there.
 
     It is the same as before as long as one of them serves it, so that a fleet changes its model when the
-    last backend has changed; else that of the first. None: no backend tells.
+    last backend has changed; else that of the first in the configuration. None: no backend tells.
     """
     known = [model for model in models if model is not None]
     return before if before in known else next(iter(known), before)

@@ -54,15 +54,23 @@ class Coordination:
 
     Args:
         shared: whether there are other proxies.
+        drains: whether engines may be drained, which only those of LLAMA_SERVER_BACKENDS may.
         clock: gives monotonic seconds.
     """
 
     def __init__(
-        self, turns: Turns, pool: AsyncConnectionPool, *, shared: bool, clock: Callable[[], float]
+        self,
+        turns: Turns,
+        pool: AsyncConnectionPool,
+        *,
+        shared: bool,
+        drains: bool,
+        clock: Callable[[], float],
     ) -> None:
         self._turns = turns
         self._pool = pool
         self._shared = shared
+        self._drains = drains
         self._clock = clock
         self._id = str(uuid.uuid4())
         self._expiry: asyncio.TimerHandle | None = None
@@ -113,8 +121,8 @@ class Coordination:
     async def _renew(self) -> None:
         async with self._pool.connection(timeout=QUERY_TIMEOUT_S) as connection:
             with deadline(connection, QUERY_TIMEOUT_S):
-                drained = {url for (url,) in await _rows(connection, _DRAINED)}
-                self._note_drained(drained)
+                if self._drains:
+                    self._note_drained({url for (url,) in await _rows(connection, _DRAINED)})
                 if self._shared:
                     decisions = await self._lease(connection)
                     self._apply(decisions)

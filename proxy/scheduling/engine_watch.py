@@ -76,6 +76,10 @@ class EngineWatch:
         """What the engine last reported."""
         self.model: str | None = None
         """What the engine serves, if it is one of several and tells."""
+        self.asked = False
+        """Whether it has answered, or has been asked in vain."""
+        self.problem: str | None = None
+        """Why the latest answer was not a good one."""
         self._model_read_at = float("-inf")
         self._failures = 0
         self._silent_since = 0.0
@@ -103,13 +107,14 @@ class EngineWatch:
         """Watch the engine until cancelled."""
         while True:
             asked_at = self._clock()
-            status = await engine_status(self.url)
+            status = await self._ask()
             if not self._lost.is_set():
                 if status.ready:
                     self._failures = 0
                     await self._read(status)
-                elif self._among_others:
+                else:
                     self._count_failure(asked_at)
+                self.asked = True
                 with suppress(TimeoutError):
                     async with asyncio.timeout(self._pause_s(ready=status.ready)):
                         await self._lost.wait()
@@ -128,8 +133,12 @@ class EngineWatch:
         self._failures += 1
         if self._failures == 1:
             self._silent_since = asked_at
-        if self._failures >= MAX_FAILURES and self.status.ready:
-            self.lost("does not answer")
+        if self._failures == 1 and not self.status.ready:
+            # A single engine that loads its model is as it should be.
+            level = logging.WARNING if self._among_others else logging.INFO
+            logger.log(level, "the %s is not there yet: %s", self._name, self.problem)
+        if self._failures >= MAX_FAILURES and self.status.ready and self._among_others:
+            self.lost(f"does not answer ({self.problem})")
             self._on_silent(self._clock() - self._silent_since)
 
     async def _return(self) -> None:
@@ -151,7 +160,7 @@ class EngineWatch:
         answers = failures = 0
         since, wanted = self._clock(), GOOD_ANSWERS if self._among_others else 1
         while True:
-            status = await engine_status(self.url)
+            status = await self._ask()
             if status.ready:
                 answers += 1
                 if answers >= wanted:
@@ -163,7 +172,12 @@ class EngineWatch:
             await asyncio.sleep(every_s)
 
     async def _is_ready(self) -> bool:
-        return (await engine_status(self.url)).ready
+        return (await self._ask()).ready
+
+    async def _ask(self) -> EngineStatus:
+        status = await engine_status(self.url)
+        self.problem = status.problem
+        return status
 
     async def _read(self, status: EngineStatus) -> None:
         model = await self._model_of(status) if self._among_others else None

@@ -222,7 +222,9 @@ class Turns:
         backends = self.backends
         there = [backend for backend in backends if backend.watch.available]
         if self.several:
-            self._model = common_model((backend.watch.model for backend in there), self._model)
+            # Who answers first at the start does not decide: the first in the configuration does.
+            before = self._model if all(backend.watch.asked for backend in backends) else None
+            self._model = common_model((backend.watch.model for backend in there), before)
             for backend in there:
                 backend.note_model(self._model)
         known = [backend.watch.status.slots for backend in backends if backend.watch.status.ready]

@@ -17,6 +17,7 @@ CHECK_TIMEOUT_S = 2.0
 MAX_BODY_BYTES = 65_536
 MAX_SLOTS = 100_000
 MAX_MODEL_CHARACTERS = 512
+MAX_PROBLEM_CHARACTERS = 200
 
 
 class EngineStatus(NamedTuple):
@@ -29,13 +30,16 @@ class EngineStatus(NamedTuple):
     """How many requests for embeddings beside those; None if the engine has no model for them alone."""
     model: str | None = None
     """The name of its model; None if the engine is not ours."""
+    problem: str | None = None
+    """Why it is not ready."""
 
 
 async def engine_status(backend_url: str) -> EngineStatus:
     """Ask the engine. One that has no /health is ready if it answers at all."""
     status, fields = await _get(backend_url, "/health")
-    if status is None or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        return EngineStatus(ready=False)
+    if not isinstance(status, int) or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        problem = f"/health answers {status}" if isinstance(status, int) else status
+        return EngineStatus(ready=False, problem=problem[:MAX_PROBLEM_CHARACTERS])
     model = fields.get("model")
     return EngineStatus(
         ready=True,
@@ -55,8 +59,8 @@ async def served_models(backend_url: str, key: str) -> str | None:
     return ", ".join(sorted(names))[:MAX_MODEL_CHARACTERS] or None
 
 
-async def _get(url: str, path: str, key: str = "") -> tuple[int | None, dict[str, Any]]:
-    """The status, None if there is none in time, and the JSON object of the body, else an empty one."""
+async def _get(url: str, path: str, key: str = "") -> tuple[int | str, dict[str, Any]]:
+    """The status, or why there is none in time, and the JSON object of the body, else an empty one."""
     upstream = UpstreamPool(
         url,
         writes=WriteBatcher(),
@@ -67,14 +71,16 @@ async def _get(url: str, path: str, key: str = "") -> tuple[int | None, dict[str
     head = b"GET %b%b HTTP/1.1\r\nHost: %b\r\n%bConnection: close\r\n\r\n" % (
         upstream.base_path, path.encode(), upstream.host_header.encode(), authorization,
     )  # fmt: skip
-    status = None
+    status: int | str = f"no answer in {CHECK_TIMEOUT_S:g} s"
     try:
         async with asyncio.timeout(CHECK_TIMEOUT_S):
             connection = await upstream.send(head, b"")
             status = connection.parser.status
             fields = orjson.loads(await connection.read_all(MAX_BODY_BYTES))
             return status, fields if isinstance(fields, dict) else {}
-    except (UpstreamError, TimeoutError, ValueError):
+    except UpstreamError as error:
+        return (status, {}) if isinstance(status, int) else (str(error) or type(error).__name__, {})
+    except (TimeoutError, ValueError):
         return status, {}
     finally:
         await upstream.close()

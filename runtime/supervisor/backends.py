@@ -32,8 +32,7 @@ def main(argv: list[str]) -> int:
                 backends = _ask(config)["data"]
                 print(json.dumps(backends, indent=2) if argv else table(backends))
             case ["drain" | "undrain" as action, url]:
-                _ask(config, {"url": url, "drained": action == "drain"})
-                print(f"{url}: {'gets no new requests' if action == 'drain' else 'is used again'}")
+                _set_drained(config, url, drained=action == "drain")
             case _:
                 print("error: usage: backends [--json | drain URL | undrain URL]", file=sys.stderr)
                 return _USAGE
@@ -47,9 +46,20 @@ def main(argv: list[str]) -> int:
     return 0
 
 
+def _set_drained(config: Config, url: str, *, drained: bool) -> None:
+    """Drain an engine or use it again, and say so."""
+    _ask(config, {"url": url, "drained": drained})
+    print(f"{url}: {'gets no new requests' if drained else 'is used again'}")
+    others = [one for one in _ask(config)["data"] if one["url"] != url.rstrip("/")]
+    if drained and not any(one["state"] == "ready" for one in others):
+        print(
+            "warning: no other engine is ready: requests wait until one is used again", file=sys.stderr
+        )
+
+
 def table(backends: list[dict[str, Any]]) -> str:
     """The engines in columns."""
-    rows = [["engine", "state", "running", "slots here", "slots", "model"]]
+    rows = [["engine", "state", "running", "slots here", "slots", "model", "problem"]]
     rows += [
         [
             one["url"],
@@ -58,6 +68,7 @@ def table(backends: list[dict[str, Any]]) -> str:
             str(one["slots_here"]),
             str(one["slots"]),
             one["model"] or "-",
+            one["problem"] or "",
         ]
         for one in backends
     ]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -185,16 +186,18 @@ async def drop(request: web.Request) -> None:
 
 
 @asynccontextmanager
-async def fake_upstream(port: int = 0) -> AsyncIterator[FakeUpstream]:
+async def fake_upstream(
+    port: int = 0, *, tls: ssl.SSLContext | None = None
+) -> AsyncIterator[FakeUpstream]:
     """Run a fake engine for as long as the context lasts, on a free port unless one is given."""
     upstream = FakeUpstream()
     app = web.Application(client_max_size=2**28)
     app.router.add_route("*", "/{path:.*}", upstream.handle)
     runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.1)
     await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", port)
+    site = web.TCPSite(runner, "127.0.0.1", port, ssl_context=tls)
     await site.start()
-    upstream.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    upstream.url = f"{'https' if tls else 'http'}://127.0.0.1:{runner.addresses[0][1]}"
     try:
         yield upstream
     finally:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from proxy.database.pool import connect
 from proxy.settings import BackendSettings, ProxySettings
-from runtime.config import load
+from runtime.config import Config, load
 from runtime.supervisor.backends import main
 from tests.support.process import free_port
 from tests.support.proxy import running_proxy
@@ -42,11 +44,14 @@ async def test_an_operator_sees_the_engines_and_drains_one(
             return status, *capsys.readouterr()
 
         assert await console("drain", upstream.url) == (
-            0, f"{upstream.url}: gets no new requests\n", "",
-        )  # fmt: skip
+            0,
+            f"{upstream.url}: gets no new requests\n",
+            "warning: no other engine is ready: requests wait until one is used again\n",
+        )
         await until(lambda: turns.backends[0].drained, "it to be drained")
         status, shown, _ = await console()
-        lines = [line.split() for line in shown.splitlines()[1:]]
+        lines = [line.split()[:6] for line in shown.splitlines()[1:]]
+        assert "Connect call failed" in shown.splitlines()[2]
         assert (status, lines) == (
             0,
             [[upstream.url, "drained", "0", "0", "3", "a.gguf"], [away, "away", "0", "0", "2", "-"]],
@@ -61,3 +66,52 @@ async def test_an_operator_sees_the_engines_and_drains_one(
     monkeypatch.setenv("LLAMA_ADMIN_KEY", admin_key)
     assert "the proxy does not answer" in (await console())[2]
     assert (await console("drain"))[0] == 2
+
+
+async def test_requests_wait_while_the_only_engine_of_a_list_is_drained(
+    settings: ProxySettings, upstream: FakeUpstream, admin_key: str
+) -> None:
+    """What runs there ends as usual; what comes is answered when the engine is used again."""
+    upstream.slots, upstream.behaviour = 2, upstream.hold
+    config = Config(root=Path("/nowhere"), values={"LLAMA_SERVER_BACKENDS": upstream.url})
+    backends = (BackendSettings(url=upstream.url, key="engine-key"),)
+    async with running_proxy(replace(settings, backends=backends, config=config)) as proxy:
+        turns = proxy.app.turns
+
+        async def drain(*, drained: bool) -> None:
+            body = {"url": f"{upstream.url}/", "drained": drained}
+            async with proxy.request("POST", "/admin/v1/backends", key=admin_key, json=body) as response:
+                assert response.status == 200
+            await until(lambda: turns.backends[0].drained is drained, "it to be heeded")
+
+        async def ask() -> int:
+            async with proxy.chat(admin_key) as response:
+                await response.read()
+                return int(response.status)
+
+        await until(lambda: turns.slots == 2, "the slots to be read")
+        runs = asyncio.create_task(ask())
+        await until(lambda: upstream.running == 1, "one to run")
+        await drain(drained=True)
+        waits = asyncio.create_task(ask())
+        await until(lambda: proxy.waiting() == 1, "the next to wait")
+        async with proxy.request("GET", "/readyz") as response:
+            assert response.status == 503
+        upstream.go_on.set()
+        assert await runs == 200
+        assert not waits.done()
+        await drain(drained=False)
+        assert await waits == 200
+
+
+async def test_a_list_that_is_no_longer_configured_drains_nothing(
+    settings: ProxySettings, upstream: FakeUpstream, database_url: str, key: str
+) -> None:
+    """Nobody could use the engine again: what is drained can be changed only where there is a list."""
+    with connect(database_url, application="tests") as connection:
+        connection.execute("INSERT INTO llama_backends VALUES (%s, now())", [upstream.url])
+    upstream.slots = 1
+    async with running_proxy(replace(settings, shared=True)) as proxy:
+        await until(lambda: proxy.app.turns.backends[0].leased == 1, "its slot")
+        async with proxy.chat(key) as response:
+            assert response.status == 200

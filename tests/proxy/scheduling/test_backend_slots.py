@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy.scheduling.backend_slots import Offers, choose
 from proxy.scheduling.backend_state import common_model
 from proxy.scheduling.fair_queue import FairQueue, QueueEntry
+from proxy.scheduling.turns import Turns
+from proxy.settings import BackendSettings
+from proxy.upstream.readiness import EngineStatus
+from tests.support.proxy import settings_for
 
 
 def queue(backends: list[int]) -> tuple[FairQueue, Offers]:
@@ -157,3 +163,25 @@ def test_a_fleet_changes_its_model_when_the_last_backend_has_changed() -> None:
     assert common_model(["new", "new"], "old") == "new"
     assert common_model([None], "old") == "old"
     assert common_model([], None) is None
+
+
+def test_at_the_start_the_first_engine_of_the_list_decides_which_model_is_served() -> None:
+    """Not the one that answers first: several proxies would use different ones. Later it stays."""
+    backends = tuple(BackendSettings(url=f"http://{name}", key="") for name in "abc")
+    settings = settings_for(database_url="", backend_url="", directory=Path(), backends=backends)
+    turns = Turns(settings, clock=lambda: 0.0)
+
+    def serves(index: int, model: str) -> list[bool]:
+        watch = turns.backends[index].watch
+        watch.status, watch.model = EngineStatus(ready=True, slots=1), model
+        turns.backends_changed()
+        watch.asked = True
+        return [backend.usable for backend in turns.backends]
+
+    assert serves(1, "new") == [False, True, False]
+    assert serves(2, "new") == [False, True, True]
+    assert serves(0, "old") == [True, False, False]
+    assert turns.backends[1].problem == "others serve old"
+    assert serves(2, "old") == [True, False, True]
+    assert serves(0, "new") == [False, False, True]
+    assert serves(2, "new") == [True, True, True]

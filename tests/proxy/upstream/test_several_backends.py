@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
@@ -10,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
+import trustme
 from aiohttp import web
 
 from proxy.settings import BackendSettings, ProxySettings
@@ -253,6 +255,26 @@ async def test_an_engine_with_another_model_is_not_used(
     assert fleet.counts()[2] == 0
     fleet.engines[2].model = "a.gguf"
     await fleet.usable(3)
+
+
+async def test_an_engine_whose_certificate_is_not_trusted_is_not_used_and_the_log_says_why(
+    settings: ProxySettings, upstream: FakeUpstream, key: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The others serve; its problem is shown to operators."""
+    upstream.slots, upstream.model = 1, "a.gguf"
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    trustme.CA().issue_cert("127.0.0.1").configure_cert(tls)
+    async with fake_upstream(tls=tls) as untrusted:
+        assert untrusted.url.startswith("https:")
+        several = settings_of(settings, untrusted.url, upstream.url)
+        async with running_proxy(several) as proxy:
+            fleet = Fleet([untrusted, upstream], proxy)
+            await fleet.usable(1)
+            problem = await until(lambda: proxy.app.turns.backends[0].problem, "its problem")
+            assert "certificate verify failed" in problem
+            assert f"the engine {untrusted.url} is not there yet: {problem}" in caplog.text
+            assert {status for status, _ in await asyncio.gather(*fleet.ask(key, 3))} == {200}
+    assert fleet.counts() == [0, 3]
 
 
 async def test_slots_that_are_set_count_instead_of_those_that_are_reported(
