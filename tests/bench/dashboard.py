@@ -45,7 +45,7 @@ def main(arguments: list[str]) -> int:
             Engine(root / "engine", given.model.resolve(), env={"LLAMA_SERVER_N_THREADS": ""}) as engine,
         ):
             engine.start()
-            with running_stack(engine, postgres.fresh_database(), root) as stack:
+            with running_stack(engine.url, postgres.fresh_database(), root) as stack:
                 print(asyncio.run(measure(stack, given.rounds)).text())
     return 0
 

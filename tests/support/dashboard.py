@@ -15,7 +15,7 @@ from proxy.dashboard.access.guard import COOKIE
 from proxy.database import schema
 from proxy.database.pool import connect
 from proxy.identity import admin_key, keys, users
-from tests.support.engine import API_KEY, Engine
+from tests.support.engine import API_KEY
 from tests.support.process import DashboardProcess, ProxyProcess
 from tests.support.wait import wait_until
 
@@ -52,18 +52,21 @@ class Stack:
 
 
 @contextmanager
-def running_stack(engine: Engine, database_url: str, directory: Path) -> Iterator[Stack]:
-    """A proxy and a dashboard for as long as the context lasts."""
+def running_stack(
+    engine_url: str, database_url: str, directory: Path, **settings: str
+) -> Iterator[Stack]:
+    """A proxy and a dashboard for as long as the context lasts. `settings`: of both, by their names."""
     administrator = keys.create_key().key
     with connect(database_url, application="tests") as connection:
         schema.migrate(connection)
         admin_key.register(connection, administrator)
     configuration = {
         "LLAMA_SERVER_DATABASE_URL": database_url,
-        "LLAMA_SERVER_BACKEND_URL": engine.url,
+        "LLAMA_SERVER_BACKEND_URL": engine_url,
         "LLAMA_SERVER_API_KEY": API_KEY,
         "LLAMA_ADMIN_KEY": administrator,
         "LLAMA_PROXY_RATE_LIMIT": "1000",
+        **settings,
     }
     proxy = ProxyProcess(directory, **configuration)
     configuration["LLAMA_PROXY_PORT"] = str(proxy.port)

@@ -27,7 +27,8 @@ def stack(
     engine: Engine, postgres: Postgres, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Stack]:
     """Proxy and dashboard in front of an engine of three slots."""
-    with running_stack(engine, postgres.fresh_database(), tmp_path_factory.mktemp("stack")) as stack:
+    directory = tmp_path_factory.mktemp("stack")
+    with running_stack(engine.url, postgres.fresh_database(), directory) as stack:
         yield stack
 
 
