@@ -195,7 +195,8 @@ class Handler:
         """
         request, response, principal = exchange.request, exchange.response, exchange.principal
         client, scanner = request.client, response.scanner
-        if not (self._turns.engine_is_ours or self._turns.is_ours(backend)):
+        turns = self._turns
+        if not (turns.engine_is_ours or (turns.several and turns.is_ours(backend))):
             await exchange.ask_for_usage()
         async with self._relay.send(
             request,

@@ -91,6 +91,8 @@ class FairQueue:
         self.paused = False
         self._queue_size = queue_size
         self._user_queue_size = user_queue_size
+        self.surely_room = min(queue_size, user_queue_size)
+        """While fewer wait, there is room for anybody's request."""
         self.now = clock
         """Returns monotonic seconds."""
         self._users: dict[int, _UserQueue] = {}
@@ -204,11 +206,6 @@ class FairQueue:
         self._schedule(user)
         self._give_turns()
 
-    def resize(self, limit: int) -> None:
-        """Assign `limit` slots, at least 1, from now on. Turns that have begun continue."""
-        self.limit = limit
-        self._give_turns()
-
     def pause(self) -> None:
         """Give no turns until `resume`: the engine cannot be reached."""
         self.paused = True
@@ -257,7 +254,8 @@ class FairQueue:
         user.running += 1
         self._virtual_time = start
         user.next_start = next_start = start + 1 / user.weight
-        self._last_start = max(self._last_start, next_start)
+        if next_start > self._last_start:
+            self._last_start = next_start
         entry.start_tag = start
         entry.running = True
 

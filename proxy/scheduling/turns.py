@@ -131,8 +131,11 @@ class Turns:
         Raises:
             ApiError: 503.
         """
+        queue = self._queues[route.work]
+        if queue.waiting < queue.surely_room:
+            return
         try:
-            self._queues[route.work].check_room(principal.user_id)
+            queue.check_room(principal.user_id)
         except QueueFullError as full:
             raise self._overloaded(full) from full
 

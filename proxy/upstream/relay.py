@@ -110,11 +110,11 @@ class Relay:
         Raises:
             ApiError: 400, the request holds what would be more than one header line.
         """
-        head = self._backends[backend].request_head(
-            request, len(body), request_id, user_id, weight, is_batch=is_batch
-        )
+        engine = self._backends[backend]
+        head = engine.request_head(request, len(body), request_id, user_id, weight, is_batch=is_batch)
+        bodiless = request.method == "HEAD"
         return UpstreamResponse(
-            self, backend, head, body, bodiless=request.method == "HEAD", hide_usage=hide_usage
+            self, backend, engine.pool, head, body, bodiless=bodiless, hide_usage=hide_usage
         )
 
     def url_of(self, backend: int) -> str:
@@ -157,10 +157,6 @@ class Relay:
         self._backends[backend].pool.give_up_silent(silent_s)
 
     # UpstreamResponse calls the methods below.
-
-    def pool_of(self, backend: int) -> UpstreamPool:
-        """The connections to a backend."""
-        return self._backends[backend].pool
 
     def broke_off(self, backend: int, error: UpstreamError, paused_s: float) -> UpstreamFailedError:
         """Return the error for the client after an incomplete response.
@@ -240,6 +236,7 @@ class UpstreamResponse:
         self,
         relay: Relay,
         backend: int,
+        pool: UpstreamPool,
         head: bytes,
         body: bytes,
         *,
@@ -248,7 +245,7 @@ class UpstreamResponse:
     ) -> None:
         self._relay = relay
         self._backend = backend
-        self._pool = relay.pool_of(backend)
+        self._pool = pool
         self._request = head, body, bodiless
         self._hide_usage = hide_usage
         self._connection: UpstreamConnection

@@ -145,7 +145,9 @@ class FairQueueMachine(RuleBasedStateMachine):
         """The engine has another number of slots; whoever has a turn keeps it."""
         running = self.queue.running
         self.limit = limit
-        self.queue.resize(limit)
+        self.queue.limit = limit
+        if not self.queue.paused:
+            self.queue.resume()
         assert self.queue.running == running or running < self.queue.running <= limit
         self.note_turns()
 
@@ -180,8 +182,8 @@ class FairQueueMachine(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         """When all have left, everything is free again."""
+        self.queue.limit = 2
         self.queue.resume()
-        self.queue.resize(2)
         for entry in list(self.held):
             self.queue.leave(entry)
         assert (self.queue.running, self.queue.waiting) == (0, 0)
