@@ -254,8 +254,7 @@ class FairQueue:
         user.running += 1
         self._virtual_time = start
         user.next_start = next_start = start + 1 / user.weight
-        if next_start > self._last_start:
-            self._last_start = next_start
+        self._last_start = max(self._last_start, next_start)
         entry.start_tag = start
         entry.running = True
 
