@@ -67,7 +67,7 @@ restart_part() {
     proxy) supervision pause proxy ;;
     postgres)
       supervision stop postgres
-      bash "$ROOT/runtime/postgres/control.sh" init
+      with_default_signals bash "$ROOT/runtime/postgres/control.sh" init
       ;;
   esac
   supervision start "$PART"

@@ -67,7 +67,7 @@ start_programs() {
   fi
   # shellcheck disable=SC2086 # several names
   supervision ports $names || exit 1
-  case " $names " in *' postgres '*) bash "$ROOT/runtime/postgres/control.sh" init ;; esac
+  case " $names " in *' postgres '*) with_default_signals bash "$ROOT/runtime/postgres/control.sh" init ;; esac
   [ -z "$2" ] || remember_model "$2"
   if [ -z "$BEGUN" ]; then
     BEGUN=supervisord

@@ -65,7 +65,7 @@ check_ports() {
 
 prepare_database() {
   stop_all
-  bash "$ROOT/runtime/postgres/control.sh" init
+  with_default_signals bash "$ROOT/runtime/postgres/control.sh" init
   start_supervisord
   start_database postgres
 }

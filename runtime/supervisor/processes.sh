@@ -77,7 +77,8 @@ start_supervisord() {
   (
     cd "$ROOT"
     umask 077
-    "$PYTHON_BIN" -X "$MARK" -m supervisor.supervisord -c "$ROOT/runtime/supervisor/supervisord.conf" \
+    with_default_signals "$PYTHON_BIN" -X "$MARK" -m supervisor.supervisord \
+      -c "$ROOT/runtime/supervisor/supervisord.conf" \
       </dev/null >"$LOG_DIR/supervisord.out" 2>&1
   ) || status=$?
   [ "$status" -eq 0 ] || die "supervisord did not start" "$(tail -n 5 "$LOG_DIR/supervisord.out")"

@@ -51,6 +51,9 @@ refuse_foreign() {
 # py ARGUMENT…: run the environment's Python in the checkout.
 py() { (cd "$ROOT" && exec "$PYTHON_BIN" "$@"); }
 
+# with_default_signals COMMAND [ARGUMENT…]: run a command that no signal is kept from by what called us.
+with_default_signals() { py -m runtime.supervisor.default_signals "$@"; }
+
 # supervision COMMAND [ARGUMENT…]: control supervisord's programs (runtime/supervisor/__main__.py).
 supervision() { py -m runtime.supervisor "$@"; }
 

@@ -106,3 +106,13 @@ class DashboardProcess(ProxyProcess):
 def heed_interrupts() -> None:
     """Restore SIGINT in a child before its program starts: shells ignore it in the background."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+UNHEARD = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGCHLD)
+
+
+def hear_no_signals() -> None:
+    """In a child before its program starts: ignore signals, as nohup does, and block them, too."""
+    for number in UNHEARD:
+        signal.signal(number, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_BLOCK, UNHEARD)

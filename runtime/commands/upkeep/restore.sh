@@ -85,7 +85,7 @@ statements() {
 
 # Load the dump into a database that nothing else uses.
 load_database() {
-  bash "$ROOT/runtime/postgres/control.sh" init &&
+  with_default_signals bash "$ROOT/runtime/postgres/control.sh" init &&
     start_supervisord &&
     supervision start postgres &&
     comes_up postgres "$POSTGRES_SECONDS" &&

@@ -17,6 +17,7 @@ from tests.support.appliance import Appliance
 from tests.support.local_user import as_root, mode
 from tests.support.own_machine import namespaces
 from tests.support.preload import build_preload
+from tests.support.process import hear_no_signals
 
 FOLDER = "my checkout with blanks"
 STRANGE = {
@@ -81,6 +82,7 @@ class Surrounded:
             text=True,
             check=False,
             timeout=120,
+            preexec_fn=hear_no_signals,
         )
 
     def console(self, *arguments: str, closed: bool = False) -> subprocess.CompletedProcess[str]:
@@ -116,7 +118,8 @@ def _path_without(directory: Path, missing: frozenset[str]) -> str:
 @pytest.mark.timeout(300)  # all of an appliance, of which the slowest start counts
 def test_everything_works_in_strange_surroundings(appliance: Appliance) -> None:
     """IPv6 alone; no HOME, terminal, descriptors, ps or /dev/shm; /tmp is full; an ASCII locale, umask
-    000, blanks in paths, others' variables of Python and PostgreSQL, HTTP proxies that are not there.
+    000, blanks in paths, others' variables of Python and PostgreSQL, HTTP proxies that are not there;
+    signals ignored and blocked, and still each process ends at the first one.
     Then the clock steps back by a day and forth by two: requests are served, and the window is exact."""
     step = appliance.base / "step"
     step.write_text("0")
@@ -154,6 +157,9 @@ def test_everything_works_in_strange_surroundings(appliance: Appliance) -> None:
         stopped = there.console("stop")
         assert stopped.returncode == 0, stopped.stderr
         assert appliance.leftovers() == []
+        supervised = appliance.log("supervisord")
+        assert "received SIGTERM indicating exit request" in supervised
+        assert "SIGKILL" not in supervised
 
 
 @as_root
