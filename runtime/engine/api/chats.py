@@ -131,7 +131,8 @@ class Chats:
         only_json = self._constraints.json_schema(schema, param="response_format", strict=is_strict)
         if offered is None or isinstance(schema, bool):
             return _Rules(grammar=only_json)
-        content = Content(schema=schema, is_strict=is_strict)
+        assert only_json.schema is not None
+        content = Content(schema=only_json.schema, is_strict=is_strict)
         return _Rules(grammar=self._calls.grammar(offered, content=content), offer=offered)
 
     def _markup(self, request: ChatRequest, prompt: Prompt, rules: _Rules) -> Markup | None:

@@ -8,6 +8,7 @@ and masks release the interpreter's lock.
 
 from __future__ import annotations
 
+import json
 import logging
 import threading
 from collections import OrderedDict
@@ -131,6 +132,7 @@ class Constraints:
         if not isinstance(schema, Mapping):
             raise errors.invalid(param, f"{param} must be a JSON schema: an object.")
         check_depth(schema, param)
+        check_length(json.dumps(schema), param)  # exact forms of a long one take seconds
         exact = in_exact_forms(dict(schema))
         return Grammar(json_source(exact, param, is_strict=strict), param, exact, strict)
 

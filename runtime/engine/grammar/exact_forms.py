@@ -34,6 +34,10 @@ def in_exact_forms(schema: Any) -> Any:
             _put_beside(made, bound, exclusive, sign)
     if isinstance(made.get("pattern"), str):
         made["pattern"] = exact(made["pattern"])
+    if isinstance(patterns := made.get("patternProperties"), dict):
+        # Two patterns that are one in their exact forms stay as they are.
+        forms = {exact(pattern): schema for pattern, schema in patterns.items()}
+        made["patternProperties"] = forms if len(forms) == len(patterns) else patterns
     for keyword, place in places(made):
         place[keyword] = in_exact_forms(place[keyword])
     return made

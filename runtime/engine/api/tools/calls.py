@@ -82,16 +82,22 @@ class Calls:
         Raises:
             Refusal: a schema is nested too deep; strict ones are too large together.
         """
-        strict_characters = 0
+        characters = strict_characters = 0
         for function in offer.functions:
             check_depth(function.parameters, offer.param)
-            strict_characters += len(json.dumps(function.parameters)) if function.strict else 0
+            size = len(json.dumps(function.parameters))
+            characters += size
+            strict_characters += size if function.strict else 0
         if strict_characters > MAX_GRAMMAR_CHARACTERS:
             raise _too_large(offer)
-        schemas = [in_exact_forms(object_schema(one.parameters)) for one in offer.functions]
-        return self._written(
-            offer, schemas, content, relax=lambda: self._relaxed(offer, schemas, content)
-        )
+        schemas = [object_schema(one.parameters) for one in offer.functions]
+
+        def relax() -> Grammar:
+            return self._relaxed(offer, schemas, content)
+
+        if characters > MAX_GRAMMAR_CHARACTERS:
+            return self._constraints.unwritten(param=offer.param, relax=relax)
+        return self._written(offer, [in_exact_forms(one) for one in schemas], content, relax=relax)
 
     def _written(
         self,

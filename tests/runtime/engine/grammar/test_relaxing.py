@@ -83,6 +83,18 @@ async def test_exclusive_bounds_are_exact(quick: Engine, bounds: dict[str, Any],
     assert not {0, 1, -7} & {*values}
 
 
+async def test_a_schema_is_in_its_exact_form_beside_tools(quick: Engine) -> None:
+    """Where the response may be a call, or what the schema says: for the compiler `[[a]]` is one `a`."""
+    form = json_schema({"type": "string", "pattern": "^[[a]]$"})
+    tools = [{"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}]
+
+    answer = await quick.chat(**MAX, response_format=form, tools=tools, seed=2, n=8)
+
+    messages = [choice["message"] for choice in answer.json["choices"]]
+    assert {one["content"] for one in messages if "tool_calls" not in one} <= {'"[]"', '"a]"'}
+    assert not all("tool_calls" in one for one in messages)
+
+
 @pytest.mark.parametrize("strict", [False, True])
 async def test_answers_fit_random_schemas(quick: Engine, strict: bool) -> None:
     """Without violations of what is promised: all of a strict schema, or all but what is left out."""
