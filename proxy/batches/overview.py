@@ -1,17 +1,13 @@
-"""All users' batches, as operators see them, and figures for Prometheus."""
+"""Batches as the admin API and the dashboard see and cancel them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 from psycopg import Connection
 from psycopg.rows import dict_row
 
-from proxy.batches.runner import Runner
 from proxy.batches.table import described
-from proxy.metrics.gauges import Sample
-from proxy.scheduling.batch_turns import BatchTurns
 
 _LIST = """
     SELECT b.*, u.username FROM llama_batches b JOIN llama_users u ON u.id = b.user_id
@@ -22,8 +18,13 @@ _LIST = """
 """
 _CANCEL = """
     UPDATE llama_batches b SET status = 'cancelling', cancelling_at = now() FROM llama_users u
-    WHERE u.id = b.user_id AND b.id = %s AND b.status IN ('validating', 'in_progress')
+    WHERE u.id = b.user_id AND b.id = %(id)s AND b.status IN ('validating', 'in_progress')
+      AND (%(user)s::text IS NULL OR u.username = %(user)s)
     RETURNING u.username
+"""
+_AUDIT = """
+    INSERT INTO llama_audit (action, username, new)
+    VALUES ('cancel batch', %s, jsonb_build_object('batch', %s::text))
 """
 
 
@@ -48,18 +49,12 @@ def _speed(row: dict[str, Any], now: Any) -> dict[str, Any]:
     return {"lines_per_minute": speed, "estimated_seconds_left": left_s}
 
 
-def cancel(connection: Connection, batch_id: str) -> str | None:
-    """Have a batch cancelled. Returns its user's name; None if it has ended, or there is none."""
-    row = connection.execute(_CANCEL, [batch_id]).fetchone()
-    return None if row is None else str(row[0])
+def cancel(connection: Connection, batch_id: str, *, user: str | None = None) -> bool:
+    """Have a batch of a user cancelled; of any one, without `user`, which the audit tells.
 
-
-def samples(runner: Runner, turns: BatchTurns) -> Iterator[Sample]:
-    """What this proxy does for batches now, and has done."""
-    prefix = "llamaserve_batch_"
-    yield Sample(f"{prefix}batches", "gauge", "Batches that this proxy works on.", runner.working)
-    yield Sample(f"{prefix}lines_running", "gauge", "Lines that have a turn.", turns.running())
-    yield Sample(f"{prefix}lines_waiting", "gauge", "Lines that wait for a turn.", turns.waiting())
-    help_ = "Lines that have got their result."
-    for outcome, number in runner.results.items():
-        yield Sample(f"{prefix}lines_total", "counter", help_, number, ("outcome", outcome))
+    Returns False if it has ended, or there is none.
+    """
+    row = connection.execute(_CANCEL, {"id": batch_id, "user": user}).fetchone()
+    if row is not None and user is None:
+        connection.execute(_AUDIT, [row[0], batch_id])
+    return row is not None

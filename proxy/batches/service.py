@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from psycopg_pool import AsyncConnectionPool
 
 from proxy.batches.api import BatchApi
+from proxy.batches.gauges import samples
 from proxy.batches.lines import Lines
-from proxy.batches.overview import samples
 from proxy.batches.progress import Batch, Progress
 from proxy.batches.runner import Runner
 from proxy.batches.table import BatchTable

@@ -143,7 +143,7 @@ class BatchTable:
 
 
 def described(row: Row) -> dict[str, Any]:
-    """OpenAI's batch object, with `waiting` and `estimated_completion_at` beside its fields."""
+    """OpenAI's batch object, with `waiting` beside its fields."""
     times = {name: None if row[name] is None else int(row[name].timestamp()) for name in _TIMES}
     problems = row["errors"]
     tokens = row["prompt_tokens"], row["completion_tokens"]

@@ -32,6 +32,7 @@ from proxy.dashboard.data.live import LiveState
 from proxy.dashboard.layout.frame import add_pages
 from proxy.dashboard.layout.template import add_nonces
 from proxy.dashboard.pages import PAGES
+from proxy.dashboard.pages.downloads import Downloads
 from proxy.dashboard.pages.invitation import InvitationPage
 from proxy.dashboard.services import Services
 from proxy.dashboard.settings import DashboardSettings
@@ -42,6 +43,7 @@ from proxy.identity.authentication.failed_logins import FailedLogins
 ASSETS = Path(__file__).parent / "layout" / "assets"
 POOL_TIMEOUT_S = 3.0
 MINUTES_FRESH_S = 4.5
+BATCHES_FRESH_S = 1.5
 
 
 @asynccontextmanager
@@ -57,6 +59,7 @@ async def open_dashboard(settings: DashboardSettings) -> AsyncIterator[Guard]:
                 services.database,
                 FailedLogins(settings.auth_failures_per_minute, clock=time.monotonic),
             ).routes(),
+            *Downloads(services.api).routes(),
             Route("/healthz", _healthz),
         ]
         app.mount("/assets", StaticFiles(directory=ASSETS))
@@ -107,6 +110,7 @@ async def _services(settings: DashboardSettings, stack: AsyncExitStack) -> Servi
         database=database,
         live=LiveState(http, settings),
         minutes=Cached(MINUTES_FRESH_S),
+        batches=Cached(BATCHES_FRESH_S),
         http=http,
         api=ApiRequests(http, settings.proxy_url),
         models=Models(http, settings.engines),

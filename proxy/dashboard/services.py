@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import aiohttp
 
@@ -29,6 +30,8 @@ class Services:
     live: LiveState
     minutes: Cached[list[Minute]]
     """The last hour of all users (None), or of one by name."""
+    batches: Cached[list[dict[str, Any]]]
+    """The newest batches of all users (None), or of one by name."""
     http: aiohttp.ClientSession
     """For requests to the proxy. It uses no proxy of the environment, and verifies no certificate."""
     api: ApiRequests

@@ -58,14 +58,8 @@ def _batches(connection: Connection, call: Call) -> object:
 
 def _cancel_batch(connection: Connection, call: Call) -> object:
     batch_id = call.path["id"]
-    username = overview.cancel(connection, batch_id)
-    if username is None:
+    if not overview.cancel(connection, batch_id):
         raise errors.not_found(f"no batch that has not ended has the id {batch_id[:80]}")
-    connection.execute(
-        "INSERT INTO llama_audit (action, username, new) VALUES ('cancel batch', %s,"
-        " jsonb_build_object('batch', %s::text))",
-        [username, batch_id],
-    )
     return {"cancelled": batch_id}
 
 

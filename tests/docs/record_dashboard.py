@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import subprocess
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -48,9 +49,24 @@ def main(arguments: list[str]) -> int:
         keys = [appliance.cli("create-user", "--username", name, "--quiet") for name in USERS]
         appliance.cli("create-group", "--name", "students", "--rate-limit", "120")
         appliance.cli("set-group", "--username", "bob", "--name", "students")
+        submit_batches(appliance, keys)
         link = appliance.console("dashboard").stdout.strip()
         asyncio.run(record(appliance.proxy_url, keys, link))
     return 0
+
+
+def submit_batches(appliance: Appliance, keys: list[str]) -> None:
+    """A long one, one that waits for it, and one with mistakes."""
+    table = appliance.base / "questions.csv"
+    for key, rows in ((keys[0], 400), (keys[0], 50), (keys[1], 8), (keys[2], 2)):
+        lines = [f"{number},{QUESTIONS[number % 3]},8\n" for number in range(rows)]
+        lines += lines[:1] if rows == 2 else []  # a custom_id twice
+        table.write_text("custom_id,prompt,max_tokens\n" + "".join(lines))
+        subprocess.run(
+            [appliance.root / "bin/batch.sh", "--url", appliance.proxy_url + "/v1", "submit", table],
+            env=appliance.environment | {"OPENAI_API_KEY": key},
+            check=True,
+        )
 
 
 async def record(proxy_url: str, keys: list[str], link: str) -> None:

@@ -83,16 +83,33 @@ class ApiRequests:
             raise errors.proxy_unavailable() from error
 
     @asynccontextmanager
+    async def get(self, session: Session, path: str) -> AsyncIterator[aiohttp.ClientResponse]:
+        """The response to a GET, to be read piece by piece. Raises NotAllowed: the session has ended."""
+        async with self._request("GET", session, path) as response:
+            yield response
+
+    @asynccontextmanager
     async def _post(
         self, session: Session, path: str, body: Mapping[str, Any]
     ) -> AsyncIterator[aiohttp.ClientResponse]:
+        async with self._request("POST", session, path, json.dumps(body).encode()) as response:
+            yield response
+
+    @asynccontextmanager
+    async def _request(
+        self, method: str, session: Session, path: str, body: bytes | None = None
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
         if not session.key:
             raise errors.session_ended()
+        headers = {"Authorization": f"Bearer {session.key}"}
+        if body is not None:
+            headers["Content-Type"] = "application/json"
         # The proxy itself bounds how long a request may wait and run.
-        async with self._http.post(
+        async with self._http.request(
+            method,
             self._url + path,
-            data=json.dumps(body).encode(),
-            headers={"Authorization": f"Bearer {session.key}", "Content-Type": "application/json"},
+            data=body,
+            headers=headers,
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S),
             allow_redirects=False,
         ) as response:

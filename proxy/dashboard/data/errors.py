@@ -48,6 +48,10 @@ def request_not_running() -> DashboardError:
     return DashboardError("This request has ended by itself.")
 
 
+def batch_ended() -> DashboardError:
+    return DashboardError("This batch has ended by itself.")
+
+
 def too_many_keys(number: int) -> DashboardError:
     return DashboardError(f"You have made {number} keys within a day: ask an administrator for more.")
 

@@ -29,14 +29,14 @@ def dialog(title: str, name: str = "") -> Iterator[ui.dialog]:
     opened.open()
 
 
-async def confirmed(question: str, yes: str) -> bool:
+async def confirmed(question: str, yes: str, *, no: str = "Cancel") -> bool:
     """Ask; True if the answer is the button `yes`. While a question is open it is not asked again."""
     if _open(question):
         return False
     with context.client.content, _named(question) as asked, ui.card().classes("dialog"):
         ui.label(question)
         with ui.row().classes("dialog-end"):
-            ui.button("Cancel", on_click=lambda: asked.submit(False)).props("flat")
+            ui.button(no, on_click=lambda: asked.submit(False)).props("flat")
             ui.button(yes, on_click=lambda: asked.submit(True)).props("color=negative unelevated")
     answer = await asked
     if not asked.is_deleted:

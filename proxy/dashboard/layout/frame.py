@@ -22,7 +22,7 @@ _HEAD = (
 )
 _KEYS = (
     ("/", "search, on pages that have a search field"),
-    ("1 … 7", "go to a page"),
+    ("1 … 8", "go to a page"),
     ("t", "light or dark"),
     ("?", "this list"),
     ("Esc", "close"),
