@@ -29,6 +29,7 @@ CHECKS: tuple[tuple[str, str, Check, bool], ...] = (
     ("service", "ports", services.addresses, True),
     ("service", "processes", services.processes, True),
     ("service", "ready", services.ready, True),
+    ("service", "engines", services.engines, True),
     ("service", "database", database.state, True),
 )
 """Group, name, function, and True if the check needs a valid configuration."""

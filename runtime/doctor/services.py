@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
+from contextlib import suppress
 from itertools import combinations
+from urllib.parse import urlsplit
 
 from runtime.config import Config
 from runtime.doctor.findings import Finding, Installation, note, ok, problem, warning
 from runtime.machine import ports
-from runtime.supervisor import readiness, status
+from runtime.supervisor import backends, readiness, status
 from runtime.supervisor.client import PROGRAMS, NotRunningError, Supervisor
 from runtime.supervisor.status import Part
 
@@ -58,6 +61,43 @@ def ready(checkout: Installation) -> Iterator[Finding]:
         yield problem(f"the proxy is not ready: {why}", "./console.sh logs proxy")
     else:
         yield ok("the proxy reaches its database and its engine (/readyz)")
+
+
+def engines(checkout: Installation) -> Iterator[Finding]:
+    """Each engine of LLAMA_SERVER_BACKENDS is used, and is one of its own."""
+    config = checkout.known
+    yield from _twice(config.backend_urls)
+    if not config.backends or not checkout.programs.get("proxy"):
+        return
+    try:
+        found = backends.engines(config)
+    except backends.BackendsError:
+        return  # `ready` says what is wrong with the proxy
+    for one in found:
+        url, state = one["url"], one["state"]
+        if state == "ready":
+            yield ok(f"the engine {url} is used, with {one['slots']} slots")
+        elif state == "drained":
+            yield note(f"the engine {url} is drained", f"./console.sh backends undrain {url}")
+        else:
+            yield warning(f"the engine {url} is not used: {state}: {one['problem']}", "check it")
+
+
+def _twice(urls: tuple[str, ...]) -> Iterator[Finding]:
+    """Engines with different names at one address, which would get twice their slots."""
+    known: dict[tuple[object, ...], str] = {}
+    for url in urls if len(urls) > 1 else ():
+        parts = urlsplit(url)
+        port = parts.port or (443 if parts.scheme == "https" else 80)
+        with suppress(OSError):  # a name that does not resolve is no other's
+            address = socket.getaddrinfo(parts.hostname, port, type=socket.SOCK_STREAM)[0][4]
+            place = (address[:2], parts.path)
+            if place in known:
+                yield warning(
+                    f"{known[place]} and {url} are one engine, which gets twice its slots",
+                    "name it once in LLAMA_SERVER_BACKENDS",
+                )
+            known[place] = url
 
 
 def addresses(checkout: Installation) -> Iterator[Finding]:

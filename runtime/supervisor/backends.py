@@ -29,8 +29,8 @@ def main(argv: list[str]) -> int:
         config = load()
         match argv:
             case [] | ["--json"]:
-                backends = _ask(config)["data"]
-                print(json.dumps(backends, indent=2) if argv else table(backends))
+                found = engines(config)
+                print(json.dumps(found, indent=2) if argv else table(found))
             case ["drain" | "undrain" as action, url]:
                 _set_drained(config, url, drained=action == "drain")
             case _:
@@ -46,11 +46,21 @@ def main(argv: list[str]) -> int:
     return 0
 
 
+def engines(config: Config) -> list[dict[str, Any]]:
+    """The engines of the local proxy, as the admin API shows them.
+
+    Raises:
+        BackendsError: the proxy does not answer, or refuses.
+    """
+    found: list[dict[str, Any]] = _ask(config)["data"]
+    return found
+
+
 def _set_drained(config: Config, url: str, *, drained: bool) -> None:
     """Drain an engine or use it again, and say so."""
     _ask(config, {"url": url, "drained": drained})
     print(f"{url}: {'gets no new requests' if drained else 'is used again'}")
-    others = [one for one in _ask(config)["data"] if one["url"] != url.rstrip("/")]
+    others = [one for one in engines(config) if one["url"] != url.rstrip("/")]
     if drained and not any(one["state"] == "ready" for one in others):
         print(
             "warning: no other engine is ready: requests wait until one is used again", file=sys.stderr

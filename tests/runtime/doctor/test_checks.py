@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import resource
+import socket
 import sys
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -238,3 +239,34 @@ def test_a_pooler_that_swallows_notifications_is_a_warning(database_url: str, tm
         for url, warned in ((pooler.url, True), (database_url, False)):
             found = list(database.state(installation_in(tmp_path, LLAMA_SERVER_DATABASE_URL=url)))
             assert any("notifications do not arrive" in finding.text for finding in found) is warned
+
+
+def test_of_several_engines_those_that_are_not_used_are_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the running proxy sees them; and one that has two names."""
+    urls = ("http://127.0.0.1:8000", "http://localhost:8000", "https://nowhere.invalid")
+    states = [("ready", None), ("drained", None), ("away", "certificate verify failed")]
+    shown = [
+        {"url": url, "state": state, "problem": problem, "slots": 4}
+        for url, (state, problem) in zip(urls, states, strict=True)
+    ]
+    monkeypatch.setattr("runtime.supervisor.backends._ask", lambda _: {"data": shown})
+    monkeypatch.setattr("socket.getaddrinfo", resolved)
+    checkout = replace(
+        installation_in(tmp_path, LLAMA_SERVER_BACKENDS=",".join(urls)), programs={"proxy": 1}
+    )
+    assert [(one.level, one.text) for one in services.engines(checkout)] == [
+        ("warning", f"{urls[0]} and {urls[1]} are one engine, which gets twice its slots"),
+        ("ok", f"the engine {urls[0]} is used, with 4 slots"),
+        ("note", f"the engine {urls[1]} is drained"),
+        ("warning", f"the engine {urls[2]} is not used: away: certificate verify failed"),
+    ]
+    assert not list(services.engines(installation_in(tmp_path)))
+
+
+def resolved(host: str, port: int, **_: object) -> list[tuple[object, ...]]:
+    """As getaddrinfo, without asking anybody."""
+    if host.endswith(".invalid"):
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+    return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))]
