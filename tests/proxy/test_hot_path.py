@@ -13,11 +13,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import socket
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from itertools import pairwise
 from pathlib import Path
 from types import CodeType, FrameType
@@ -26,7 +24,7 @@ import pytest
 
 from proxy.log_format import JsonFormatter
 from runtime.config import ROOT
-from tests.bench.gateway.targets import chat_body
+from tests.bench.gateway.targets import asked_in_turn
 from tests.support.mock_engine import mock_engine
 from tests.support.proxy import running_proxy, settings_for
 
@@ -69,23 +67,7 @@ def _where(code: CodeType) -> str:
 
 def _ask(port: int, key: str, count: int, total: Callable[[], int]) -> list[int]:
     """One request after the other on one connection; what `total` says at the end of each."""
-    body = chat_body("Hello").encode()
-    head = (
-        "POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
-        f"Authorization: Bearer {key}\r\nContent-Length: {len(body)}\r\n\r\n"
-    )
-    totals = []
-    with closing(socket.create_connection(("127.0.0.1", port), timeout=30)) as connection:
-        for _ in range(count):
-            connection.sendall(head.encode() + body)
-            answer = b""
-            while not answer.endswith(b"}}"):
-                more = connection.recv(65_536)
-                assert more, answer
-                answer += more
-            assert answer.startswith(b"HTTP/1.1 200 OK\r\n"), answer
-            totals.append(total())
-    return totals
+    return [total() for _ in asked_in_turn(port, key, count)]
 
 
 @pytest.fixture

@@ -7,6 +7,9 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
+
+from tests.support.engine import Engine
 
 
 class NoNamespacesError(Exception):
@@ -29,6 +32,16 @@ class Namespace:
     def connect(self, *, up: bool) -> None:
         """Plug the cable in, or pull it."""
         _ip("link", "set", self.link, "up" if up else "down")
+
+
+def engine_on(machine: Namespace, root: Path, model: Path, *, slots: int) -> Engine:
+    """An engine in a namespace, with so many slots; it has not been started."""
+    env = {"LLAMA_SERVER_PARALLEL": str(slots), "LLAMA_SERVER_HOST": machine.address}
+    root.mkdir(exist_ok=True)
+    engine = Engine(root, model, env=env)
+    engine.command = [*machine.prefix, *engine.command]
+    engine.url = f"http://{machine.address}:{engine.port}"
+    return engine
 
 
 @contextmanager

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from http.client import HTTPConnection, HTTPException
@@ -99,6 +99,25 @@ def chat_body(content: str, *, stream: bool = False) -> str:
     """A chat request as JSON."""
     body = {"model": MODEL, "messages": [{"role": "user", "content": content}]}
     return json.dumps(body | ({"stream": True} if stream else {}), separators=(",", ":"))
+
+
+def asked_in_turn(port: int, key: str, count: int) -> Iterator[bytes]:
+    """Send one small chat request after the other on one connection; yields the answers."""
+    body = chat_body("Hello").encode()
+    head = (
+        "POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+        f"Authorization: Bearer {key}\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    with closing(socket.create_connection(("127.0.0.1", port), timeout=30)) as connection:
+        for _ in range(count):
+            connection.sendall(head.encode() + body)
+            answer = b""
+            while not answer.endswith(b"}}"):
+                more = connection.recv(65_536)
+                assert more, answer
+                answer += more
+            assert answer.startswith(b"HTTP/1.1 200 OK\r\n"), answer
+            yield answer
 
 
 class StartError(Exception):

@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack, ExitStack
 from dataclasses import replace
-from pathlib import Path
 
 import aiohttp
 import pytest
@@ -16,7 +15,7 @@ import pytest
 from proxy.settings import BackendSettings, ProxySettings
 from tests.support.engine import API_KEY, Engine
 from tests.support.gguf import SLOW, build_model
-from tests.support.namespaces import Namespace, NoNamespacesError, namespaces
+from tests.support.namespaces import Namespace, NoNamespacesError, engine_on, namespaces
 from tests.support.proxy import RunningProxy, running_proxy
 from tests.support.wait import until, wait_until
 
@@ -43,11 +42,8 @@ def engines(
     with ExitStack() as stack:
         found = []
         for number, machine in enumerate(machines):
-            env = {"LLAMA_SERVER_PARALLEL": str(SLOTS), "LLAMA_SERVER_HOST": machine.address}
-            root: Path = tmp_path_factory.mktemp(f"engine{number}")
-            engine = stack.enter_context(Engine(root, model, env=env))
-            engine.command = [*machine.prefix, *engine.command]
-            engine.url = f"http://{machine.address}:{engine.port}"
+            root = tmp_path_factory.mktemp(f"engine{number}")
+            engine = stack.enter_context(engine_on(machine, root, model, slots=SLOTS))
             engine.spawn()
             found.append(engine)
         for engine in found:

@@ -1,0 +1,1 @@
+"""What several engines gain and cost: `./console.sh bench backends`."""
