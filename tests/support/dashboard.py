@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -53,7 +53,12 @@ class Stack:
 
 @contextmanager
 def running_stack(
-    engine_url: str, database_url: str, directory: Path, **settings: str
+    engine_url: str,
+    database_url: str,
+    directory: Path,
+    *,
+    prefix: Sequence[str] = (),
+    **settings: str,
 ) -> Iterator[Stack]:
     """A proxy and a dashboard for as long as the context lasts. `settings`: of both, by their names."""
     administrator = keys.create_key().key
@@ -68,9 +73,9 @@ def running_stack(
         "LLAMA_PROXY_RATE_LIMIT": "1000",
         **settings,
     }
-    proxy = ProxyProcess(directory, **configuration)
+    proxy = ProxyProcess(directory, prefix=prefix, **configuration)
     configuration["LLAMA_PROXY_PORT"] = str(proxy.port)
-    dashboard = DashboardProcess(directory, **configuration)
+    dashboard = DashboardProcess(directory, prefix=prefix, **configuration)
     stack = Stack(
         url=dashboard.url,
         proxy_url=proxy.url,

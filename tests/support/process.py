@@ -10,6 +10,7 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -30,8 +31,17 @@ class ProxyProcess:
     MODULE = "proxy"
     PORT = "LLAMA_PROXY_PORT"
 
-    def __init__(self, directory: Path, *, python: str = sys.executable, **configuration: str) -> None:
-        self._python = python
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        python: str = sys.executable,
+        prefix: Sequence[str] = (),
+        **configuration: str,
+    ) -> None:
+        """`prefix` is what its command begins with, where it runs in a network of its own."""
+        self._python = [*prefix, python]
+        self._prefix = prefix
         self.port = int(configuration.setdefault(self.PORT, str(free_port())))
         self.url = f"http://127.0.0.1:{self.port}"
         self.log = directory / f"{self.MODULE}-{self.port}.log"
@@ -43,7 +53,7 @@ class ProxyProcess:
         """Start it, without waiting for anything."""
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [self._python, "-m", self.MODULE],
+                [*self._python, "-m", self.MODULE],
                 cwd=ROOT,
                 env=self._environment,
                 stderr=log,
@@ -65,6 +75,10 @@ class ProxyProcess:
     def answers(self) -> bool:
         """True if the proxy answers /healthz."""
         assert self.process is None or self.process.poll() is None, self.log.read_text()
+        if self._prefix:
+            ask = f"import urllib.request as r; r.urlopen({self.url + '/healthz'!r}, timeout=5)"
+            asked = subprocess.run([*self._python, "-c", ask], capture_output=True, check=False)
+            return asked.returncode == 0
         try:
             with urllib.request.urlopen(self.url + "/healthz", timeout=5):
                 return True
@@ -99,8 +113,8 @@ class DashboardProcess(ProxyProcess):
     MODULE = "proxy.dashboard"
     PORT = "LLAMA_DASHBOARD_PORT"
 
-    def __init__(self, directory: Path, **configuration: str) -> None:
-        super().__init__(directory, LLAMA_VENV_DIR=sys.prefix, **configuration)
+    def __init__(self, directory: Path, *, prefix: Sequence[str] = (), **configuration: str) -> None:
+        super().__init__(directory, prefix=prefix, LLAMA_VENV_DIR=sys.prefix, **configuration)
 
 
 def heed_interrupts() -> None:
