@@ -8,6 +8,7 @@ import shlex
 import stat
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from runtime.config import KEYS, ConfigError, tls
@@ -30,6 +31,11 @@ def keys(checkout: Installation) -> Iterator[Finding]:
         return
     for line in checkout.config.warnings:
         yield warning(line)
+    for backend in checkout.config.backends:
+        try:
+            checkout.config.backend_key(backend)
+        except ConfigError as error:
+            yield problem(str(error), f"write the key of {backend.url} into that file")
     if not (checkout.root / "runtime/config.env").exists():
         yield note("runtime/config.env does not exist yet", "./console.sh start writes it")
     else:
@@ -96,8 +102,9 @@ def _secret_files(checkout: Installation) -> Iterator[Finding]:
             yield from _private_file(checkout.config.data_dir / file, file)
         for backend in checkout.config.backends:
             if backend.key_file:
-                path = checkout.config.backend_key_file(backend)
-                yield from _private_file(path, f"the key of {backend.url}")
+                with suppress(ConfigError):  # `keys` says so
+                    path = checkout.config.backend_key_file(backend)
+                    yield from _private_file(path, f"the key of {backend.url}")
 
 
 def _private_file(path: Path, name: str) -> Iterator[Finding]:

@@ -15,6 +15,8 @@ from runtime.supervisor import backends, readiness, status
 from runtime.supervisor.client import PROGRAMS, NotRunningError, Supervisor
 from runtime.supervisor.status import Part
 
+_CHECK_URL = "check its URL in LLAMA_SERVER_BACKENDS, and that it is running"
+
 
 def programs(control: str) -> dict[str, int]:
     """The pid of each program, by name; empty if no supervisord answers at that socket."""
@@ -32,14 +34,15 @@ def processes(checkout: Installation) -> Iterator[Finding]:
         yield note("the appliance is not running", "./console.sh start")
         return
     for part in parts:
-        yield from _process(part)
+        yield from _process(part, checkout.known)
 
 
-def _process(part: Part) -> Iterator[Finding]:
+def _process(part: Part, config: Config) -> Iterator[Finding]:
     remedy = f"./console.sh logs {part.name} shows why"
     if part.state == "external":
         keys = {"postgres": "LLAMA_SERVER_DATABASE_URL, POSTGRES_AUTH_*"}
-        remedy = f"check {keys.get(part.name, 'LLAMA_SERVER_BACKEND_URL')}, and that it is running"
+        engine = "LLAMA_SERVER_BACKENDS" if config.backends else "LLAMA_SERVER_BACKEND_URL"
+        remedy = f"check {keys.get(part.name, engine)}, and that it is running"
     if part.is_well:
         process = f", process {part.pid}" if part.pid else ""
         yield ok(f"{part.name}: {part.state}{process}")
@@ -80,7 +83,7 @@ def engines(checkout: Installation) -> Iterator[Finding]:
         elif state == "drained":
             yield note(f"the engine {url} is drained", f"./console.sh backends undrain {url}")
         else:
-            yield warning(f"the engine {url} is not used: {state}: {one['problem']}", "check it")
+            yield warning(f"the engine {url} is not used: {state}: {one['problem']}", _CHECK_URL)
 
 
 def _twice(urls: tuple[str, ...]) -> Iterator[Finding]:

@@ -270,3 +270,21 @@ def resolved(host: str, port: int, **_: object) -> list[tuple[object, ...]]:
     if host.endswith(".invalid"):
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
     return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))]
+
+
+def test_key_files_of_engines_are_there_and_private(tmp_path: Path) -> None:
+    """Each with its path; the content is not shown."""
+    (tmp_path / "b.key").write_text(SECRET)
+    (tmp_path / "b.key").chmod(0o644)
+    checkout = installation_in(
+        tmp_path,
+        LLAMA_SERVER_BACKENDS="http://a;key=a.key,http://b;key=b.key,http://c;key=~nobody-here/c",
+    )
+    found = [one.text for one in configuration.keys(checkout) if one.level == "problem"]
+    assert found[0] == f"LLAMA_SERVER_BACKENDS: {tmp_path / 'a.key'}: No such file or directory"
+    assert "home directory" in found[1]
+    assert len(found) == 2
+    (opened,) = configuration.permissions(checkout)
+    assert opened.text == (
+        "the key of http://b contains a secret, and other users can read it (mode 0644)"
+    )
