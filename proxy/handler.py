@@ -211,7 +211,9 @@ class Handler:
             await exchange.begin(upstream)
             ended = False
             while not ended:
-                piece = upstream.take() if parser.pieces else await upstream.read()
+                if not parser.pieces and not parser.complete:
+                    await upstream.news()
+                piece = upstream.take()
                 ended = parser.complete and not parser.pieces
                 if piece:
                     if response.first_byte_at is None:
@@ -219,7 +221,7 @@ class Handler:
                     response.response_bytes += len(piece)
                     scanner.feed(piece)
                 # After [DONE] the client has everything: it may leave before the engine ends the stream.
-                if ended or (response.stream and scanner.saw_done()):
+                if ended or (response.stream and scanner.done):
                     if client.writing_paused or response.held_back:
                         response.write_but_the_end(piece)
                         continue

@@ -225,7 +225,9 @@ class Lines:
             response.scanner.header = parser.usage
             ended = False
             while not ended:
-                piece = upstream.take() if parser.pieces else await upstream.read()
+                if not parser.pieces and not parser.complete:
+                    await upstream.news()
+                piece = upstream.take()
                 ended = parser.complete and not parser.pieces
                 if piece:
                     if response.first_byte_at is None:

@@ -46,7 +46,7 @@ _CACHED = ("cache_read_input_tokens", "cache_creation_input_tokens")
 class UsageScanner:
     """Scans the pieces of one response as they are forwarded."""
 
-    __slots__ = ("_deltas", "_head", "_seam", "_size", "_tail", "events", "header", "settled")
+    __slots__ = ("_deltas", "_head", "_seam", "_size", "_tail", "done", "events", "header", "settled")
 
     def __init__(self) -> None:
         self._head = b""
@@ -55,6 +55,8 @@ class UsageScanner:
         self._seam = b"\n"
         """The end of the last piece, as long as a mark may go on in the next."""
         self._deltas = 0
+        self.done = False
+        """Whether a stream has come to its end: `data: [DONE]`, or Anthropic's last event."""
         self.events = 0
         """How many have come, without comments. One that broke off counts."""
         self.header = b""
@@ -75,10 +77,7 @@ class UsageScanner:
         self._seam = joined[1 - len(_DELTA) :]
         self._tail = (self._tail + piece if size < TAIL_BYTES else piece)[-TAIL_BYTES:]
         self._size += size
-
-    def saw_done(self) -> bool:
-        """Whether a stream has come to its end: `data: [DONE]`, or Anthropic's last event."""
-        return self._tail.endswith(_ENDS)
+        self.done = self._tail.endswith(_ENDS)
 
     def rest_of_event(self) -> bytes:
         """The bytes that complete an event in which a stream broke off; usually none."""
@@ -120,18 +119,31 @@ class UsageScanner:
         while at >= 0:
             match = _USAGE.match(tail, at - 1) or _USAGE.match(tail, at - 2)
             usage = parse_usage(match[1]) if match is not None else None
-            if match is not None and usage is not None and not _is_early(tail, match):
+            if match is not None and usage is not None and not self._is_early(match):
                 position = self._size - len(tail) + match.start()
                 is_first = match[0].startswith(b":") and position == self._first_comment()[0]
-                return None if is_first else self._with_prompt(usage)
+                if is_first:
+                    return None
+                return self._with_prompt(usage) if usage[0] is None else usage
             at = tail.rfind(b"usage", 0, at)
         return None
 
     def _with_prompt(self, usage: Usage) -> Usage:
-        """A final usage; Anthropic's streams tell the prompt's tokens in their first event alone."""
-        first = _USAGE.search(self._head) if usage[0] is None else None
+        """A final usage without the prompt's tokens: Anthropic's first event tells them alone."""
+        first = _USAGE.search(self._head)
         begun = None if first is None else parse_usage(first[1])
         return usage if begun is None else (begun[0], usage[1])
+
+    def _is_early(self, match: re.Match[bytes]) -> bool:
+        """Whether a usage is that of Anthropic's first event, which knows only the prompt's tokens."""
+        if b'"message_start"' not in self._head:
+            return False
+        tail = self._tail
+        line_at = tail.rfind(b"\n", 0, match.start()) + 1
+        if b'"message_start"' in tail[line_at : match.start()]:
+            return True
+        # The first event is cut off in the tail. After a final usage comes one more event at most.
+        return line_at == 0 and tail.count(b"\nevent:", match.end()) > 1
 
     def _first_comment(self) -> tuple[int, Usage]:
         """Where the comment before the first event begins, and what it tells; -1 if there is none."""
@@ -143,15 +155,6 @@ class UsageScanner:
         if usage is None or (event is not None and event.start() < comment.start()):
             return -1, _UNKNOWN
         return comment.start(), usage
-
-
-def _is_early(tail: bytes, match: re.Match[bytes]) -> bool:
-    """Whether a usage is that of Anthropic's first event, which knows only the prompt's tokens."""
-    line_at = tail.rfind(b"\n", 0, match.start()) + 1
-    if b'"message_start"' in tail[line_at : match.start()]:
-        return True
-    # The first event is cut off in the tail. After a final usage comes one more event at most.
-    return line_at == 0 and tail.count(b"\nevent:", match.end()) > 1
 
 
 def parse_usage(text: bytes) -> Usage | None:

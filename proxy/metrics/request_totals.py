@@ -7,7 +7,7 @@ that a request itself pays nothing. Every label has a bounded number of values.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 
 from proxy.records.record import RequestRecord
@@ -51,13 +51,14 @@ class RequestTotals:
         """Requests refused before the engine received them, by reason: the code of the error."""
         self.failures: Counter[str] = Counter()
         """Requests that failed or were ended later, by reason."""
-        self.durations: dict[str, Histogram] = {}
+        self.durations: defaultdict[str, Histogram] = defaultdict(Histogram)
         """From a request's arrival to its end, by path."""
-        self.first_tokens: dict[str, Histogram] = {}
+        self.first_tokens: defaultdict[str, Histogram] = defaultdict(Histogram)
         """From the arrival of a request for a stream to the engine's first byte, by path."""
-        self.queue_times: dict[str, Histogram] = {}
+        self.queue_times: defaultdict[str, Histogram] = defaultdict(Histogram)
         """The time in the queue, by path."""
         self._users: set[str] = set()
+        """Those with figures of their own."""
 
     def add_all(self, records: Iterable[RequestRecord]) -> None:
         """Count requests that have ended. Of a row of folded refusals, each request comes by itself."""
@@ -65,7 +66,9 @@ class RequestTotals:
             self._add(record)
 
     def _add(self, record: RequestRecord) -> None:
-        user = self._user_label(record.username)
+        user = record.username
+        if user and user not in self._users:
+            user = self._new_user(user)
         self.requests[user, record.status_code or 0] += 1
         if record.error is not None:
             reasons = self.failures if record.admitted else self.refusals
@@ -79,23 +82,15 @@ class RequestTotals:
         if record.completion_tokens:
             self.tokens[user, "completion"] += record.completion_tokens
         path = path_label(record.path)
-        _histogram(self.durations, path).add(record.latency_ms or 0.0)
+        self.durations[path].add(record.latency_ms or 0.0)
         if record.queue_ms is not None:
-            _histogram(self.queue_times, path).add(record.queue_ms)
+            self.queue_times[path].add(record.queue_ms)
         if record.stream and record.ttft_ms is not None:
-            _histogram(self.first_tokens, path).add(record.ttft_ms)
+            self.first_tokens[path].add(record.ttft_ms)
 
-    def _user_label(self, username: str) -> str:
-        if username in self._users or not username:
-            return username
+    def _new_user(self, username: str) -> str:
+        """The label of a user who has none yet."""
         if len(self._users) >= MAX_USERS:
             return OTHER
         self._users.add(username)
         return username
-
-
-def _histogram(histograms: dict[str, Histogram], path: str) -> Histogram:
-    histogram = histograms.get(path)
-    if histogram is None:
-        histogram = histograms[path] = Histogram()
-    return histogram

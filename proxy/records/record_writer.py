@@ -60,6 +60,8 @@ class RecordWriter:
 
     def write_out(self) -> None:
         """Write what has been noted, with one write to the spool where possible."""
+        if not self._noted:
+            return
         noted, self._noted = self._noted, []
         lines: list[tuple[RequestRecord | None, bytes]] = []
         for kind, record in noted:

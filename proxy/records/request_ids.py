@@ -18,7 +18,7 @@ def new_request_id() -> str:
     """
     if not _random:
         digits = os.urandom(_AT_ONCE * _DIGITS // 2).hex()
-        _random.extend(digits[at : at + _DIGITS] for at in range(0, len(digits), _DIGITS))
+        _random.extend([digits[at : at + _DIGITS] for at in range(0, len(digits), _DIGITS)])
     random = _random.pop()
     milliseconds = time.time_ns() // 1_000_000
     return f"{milliseconds:012x}7{random[:3]}{_VARIANT[random[3]]}{random[4:19]}"

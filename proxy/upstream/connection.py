@@ -83,7 +83,7 @@ class UpstreamConnection(asyncio.Protocol):
             await self._send_in_slices(head, body)
         parser = self.parser
         while not parser.status:
-            await self._news()
+            await self.news()
 
     def send_out(self) -> None:
         """Send the request that waits for the end of the turn."""
@@ -98,7 +98,7 @@ class UpstreamConnection(asyncio.Protocol):
         view = memoryview(body)
         for start in range(0, len(body), SLICE_BYTES):
             while self._writing_paused and not self.parser.status:
-                await self._news()
+                await self.news()
             # The response may be here already; once the engine has closed, a write would lose it.
             await asyncio.sleep(0)
             if self.parser.status or self._lost or self._error or self._transport.is_closing():
@@ -118,7 +118,7 @@ class UpstreamConnection(asyncio.Protocol):
         while not parser.pieces:
             if parser.complete:
                 return b""
-            await self._news()
+            await self.news()
         return self.take()
 
     async def read_all(self, limit_bytes: int) -> bytes:
@@ -133,6 +133,17 @@ class UpstreamConnection(asyncio.Protocol):
             if len(body) > limit_bytes:
                 raise BrokeOffError("more than is expected here")
         return body
+
+    def news(self) -> asyncio.Future[None]:
+        """Return a future that is done when bytes have arrived or the connection has failed.
+
+        Raises:
+            BrokeOffError, SilentError: nothing more will come.
+        """
+        if self._error is not None:
+            raise ConnectError("closed before the request was sent") if self._out else self._error
+        self._waiter = waiter = self._loop.create_future()
+        return waiter
 
     def take(self) -> bytes:
         """The part of the body that has arrived and is unread; it may be empty."""
@@ -179,17 +190,6 @@ class UpstreamConnection(asyncio.Protocol):
         """Close at once, so that the engine stops working on the request."""
         self._busy = False
         self._fail(BrokeOffError("given up"))
-
-    def _news(self) -> asyncio.Future[None]:
-        """Return a future that is done when bytes have arrived or the connection has failed.
-
-        Raises:
-            BrokeOffError, SilentError: nothing more will come.
-        """
-        if self._error is not None:
-            raise ConnectError("closed before the request was sent") if self._out else self._error
-        self._waiter = waiter = self._loop.create_future()
-        return waiter
 
     def _wake(self) -> None:
         waiter, self._waiter = self._waiter, None

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 
 import orjson
 
@@ -51,19 +51,14 @@ def _asking(body: bytes) -> bytes | None:
     return orjson.dumps({**fields, "stream_options": {**options, "include_usage": True}})
 
 
-def without_usage(
-    connection: UpstreamConnection,
-) -> tuple[Callable[[], bytes], Callable[[], Awaitable[bytes]]]:
-    """The functions `take` and `read` of a stream, but for the chunk with the usage."""
+def without_usage(connection: UpstreamConnection) -> Callable[[], bytes]:
+    """The function `take` of a stream, but for the chunk with the usage."""
     chunks, parser = UsageChunks(), connection.parser
 
     def take() -> bytes:
         return chunks.feed(connection.take(), last=parser.complete)
 
-    async def read() -> bytes:
-        return chunks.feed(await connection.read(), last=parser.complete)
-
-    return take, read
+    return take
 
 
 class UsageChunks:

@@ -210,7 +210,7 @@ class UpstreamResponse:
 
     Entering it sends the request and waits for the head of the response. Leaving it before the end of
     the body closes the connection, from which the engine learns that nobody wants the rest. An
-    UpstreamError that leaves the context (from `read`) becomes an UpstreamFailedError.
+    UpstreamError that leaves the context (from `news`) becomes an UpstreamFailedError.
 
     Raises:
         EngineAwayError: on entry, there is no engine that could have seen the request.
@@ -223,10 +223,10 @@ class UpstreamResponse:
     """Has the head, and the part of the body that has arrived."""
     take: Callable[[], bytes]
     """Returns the unread part of the body that has arrived, perhaps nothing; does not wait."""
-    read: Callable[[], Awaitable[bytes]]
-    """Waits for more of the body and returns all that has arrived, which may be nothing.
+    news: Callable[[], Awaitable[None]]
+    """Waits until something has happened: more of the body may have arrived.
 
-    Raises UpstreamError if the response is incomplete, after all that arrived has been returned.
+    Raises UpstreamError if nothing more will come of a response that is incomplete.
     """
 
     length: int | None
@@ -263,10 +263,10 @@ class UpstreamResponse:
             except BaseException:
                 self._pool.release(connection)
                 raise
-        self.parser, self.take, self.read = connection.parser, connection.take, connection.read
+        self.parser, self.take, self.news = connection.parser, connection.take, connection.news
         self.length = connection.parser.length
         if self._hide_usage and connection.parser.event_stream:
-            self.take, self.read = without_usage(connection)
+            self.take = without_usage(connection)
             self.length = None
         return self
 

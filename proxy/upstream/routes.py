@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Literal
 
 from proxy import errors
@@ -87,6 +88,7 @@ def _meant(path: str) -> str | None:
     return max(like, key=len, default=None)
 
 
+@lru_cache(maxsize=256)
 def path_label(path: str) -> str:
     """A path as a label of metrics: there are only as many as routes, whatever clients send."""
     if path in _ROUTES:

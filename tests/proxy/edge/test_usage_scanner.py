@@ -63,9 +63,9 @@ def test_a_stream_is_done_with_the_blank_line_after_done() -> None:
     for end in (b"\n\n", b"\r\n\r\n"):
         scanner = UsageScanner()
         for byte in b"data: [DONE]" + end:
-            assert not scanner.saw_done()
+            assert not scanner.done
             scanner.feed(bytes([byte]))
-        assert scanner.saw_done()
+        assert scanner.done
 
 
 EARLY = b': usage {"prompt_tokens":8,"completion_tokens":0,"cached_tokens":2}\n\n'
