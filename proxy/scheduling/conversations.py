@@ -22,6 +22,10 @@ MAX_BEGINNINGS = 64
 """How many beginnings of a request's messages are looked up; the longest."""
 INLINE_BYTES = 16_384
 """A longer body is parsed in a thread."""
+MAX_BYTES = 2**22
+MAX_VALUES = 100_000
+"""A longer body, or one with more values, is not looked at: 16 MB of empty objects would take half a
+gigabyte and a second of the processor. It goes where most slots are free."""
 HASH_BYTES = 12
 _SYSTEM = ("system", "developer")
 _FIELDS = {"/v1/chat/completions": "messages", "/v1/messages": "messages", "/v1/responses": "input"}
@@ -72,6 +76,9 @@ async def beginnings_of(path: str, body: bytes) -> Beginnings:
         return ()
     if len(body) <= INLINE_BYTES:
         return _beginnings(body, field)
+    # Before each value of a list, and each pair of an object, is one of these.
+    if len(body) > MAX_BYTES or sum(map(body.count, (b",", b"[", b"{"))) > MAX_VALUES:
+        return ()
     return await asyncio.to_thread(_beginnings, body, field)
 
 

@@ -79,3 +79,12 @@ async def test_nothing_that_a_client_sends_makes_the_table_grow_without_end(
     known.note(2, quiet, 0)
     known.note(3, quiet, 0)
     assert known.find(1, quiet) is None
+
+
+@pytest.mark.parametrize("value", [b"{}", b"[]", b"1", b'{"a":{"a":{}}}'])
+async def test_a_body_of_very_many_values_is_not_looked_at(value: bytes) -> None:
+    """It would take a hundred times its size; a long text does not."""
+    many = b'{"messages":[%b]}' % b",".join([value] * conversations.MAX_VALUES)
+    assert list(await beginnings_of(CHAT, many)) == []
+    assert len(await of(says("word " * 500_000))) == 1
+    assert list(await of(says("word " * 1_000_000))) == []
