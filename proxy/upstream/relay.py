@@ -181,8 +181,9 @@ class Relay:
         if status == HTTPStatus.UNAUTHORIZED:
             # The operator's mistake: the user would look for it in a key that is good.
             logger.error(
-                "the engine%s refuses LLAMA_SERVER_API_KEY: set it to the engine's own key",
+                "the engine%s refuses the key: set LLAMA_SERVER_API_KEY%s to the engine's own",
                 self._name(backend),
+                ", or its file in LLAMA_SERVER_BACKENDS," if self._settings.backends else "",
             )
             raise EngineBusyError if len(self._backends) > 1 else errors.upstream_broke()
         if not (await engine_status(self._backends[backend].url)).ready:
