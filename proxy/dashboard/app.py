@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import ssl
 import time
 from collections.abc import AsyncIterator
@@ -39,10 +40,13 @@ from proxy.dashboard.settings import DashboardSettings
 from proxy.database.pool import PREPARE_THRESHOLD
 from proxy.identity.authentication.authenticator import Authenticator
 from proxy.identity.authentication.failed_logins import FailedLogins
+from proxy.log_format import LineLimit
 
 ASSETS = Path(__file__).parent / "layout" / "assets"
 POOL_TIMEOUT_S = 3.0
 MINUTES_FRESH_S = 4.5
+FAILURES_PER_S = 5
+"""Failures of pages that the log tells."""
 BATCHES_FRESH_S = 1.5
 
 
@@ -64,7 +68,7 @@ async def open_dashboard(settings: DashboardSettings) -> AsyncIterator[Guard]:
         ]
         app.mount("/assets", StaticFiles(directory=ASSETS))
         add_pages(PAGES, services)
-        _add_nicegui(app)
+        _add_nicegui(app, services.sessions)
         # uvicorn runs the lifespan of what it serves; here it must end before the parts do.
         await stack.enter_async_context(app.router.lifespan_context(app))
         yield Guard(app, services.sessions)
@@ -126,9 +130,12 @@ def _http() -> aiohttp.ClientSession:
     return aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=context, limit=64))
 
 
-def _add_nicegui(app: FastAPI) -> None:
+def _add_nicegui(app: FastAPI, sessions: Sessions) -> None:
     add_nonces()
-    SocketEvents(core.sio).bind()
+    SocketEvents(core.sio, sessions.user_of).bind()
+    # A page may send what makes a handler fail, again and again.
+    lines = LineLimit(FAILURES_PER_S, clock=time.monotonic)
+    logging.getLogger("nicegui").addFilter(lambda _: lines.take() is not None)
     core.sio.eio.transports = ["websocket"]
     core.sio.eio.cors_allowed_origins = None
     core.app.config.socket_io_js_transports = ["websocket"]

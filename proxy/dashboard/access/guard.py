@@ -16,7 +16,7 @@ from urllib.parse import parse_qs, quote, urlsplit
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 
 from proxy.dashboard.access.headers import new_nonce, security_headers
-from proxy.dashboard.access.sessions import Session, Sessions
+from proxy.dashboard.access.sessions import Session, Sessions, SessionsFull
 from proxy.dashboard.access.sockets import refuse_handshake
 
 Scope = MutableMapping[str, Any]
@@ -93,7 +93,12 @@ class Guard:
             await refuse_handshake(receive, send)
             return
         scope.setdefault("state", {})["session"] = session
-        await self._app(scope, _until_ended(receive, session), send)
+        try:
+            with self._sessions.open_socket(session):
+                await self._app(scope, _until_ended(receive, session), send)
+        except SessionsFull:
+            await receive()
+            await send({"type": "websocket.close", "code": 1013})
 
     def _session(self, scope: Scope) -> Session | None:
         for name, value in scope["headers"]:

@@ -11,7 +11,8 @@ import hashlib
 import secrets
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from proxy.identity.principal import Principal, access_error
@@ -22,12 +23,14 @@ MAX_SESSIONS_PER_USER = 20
 MAX_PAGES_PER_USER = 30
 """Open pages: the same. One takes 1.5 MB."""
 MAX_PAGES = 300
+MAX_SOCKETS_PER_USER = 60
+"""Each page has one; that of a connection that has broken stays for some seconds."""
 LIFE_S = 12 * 3600.0
 SWEEP_S = 0.5
 
 
 class SessionsFull(Exception):
-    """There are MAX_SESSIONS, or MAX_PAGES, of other users."""
+    """There are MAX_SESSIONS, or MAX_PAGES, of other users; or MAX_SOCKETS_PER_USER of this one."""
 
 
 @dataclass(eq=False, kw_only=True)
@@ -43,6 +46,8 @@ class Session:
     ended: asyncio.Event = field(default_factory=asyncio.Event, repr=False)
     pages: OrderedDict[str, Callable[[], None]] = field(default_factory=OrderedDict, repr=False)
     """Its open pages by their ids, with a function that closes the page."""
+    sockets: int = 0
+    """How many connections its pages have."""
 
     @property
     def is_admin(self) -> bool:
@@ -73,7 +78,7 @@ class Sessions:
         Raises:
             SessionsFull: no session can be ended for it.
         """
-        own = [s for s in self._sessions.values() if s.principal.user_id == principal.user_id]
+        own = self._of(principal.user_id)
         if len(own) >= MAX_SESSIONS_PER_USER:
             self.end(own[0])
         elif len(self._sessions) >= MAX_SESSIONS:
@@ -105,7 +110,7 @@ class Sessions:
         Raises:
             SessionsFull: no page can be closed for it.
         """
-        own = [s for s in self._sessions.values() if s.principal.user_id == session.principal.user_id]
+        own = self._of(session.principal.user_id)
         with_pages = next((s for s in own if s.pages), None)
         if with_pages is not None and sum(len(s.pages) for s in own) >= MAX_PAGES_PER_USER:
             _, close_oldest = with_pages.pages.popitem(last=False)
@@ -113,6 +118,26 @@ class Sessions:
         elif sum(len(s.pages) for s in self._sessions.values()) >= MAX_PAGES:
             raise SessionsFull
         session.pages[page_id] = close
+
+    @contextmanager
+    def open_socket(self, session: Session) -> Iterator[None]:
+        """Count a socket of a page, for as long as the context lasts.
+
+        Raises:
+            SessionsFull: the user has too many.
+        """
+        if sum(one.sockets for one in self._of(session.principal.user_id)) >= MAX_SOCKETS_PER_USER:
+            raise SessionsFull
+        session.sockets += 1
+        try:
+            yield
+        finally:
+            session.sockets -= 1
+
+    def user_of(self, page_id: str) -> int | None:
+        """The id of the user whose page it is; None if it is not open any more."""
+        found = (s.principal.user_id for s in self._sessions.values() if page_id in s.pages)
+        return next(found, None)
 
     def end(self, session: Session) -> None:
         """End a session and close its pages."""
@@ -152,6 +177,9 @@ class Sessions:
                 if self._is_over(session):
                     self.end(session)
             await asyncio.sleep(SWEEP_S)
+
+    def _of(self, user_id: int) -> list[Session]:
+        return [one for one in self._sessions.values() if one.principal.user_id == user_id]
 
     def _is_over(self, session: Session) -> bool:
         error = access_error(session.principal, now=self._wall(), masked="")

@@ -1,13 +1,14 @@
 """The pages' sockets: what a page that is not known any more is told, and whose events are taken.
 
 NiceGUI takes events for any page whose id stands in them. Here a socket speaks for the page alone that
-it was opened by, and not faster than a person with a browser.
+it was opened by, and a user sends no more events than a person with a browser.
 """
 
 from __future__ import annotations
 
 import logging
 import time
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable, MutableMapping
 from functools import partial
 from inspect import isawaitable
@@ -19,8 +20,11 @@ logger = logging.getLogger(__name__)
 
 Message = MutableMapping[str, Any]
 
-EVENTS_PER_S = 30.0
-EVENTS_AT_ONCE = 200
+EVENTS_PER_S = 100.0
+EVENTS_AT_ONCE = 1000
+"""Of one user, through all pages and sockets."""
+MAX_NOTED = 1000
+"""Users. Who has sent nothing for some seconds need not be noted."""
 LINES_PER_S = 5
 _EVENTS = ("event", "javascript_response", "ack", "log")
 """Events of a page. `handshake` is checked by NiceGUI against the id in the socket's own address."""
@@ -46,34 +50,39 @@ async def refuse_handshake(
 
 
 class SocketEvents:
-    """Stands before NiceGUI's handlers of events. `clock` gives monotonic seconds."""
+    """Stands before NiceGUI's handlers of events.
 
-    def __init__(self, sio: Any, *, clock: Callable[[], float] = time.monotonic) -> None:
+    `user_of` tells whose page it is, None if it is not open. `clock` gives monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        sio: Any,
+        user_of: Callable[[str], int | None],
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._sio = sio
+        self._user_of = user_of
         self._clock = clock
         self._lines = LineLimit(LINES_PER_S, clock=clock)
-        self._taken: dict[str, tuple[float, float]] = {}
-        """By socket: how many events are open to it, and when that was."""
+        self._taken: OrderedDict[int, tuple[float, float]] = OrderedDict()
+        """By user: how many events are open to them, and when that was."""
 
     def bind(self) -> None:
         """Take the place of NiceGUI's handlers."""
         handlers = self._sio.handlers["/"]
         for name in _EVENTS:
             self._sio.on(name, partial(self._take, name, handlers[name]))
-        forget = handlers["disconnect"]
-
-        def disconnected(sid: str) -> None:
-            self._taken.pop(sid, None)
-            forget(sid)
-
-        self._sio.on("disconnect", disconnected)
 
     async def _take(
         self, name: str, handle: Callable[[str, Message], object], sid: str, message: object
     ) -> None:
         if not isinstance(message, dict) or message.get("client_id") not in self._sio.rooms(sid):
             return
-        if not self._may_come(sid) or (name == "log" and not self._may_log(message)):
+        if not self._may_come(str(message["client_id"])) or (
+            name == "log" and not self._may_log(message)
+        ):
             return
         try:
             outcome = handle(sid, message)
@@ -84,11 +93,16 @@ class SocketEvents:
             if self._lines.take() is not None:
                 logger.warning("a page sent a malformed event: %r", error)
 
-    def _may_come(self, sid: str) -> bool:
-        now = self._clock()
-        left, at = self._taken.get(sid, (float(EVENTS_AT_ONCE), now))
+    def _may_come(self, page_id: str) -> bool:
+        user, now = self._user_of(page_id), self._clock()
+        if user is None:
+            return False
+        left, at = self._taken.get(user, (float(EVENTS_AT_ONCE), now))
         left = min(EVENTS_AT_ONCE, left + (now - at) * EVENTS_PER_S)
-        self._taken[sid] = (max(0.0, left - 1), now)
+        self._taken[user] = (max(0.0, left - 1), now)
+        self._taken.move_to_end(user)
+        if len(self._taken) > MAX_NOTED:
+            self._taken.popitem(last=False)
         return left >= 1
 
     def _may_log(self, message: Message) -> bool:

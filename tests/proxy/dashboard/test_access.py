@@ -10,6 +10,7 @@ import time
 import aiohttp
 import pytest
 
+from proxy.dashboard.access.sessions import MAX_SOCKETS_PER_USER
 from proxy.dashboard.pages import PAGES
 from proxy.database.pool import connect
 from proxy.identity import users
@@ -173,6 +174,28 @@ async def test_malformed_events(stack: Stack, visitor: Browser) -> None:
             f'42["log",{{"client_id":"{page_id}","level":"error","message":"still here"}}]'
         )
         await until(lambda: "still here" in stack.dashboard.log.read_text(), "the last event")
+
+
+async def test_sockets_are_bounded(stack: Stack, visitor: Browser) -> None:
+    """One too many of a user is refused; when one is closed there is room again."""
+    await visitor.log_in(stack.new_user("lena"))
+    _, text, _ = await visitor.get("/connect")
+    page_id = page_id_of(text)
+    async with contextlib.AsyncExitStack() as opened:
+        for _ in range(MAX_SOCKETS_PER_USER - 1):
+            await opened.enter_async_context(visitor.socket(page_id))
+        async with visitor.socket(page_id):
+            with pytest.raises(aiohttp.WSServerHandshakeError, match="403"):
+                async with visitor.socket(page_id):
+                    pass
+
+        async def is_open() -> bool:
+            with contextlib.suppress(aiohttp.WSServerHandshakeError):
+                await opened.enter_async_context(visitor.socket(page_id))
+                return True
+            return False
+
+        await until(is_open, "room for a socket")
 
 
 async def test_what_is_not_there(stack: Stack, visitor: Browser) -> None:

@@ -7,10 +7,11 @@ from dataclasses import replace
 import pytest
 
 from proxy.dashboard.access import sessions as module
-from proxy.dashboard.access.sessions import LIFE_S, Sessions, SessionsFull
+from proxy.dashboard.access.sessions import LIFE_S, Session, Sessions, SessionsFull
 from proxy.identity.principal import NOBODY, Principal
 
 ALICE = replace(NOBODY, public_id="a", user_id=1, username="alice", is_active=True, revoked=False)
+BOB = replace(ALICE, public_id="b", user_id=2, username="bob")
 
 
 class Clock:
@@ -104,3 +105,22 @@ def test_open_pages_are_bounded(sessions: Sessions, monkeypatch: pytest.MonkeyPa
 
 def bob(user_id: int) -> Principal:
     return replace(ALICE, user_id=user_id, public_id=f"b{user_id}")
+
+
+def begun(sessions: Sessions, principal: Principal) -> Session:
+    """A new session."""
+    session = sessions.find(sessions.begin(principal, ""))
+    assert session is not None
+    return session
+
+
+def test_sockets_of_a_user_are_bounded(sessions: Sessions, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Through all sessions; one that is closed makes room, and another user is not concerned."""
+    monkeypatch.setattr(module, "MAX_SOCKETS_PER_USER", 2)
+    first, second, other = [begun(sessions, principal) for principal in (ALICE, ALICE, BOB)]
+    with sessions.open_socket(first):
+        with sessions.open_socket(second), pytest.raises(SessionsFull), sessions.open_socket(first):
+            pass
+        with sessions.open_socket(first), sessions.open_socket(other):
+            assert first.sockets == 2
+    assert first.sockets == 0
