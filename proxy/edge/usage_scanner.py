@@ -29,6 +29,11 @@ _FIRST_EVENT = re.compile(rb"^data:", re.MULTILINE)
 _EVENT = b"\ndata:"
 _DELTA = b"delta" + _EVENT
 """Where events have names: one that brings about a token. Others tell that something begins or ends."""
+SEAM_BYTES = len(_DELTA) - 1
+_FIRST_SEAM = b"\n".rjust(SEAM_BYTES)
+"""As if a line had ended."""
+_NEW_EVENTS_FROM = SEAM_BYTES - len(_EVENT) + 1
+"""Events that begin before this place in a seam have been counted."""
 _NAME = re.compile(rb"^event:", re.MULTILINE)
 
 _ENDS = tuple(
@@ -52,8 +57,8 @@ class UsageScanner:
         self._head = b""
         self._tail = b""
         self._size = 0
-        self._seam = b"\n"
-        """The end of the last piece, as long as a mark may go on in the next."""
+        self._seam = _FIRST_SEAM
+        """The end of what has come, SEAM_BYTES: a mark may go on in the next piece."""
         self._deltas = 0
         self.done = False
         """Whether a stream has come to its end: `data: [DONE]`, or Anthropic's last event."""
@@ -67,14 +72,12 @@ class UsageScanner:
     def feed(self, piece: bytes) -> None:
         """Look at a piece; keeps a bounded copy of the response's beginning and end."""
         size = len(piece)
-        head = self._head
-        if len(head) < HEAD_BYTES:
-            self._head = (head + piece)[:HEAD_BYTES]
-        seam = self._seam
-        joined = seam + piece
-        self.events += joined.count(_EVENT, max(0, len(seam) - len(_EVENT) + 1))
+        if self._size < HEAD_BYTES:
+            self._head = (self._head + piece)[:HEAD_BYTES]
+        joined = self._seam + piece
+        self.events += joined.count(_EVENT, _NEW_EVENTS_FROM)
         self._deltas += joined.count(_DELTA)
-        self._seam = joined[1 - len(_DELTA) :]
+        self._seam = joined[-SEAM_BYTES:]
         self._tail = (self._tail + piece if size < TAIL_BYTES else piece)[-TAIL_BYTES:]
         self._size += size
         self.done = self._tail.endswith(_ENDS)

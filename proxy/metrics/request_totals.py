@@ -76,7 +76,8 @@ class RequestTotals:
             reasons[record.error if known else OTHER] += 1
         if not record.admitted:
             return
-        record.count_tokens()
+        if record.tokens_charged is None:
+            record.count_tokens()
         if record.prompt_tokens:
             self.tokens[user, "prompt"] += record.prompt_tokens
         if record.completion_tokens:

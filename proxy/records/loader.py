@@ -54,8 +54,12 @@ class Loader:
         self._spool = spool
 
     async def load_new(self, file: SpoolFile, kind: str) -> None:
-        """Load a file's lines of one kind from where the last load ended (`file.loaded`)."""
-        while lines := file.read(file.loaded, BATCH_BYTES):
+        """Load a file's lines of one kind from where the last load ended (`file.loaded`).
+
+        Those that come meanwhile wait for the next call: many small loads would cost much more.
+        """
+        end = file.size
+        while file.loaded < end and (lines := file.read(file.loaded, BATCH_BYTES)):
             await self.load(lines, kind)
             file.loaded += len(lines)
 
