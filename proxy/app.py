@@ -226,15 +226,13 @@ class App:
         settings, turns = self._settings, self.turns
         await stack.enter_async_context(background(turns.run()))
         if settings.backends or settings.shared:
-            coordination = Coordination(
-                turns, pool, shared=settings.shared, drains=bool(settings.backends), clock=time.monotonic
-            )
+            coordination = Coordination(turns, pool, settings, clock=time.monotonic)
             stack.push_async_callback(coordination.close)
             await stack.enter_async_context(background(coordination.run()))
         await stack.enter_async_context(background(self.slow_clients.run()))
-        relay = await stack.enter_async_context(
-            Relay(settings, self.writes, on_broken=turns.engine_broke)
-        )
+        broken, refused = turns.engine_broke, turns.key_refused
+        relay = Relay(settings, self.writes, on_broken=broken, on_refused=refused)
+        await stack.enter_async_context(relay)
         turns.on_silent = relay.give_up_silent
         return relay
 

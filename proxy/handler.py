@@ -34,7 +34,8 @@ from proxy.records.record import RequestRecord
 from proxy.records.request_ids import public_form
 from proxy.scheduling.turns import Turns
 from proxy.settings import ProxySettings
-from proxy.upstream.relay import Relay, UpstreamFailedError
+from proxy.upstream.failures import UpstreamFailedError
+from proxy.upstream.relay import Relay
 from proxy.upstream.routes import route_of
 
 logger = logging.getLogger("proxy.requests")

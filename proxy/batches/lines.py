@@ -30,7 +30,8 @@ from proxy.records.record import RequestRecord
 from proxy.records.request_ids import public_form
 from proxy.scheduling.batch_turns import BatchTurn, BatchTurns
 from proxy.scheduling.turns import Turns
-from proxy.upstream.relay import EngineAwayError, EngineBusyError, Relay, UpstreamFailedError
+from proxy.upstream.failures import EngineAwayError, EngineBusyError, UpstreamFailedError
+from proxy.upstream.relay import Relay
 from proxy.upstream.routes import route_of
 
 logger = logging.getLogger(__name__)

@@ -16,7 +16,7 @@ from proxy.scheduling.conversations import Beginnings, beginnings_of
 from proxy.scheduling.fair_queue import QueueEntry
 from proxy.scheduling.turns import Turns
 from proxy.settings import ProxySettings
-from proxy.upstream.relay import EngineAwayError, EngineBusyError, UpstreamFailedError
+from proxy.upstream.failures import EngineAwayError, EngineBusyError, UpstreamFailedError
 
 
 class Dispatcher:

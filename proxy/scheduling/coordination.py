@@ -23,6 +23,7 @@ from proxy.database.schema import DATABASE_ERRORS
 from proxy.scheduling.backend_state import BackendState
 from proxy.scheduling.shares import Decision, Lease, decide
 from proxy.scheduling.turns import Turns
+from proxy.settings import ProxySettings
 
 logger = logging.getLogger(__name__)
 
@@ -53,8 +54,8 @@ class Coordination:
     """Keeps this proxy's leases and what is drained. `run` must be running as a task.
 
     Args:
-        shared: whether there are other proxies.
-        drains: whether engines may be drained, which only those of LLAMA_SERVER_BACKENDS may.
+        settings: whether there are other proxies, and whether engines may be drained, which only those
+            of LLAMA_SERVER_BACKENDS may.
         clock: gives monotonic seconds.
     """
 
@@ -62,21 +63,20 @@ class Coordination:
         self,
         turns: Turns,
         pool: AsyncConnectionPool,
+        settings: ProxySettings,
         *,
-        shared: bool,
-        drains: bool,
         clock: Callable[[], float],
     ) -> None:
         self._turns = turns
         self._pool = pool
-        self._shared = shared
-        self._drains = drains
+        self._shared = settings.shared
+        self._drains = bool(settings.backends)
         self._clock = clock
         self._id = str(uuid.uuid4())
         self._expiry: asyncio.TimerHandle | None = None
         self._held: dict[str, Lease] = {}
         """What the database has of this proxy."""
-        if shared:
+        if self._shared:
             self._give_up()
 
     async def run(self) -> None:

@@ -79,7 +79,7 @@ class EngineWatch:
         self.asked = False
         """Whether it has answered, or has been asked in vain."""
         self.problem: str | None = None
-        """Why the latest answer was not a good one."""
+        """Why it is away, or the latest answer was not a good one."""
         self._model_read_at = float("-inf")
         self._failures = 0
         self._silent_since = 0.0
@@ -94,6 +94,7 @@ class EngineWatch:
         if not self._lost.is_set():
             then = "others get its requests" if self._among_others else "requests wait until it is there"
             logger.warning("the %s %s: %s", self._name, why, then)
+            self.problem = why
             self._lost.set()
             self._model_read_at = float("-inf")
             self._on_change()
@@ -150,7 +151,7 @@ class EngineWatch:
         self._goes_before = float("-inf")
         status = await self._good_answer(every_s)
         logger.warning("the %s is there", self._name)
-        self._failures = 0
+        self._failures, self.problem = 0, None
         self._lost.clear()
         await self._read(status)
         self._on_change()
@@ -176,7 +177,7 @@ class EngineWatch:
 
     async def _ask(self) -> EngineStatus:
         status = await engine_status(self.url)
-        self.problem = status.problem
+        self.problem = status.problem or (self.problem if self._lost.is_set() else None)
         return status
 
     async def _read(self, status: EngineStatus) -> None:

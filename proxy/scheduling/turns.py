@@ -207,6 +207,14 @@ class Turns:
         """Give no turns at an engine until it is known to work: it has broken off a response."""
         self.backends[backend].watch.lost("broke off")
 
+    def key_refused(self, backend: int) -> None:
+        """Use others for a while: one of several engines refuses our key.
+
+        Only our own says so of the key alone: elsewhere a user could send what gets the same answer.
+        """
+        if self.is_ours(backend):
+            self.backends[backend].watch.lost("refuses the key")
+
     def expect_restart(self) -> None:
         """The local engine is about to be restarted: give turns at the new one only."""
         config = self._settings.config

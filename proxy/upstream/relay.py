@@ -23,6 +23,7 @@ from proxy.edge.write_batching import WriteBatcher
 from proxy.settings import ProxySettings
 from proxy.upstream.backend import Backend
 from proxy.upstream.connection import ConnectError, SilentError, UpstreamConnection, UpstreamError
+from proxy.upstream.failures import EngineAwayError, EngineBusyError, UpstreamFailedError
 from proxy.upstream.foreign_usage import without_usage
 from proxy.upstream.headers import TO_CLIENT, passed_lines
 from proxy.upstream.parser import ResponseParser
@@ -45,33 +46,24 @@ _NO_SUCH_PATH = "unknown_url"
 _NOT_FOR_CLIENTS = (HTTPStatus.UNAUTHORIZED, HTTPStatus.SERVICE_UNAVAILABLE)
 
 
-class UpstreamFailedError(Exception):
-    """The engine failed after it may have received the request; `error` is to be sent to the client."""
-
-    def __init__(self, error: errors.ApiError, *, broke_off: bool = False) -> None:
-        super().__init__(error.message)
-        self.error = error
-        self.broke_off = broke_off
-        """Whether the connection broke off: another backend might respond."""
-
-
-class EngineAwayError(Exception):
-    """The engine cannot be reached and has not received the request: it may be sent again."""
-
-
-class EngineBusyError(Exception):
-    """One of several engines has no room for the request, which may be sent to another."""
-
-
 class Relay:
     """Sends requests to the engines. Open for as long as the context lasts."""
 
     def __init__(
-        self, settings: ProxySettings, writes: WriteBatcher, *, on_broken: Callable[[int], None]
+        self,
+        settings: ProxySettings,
+        writes: WriteBatcher,
+        *,
+        on_broken: Callable[[int], None],
+        on_refused: Callable[[int], None],
     ) -> None:
-        """`on_broken` is called when a backend breaks off, before the handler hears of it."""
+        """`on_broken` is called when a backend breaks off, before the handler hears of it.
+
+        `on_refused` is called when one of several refuses our key.
+        """
         self._settings = settings
         self._on_broken = on_broken
+        self._on_refused = on_refused
         self._backends = [
             Backend(
                 backend,
@@ -185,7 +177,10 @@ class Relay:
                 self._name(backend),
                 ", or its file in LLAMA_SERVER_BACKENDS," if self._settings.backends else "",
             )
-            raise EngineBusyError if len(self._backends) > 1 else errors.upstream_broke()
+            if len(self._backends) == 1:
+                raise errors.upstream_broke()
+            self._on_refused(backend)
+            raise EngineBusyError
         if not (await engine_status(self._backends[backend].url)).ready:
             raise EngineAwayError
         if len(self._backends) > 1:

@@ -421,7 +421,9 @@ async def test_an_engine_that_gives_up_on_a_slow_reader_is_not_taken_for_broken(
 ) -> None:
     """If it was kept waiting for the client, no other request is held back."""
     broken: list[bool] = []
-    async with Relay(settings, WriteBatcher(), on_broken=lambda _: broken.append(True)) as relay:
+    async with Relay(
+        settings, WriteBatcher(), on_broken=lambda _: broken.append(True), on_refused=print
+    ) as relay:
         failure = relay.broke_off(0, BrokeOffError("closed before the end"), paused_s)
     assert failure.error.code == "upstream_error"
     assert broken == [True] * is_broken

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from typing import Any
@@ -61,6 +61,13 @@ class Fleet:
 def settings_of(settings: ProxySettings, *urls: str) -> ProxySettings:
     backends = tuple(BackendSettings(url=url, key="engine-key") for url in urls)
     return replace(settings, backends=backends)
+
+
+def refusing(status: int) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    async def refuse(_: web.Request) -> web.StreamResponse:
+        return web.Response(status=status)
+
+    return refuse
 
 
 @pytest.fixture
@@ -230,10 +237,7 @@ async def test_an_engine_without_room_gets_less_and_the_request_goes_elsewhere(
 ) -> None:
     """Its 503 reaches no client while others have room, and it is tried again later."""
 
-    async def refuses(_: web.Request) -> web.StreamResponse:
-        return web.Response(status=503)
-
-    fleet.engines[0].behaviour = refuses
+    fleet.engines[0].behaviour = refusing(503)
     assert {status for status, _ in await asyncio.gather(*fleet.ask(key, 5))} == {200}
     assert fleet.counts()[0] >= 1
     fleet.engines[0].behaviour = None
@@ -241,6 +245,20 @@ async def test_an_engine_without_room_gets_less_and_the_request_goes_elsewhere(
     await until(lambda: fleet.proxy.app.turns.slots == 3 * SLOTS, "its slots to come back")
     await asyncio.gather(*fleet.ask(key, 6))
     assert fleet.counts()[0] > before
+
+
+async def test_an_engine_that_refuses_its_key_is_away_for_a_while_and_says_so(
+    fleet: Fleet, key: str
+) -> None:
+    """The others answer; no client sees the 401, and it is not sent the next request at once."""
+
+    fleet.engines[0].behaviour = refusing(401)
+    watch = fleet.proxy.app.turns.backends[0].watch
+    assert {status for status, _ in await asyncio.gather(*fleet.ask(key, 3))} == {200}
+    assert (watch.available, watch.problem) == (False, "refuses the key")
+    fleet.engines[0].behaviour = None
+    await fleet.usable(3)
+    assert watch.problem is None
 
 
 async def test_an_engine_with_another_model_is_not_used(
