@@ -54,6 +54,8 @@ class Capabilities:
     """Descriptions of the tools that are offered."""
     calls: bool = True
     """Calls of tools in the assistant's messages."""
+    last_calls: bool = True
+    """Calls in the last message of a chat."""
     calls_with_text: bool = True
     """Calls in a message that has text too, also when the answer follows."""
     null_content: bool = False
@@ -92,6 +94,7 @@ def probe(renderer: Renderer, *, with_tools: bool) -> Capabilities:
         empty=probing.shows(_user("zqa"), _assistant(""), _user("zqb"), words=("zqa", "zqb")),
         tools=with_tools and probing.shows(_user("zqu"), words=("zqtool", "zqdescription")),
         calls=probing.shows_calls(call),
+        last_calls=probing.shows(_user("zqu"), call.message(), words=("zqtool", "zqkey", _VALUE)),
         calls_with_text=probing.shows_calls_with_text(call),
         null_content=call.content is None,
         parallel_calls=probing.shows_parallel_calls(),

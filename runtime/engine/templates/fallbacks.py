@@ -28,6 +28,8 @@ def adapted(messages: Sequence[Message], able: Capabilities) -> list[Message]:
     if not able.calls:
         chat = [_with_written_calls(message) for message in chat]
     else:
+        if chat and not able.last_calls:
+            chat[-1] = _with_written_calls(chat[-1])
         chat = _with_shown_calls(chat, able)
     if not able.results:
         chat = [told(one) if one["role"] == "tool" else one for one in chat]

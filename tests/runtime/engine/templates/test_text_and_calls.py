@@ -71,3 +71,23 @@ def test_reasoning_stays_with_the_call(made: Make) -> None:
         '[user word1][assistant word2]<think>why</think>[CALL {"name": "add1", "arguments": '
         '{"a": "word3"}}][tool word4]'
     )
+
+
+WAITING = (
+    "{% for m in messages %}{% if m.tool_calls %}{% if not loop.last %}"
+    "[CALL {% for c in m.tool_calls %}{{ c.function | tojson }}{% endfor %}]{% endif %}"
+    "{% else %}[{{ m.role }} {{ m.content }}]{% endif %}{% endfor %}"
+)
+"""Calls are written with what follows them, as in Nemotron's."""
+
+
+def test_a_call_at_the_end_of_a_chat_does_not_vanish(made: Make) -> None:
+    """It becomes text there; elsewhere it stays a call."""
+    template = made(WAITING)
+    chat = turns(answered=False)
+
+    last = template.render(chat[:4]).text
+    assert last.endswith(
+        '[assistant word5\n<tool_call>\n{"name": "add2", "arguments": {"a": "word6"}}\n</tool_call>]'
+    )
+    assert "<tool_call>" not in template.render(chat).text
