@@ -51,6 +51,10 @@ class Config:
         """The value of a 0/1 key."""
         return self.text(name) == "1"
 
+    def maybe_switch(self, name: str) -> bool | None:
+        """The value of a 0/1 key; None if it is empty."""
+        return self.switch(name) if self.text(name) else None
+
     def path(self, name: str, default: str) -> Path:
         """The value as a path. Relative paths start at the checkout."""
         return self.root / Path(self.text(name) or default).expanduser()

@@ -151,7 +151,7 @@ KEYS: dict[str, Key] = {
         Key(name="LLAMA_SERVER_N_THREADS_BATCH", default="", parse=_integer(1, 1024)),
         Key(name="LLAMA_SERVER_N_GPU_LAYERS", default="", parse=_integer(-1, 10_000)),
         Key(name="LLAMA_SERVER_CHAT_FORMAT", default="", parse=_text),
-        Key(name="LLAMA_SERVER_FLASH_ATTN", default="0", parse=_switch),
+        Key(name="LLAMA_SERVER_FLASH_ATTN", default="", parse=_switch),
         Key(name="LLAMA_SERVER_USE_MMAP", default="1", parse=_switch),
         Key(name="LLAMA_SERVER_USE_MLOCK", default="0", parse=_switch),
         Key(name="LLAMA_SERVER_VERBOSE", default="0", parse=_switch),

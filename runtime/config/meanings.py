@@ -26,7 +26,7 @@ MEANINGS = {
     "LLAMA_SERVER_N_THREADS_BATCH": "Threads for evaluating prompts. Empty: all usable cores.",
     "LLAMA_SERVER_N_GPU_LAYERS": "Layers on the GPU; -1 is all. Empty: all if there is a GPU.",
     "LLAMA_SERVER_CHAT_FORMAT": "Chat format of llama-cpp-python. Empty: the model's own template.",
-    "LLAMA_SERVER_FLASH_ATTN": "1 turns on flash attention.",
+    "LLAMA_SERVER_FLASH_ATTN": "Flash attention: 1 on, 0 off. Empty: where llama.cpp has it.",
     "LLAMA_SERVER_USE_MMAP": "1 maps the model's file into memory instead of reading all of it.",
     "LLAMA_SERVER_USE_MLOCK": "1 keeps the model in memory, never swapped out.",
     "LLAMA_SERVER_VERBOSE": "1 writes llama.cpp's own messages to the log.",

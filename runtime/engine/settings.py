@@ -72,7 +72,8 @@ class EngineSettings:
     """-1 is all."""
     chat_format: str | None
     """None: the model's own chat template."""
-    flash_attn: bool
+    flash_attn: bool | None
+    """None: where llama.cpp has it."""
     use_mmap: bool
     use_mlock: bool
     verbose: bool
@@ -133,7 +134,7 @@ class EngineSettings:
             n_threads_batch=tuning.threads_batch(config).value,
             n_gpu_layers=tuning.gpu_layers(config).value,
             chat_format=config.text("LLAMA_SERVER_CHAT_FORMAT") or None,
-            flash_attn=config.switch("LLAMA_SERVER_FLASH_ATTN"),
+            flash_attn=config.maybe_switch("LLAMA_SERVER_FLASH_ATTN"),
             use_mmap=config.switch("LLAMA_SERVER_USE_MMAP"),
             use_mlock=config.switch("LLAMA_SERVER_USE_MLOCK"),
             verbose=config.switch("LLAMA_SERVER_VERBOSE"),

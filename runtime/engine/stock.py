@@ -76,11 +76,12 @@ def build(
                 n_slots=settings.n_slots,
                 template=settings.chat_format,
                 cache_bytes=settings.cache_bytes,
+                flash_attn=settings.flash_attn,
                 looks_up=settings.looks_up,
                 adjusts_threads=settings.adjusts_threads,
                 metrics=metrics,
                 progress=progress,
-                **kwargs,
+                **{name: value for name, value in kwargs.items() if name != "flash_attn"},
             )
             made.append(self)
 
@@ -109,7 +110,6 @@ def _model_settings(settings: EngineSettings) -> ModelSettings:
         n_threads=settings.n_threads,
         n_threads_batch=settings.n_threads_batch,
         n_gpu_layers=settings.n_gpu_layers,
-        flash_attn=settings.flash_attn,
         use_mmap=settings.use_mmap,
         use_mlock=settings.use_mlock,
         logits_all=False,  # takes n_ctx × vocabulary × 4 bytes, and nothing here needs it

@@ -87,7 +87,7 @@ def fit(config: Config, model: Model, available: Room) -> Fit:
             n_ctx=n_ctx,
             n_slots=n_slots,
             n_batch=settings.n_batch,
-            flash_attn=settings.flash_attn,
+            flash_attn=bool(settings.flash_attn),
             cache_bytes=settings.cache_bytes,
         )
     else:

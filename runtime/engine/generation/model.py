@@ -34,6 +34,7 @@ class GuardedLlama(llama_cpp.Llama):
         n_slots: responses at a time, each with a context of `n_ctx` tokens.
         template: which chat template: `chat_format` of `templates/chat_template.py`.
         cache_bytes: the memory limit of saved conversations, see `prefix_cache.py`.
+        flash_attn: use flash attention; None: where llama.cpp has it for the model and the device.
         looks_up: guess tokens by prompt lookup.
         adjusts_threads: generate with fewer threads while other processes are busy.
         metrics: counts tokens and seconds.
@@ -47,14 +48,15 @@ class GuardedLlama(llama_cpp.Llama):
         n_slots: int,
         template: str | None,
         cache_bytes: int,
+        flash_attn: bool | None,
         looks_up: bool,
         adjusts_threads: bool,
         metrics: Metrics,
         progress: Progress,
         **kwargs: Any,
     ) -> None:
-        with _context_of(n_slots), _without_templates():
-            super().__init__(**kwargs)
+        with _context_of(n_slots, decides=flash_attn is None), _without_templates():
+            super().__init__(flash_attn=bool(flash_attn), **kwargs)
         self._release_single_use()
         vocab = llama_cpp.llama_model_get_vocab(self.model)
         self.vocabulary = Vocabulary(vocab)
@@ -96,8 +98,9 @@ class GuardedLlama(llama_cpp.Llama):
 
 
 @contextmanager
-def _context_of(n_sequences: int) -> Iterator[None]:
-    """Have llama_cpp.Llama make a context of so many sequences, which it has no argument for.
+def _context_of(n_sequences: int, *, decides: bool) -> Iterator[None]:
+    """Have llama_cpp.Llama make a context of so many sequences, which it has no argument for; nor for
+    one that `decides` by itself whether to use flash attention.
 
     Each has keys and values of its own: in a unified cache every token attends over everybody's.
     """
@@ -108,6 +111,8 @@ def _context_of(n_sequences: int) -> Iterator[None]:
             ours.n_ctx *= n_sequences
             ours.n_seq_max = n_sequences
             ours.kv_unified = False
+            if decides:
+                ours.flash_attn_type = llama_cpp.LLAMA_FLASH_ATTN_TYPE_AUTO
             # One token for each sequence at least.
             ours.n_batch = max(ours.n_batch, n_sequences)
             ours.no_perf = True

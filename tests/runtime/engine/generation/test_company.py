@@ -37,8 +37,10 @@ def fresh(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[En
 
 
 async def test_greedy_responses_are_llama_cpp_s_own_in_any_company(fresh: Engine, models: Path) -> None:
-    """Token for token what `llama_cpp.Llama` generates alone, whoever else runs, and in any order."""
-    with closing(llama_cpp.Llama(str(models / "quick.gguf"), n_ctx=1024, verbose=False)) as llama:
+    """Token for token what `llama_cpp.Llama` with flash attention generates alone, whoever else runs, and in any order."""
+    with closing(
+        llama_cpp.Llama(str(models / "quick.gguf"), n_ctx=1024, flash_attn=True, verbose=False)
+    ) as llama:
         expected = []
         for number, prompt in enumerate(PROMPTS):
             tokens = (await fresh.post("/extras/tokenize", {"input": prompt})).json["tokens"]
@@ -106,7 +108,9 @@ async def test_penalties_are_llama_cpp_s_own(fresh: Engine, models: Path) -> Non
         "frequency_penalty": 0.3,
     }
     tokens = (await fresh.post("/extras/tokenize", {"input": "again and again"})).json["tokens"]
-    with closing(llama_cpp.Llama(str(models / "quick.gguf"), n_ctx=1024, verbose=False)) as llama:
+    with closing(
+        llama_cpp.Llama(str(models / "quick.gguf"), n_ctx=1024, flash_attn=True, verbose=False)
+    ) as llama:
         generated = list(islice(llama.generate(tokens, temp=0.0, **penalties), 200))
     expected = (await fresh.post("/extras/detokenize", {"tokens": generated})).json["text"]
 
