@@ -37,7 +37,8 @@ def fresh(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[En
 
 
 async def test_greedy_responses_are_llama_cpp_s_own_in_any_company(fresh: Engine, models: Path) -> None:
-    """Token for token what `llama_cpp.Llama` with flash attention generates alone, whoever else runs, and in any order."""
+    """Token for token what `llama_cpp.Llama` with flash attention generates alone, whoever else runs,
+    and in any order."""
     with closing(
         llama_cpp.Llama(str(models / "quick.gguf"), n_ctx=1024, flash_attn=True, verbose=False)
     ) as llama:
