@@ -6,7 +6,7 @@
 # Environment: OPENAI_BASE_URL   the server (http://127.0.0.1:8001/v1)
 #              OPENAI_API_KEY    your key
 #
-# batch.py beside it needs nothing but Python: it runs on any machine.
+# The directory batch/ beside it needs nothing but Python: python -m batch runs it on any machine.
 set -euo pipefail
 
 # shellcheck source=runtime/shell/lib.sh
@@ -19,7 +19,8 @@ main() {
   load_paths
   python="$VENV_DIR/bin/python"
   [ -x "$python" ] || python="$(find_python)"
-  exec "$python" "$ROOT/bin/batch.py" "$@"
+  export PYTHONPATH="$ROOT/bin"
+  exec "$python" -m batch "$@"
 }
 
 main "$@"

@@ -1,4 +1,4 @@
-"""bin/batch.py: batches from the command line, against a proxy in a process's own event loop."""
+"""bin/batch/: batches from the command line, against a proxy in a process's own event loop."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.support.upstream import fake_upstream
 async def batch(proxy: RunningProxy, key: str, *arguments: str | Path) -> tuple[int, str, str]:
     """Run a command with nothing but Python: its status and what it has printed."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-I", str(ROOT / "bin" / "batch.py"), *map(str, arguments),
+        sys.executable, "-S", "-m", "batch", *map(str, arguments), cwd=ROOT / "bin",
         env={"OPENAI_BASE_URL": proxy.url + "/v1", "OPENAI_API_KEY": key, "PATH": "/nowhere"},
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
