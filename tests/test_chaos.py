@@ -8,27 +8,35 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 
+import openai
+import psycopg
 import pytest
 
 from tests.support.appliance import Appliance
+from tests.support.batches import questions, results_of, submit, wrong_results
 from tests.support.chaos import (
     Storm,
     User,
     accounts,
     command_line_leaks,
+    database_url_of,
     leaks,
     make_users,
     settled,
 )
+from tests.support.wait import wait_until
 
 STORM_S = 40.0
+LINES = 30
 CALM_S = 5.0
 KILL_EVERY_S = 4.0
 SETTINGS = {
     "LLAMA_SERVER_N_THREADS": "1",
     "LLAMA_PROXY_LOG_LEVEL": "debug",
     "LLAMA_PROXY_AUTH_FAILURES_PER_MINUTE": "0",
+    "LLAMA_BATCH_SLOTS": "1",
 }
 
 
@@ -72,6 +80,33 @@ async def test_after_the_storm_every_account_adds_up(appliance: Appliance, users
         storm.seen += calm.seen
     assert memory[1] <= memory[0] + 4 * 2**20
     assert accounts(storm, await settled(storm, deadline_s=60)) == []
+
+
+def test_each_line_of_a_batch_has_one_result(appliance: Appliance) -> None:
+    """Engine, PostgreSQL and proxy are killed while it runs: none is lost, and none has two."""
+    key = appliance.cli("create-user", "--username", "bea", "--quiet")
+    url = appliance.proxy_url + "/v1"
+    with openai.OpenAI(base_url=url, api_key=key, timeout=10, max_retries=0) as client:
+        batch = submit(client, questions(LINES, max_tokens=700, min_tokens=700))
+
+        def done() -> int:
+            nonlocal batch
+            with suppress(openai.APIConnectionError, openai.InternalServerError):
+                batch = client.batches.retrieve(batch.id)
+            assert batch.request_counts is not None
+            return batch.request_counts.completed + batch.request_counts.failed
+
+        for number, victims in enumerate((["server"], ["postgres"], ["proxy", "server"]), start=1):
+            wait_until(lambda: done() >= 3 * number, "some lines to be done")  # noqa: B023
+            assert batch.status == "in_progress"
+            for victim in victims:
+                appliance.kill(victim)
+        appliance.until_well()
+        with psycopg.connect(database_url_of(appliance)) as connection:
+            # The killed proxy has it for seconds more; the new one need not wait for that here.
+            connection.execute("UPDATE llama_batches SET leased_until = now()")
+        wait_until(lambda: done() == LINES and batch.status == "completed", "the batch to be completed")
+        assert wrong_results(batch, results_of(client, batch), LINES) == []
 
 
 def test_no_file_and_no_process_shows_a_secret(appliance: Appliance, users: list[User]) -> None:

@@ -9,7 +9,6 @@ a short prompt, reads 32 tokens, pauses for a second, and begins again.
 from __future__ import annotations
 
 import argparse
-import json
 import random
 import sys
 import threading
@@ -27,6 +26,7 @@ from tests.bench.client import Client
 from tests.bench.report import Table
 from tests.bench.servers import described
 from tests.bench.through_proxy import appliance_of
+from tests.support.batches import line_of, submit
 
 LINE_TOKENS, LINE_PROMPT = 8, 12
 USER_TOKENS, USER_PROMPT, PAUSE_S = 32, 40, 1.0
@@ -94,20 +94,10 @@ def run_batch(table: Table, column: str, client: openai.OpenAI, n_lines: int) ->
     Raises:
         AssertionError: a line has no answer.
     """
-    lines = (
-        {
-            "custom_id": f"{column}-{number}",
-            "method": "POST",
-            "url": "/v1/chat/completions",
-            "body": body(number, LINE_PROMPT, LINE_TOKENS),
-        }
-        for number in range(n_lines)
-    )
-    content = b"".join(json.dumps(line).encode() + b"\n" for line in lines)
-    file = client.files.create(file=("lines.jsonl", content), purpose="batch")
     began = time.perf_counter()
-    batch = client.batches.create(
-        input_file_id=file.id, endpoint="/v1/chat/completions", completion_window="24h"
+    batch = submit(
+        client,
+        (line_of(str(number), body(number, LINE_PROMPT, LINE_TOKENS)) for number in range(n_lines)),
     )
     while batch.status in ("validating", "in_progress", "finalizing"):
         time.sleep(1)

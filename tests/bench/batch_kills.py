@@ -10,16 +10,15 @@ killed and how often lines were run; exits with 1 where a line has no result, or
 from __future__ import annotations
 
 import argparse
-import json
 import random
 import sys
 import time
 from collections import Counter
 
 import openai
-import psycopg
 
 from tests.support.appliance import Appliance
+from tests.support.batches import attempts_of, questions, results_of, submit, wrong_results
 from tests.support.chaos import database_url_of
 
 DEADLINE_S = 600.0
@@ -53,18 +52,7 @@ def storm(
 ) -> tuple[str, Counter[str]]:
     """Submit a batch and kill until it has ended. Returns its id, and what was killed."""
     chance, kills = random.Random(options.seed), Counter[str]()  # noqa: S311 - no secret
-    lines = [
-        {
-            "custom_id": str(number), "method": "POST", "url": "/v1/chat/completions",
-            "body": {"messages": [{"role": "user", "content": f"{number}"}], "max_tokens": 60},
-        }
-        for number in range(options.lines)
-    ]  # fmt: skip
-    content = b"".join(json.dumps(line).encode() + b"\n" for line in lines)
-    file = client.files.create(file=("lines.jsonl", content), purpose="batch")
-    batch = client.batches.create(
-        input_file_id=file.id, endpoint="/v1/chat/completions", completion_window="24h"
-    )
+    batch = submit(client, questions(options.lines, max_tokens=60))
     over = time.monotonic() + DEADLINE_S
     while time.monotonic() < over:
         time.sleep(chance.uniform(0.5, 1.5) * options.every)
@@ -85,23 +73,11 @@ def storm(
 def check(appliance: Appliance, client: openai.OpenAI, batch_id: str, lines: int) -> list[str]:
     """What is wrong with the results."""
     batch = client.batches.retrieve(batch_id)
-    found: list[str] = []
-    statuses = Counter[object]()
-    for file_id in (batch.output_file_id, batch.error_file_id):
-        for text in (client.files.content(file_id).text if file_id else "").splitlines():
-            result = json.loads(text)
-            found.append(result["custom_id"])
-            statuses[result["response"] and result["response"]["status_code"]] += 1
-    with psycopg.connect(database_url_of(appliance)) as connection:
-        query = "SELECT status_code, count(*) FROM llama_requests WHERE batch_id = %s GROUP BY 1"
-        attempts: dict[int | None, int] = dict(connection.execute(query, [batch_id]).fetchall())
+    results = results_of(client, batch)
+    statuses = Counter(one["response"] and one["response"]["status_code"] for one in results)
+    attempts = attempts_of(database_url_of(appliance), batch_id)
     print(f"{batch.status}; results by status: {dict(statuses)}; attempts by status: {attempts}")
-    wrong = [f"{batch.status}"] if batch.status != "completed" else []
-    wrong += [
-        f"line {one} has {number} results" for one, number in Counter(found).items() if number != 1
-    ]
-    missing = {str(number) for number in range(lines)} - set(found)
-    return wrong + [f"line {one} has no result" for one in sorted(missing)]
+    return wrong_results(batch, results, lines)
 
 
 if __name__ == "__main__":
