@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
-# Summary: Write the database, the keys and the configuration to one file
-# Usage: ./console.sh backup FILE
+# Summary: Write the database, the keys, users' files and the configuration to one file
+# Usage: ./console.sh backup FILE [--without-files]
 #
 # The appliance must run; it goes on serving. FILE (a .tar.gz, readable only for you) has the embedded
-# database, runtime/config.env and .env, so it holds the model server's key and the hashes of the users' keys.
-# Models are not in it. A database of your own (POSTGRES_AUTH_HOST, LLAMA_SERVER_DATABASE_URL) is not in it
-# either: use its own tools. ./console.sh restore FILE brings everything back, in this checkout or another.
+# database, the files that users have uploaded (not --without-files), runtime/config.env and .env, so it holds
+# the model server's key and the hashes of the users' keys. Models are not in it. A database of your own
+# (POSTGRES_AUTH_HOST, LLAMA_SERVER_DATABASE_URL) and its users' files are not in it either: use its own tools, and
+# copy LLAMA_DATA_DIR/files. ./console.sh restore FILE brings everything back, in this checkout or another.
 set -euo pipefail
 umask 077
 
@@ -38,9 +39,10 @@ dump_database() {
 }
 
 main() {
-  local file="${1-}"
+  local file="${1-}" files=''
   handle_help "$@"
-  [ $# -eq 1 ] && [ -n "$file" ] || usage_error 'name one file'
+  [ $# -eq 1 ] || { [ $# -eq 2 ] && [ "$2" = --without-files ]; } || usage_error 'name one file'
+  [ -n "$file" ] || usage_error 'name one file'
   case "$file" in
     -*) usage_error "unknown option: $file" ;;
     /*) ;;
@@ -54,12 +56,13 @@ main() {
   trap 'rm -rf "$FOLDER"' EXIT
   if [ "$PROXY$EMBEDDED" = 11 ]; then
     dump_database
+    [ $# -eq 2 ] || files="$DATA_DIR/files"
   else
     warn 'the configuration alone is saved: the database is not the embedded one'
   fi
   copy_configuration
   about >"$FOLDER/about.txt"
-  py -m runtime.upkeep.archive pack "$file" "$FOLDER"
+  py -m runtime.upkeep.archive pack "$file" "$FOLDER" ${files:+"$files"}
   say "wrote $file ($(($(wc -c <"$file") / 1024 + 1)) KB). It holds secrets: keep it where only you can read it"
 }
 

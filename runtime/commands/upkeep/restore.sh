@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Summary: Bring back what backup has written: the database, the keys and the configuration
+# Summary: Bring back what backup has written: the database, the keys, users' files and the configuration
 # Usage: ./console.sh restore FILE [--yes]
 #
 # Replaces users, keys, limits, records and configuration of this checkout by those of the backup; asks first
@@ -13,6 +13,8 @@ umask 077
 
 # shellcheck source=runtime/supervisor/begin.sh
 . "$(dirname -- "${BASH_SOURCE[0]}")/../../supervisor/begin.sh"
+# shellcheck source=runtime/upkeep/loading.sh
+. "$ROOT/runtime/upkeep/loading.sh"
 
 FILE=''
 YES=''
@@ -63,39 +65,9 @@ take_configuration_back() {
   done
 }
 
-# Print the number of the newest migration that this version knows.
-newest_migration() {
-  local file newest=0
-  for file in "$ROOT"/proxy/database/migrations/[0-9]*.sql; do
-    file="${file##*/}"
-    newest="${file%%_*}"
-  done
-  printf '%d' "$((10#$newest))"
-}
-
-# Print the statements that replace the database's content. All run in one transaction, whose last statement
-# fails if the backup is of a newer version.
-statements() {
-  printf 'DROP SCHEMA public CASCADE; CREATE SCHEMA public;\n'
-  cat "$FOLDER/database.sql"
-  # shellcheck disable=SC2016 # the $ are literal
-  printf 'DO $$ BEGIN IF (SELECT max(version) FROM public.llama_schema) > %d THEN RAISE EXCEPTION %s; END IF; END $$;\n' \
-    "$(newest_migration)" "'the backup is of a newer version of Llamaserve: upgrade first'"
-}
-
-# Load the dump into a database that nothing else uses.
-load_database() {
-  with_default_signals bash "$ROOT/runtime/postgres/control.sh" init &&
-    start_supervisord &&
-    supervision start postgres &&
-    comes_up postgres "$POSTGRES_SECONDS" &&
-    statements | PGOPTIONS='' bash "$ROOT/runtime/postgres/control.sh" client \
-      psql -Xq --single-transaction -v ON_ERROR_STOP=1 >/dev/null
-}
-
 restore_database() {
   BEGUN=supervisord
-  if ! load_database; then
+  if ! load_database "$FOLDER"; then
     stop_all
     BEGUN=''
     take_configuration_back
@@ -105,6 +77,7 @@ restore_database() {
   py bin/user_management_cli.py init-db >&2 ||
     die 'the database has the content of the backup now, but could not be brought to this version' \
       'the configuration is that of the backup, too; restore another backup, or run this again'
+  load_files "$FOLDER" || warn 'the files of users could not be brought back'
   stop_all
   BEGUN=''
 }
@@ -121,7 +94,8 @@ main() {
   handle_help "$@"
   parse "$@"
   begin_command restore
-  FOLDER="$(mktemp -d)"
+  mkdir -p "$DATA_DIR"
+  FOLDER="$(mktemp -d "$DATA_DIR/restore.XXXXXX")"
   TEMPORARY="$FOLDER"
   py -m runtime.upkeep.archive unpack "$FILE" "$FOLDER"
   confirm_replacement

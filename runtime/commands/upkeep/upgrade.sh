@@ -33,7 +33,7 @@ check_checkout() {
 save() {
   SAVED="$DATA_DIR/before-upgrade.tar.gz"
   rm -f "$SAVED"
-  bash "$ROOT/console.sh" backup "$SAVED" || die 'nothing was upgraded'
+  bash "$ROOT/console.sh" backup "$SAVED" --without-files || die 'nothing was upgraded'
 }
 
 go_back() {

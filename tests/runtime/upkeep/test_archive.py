@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shutil
 import tarfile
 from pathlib import Path
 
@@ -50,9 +51,26 @@ def test_what_was_packed_comes_back(folder: Path, tmp_path: Path) -> None:
     with tarfile.open(file) as tar:
         assert {(one.uid, one.uname) for one in tar} == {(0, "")}
     assert unpack(file, target) == ["about.txt", "database.sql", "dot.env"]
-    for path in target.iterdir():
+    for path in target.glob("*.*"):
         assert path.read_bytes() == (folder / path.name).read_bytes()
         assert mode(path) == 0o600
+
+
+def test_users_files_come_back(folder: Path, tmp_path: Path) -> None:
+    """Those that are whole, and nothing else of their directory."""
+    file, target, files = tmp_path / "b.tar.gz", tmp_path / "target", tmp_path / "files"
+    target.mkdir()
+    files.mkdir()
+    for name in ("file-0a", "file-1", "file-2.part", "other"):
+        (files / name).write_text(name)
+    pack(file, folder, files)
+    assert unpack(file, target)[3:] == ["files/file-0a", "files/file-1"]
+    assert {path.name: path.read_text() for path in (target / "files").iterdir()} == {
+        "file-0a": "file-0a",
+        "file-1": "file-1",
+    }
+    assert mode(target / "files" / "file-1") == 0o600
+    assert mode(target / "files") == 0o700
 
 
 def test_an_existing_file_is_not_replaced(folder: Path, tmp_path: Path) -> None:
@@ -73,13 +91,27 @@ ABOUT = (regular("about.txt"), FIRST_LINE.encode())
     [
         [ABOUT, (regular("../outside"), b"x")],
         [ABOUT, (regular("/etc/passwd"), b"x")],
+        [ABOUT, (regular("files/../outside"), b"x")],
+        [ABOUT, (regular("files/file-1.part"), b"x")],
+        [ABOUT, (link("files/file-1", "/etc/passwd"), b"")],
         [ABOUT, (link("config.env", "/etc/passwd"), b"")],
         [ABOUT, ABOUT],
         [(regular("about.txt"), b"Llamaserve backup 99")],
         [(regular("database.sql"), b"SELECT 1;")],
         [],
     ],
-    ids=["above", "absolute", "link", "twice", "another form", "no about.txt", "empty"],
+    ids=[
+        "above",
+        "absolute",
+        "above files",
+        "part",
+        "link in files",
+        "link",
+        "twice",
+        "another form",
+        "no about.txt",
+        "empty",
+    ],
 )
 def test_another_archive_is_refused(
     tmp_path: Path, members: list[tuple[tarfile.TarInfo, bytes]]
@@ -101,10 +133,9 @@ def test_a_damaged_file_is_refused(
     pack(file, folder)
     for content in (file.read_bytes()[:60], b"text"):
         (tmp_path / "bad").write_bytes(content)
-        target.mkdir(exist_ok=True)
+        target.mkdir()
         assert main(["unpack", str(tmp_path / "bad"), str(target)]) == 1
         assert f"{tmp_path}/bad" in capsys.readouterr().err
-        for path in target.iterdir():
-            path.unlink()
+        shutil.rmtree(target)
     assert main(["unpack", str(tmp_path / "missing"), str(target)]) == 1
     assert main(["unpack"]) == 2

@@ -11,10 +11,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.request import Request, urlopen
 
+import openai
 import pytest
 
 from runtime.upkeep.archive import pack, unpack
 from tests.support.appliance import Appliance
+from tests.support.local_user import mode
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +37,11 @@ def key(first: Appliance) -> str:
 
 @pytest.fixture(scope="module")
 def saved(first: Appliance, key: str) -> Path:
-    """A backup that has been made with the command."""
+    """A backup that has been made with the command. The user has a file, and one without a content."""
+    with openai.OpenAI(base_url=first.proxy_url + "/v1", api_key=key) as client:
+        for content in (b"kept", b"gone"):
+            made = client.files.create(file=("lines.jsonl", content), purpose="batch")
+    (first.root / "runtime/data/files" / made.id).unlink()
     file = first.base / "saved.tar.gz"
     done = first.console("backup", str(file))
     assert done.returncode == 0, done.stderr
@@ -97,6 +103,16 @@ def test_another_checkout_goes_on_with_users_keys_and_limits(
     user = json.loads(second.cli("show-user", "--username", "alice", "--json"))
     assert user["rate_limit"] == 777
     assert second.server_key == first.server_key
+
+
+def test_users_files_are_there_and_those_alone(second: Appliance, key: str) -> None:
+    """What had its content when the backup was made has it again, and has no row otherwise."""
+    with openai.OpenAI(base_url=second.proxy_url + "/v1", api_key=key) as client:
+        (file,) = client.files.list().data
+        assert client.files.content(file.id).content == b"kept"
+    files = second.root / "runtime/data/files"
+    assert (mode(files), mode(files / file.id)) == (0o700, 0o600)
+    assert list(files.parent.glob("restore.*")) == []
 
 
 def test_what_is_there_is_replaced_only_when_it_is_meant(second: Appliance, saved: Path) -> None:
