@@ -169,10 +169,10 @@ class Lines:
     ) -> bytes:
         exchange.queue_entry = entry = turn.at_engine
         if self._turns.several:
-            backend = self._turns.assign(entry, exchange.principal.user_id)
-            if backend is None:
+            chosen = turn.lease is None
+            if not chosen and self._turns.assign(entry, exchange.principal.user_id) is None:
                 raise EngineBusyError
-            exchange.note_backend(self._relay.url_of(backend))
+            exchange.note_backend(self._relay.url_of(entry.backend))
         task = asyncio.current_task()
         assert task is not None
         exchange.active = ActiveRequest(task, exchange.principal.public_id)

@@ -1,14 +1,15 @@
 """Turns of the lines of batches: below all other work, fair between users.
 
 A line gets a turn only while no request waits and a slot is free, and at most `limit` do at a time.
-Where there is one engine and it is our own, such a turn takes no slot from `turns`: the engine pauses
-the line when a request needs its slot. Elsewhere it is also a turn of the request's own queue, which a
-newcomer has to wait for.
+Where all engines are our own, such a turn takes no slot from `turns`: the engine pauses the line when a
+request needs its slot. Elsewhere it is also a turn of the request's own queue, which a newcomer has to
+wait for.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -32,10 +33,12 @@ class BatchTurn:
     on_end: Callable[[], None]
     lease: QueueEntry | None = None
     """The turn of the request's own queue, where one is needed."""
+    lines: Counter[int] | None = None
+    """Where it is counted as a line of its backend, which would pause it."""
 
     @property
     def at_engine(self) -> QueueEntry:
-        """What knows the backend."""
+        """What knows the backend, once there is one."""
         return self.lease or self.entry
 
     def end(self, *, settling: bool = False) -> None:
@@ -44,6 +47,8 @@ class BatchTurn:
             self.lease.queue.leave(self.lease)
         if self.lease is not None or not settling:
             self.entry.queue.leave(self.entry)
+        if self.lines is not None:
+            self.lines[self.entry.backend] -= 1
         self.on_end()
 
 
@@ -60,6 +65,8 @@ class BatchTurns:
         self._clock = clock
         self._queues: dict[FairQueue, FairQueue] = {}
         """The queue of lines beside each queue of requests."""
+        self._lines: dict[FairQueue, Counter[int]] = {}
+        """How many of its lines each backend has, that it would pause."""
 
     def running(self) -> int:
         """How many lines have a turn."""
@@ -84,18 +91,21 @@ class BatchTurns:
                 limit=1, queue_size=_ANY_NUMBER, user_queue_size=_ANY_NUMBER, clock=self._clock
             )
             queue.pause()
-        turn = BatchTurn(
-            entry=queue.enter(
-                principal.user_id, weight=principal.weight, max_concurrent=principal.max_concurrent
-            ),
-            on_end=partial(self._look, above, queue, route),
+            self._lines[above] = Counter()
+        entry = queue.enter(
+            principal.user_id, weight=principal.weight, max_concurrent=principal.max_concurrent
         )
+        turn = BatchTurn(entry=entry, on_end=partial(self._look, above, queue, route))
         try:
             self._look(above, queue, route)
             while not turn.entry.running:
                 assert turn.entry.turn is not None
                 await turn.entry.turn.wait()
-            if not self._pauses():
+            if self._pauses():
+                entry.backend = self._choose(above)
+                turn.lines = self._lines[above]
+                turn.lines[entry.backend] += 1
+            else:
                 await self._lease(turn, route, principal)
         except BaseException:
             turn.end()
@@ -113,13 +123,27 @@ class BatchTurns:
             await asyncio.sleep(LOOK_EVERY_S)
 
     def _pauses(self) -> bool:
-        """Whether the engine pauses lines for requests."""
-        return self._turns.engine_is_ours and not self._turns.several
+        """Whether the engines pause lines for requests."""
+        return self._turns.engine_is_ours
+
+    def _free(self, above: FairQueue) -> list[int | None]:
+        """How many slots of each backend neither requests nor lines have; None: it is not used."""
+        lines = self._lines[above]
+        return [
+            None if free is None else free - lines[backend]
+            for backend, free in enumerate(self._turns.free_of(above))
+        ]
+
+    def _choose(self, above: FairQueue) -> int:
+        """The backend with most free slots."""
+        free = [-_ANY_NUMBER if one is None else one for one in self._free(above)]
+        return free.index(max(free))
 
     def _look(self, above: FairQueue, queue: FairQueue, route: Route) -> None:
         """Give turns as far as slots are free."""
-        used = above.running + (queue.running if self._pauses() else 0)
-        free = 0 if above.paused or above.waiting else max(0, above.limit - used)
+        free = 0
+        if not above.paused and not above.waiting:
+            free = sum(max(0, one or 0) for one in self._free(above))
         limit = min(self.most(route), queue.running + free)
         if limit > queue.running:
             queue.limit = limit

@@ -125,6 +125,12 @@ class Turns:
             return self._generating.running
         return self._offers[self._generating].slots[backend].busy
 
+    def free_of(self, queue: FairQueue) -> list[int | None]:
+        """How many slots of each backend the requests of a queue leave free; None: it is not used."""
+        if not self.several:
+            return [max(queue.limit - queue.running, 0)]
+        return [slots.limit - slots.busy if slots.limit else None for slots in self._offers[queue].slots]
+
     def check_room(self, route: Route, principal: Principal) -> None:
         """Refuse a request early that would find no room.
 
