@@ -27,7 +27,8 @@ _BATCH_CELL = """
   {{ props.row.about }} · <local-time :datetime="props.row.created"></local-time></div></q-td>
 """
 _STATE_CELL = """
-<q-td :props="props"><span class="tag" :data-state="props.row.mark">{{ props.value }}</span>
+<q-td :props="props" style="min-width: 180px">
+  <span class="tag" :data-state="props.row.mark">{{ props.value }}</span>
   <div :class="props.row.mark === 'problem' ? 'problem' : 'soft'">{{ props.row.why }}</div></q-td>
 """
 _LINES_CELL = """
