@@ -167,7 +167,7 @@ class Relay:
 
         Raises:
             EngineAwayError: the engine is loading.
-            EngineBusyError: it has no room or refuses our key, and there are others.
+            EngineBusyError: it is not ours and has no room, or refuses our key; and there are others.
             ApiError: 502, the only engine refuses our key.
         """
         if status == HTTPStatus.UNAUTHORIZED:
@@ -181,9 +181,12 @@ class Relay:
                 raise errors.upstream_broke()
             self._on_refused(backend)
             raise EngineBusyError
-        if not (await engine_status(self._backends[backend].url)).ready:
+        engine = await engine_status(self._backends[backend].url)
+        if not engine.ready:
             raise EngineAwayError
-        if len(self._backends) > 1:
+        # Ours has room for what it gets: it refuses this request alone, such as for its schema. Users
+        # must not be able to take slots from others that way.
+        if len(self._backends) > 1 and engine.slots is None:
             raise EngineBusyError
 
     def unanswered(self, backend: int, error: UpstreamError) -> Exception:

@@ -235,16 +235,32 @@ async def test_an_engine_that_falls_silent_loses_what_it_has_not_begun_to_answer
 async def test_an_engine_without_room_gets_less_and_the_request_goes_elsewhere(
     fleet: Fleet, key: str
 ) -> None:
-    """Its 503 reaches no client while others have room, and it is tried again later."""
-
-    fleet.engines[0].behaviour = refusing(503)
-    assert {status for status, _ in await asyncio.gather(*fleet.ask(key, 5))} == {200}
-    assert fleet.counts()[0] >= 1
-    fleet.engines[0].behaviour = None
+    """Its 503, if it is not ours, reaches no client while others have room, and it is tried later."""
+    other, turns = fleet.engines[0], fleet.proxy.app.turns
+    other.slots = None
+    await until(lambda: turns.slots == 2 * SLOTS + 1, "it to be no longer ours")
+    other.behaviour = refusing(503)
     before = fleet.counts()[0]
-    await until(lambda: fleet.proxy.app.turns.slots == 3 * SLOTS, "its slots to come back")
+    assert {status for status, _ in await asyncio.gather(*fleet.ask(key, 5))} == {200}
+    assert fleet.counts()[0] > before
+    other.behaviour = None
+    before = fleet.counts()[0]
+    await until(lambda: turns.slots == 2 * SLOTS + 1, "its slot to come back")
     await asyncio.gather(*fleet.ask(key, 6))
     assert fleet.counts()[0] > before
+
+
+async def test_our_engine_s_503_is_about_the_request_and_takes_no_slots(fleet: Fleet, key: str) -> None:
+    """Its client gets it as from a single engine: else a user could take the slots of others."""
+    fleet.all_do(lambda _: refusing(503))
+    turns = fleet.proxy.app.turns
+    limits: list[int] = []
+    for _ in range(4):
+        ((status, _),) = await asyncio.gather(*fleet.ask(key, 1))
+        assert status == 503
+        limits.append(turns.slots)
+    assert limits == [3 * SLOTS] * 4
+    assert sum(fleet.counts()) == 4
 
 
 async def test_an_engine_that_refuses_its_key_is_away_for_a_while_and_says_so(
