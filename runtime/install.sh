@@ -25,15 +25,16 @@ set -euo pipefail
 # shellcheck source=runtime/install/engine.sh
 . "$ROOT/runtime/install/engine.sh"
 
-# wanted_stamp packages|base|tests|dashboard: print the line that `stamp` records after a complete installation. It
-# changes with the requirements and with the Python version. `packages` is `base` without the engine. `tests`
-# and `dashboard` have lines of their own: not every installation has them.
+# wanted_stamp packages|base|tests|dashboard|images: print the line that `stamp` records after a complete installation. It
+# changes with the requirements and with the Python version. `packages` is `base` without the engine. `tests`,
+# `dashboard` and `images` have lines of their own: not every installation has them.
 wanted_stamp() {
   local files=("$ROOT/runtime/requirements.txt" "$ROOT/runtime/requirements-engine.txt")
   case "$1" in
     packages) files=("$ROOT/runtime/requirements.txt") ;;
     tests) files=("$ROOT/runtime/requirements-dev.txt") ;;
     dashboard) files=("$ROOT/runtime/requirements-dashboard.txt") ;;
+    images) files=("$ROOT/runtime/requirements-images.txt" "$ROOT/runtime/requirements-engine.txt") ;;
   esac
   printf '%s %s %s' "$1" "$(cat "${files[@]}" | cksum | tr ' ' -)" \
     "$("$VENV_DIR/bin/python" -V 2>/dev/null || printf none)"
@@ -51,6 +52,15 @@ wants_dashboard() {
 }
 
 lacks_dashboard() { ! is_installed dashboard && wants_dashboard; }
+
+# 0 if the configuration has the model read images. Python is asked only if a file names the key.
+wants_images() {
+  [ -n "${LLAMA_SERVER_MMPROJ:-}" ] ||
+    grep -qs '^LLAMA_SERVER_MMPROJ=.' "$ROOT/runtime/config.env" "$ROOT/.env" || return 1
+  [ -n "$(cd "$ROOT" && "$VENV_DIR/bin/python" -m runtime.config get LLAMA_SERVER_MMPROJ 2>/dev/null)" ]
+}
+
+lacks_images() { ! is_installed images && wants_images; }
 
 stamp() {
   local file="$VENV_DIR/llamaserve-installed"
@@ -91,12 +101,23 @@ install_packages() {
   stamp packages
 }
 
+# install_base [tests]: the engine too; with its library for images where that is wanted.
 install_base() {
   is_installed packages || install_packages
+  if [ -n "${1:-}" ] || wants_images; then
+    WITH_IMAGES=1
+  fi
   install_engine
   "$VENV_DIR/bin/python" -m pip check >>"$LOG_DIR/install.log" 2>&1 ||
     fail_with_log 'the installed packages conflict with each other'
   stamp base
+}
+
+install_images() {
+  install_locked requirements-images.txt 'what reads images'
+  WITH_IMAGES=1
+  install_engine
+  stamp images
 }
 
 # The key is made in the shell, from the system's random numbers: this works without a Python environment.
@@ -120,6 +141,9 @@ write_config() {
 # Compile the engine into a directory, install it here, and print the wheel's path.
 build_wheel() {
   is_installed packages || install_packages
+  if wants_images; then
+    WITH_IMAGES=1
+  fi
   export_wheel "$1"
   stamp base
 }
@@ -147,6 +171,7 @@ main() {
       load_paths
       is_installed base || return 1
       ! lacks_dashboard || return 1
+      ! lacks_images || return 1
       return 0
       ;;
     *) usage_error "unknown arguments: $*" ;;
@@ -162,8 +187,8 @@ install_wanted() {
   if [ -n "$packages" ] && has_packages; then
     return 0
   fi
-  if [ -z "$wheels" ] && is_installed base && ! lacks_dashboard &&
-    { [ -z "$tests" ] || { is_installed tests && is_installed dashboard; }; }; then
+  if [ -z "$wheels" ] && is_installed base && ! lacks_dashboard && ! lacks_images &&
+    { [ -z "$tests" ] || { is_installed tests && is_installed dashboard && is_installed images; }; }; then
     return 0
   fi
   (umask 077 && mkdir -p "$LOG_DIR" && mkdir -p "$(dirname "$VENV_DIR")")
@@ -179,10 +204,13 @@ install_wanted() {
     has_packages || install_packages
     return
   fi
-  is_installed base || install_base
+  is_installed base || install_base "$tests"
   if lacks_dashboard || { [ -n "$tests" ] && ! is_installed dashboard; }; then
     install_locked requirements-dashboard.txt 'the dashboard'
     stamp dashboard
+  fi
+  if lacks_images || { [ -n "$tests" ] && ! is_installed images; }; then
+    install_images
   fi
   if [ -n "$tests" ] && ! is_installed tests; then
     install_locked requirements-dev.txt 'what the tests need'

@@ -15,7 +15,7 @@ from runtime.engine import tuning
 from runtime.engine.app import Engine
 from runtime.engine.http.asgi import App, Scope
 from runtime.engine.settings import THREAD_STACK_BYTES, EngineSettings
-from runtime.models import embedding_models, selection
+from runtime.models import embedding_models, projectors, selection
 
 logger = logging.getLogger("engine")
 
@@ -36,7 +36,9 @@ class Replica:
             os.environ.setdefault(name, value)
         config = load()
         beside = embedding_models.beside(config)
-        settings = EngineSettings.from_config(config, selection.select(config), beside=beside)
+        settings = EngineSettings.from_config(
+            config, selection.select(config), beside=beside, mmproj=projectors.chosen(config)
+        )
         threading.stack_size(THREAD_STACK_BYTES)
         self._engine = Engine(settings)
         self._engine.load()

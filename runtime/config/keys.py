@@ -142,6 +142,7 @@ KEYS: dict[str, Key] = {
         Key(name="LLAMA_SERVER_EMBEDDING_N_CTX", default="", parse=_integer(0, 2**20)),
         Key(name="LLAMA_SERVER_EMBEDDING_N_THREADS", default="", parse=_integer(1, 1024)),
         Key(name="LLAMA_SERVER_EMBEDDING_POOLING", default="", parse=_choice("mean", "cls", "last")),
+        Key(name="LLAMA_SERVER_MMPROJ", default="", parse=_text),
         Key(name="LLAMA_SERVER_N_CTX", default="", parse=_integer(0, 2**24)),
         Key(name="LLAMA_SERVER_PARALLEL", default="", parse=_integer(1, 64)),
         Key(name="LLAMA_SERVER_SHARED_PREFIX", default="none", parse=_choice("none", "system", "all")),

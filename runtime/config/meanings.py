@@ -17,6 +17,7 @@ MEANINGS = {
     "LLAMA_SERVER_EMBEDDING_N_CTX": "Most tokens of an input. Empty: the model's, at most 2048.",
     "LLAMA_SERVER_EMBEDDING_N_THREADS": "Threads for embedding. Empty: as many as are idle.",
     "LLAMA_SERVER_EMBEDDING_POOLING": "Pooling of vectors: mean, cls or last. Empty: as in the file.",
+    "LLAMA_SERVER_MMPROJ": "Projector (mmproj) with which the model reads images. Empty: it reads text.",
     "LLAMA_SERVER_N_CTX": "Context in tokens. Empty: as much as fits into memory, at most 8192.",
     "LLAMA_SERVER_PARALLEL": "Slots, each with the whole context. Empty: 8, or as many as fit.",
     "LLAMA_SERVER_SHARED_PREFIX": "Which beginnings of prompts users share: none, system or all.",

@@ -10,7 +10,7 @@ from runtime.engine import tuning
 from runtime.engine.tuning import Choice
 from runtime.library import model_fit
 from runtime.library.model_fit import gigabytes
-from runtime.models import embedding_models, selection
+from runtime.models import embedding_models, projectors, selection
 from runtime.models.selection import Model, ModelError
 
 
@@ -41,6 +41,7 @@ def chosen(checkout: Installation) -> Iterator[Finding]:
     elif not model.has_chat_template and not config.text("LLAMA_SERVER_CHAT_FORMAT"):
         yield warning("the model's file has no chat template", "set LLAMA_SERVER_CHAT_FORMAT")
     yield from _beside(checkout)
+    yield from _projector(config)
     yield from _settings(checkout, model, pid)
 
 
@@ -56,6 +57,22 @@ def _beside(checkout: Installation) -> Iterator[Finding]:
         need = tuning.embedding_bytes(config, [model])
         work = "reranks" if model.pooling == "rank" else "embeds"
         yield ok(f"{model.id} {work} beside it, with about {gigabytes(need)} of memory")
+
+
+def _projector(config: Config) -> Iterator[Finding]:
+    """The projector can be read, and there is a library for it."""
+    try:
+        path = projectors.chosen(config)
+    except ModelError as error:
+        yield problem(" ".join(error.what.split()), " ".join(error.remedy.split()))
+        return
+    if path is None:
+        return
+    if not tuning.has_image_library():
+        what, _, remedy = tuning.NO_IMAGE_LIBRARY.partition(". ")
+        yield problem(f"{path.name}: {what}", remedy)
+        return
+    yield ok(f"images are read with {path.name}, {gigabytes(projectors.file_bytes(config))}")
 
 
 def _settings(checkout: Installation, model: Model, pid: int) -> Iterator[Finding]:

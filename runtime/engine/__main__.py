@@ -30,7 +30,7 @@ from runtime.engine.app import EMBEDDING_SLOTS, Engine, LoadError
 from runtime.engine.http.protocol import BoundedProtocol
 from runtime.engine.settings import THREAD_STACK_BYTES, EngineSettings
 from runtime.machine import ports
-from runtime.models import embedding_models, selection
+from runtime.models import embedding_models, projectors, selection
 
 logger = logging.getLogger("engine")
 
@@ -45,7 +45,9 @@ def main(arguments: list[str]) -> int:
     try:
         config = load()
         beside = embedding_models.beside(config)
-        settings = EngineSettings.from_config(config, _model(config, options), beside=beside)
+        settings = EngineSettings.from_config(
+            config, _model(config, options), beside=beside, mmproj=projectors.chosen(config)
+        )
         if handover is None:
             listener = ports.claim(settings.host, settings.port)
         else:

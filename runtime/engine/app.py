@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import orjson
 
 from runtime.config import Origins
-from runtime.engine import errors
+from runtime.engine import errors, tuning
 from runtime.engine.http.asgi import App, Receive, Scope, Send, send_bytes
 from runtime.engine.http.cors import CrossOrigin
 from runtime.engine.http.front import Front, KeyCheck
@@ -29,6 +29,7 @@ from runtime.engine.watchdog.progress import Progress, Watchdog
 if TYPE_CHECKING:
     from runtime.engine.embedding.service import Embeddings
     from runtime.engine.generation.model import GuardedLlama
+    from runtime.engine.images.service import Images
     from runtime.engine.watchdog.llama_log import LlamaLog
 
 HEALTH = "/health"
@@ -100,7 +101,37 @@ class Engine:
         with _load_errors(settings.model_path, log):
             app, llama = stock.build(settings, metrics, self._progress[0], generated.Endpoint())
         self._llama = llama
-        return routes.Routes(app, llama, self._load_embedding(log), settings, metrics)
+        embeddings, images = self._load_embedding(log), self._load_images(llama, log)
+        return routes.Routes(app, llama, embeddings, settings, metrics, images=images)
+
+    def _load_images(self, llama: GuardedLlama, log: LlamaLog) -> Images | None:
+        settings = self._settings
+        if settings.mmproj is None:
+            return None
+        from runtime.engine.http.workers import background_threads  # noqa: PLC0415
+        from runtime.engine.images import service  # noqa: PLC0415
+
+        try:
+            from runtime.engine.images.projector import Projector  # noqa: PLC0415
+        except (OSError, RuntimeError) as error:
+            raise LoadError(f"{settings.mmproj}: {tuning.NO_IMAGE_LIBRARY}") from error
+
+        with _load_errors(settings.mmproj, log):
+            projector = Projector(
+                settings.mmproj,
+                llama.model,
+                n_threads=settings.n_threads_batch,
+                uses_gpu=settings.n_gpu_layers != 0,
+                set_log=log.receive,
+            )
+        images = service.Images(
+            projector,
+            background_threads(1, "images"),
+            most_at_once=llama.n_ubatch(),
+            seconds=settings.request_s,
+        )
+        self._progress.append(images.progress)
+        return images
 
     def _load_embedding(self, log: LlamaLog) -> Embeddings:
         from runtime.engine.embedding import service  # noqa: PLC0415
@@ -190,11 +221,12 @@ class Engine:
 @contextmanager
 def _load_errors(path: Path, log: LlamaLog) -> Iterator[None]:
     """Turn whatever goes wrong while a file is loaded into a LoadError."""
+    from runtime.engine.images import ProjectorError  # noqa: PLC0415
     from runtime.engine.templates.chat_template import ChatTemplateError  # noqa: PLC0415
 
     try:
         yield
     except Exception as error:
-        ours = str(error) if isinstance(error, ChatTemplateError) else ""
+        ours = str(error) if isinstance(error, ChatTemplateError | ProjectorError) else ""
         reason = " ".join((ours or log.first_error or str(error) or repr(error)).split())
         raise LoadError(f"{path}: could not be loaded: {reason}") from error

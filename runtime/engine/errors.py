@@ -165,6 +165,15 @@ def embeddings_took_too_long(seconds: float) -> Refusal:
     )
 
 
+def images_took_too_long(seconds: float) -> Refusal:
+    return invalid(
+        "messages",
+        f"messages: their images took longer than the {seconds:g} s allowed "
+        "(LLAMA_SERVER_REQUEST_SECONDS): send fewer in one request.",
+        code="request_timeout",
+    )
+
+
 def body_too_large(limit_bytes: int) -> Refusal:
     return Refusal(
         status=413,

@@ -12,7 +12,7 @@ from typing import Literal, cast
 
 from runtime.config import Config
 from runtime.engine import tuning
-from runtime.models import embedding_models
+from runtime.models import embedding_models, projectors
 from runtime.models.model_file import Pooling
 from runtime.models.selection import Model, replaced_id
 
@@ -70,6 +70,8 @@ class EngineSettings:
     """The number of threads that evaluate prompts."""
     n_gpu_layers: int
     """-1 is all."""
+    mmproj: Path | None
+    """The projector with which it reads images; None: it reads text only."""
     chat_format: str | None
     """None: the model's own chat template."""
     flash_attn: bool | None
@@ -102,7 +104,13 @@ class EngineSettings:
 
     @classmethod
     def from_config(
-        cls, config: Config, model: Model, room_bytes: int | None = None, *, beside: Sequence[Model] = ()
+        cls,
+        config: Config,
+        model: Model,
+        room_bytes: int | None = None,
+        *,
+        beside: Sequence[Model] = (),
+        mmproj: Path | None = None,
     ) -> EngineSettings:
         """The settings for this machine.
 
@@ -111,9 +119,11 @@ class EngineSettings:
             model: the one that is served.
             room_bytes: what it may take; None: ask, and leave room for those beside it.
             beside: models that embed or rerank beside it.
+            mmproj: the projector with which it reads images.
         """
         if room_bytes is None:
             room_bytes = tuning.room_bytes(config) - tuning.embedding_bytes(config, beside)
+            room_bytes -= projectors.file_bytes(config)
         return cls(
             host=config.text("LLAMA_SERVER_HOST"),
             port=config.integer("LLAMA_SERVER_PORT"),
@@ -133,6 +143,7 @@ class EngineSettings:
             adjusts_threads=tuning.adjusts_threads(config),
             n_threads_batch=tuning.threads_batch(config).value,
             n_gpu_layers=tuning.gpu_layers(config).value,
+            mmproj=mmproj,
             chat_format=config.text("LLAMA_SERVER_CHAT_FORMAT") or None,
             flash_attn=config.maybe_switch("LLAMA_SERVER_FLASH_ATTN"),
             use_mmap=config.switch("LLAMA_SERVER_USE_MMAP"),

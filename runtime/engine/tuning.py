@@ -46,6 +46,12 @@ half of a small model's time. With a short spin they are as fast as by default, 
 when the library is loaded."""
 
 
+NO_IMAGE_LIBRARY = (
+    "the installed llama.cpp has no library for images. runtime/install.sh builds it while "
+    "LLAMA_SERVER_MMPROJ is set"
+)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Choice:
     """A setting, and where it comes from."""
@@ -201,11 +207,20 @@ def room_bytes(config: Config, memory: int | None = None, gpu: int | None = None
 
 def backends() -> list[str]:
     """The kinds of GPU that the installed llama.cpp was built for, from its libraries' names."""
+    known = ("cuda", "metal", "vulkan", "hip", "sycl")
+    return [name for name in known if _has_library(f"*ggml-{name}*")]
+
+
+def has_image_library() -> bool:
+    """Whether the installed llama.cpp has its library for images."""
+    return _has_library("*mtmd*")
+
+
+def _has_library(pattern: str) -> bool:
     spec = find_spec("llama_cpp")
     if spec is None or spec.origin is None:
-        return []
-    known = ("cuda", "metal", "vulkan", "hip", "sycl")
-    return [name for name in known if any((Path(spec.origin).parent / "lib").glob(f"*ggml-{name}*"))]
+        return False
+    return any((Path(spec.origin).parent / "lib").glob(pattern))
 
 
 def _configured(config: Config, name: str) -> Choice | None:

@@ -26,12 +26,13 @@ pip_engine() {
 
 # 0 if llama.cpp reads a prompt with the starter model. A wheel may be built for another C library or for a
 # missing CUDA. A wheel or a build may use instructions that this processor or virtual machine does not
-# execute: then the first prompt ends the process.
+# execute: then the first prompt ends the process. Where WITH_IMAGES is set, 0 only if its library for images is
+# there too.
 engine_works() {
   # A subshell, since bash reports the signal that ended a command.
   (
     "$VENV_DIR/bin/python" "$ROOT/runtime/install/engine_proof.py" \
-      "$ROOT/models/starter/llamaserve-starter.gguf" || exit 1
+      "$ROOT/models/starter/llamaserve-starter.gguf" ${WITH_IMAGES:+--images} || exit 1
   ) >/dev/null 2>&1
 }
 

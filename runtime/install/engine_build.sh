@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Summary: Compile llama-cpp-python for this machine, without what the engine does not use.
 #
-# Sourced by engine.sh. Only llama.cpp's library and its kernels are compiled: the tools for images
-# (LLAVA_BUILD) and the command-line helpers are 39 % of the compiler's time, and nothing here loads them.
+# Sourced by engine.sh. Only llama.cpp's library and its kernels are compiled, and its library for images
+# (LLAVA_BUILD) where WITH_IMAGES is set: that one and the command-line helpers, which nothing here loads, are
+# 39 % of the compiler's time.
 
 # A compiler process takes up to this many bytes (gcc 12, the largest file of llama.cpp).
 COMPILER_BYTES=1300000000
@@ -27,13 +28,13 @@ avoid_amx() {
   export CMAKE_ARGS="-DGGML_NATIVE=OFF '-DCMAKE_C_FLAGS=$flags' '-DCMAKE_CXX_FLAGS=$flags'"
 }
 
-# Print the arguments for CMake: what is left out, then CMAKE_ARGS, which takes precedence. Nothing is left
-# out if CMAKE_ARGS asks for the tools for images, which need the helpers.
+# Print the arguments for CMake: what is left out, then CMAKE_ARGS, which takes precedence.
 build_arguments() {
-  local file="$ROOT/runtime/install/without_common.cmake"
+  local file="$ROOT/runtime/install/without_common.cmake" images=OFF
+  [ -z "${WITH_IMAGES:-}" ] || images=ON
   case "${CMAKE_ARGS:-}" in
     *LLAVA_BUILD*) ;;
-    *) printf "%s '%s' " -DLLAVA_BUILD=OFF "-DCMAKE_PROJECT_llama_cpp_INCLUDE=${file//\'/\'\\\'\'}" ;;
+    *) printf "%s '%s' " "-DLLAVA_BUILD=$images" "-DCMAKE_PROJECT_llama_cpp_INCLUDE=${file//\'/\'\\\'\'}" ;;
   esac
   printf '%s' "${CMAKE_ARGS:-}"
 }

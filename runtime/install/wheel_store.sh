@@ -25,6 +25,7 @@ store_dir() {
     processor_kind
     cat "$ROOT/runtime/install/without_common.cmake"
     printf '%s\n' "${CMAKE_ARGS:-}" "${CC:-}" "${CXX:-}" "${CFLAGS:-}" "${CXXFLAGS:-}"
+    printf '%s' "${WITH_IMAGES:-}"
   } | cksum)"
   printf '%s/llamaserve/engine/%s-%s' "$cache" "$sum" "$bytes"
 }

@@ -18,7 +18,7 @@ from runtime.config import Config, ConfigError, load
 from runtime.engine import tuning
 from runtime.engine.settings import EngineSettings
 from runtime.machine import memory
-from runtime.models import embedding_models, memory_need
+from runtime.models import embedding_models, memory_need, projectors
 from runtime.models.memory_need import Need
 from runtime.models.selection import Model, ModelError, read_model
 from runtime.supervisor.client import server_pid
@@ -48,7 +48,7 @@ class Fit:
 def room(config: Config, *, freed_by: int = 0) -> Room:
     """The free memory, including the memory of the process `freed_by` (0: none), which will end.
 
-    Without what the models take that embed or rerank beside the one that is served.
+    Without what the models take that embed or rerank beside the one that is served, and the projector.
     """
     gpu = memory.gpu_bytes() if tuning.uses_gpu(config) else 0
     free = memory.available_bytes() + _private_bytes(freed_by)
@@ -61,9 +61,10 @@ def room(config: Config, *, freed_by: int = 0) -> Room:
 
 def _beside_bytes(config: Config) -> int:
     try:
-        return tuning.embedding_bytes(config, embedding_models.beside(config))
+        embedding = tuning.embedding_bytes(config, embedding_models.beside(config))
     except ModelError:
-        return 0  # the start says what is wrong with them
+        embedding = 0  # the start says what is wrong with them
+    return embedding + projectors.file_bytes(config)
 
 
 def _private_bytes(pid: int) -> int:

@@ -1,4 +1,5 @@
-"""Small GGUF models of other kinds than llama's: with recurrent layers, and with sliding windows.
+"""Small GGUF models of other kinds than llama's: with recurrent layers, with sliding windows, and with
+positions in several dimensions.
 
 Their weights are random and so is what they say. They share the vocabulary of `gguf.py`'s models.
 """
@@ -65,6 +66,31 @@ def build_gemma(path: Path, *, window: int = 64) -> Path:
             "attn_k_norm.weight": np.ones(length, dtype=np.float32),
             **{f"attn_{name}.weight": _matrix(random, heads * length, WIDTH) for name in "qkv"},
             "attn_output.weight": _matrix(random, WIDTH, heads * length),
+            "ffn_gate.weight": _matrix(random, feed_forward, WIDTH),
+            "ffn_up.weight": _matrix(random, feed_forward, WIDTH),
+            "ffn_down.weight": _matrix(random, WIDTH, feed_forward),
+        }
+        _add(writer, number, layer)
+    return _ended(writer, path, random)
+
+
+def build_qwen2vl(path: Path) -> Path:
+    """Write a model of Qwen2-VL's architecture: its positions have several dimensions (M-RoPE)."""
+    heads, feed_forward = 4, 128
+    writer = _begun(path, "qwen2vl")
+    writer.add_feed_forward_length(feed_forward)
+    writer.add_head_count(heads)
+    writer.add_head_count_kv(heads)
+    writer.add_rope_dimension_sections([2, 3, 3, 0])
+    random = np.random.default_rng(3)
+    for number in range(LAYERS):
+        layer = {
+            f"{name}.weight": np.ones(WIDTH, dtype=np.float32) for name in ("attn_norm", "ffn_norm")
+        }
+        layer |= {
+            **{f"attn_{name}.weight": _matrix(random, WIDTH, WIDTH) for name in "qkv"},
+            **{f"attn_{name}.bias": np.zeros(WIDTH, dtype=np.float32) for name in "qkv"},
+            "attn_output.weight": _matrix(random, WIDTH, WIDTH),
             "ffn_gate.weight": _matrix(random, feed_forward, WIDTH),
             "ffn_up.weight": _matrix(random, feed_forward, WIDTH),
             "ffn_down.weight": _matrix(random, WIDTH, feed_forward),

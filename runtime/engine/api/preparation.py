@@ -25,6 +25,7 @@ from runtime.engine.api.shapes.shape import Form
 from runtime.engine.generation.generation import Generation
 from runtime.engine.generation.model import GuardedLlama
 from runtime.engine.grammar.constraint import Grammar
+from runtime.engine.images.service import Images
 from runtime.engine.settings import EngineSettings
 from runtime.engine.vocabulary import Vocabulary
 
@@ -32,12 +33,15 @@ from runtime.engine.vocabulary import Vocabulary
 class Preparation:
     """Prepares requests for one model."""
 
-    def __init__(self, llama: GuardedLlama, settings: EngineSettings) -> None:
+    def __init__(
+        self, llama: GuardedLlama, settings: EngineSettings, images: Images | None = None
+    ) -> None:
         self._llama = llama
         self._settings = settings
         self._n_ctx = llama.n_ctx()
         self._generations = Generations(llama, settings)
-        self._prompts = Prompts(llama, settings.shared_prefix)
+        self._prompts = Prompts(llama, settings.shared_prefix, images)
+        self.reads_images = images is not None
         self._chats = Chats(llama, self._prompts, self._generations)
         self._fingerprint = fingerprint(settings.model_path)
         self._names = _names(settings.model_alias)

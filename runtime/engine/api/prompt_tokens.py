@@ -5,14 +5,18 @@ A text that cannot fit is refused before time is spent on tokenizing it.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from runtime.engine import errors
-from runtime.engine.api.schemas import ChatRequest, CompletionRequest
+from runtime.engine.api.schemas import ChatRequest, CompletionRequest, Message
 from runtime.engine.api.shared_prefix import Mode, SharedPrefix
 from runtime.engine.api.thinking import template_variables
 from runtime.engine.generation.generation import Prompt
 from runtime.engine.generation.model import GuardedLlama
+from runtime.engine.generation.pictures import Placed
+from runtime.engine.images.sent import SentImages
+from runtime.engine.images.service import Images
 from runtime.engine.templates.fields import texts_in
 from runtime.engine.templates.prompt import Rendered
 
@@ -24,10 +28,17 @@ _CUT_TOKENS = 64
 
 
 class Prompts:
-    """Makes prompts for one model. `shared` is LLAMA_SERVER_SHARED_PREFIX."""
+    """Makes prompts for one model.
 
-    def __init__(self, llama: GuardedLlama, shared: Mode) -> None:
+    Args:
+        llama: the model.
+        shared: LLAMA_SERVER_SHARED_PREFIX.
+        images: reads images; None: messages are text.
+    """
+
+    def __init__(self, llama: GuardedLlama, shared: Mode, images: Images | None) -> None:
         self._llama = llama
+        self._images = images
         self._n_ctx = llama.n_ctx()
         self._shared = SharedPrefix(shared, self._chat_tokens)
 
@@ -67,16 +78,45 @@ class Prompts:
         Raises:
             Refusal: it is too long, or the model's template refuses it.
         """
+        images = None
+        if self._images is not None and any(isinstance(one.content, list) for one in request.messages):
+            images = SentImages([one.model_dump(exclude_unset=True) for one in request.messages])
+            if images.sent:
+                messages = [Message.model_validate(one) for one in images.messages]
+                request = request.model_copy(update={"messages": messages})
         self._check_contents(request)
         rendered = self._rendered(request, tools)
-        tokens = self._rendered_tokens(rendered)
+        tokens, placed = self._tokens(rendered, images)
         self._check_length(tokens, "messages")
         return Prompt(
             tokens=tokens,
             stops=[*request.stop, *self._llama.chat_template.stops],
             n_shared=self._shared.of_chat(request, tools, tokens),
             tail=rendered.text[-TAIL_CHARACTERS:],
+            pictures=placed,
         )
+
+    def _tokens(self, rendered: Rendered, images: SentImages | None) -> tuple[list[int], list[Placed]]:
+        """The tokens of a chat, with those of its images, and where these are."""
+        if self._images is None or images is None or not images.sent:
+            return self._rendered_tokens(rendered), []
+        texts = images.split(rendered.marked)
+        begin, end = self._llama.vocabulary.surroundings() if rendered.add_special else ([], [])
+        tokens, placed = list(begin), list[Placed]()
+        for number, text in enumerate(texts):
+            if text:
+                tokens += self._rendered_tokens(replace(rendered, marked=text, add_special=False))
+            for one in self._images.read(images.sent[number]) if number < len(images.sent) else ():
+                if isinstance(one, list):
+                    tokens += one
+                else:
+                    placed.append(Placed(len(tokens), one))
+                    tokens += one.ids
+                self._check_length(tokens, "messages")
+        tokens += end
+        if tokens and tokens[-1] < 0:
+            raise errors.invalid("messages", "messages: a prompt cannot end with an image.")
+        return tokens, placed
 
     def _chat_tokens(self, request: ChatRequest, tools: list[dict[str, Any]]) -> list[int]:
         return self._rendered_tokens(self._rendered(request, tools))

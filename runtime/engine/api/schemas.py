@@ -203,7 +203,10 @@ class Message(Body):
     model_config = ConfigDict(strict=True, extra="allow", hide_input_in_errors=True)
 
     role: Literal["system", "developer", "user", "assistant", "tool", "function"]
-    content: Any = Field(None, description="A text, or a list of parts of the type text.")
+    content: Any = Field(
+        None,
+        description="A text, or a list of parts of the type text; of image_url too, with a projector.",
+    )
     name: str | None = None
     tool_calls: Annotated[list[dict[str, Any]], bounded(MAX_TOOLS)] | None = None
     tool_call_id: str | None = None

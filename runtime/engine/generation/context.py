@@ -87,6 +87,27 @@ class Batch:
         return end - n_logits
 
 
+class EmbeddingBatch:
+    """Room for embeddings of one sequence, which stand in for tokens and get no logits."""
+
+    def __init__(self, embeddings: NDArray[np.float32], sequence: int, *, at: int) -> None:
+        # llama.cpp reads them from these arrays, which must last as long as the batch.
+        self._embeddings = np.ascontiguousarray(embeddings, dtype=np.float32)
+        n_tokens = len(self._embeddings)
+        self._positions = np.arange(at, at + n_tokens, dtype=np.int32)
+        self._n_ids = np.ones(n_tokens, dtype=np.int32)
+        self._ids = np.full(n_tokens, sequence, dtype=np.int32)
+        self._id_pointers = (self._ids.ctypes.data + 4 * np.arange(n_tokens)).astype(np.uint64)
+        self._has_logits = np.zeros(n_tokens, dtype=np.int8)
+        integer = ctypes.c_int32
+        self.struct: Any = llama_cpp.llama_batch(n_tokens=n_tokens)
+        self.struct.embd = _pointer(self._embeddings, ctypes.c_float)
+        self.struct.pos = _pointer(self._positions, integer)
+        self.struct.n_seq_id = _pointer(self._n_ids, integer)
+        self.struct.seq_id = _pointer(self._id_pointers, ctypes.POINTER(integer))
+        self.struct.logits = _pointer(self._has_logits, ctypes.c_int8)
+
+
 class Context:
     """A context whose sequences are those of the slots.
 
@@ -107,9 +128,17 @@ class Context:
         """Have so many threads evaluate the next batches."""
         llama_cpp.llama_set_n_threads(self.pointer, number, number)
 
-    def decode(self, batch: Batch) -> int:
+    def decode(self, batch: Batch | EmbeddingBatch) -> int:
         """Evaluate a batch; 0, or llama.cpp's code of what went wrong."""
         return int(llama_cpp.llama_decode(self.pointer, batch.struct))
+
+    def decode_whole(self, batch: EmbeddingBatch) -> int:
+        """The same for a batch in which each position sees all others. It fits into a micro-batch."""
+        llama_cpp.llama_set_causal_attn(self.pointer, False)
+        try:
+            return self.decode(batch)
+        finally:
+            llama_cpp.llama_set_causal_attn(self.pointer, True)
 
     def logits(self, row: int) -> Logits:
         """The logits of a batch's token, of shape (vocabulary,): llama.cpp's own memory."""

@@ -12,6 +12,7 @@ from enum import Enum
 
 from runtime.engine.generation.channel import Channel
 from runtime.engine.generation.marks.markup import Markup
+from runtime.engine.generation.pictures import Placed
 from runtime.engine.grammar.constraint import Constraint
 
 
@@ -38,6 +39,8 @@ class Prompt:
     """The end of a chat's text, with which its template may begin the response."""
     n_shared: int = 0
     """Length of the prefix that any user may reuse (LLAMA_SERVER_SHARED_PREFIX)."""
+    pictures: Sequence[Placed] = ()
+    """Its images. In `tokens` their positions have the images' ids. The last token is none of them."""
 
 
 @dataclass(frozen=True, kw_only=True)

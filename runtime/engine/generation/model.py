@@ -91,6 +91,10 @@ class GuardedLlama(llama_cpp.Llama):
         """Tokens of one sequence's context."""
         return int(llama_cpp.llama_n_ctx_seq(self.ctx))
 
+    def n_ubatch(self) -> int:
+        """Tokens that are evaluated in one piece."""
+        return int(llama_cpp.llama_n_ubatch(self.ctx))
+
     def _release_single_use(self) -> None:
         """Free what the base class has allocated for its own single sequence."""
         self._batch.close()  # type: ignore[no-untyped-call]

@@ -9,11 +9,12 @@ import logging
 from collections.abc import Callable, Iterable
 from collections.abc import Sequence as Parts
 from dataclasses import dataclass
+from itertools import takewhile
 
 import numpy as np
 
 from runtime.engine.generation.admission import SlotTable
-from runtime.engine.generation.context import Batch, Context
+from runtime.engine.generation.context import Batch, Context, EmbeddingBatch
 from runtime.engine.generation.decisions import (
     Reader,
     StepCost,
@@ -22,6 +23,7 @@ from runtime.engine.generation.decisions import (
     prompt_budget,
     serve,
 )
+from runtime.engine.generation.pictures import Placed, stretch
 from runtime.engine.generation.slots import Sequence
 
 logger = logging.getLogger(__name__)
@@ -40,6 +42,8 @@ class Part:
     """Number of known tokens."""
     drafts: tuple[int, ...] = ()
     """Guessed tokens after the known ones; only if the last known token is evaluated."""
+    placed: Placed | None = None
+    """The picture that the tokens belong to, all of them; None: they are text."""
 
     @property
     def is_scored(self) -> bool:
@@ -94,7 +98,7 @@ class Planner:
                 n_batch=self._n_batch - n_drafts,
             )
             dealt = self._deal(reading, budget)
-            parts += [Part(reading[key], n_tokens) for key, n_tokens in dealt.items()]
+            parts += [_reading_part(reading[key], n_tokens) for key, n_tokens in dealt.items()]
         return sorted(parts, key=lambda part: part.sequence.slot.key)
 
     def _drafts(self, sequence: Sequence, n_decoding: int) -> tuple[int, ...]:
@@ -104,7 +108,10 @@ class Planner:
         at_most = min(left, drafts_allowed(self._cost, n_decoding=n_decoding, n_batch=self._n_batch))
         if not self._looks_up or at_most <= 0:
             return ()
-        return tuple(sequence.lookup.draft(slot.known, at_most).tolist())
+        drafts = tuple(sequence.lookup.draft(slot.known, at_most).tolist())
+        if sequence.generation.prompt.pictures:
+            drafts = tuple(takewhile(lambda token: token >= 0, drafts))
+        return drafts
 
     def _deal(self, reading: dict[int, Sequence], budget: int) -> dict[int, int]:
         readers = [
@@ -112,7 +119,7 @@ class Planner:
                 key=key,
                 tag=sequence.generation.user.tag,
                 weight=sequence.generation.user.weight,
-                remaining=len(sequence.slot.pending),
+                remaining=_next_stretch(sequence)[1],
                 waited=sequence.waited,
             )
             for key, sequence in reading.items()
@@ -129,6 +136,21 @@ class Planner:
         n_prompt = n_drafts + sum(part.n_tokens for part in plan if part.n_tokens > 1)
         n_decoding = sum(part.n_tokens == 1 for part in plan)
         self._cost = self._cost.observed(n_decoding=n_decoding, n_prompt=n_prompt, seconds=seconds)
+
+
+def _reading_part(sequence: Sequence, n_tokens: int) -> Part:
+    placed, n_left = _next_stretch(sequence)
+    is_whole = placed is not None and placed.picture.is_whole
+    return Part(sequence, n_left if is_whole else n_tokens, placed=placed)
+
+
+def _next_stretch(sequence: Sequence) -> tuple[Placed | None, int]:
+    """What a sequence's prompt goes on with, a picture or text (None), and for how many tokens."""
+    slot, pictures = sequence.slot, sequence.generation.prompt.pictures
+    if not pictures:
+        return None, len(slot.pending)
+    placed, end = stretch(pictures, slot.n_past)
+    return placed, len(slot.pending) if end is None else end - slot.n_past
 
 
 def _few_scored(dealt: dict[int, int], reading: dict[int, Sequence]) -> dict[int, int]:
@@ -174,7 +196,31 @@ class Evaluator:
         """Set when the server is stopping: steps are aborted then, and no sequence is at fault."""
 
     def evaluate(self, parts: Parts[Part]) -> None:
-        """Evaluate all parts together; each alone if that fails, so that only the cause fails."""
+        """Evaluate all parts: texts together, then pictures one by one."""
+        texts = [part for part in parts if part.placed is None]
+        if texts:
+            self._evaluate_texts(texts)
+        for part in parts:
+            if part.placed is not None:
+                self._evaluate_picture(part, part.placed)
+
+    def _evaluate_picture(self, part: Part, placed: Placed) -> None:
+        slot, picture = part.sequence.slot, placed.picture
+        assert picture.embeddings is not None
+        begin = slot.n_past - placed.at
+        rows = picture.embeddings[begin : begin + part.n_tokens]
+        batch = EmbeddingBatch(rows, slot.key, at=slot.n_past)
+        decode = self._context.decode_whole if picture.is_whole else self._context.decode
+        code = decode(batch)
+        if code == 0:
+            _advance(part)
+        elif not self.is_aborting:
+            logger.error("llama_decode returned %d for a picture", code)
+            self._table.empty(slot)
+            self._fail(part.sequence, RuntimeError("llama.cpp could not evaluate a picture"))
+
+    def _evaluate_texts(self, parts: Parts[Part]) -> None:
+        """Evaluate parts together; each alone if that fails, so that only the cause fails."""
         if self._evaluated(parts) or self.is_aborting:
             return
         # A failed step may leave tokens in the context: remove them, and keep earlier ones if possible.
@@ -201,11 +247,16 @@ class Evaluator:
                 logger.error("llama_decode returned %d for %d sequences", code, len(parts))
             return False
         for part in parts:
-            slot, generation = part.sequence.slot, part.sequence.generation
-            slot.n_past += part.n_tokens
-            n_read = min(slot.n_past, len(generation.prompt.tokens))
-            generation.prompt_tokens = max(generation.prompt_tokens, n_read)  # it may be read again
+            _advance(part)
         for part, first_row in zip(parts, rows, strict=True):
             if first_row is not None:
                 self._take(part, first_row)
         return True
+
+
+def _advance(part: Part) -> None:
+    """Note that a part's known tokens have been evaluated."""
+    slot, generation = part.sequence.slot, part.sequence.generation
+    slot.n_past += part.n_tokens
+    n_read = min(slot.n_past, len(generation.prompt.tokens))
+    generation.prompt_tokens = max(generation.prompt_tokens, n_read)  # it may be read again

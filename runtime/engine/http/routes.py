@@ -32,6 +32,7 @@ from runtime.engine.http.for_proxy import (
 from runtime.engine.http.front import Handler, dispatch
 from runtime.engine.http.generated import GeneratedResponse
 from runtime.engine.http.workers import Make, answering, background_threads, tokenizing_paths
+from runtime.engine.images.service import Images
 from runtime.engine.metrics import Metrics
 from runtime.engine.settings import EngineSettings
 from runtime.engine.stock import StockApp
@@ -54,18 +55,22 @@ class Routes:
         embeddings: Embeddings,
         settings: EngineSettings,
         metrics: Metrics,
+        *,
+        images: Images | None = None,
     ) -> None:
         self._stock = stock
+        self._images = images
         self._llama = llama
         self._embeddings = embeddings
         self._settings = settings
         self._metrics = metrics
         self._created = int(time.time())
-        self._preparation = prepare = Preparation(llama, settings)
+        self._preparation = prepare = Preparation(llama, settings, images)
         # Separate pools: slow work in one must not delay the preparation of other requests.
         self._preparing = ThreadPoolExecutor(4, "preparing")
         self._tokenizing = background_threads(2, "tokenizing")
         self._compiling = ThreadPoolExecutor(1, "compiling")
+        self._decoding = ThreadPoolExecutor(2, "decoding")
         self._exchange = Exchange(stock, stall_s=settings.stall_s)
         self._usage_book = UsageBook()
         self._document = openapi(stock)
@@ -127,12 +132,16 @@ class Routes:
 
     async def _prepared(self, scope: Scope, prepare: Prepare, body: bytes) -> GeneratedResponse:
         loop = asyncio.get_running_loop()
-        prepared = await loop.run_in_executor(self._preparing, prepare, body)
+        may_decode = self._images is not None and b"image" in body
+        pool = self._decoding if may_decode else self._preparing
+        prepared = await loop.run_in_executor(pool, prepare, body)
         constraint = None if prepared.grammar is None else await self._compiled(prepared.grammar)
         for generation in prepared.generations:
             generation.user = user(scope)
             if constraint is not None:
                 generation.constraint = constraint.copy()
+        if self._images is not None and (placed := prepared.generations[0].prompt.pictures):
+            await self._images.encode([one.picture for one in placed], user(scope).tag)
         if request_id := header(scope, REQUEST_HEADER):
             self._usage_book.begin(request_id[:MAX_ID_CHARACTERS], prepared.generations)
         tells_usage = header(scope, USAGE_HEADER) is not None

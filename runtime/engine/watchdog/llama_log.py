@@ -34,6 +34,10 @@ class LlamaLog:
         self._callback = llama_cpp.llama_log_callback(self._write)
         llama_cpp.llama_log_set(self._callback, ctypes.c_void_p(0))
 
+    def receive(self, set_log: Callable[..., object]) -> None:
+        """Receive the log of another of llama.cpp's libraries too, by its function for that."""
+        set_log(self._callback, ctypes.c_void_p(0))
+
     def _write(self, level: int, text: bytes, _user_data: object) -> None:
         line = text.decode("utf-8", "replace").strip()
         if level == _ERROR and self.is_expected():

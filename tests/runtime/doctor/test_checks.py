@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import resource
 import socket
 import sys
@@ -15,10 +16,12 @@ import trustme
 from runtime.config import ROOT, load, tls
 from runtime.doctor import configuration, database, installation, machine, model, services
 from runtime.doctor.findings import Finding, Installation
+from runtime.engine import tuning
 from runtime.supervisor import status
 from runtime.supervisor.status import Part
 from tests.support.gguf import build_model
 from tests.support.gguf_bert import random_bert
+from tests.support.gguf_projector import build_projector
 from tests.support.pooler import PROGRAM, Pooler
 from tests.support.postgres import Postgres
 from tests.support.small_disk import small_disk
@@ -196,6 +199,24 @@ def test_a_model_that_embeds_is_examined_with_the_one_beside_it(tmp_path: Path) 
     assert good[1].text.startswith("embedding.gguf embeds beside it, with about ")
     assert bad[1].level == "problem"
     assert "LLAMA_SERVER_EMBEDDING_POOLING" in bad[1].remedy
+
+
+def test_the_projector_is_examined(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its size is told. A missing file, a model in its place, and an llama.cpp without the library for
+    images are problems with a remedy."""
+    (tmp_path / "models").mkdir()
+    build_model(tmp_path / "models" / "chat.gguf")
+    build_projector(tmp_path / "models" / "mmproj.gguf")
+
+    def found(name: str, *, has_library: bool = True) -> Finding:
+        monkeypatch.setattr(tuning, "has_image_library", lambda: has_library)
+        return list(model.chosen(installation_in(tmp_path, LLAMA_SERVER_MMPROJ=name)))[1]
+
+    assert re.fullmatch("images are read with mmproj.gguf, [0-9]+ KB", found("mmproj").text)
+    assert "does not exist" in found("nowhere").text
+    assert "LLAMA_SERVER_MMPROJ" in found("chat").remedy
+    without = found("mmproj", has_library=False)
+    assert (without.level, "runtime/install.sh" in without.remedy) == ("problem", True)
 
 
 def test_a_model_that_embeds_and_is_served_is_noted(tmp_path: Path) -> None:

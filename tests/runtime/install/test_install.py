@@ -153,3 +153,28 @@ def test_packages_alone_need_no_compiler(checkout: Path) -> None:
     done = install(checkout, "--packages", LLAMA_VENV_DIR=str(venv))
     assert (done.returncode, done.stderr.count("installing")) == (0, 0)
     assert install(checkout, "--check", LLAMA_VENV_DIR=str(venv)).returncode == 1
+
+
+def test_what_reads_images_is_missing_only_where_it_is_wanted(checkout: Path) -> None:
+    """Where the environment or a file of the configuration names a projector."""
+    venv = checkout / "venv"
+    (venv / "bin").mkdir(parents=True)
+    program(venv / "bin", "python", f'exec "{sys.executable}" "$@"')
+    script = '. "$1/runtime/install.sh" --check || :; stamp "$2"'
+    known = environment(LLAMA_VENV_DIR=str(venv), LLAMA_DASHBOARD_ENABLED="0")
+
+    def stamp(part: str) -> None:
+        subprocess.run(["bash", "-c", script, "-", checkout, part], env=known, check=True)
+
+    def status(**values: str) -> int:
+        return install(
+            checkout, "--check", LLAMA_VENV_DIR=str(venv), LLAMA_DASHBOARD_ENABLED="0", **values
+        ).returncode
+
+    stamp("base")
+    assert (status(), status(LLAMA_SERVER_MMPROJ="mmproj.gguf")) == (0, 1)
+    with (checkout / "runtime/config.env").open("a") as file:
+        file.write("LLAMA_SERVER_MMPROJ=mmproj.gguf\n")
+    assert status() == 1
+    stamp("images")
+    assert status() == 0

@@ -33,6 +33,7 @@ def test_a_second_checkout_finds_the_wheel_of_the_first(checkout: Path) -> None:
     assert store_dir(checkout) == kept
     assert store_dir(checkout, CMAKE_ARGS="-DGGML_NATIVE=OFF") != kept
     assert store_dir(checkout, CXX="clang++") != kept
+    assert store_dir(checkout, WITH_IMAGES="1") != kept
     (checkout / "runtime/requirements-engine.txt").write_text("llama-cpp-python==9.9\n")
     assert store_dir(checkout) != kept
     assert store_dir(ROOT, XDG_CACHE_HOME="/cache").startswith("/cache/llamaserve/")
@@ -110,12 +111,13 @@ def test_a_carried_wheel_that_does_not_fit_is_named(
 
 
 def test_the_build_leaves_out_what_is_not_used(directory: Path) -> None:
-    """The tools for images and the command-line helpers; CMAKE_ARGS come last and take precedence. The
-    arguments survive a path with blanks and quotes."""
-    for root in ("/opt/x", "/opt/it's a path"):
-        done = step(f'ROOT="{root}"; build_arguments', directory, CMAKE_ARGS="-DGGML_CUDA=on")
+    """The command-line helpers, and the library for images unless that is wanted; CMAKE_ARGS come last
+    and take precedence. The arguments survive a path with blanks and quotes."""
+    for root, wanted, images in (("/opt/x", "", "OFF"), ("/opt/it's a path", "1", "ON")):
+        script = f'ROOT="{root}"; build_arguments'
+        done = step(script, directory, CMAKE_ARGS="-DGGML_CUDA=on", WITH_IMAGES=wanted)
         first, included, last = shlex.split(done.stdout)
-        assert (first, last) == ("-DLLAVA_BUILD=OFF", "-DGGML_CUDA=on")
+        assert (first, last) == (f"-DLLAVA_BUILD={images}", "-DGGML_CUDA=on")
         assert included.partition("=")[2] == f"{root}/runtime/install/without_common.cmake"
     done = step("build_arguments", directory, CMAKE_ARGS="-DLLAVA_BUILD=ON")
     assert done.stdout == "-DLLAVA_BUILD=ON"

@@ -8,6 +8,8 @@ from runtime.engine import errors
 from runtime.engine.api.schemas import MAX_MESSAGES
 
 Message = dict[str, Any]
+Image = dict[str, Any]
+"""A part of a message that is an image, as a chat request has it."""
 
 _BETWEEN_TEXTS = "\n\n"
 
@@ -17,30 +19,30 @@ class Conversation:
 
     Args:
         param: the request's field that errors name.
+        reads_images: whether what the user says may have images in it.
     """
 
-    def __init__(self, param: str) -> None:
+    def __init__(self, param: str, *, reads_images: bool = False) -> None:
         self._param = param
+        self.reads_images = reads_images
         self._names: dict[str, str] = {}
         """The function of each call, by the call's id."""
         self._messages: list[Message] = []
-        """Their contents are lists of texts, joined at the end: adding to a text copies all of it."""
+        """Their contents are lists of texts, joined at the end: adding to a text copies all of it. There
+        may be images between the texts."""
 
     @property
     def messages(self) -> list[Message]:
         """The messages, in the form of a chat request."""
-        return [
-            {**message, "content": _BETWEEN_TEXTS.join(filter(None, message["content"]))}
-            for message in self._messages
-        ]
+        return [{**message, "content": _joined(message["content"])} for message in self._messages]
 
-    def say(self, role: str, text: str) -> None:
-        """Add a text of the roles system and user."""
+    def say(self, role: str, *content: str | Image) -> None:
+        """Add texts of the roles system and user, and images of the user's."""
         last = self._last(role)
         if last is None:
-            self._add({"role": role, "content": [text]})
+            self._add({"role": role, "content": [*content]})
         else:
-            last["content"].append(text)
+            last["content"] += content
 
     def reply(self, text: str) -> None:
         """Add a text of the model's. After a call it begins another message."""
@@ -86,3 +88,17 @@ class Conversation:
                 self._param, f"{self._param}: at most {MAX_MESSAGES} messages are allowed."
             )
         self._messages.append(message)
+
+
+def pieces(found: list[str | Image]) -> list[str | Image]:
+    """The texts and images of one item; without images, one text."""
+    texts = [one for one in found if isinstance(one, str)]
+    return ["\n".join(texts)] if len(texts) == len(found) else found
+
+
+def _joined(content: list[str | Image]) -> str | list[Any]:
+    """A message's content: one text, or parts if there are images in it."""
+    texts = [one for one in content if isinstance(one, str)]
+    if len(texts) == len(content):
+        return _BETWEEN_TEXTS.join(filter(None, texts))
+    return [{"type": "text", "text": one} if isinstance(one, str) else one for one in content if one]

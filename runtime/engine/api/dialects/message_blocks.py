@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 
 from runtime.engine import errors
-from runtime.engine.api.dialects.conversation import Conversation
+from runtime.engine.api.dialects.conversation import Conversation, Image, pieces
 from runtime.engine.api.dialects.form import object_of, text_of
 from runtime.engine.api.dialects.message_fields import MessageTurn
 
@@ -19,6 +19,7 @@ Block = Mapping[str, Any]
 
 _FAILED = "The call failed: "
 """Put before the result of a call that the client marks as an error: templates have no such mark."""
+_BASE64 = ("media_type", "data")
 _BILLING = "x-anthropic-billing-header:"
 """Claude Code begins its system prompt with such a line, which differs between requests. It means
 nothing to a model, and nothing after it could be reused from an earlier request."""
@@ -56,15 +57,26 @@ def _without_billing(text: str) -> str:
 
 
 def _add_user(conversation: Conversation, blocks: Sequence[Block], param: str) -> None:
-    texts = []
+    said: list[str | Image] = []
     for number, block in enumerate(blocks):
         if block.get("type") == "tool_result":
             # Before the turn's texts, wherever it stands: that is where its call is.
             _add_result(conversation, block, f"{param}[{number}]")
+        elif block.get("type") == "image" and conversation.reads_images:
+            said.append(_image(block, f"{param}[{number}]"))
         else:
-            texts.append(_text(block, f"{param}[{number}]"))
-    if texts or not blocks:
-        conversation.say("user", "\n".join(texts))
+            said.append(_text(block, f"{param}[{number}]"))
+    if said or not blocks:
+        conversation.say("user", *pieces(said))
+
+
+def _image(block: Block, param: str) -> Image:
+    source = object_of(block.get("source"), f"{param}.source")
+    url = source.get("url")
+    if source.get("type") == "base64":
+        kind, data = (text_of(source.get(name), f"{param}.source.{name}") for name in _BASE64)
+        url = f"data:{kind};base64,{data}"
+    return {"type": "image_url", "image_url": {"url": url}}
 
 
 def _add_result(conversation: Conversation, block: Block, param: str) -> None:

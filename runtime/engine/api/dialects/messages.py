@@ -31,14 +31,18 @@ CHAT_NAMES = {
 _CHOICES = {"auto": "auto", "any": "required", "none": "none"}
 
 
-def chat_form(body: bytes) -> ChatForm:
+def chat_form(body: bytes, *, reads_images: bool = False) -> ChatForm:
     """Return the chat request for a body.
+
+    Args:
+        body: the request's.
+        reads_images: whether the server does.
 
     Raises:
         Refusal: 400 that names the field.
     """
     request, sent = parse(MessagesRequest, body)
-    chat = _chat(request) | {
+    chat = _chat(request, reads_images=reads_images) | {
         **passed(sent),
         "max_tokens": request.max_tokens,
         "stop": request.stop_sequences,
@@ -47,24 +51,25 @@ def chat_form(body: bytes) -> ChatForm:
     return ChatForm(chat=chat, shape=shape)
 
 
-def counted_form(body: bytes) -> dict[str, Any]:
+def counted_form(body: bytes, *, reads_images: bool = False) -> dict[str, Any]:
     """Return the chat request whose prompt is to be counted.
 
     Raises:
         Refusal: 400 that names the field.
     """
     request, sent = parse(CountRequest, body)
-    return _chat(request) | {name: value for name, value in passed(sent).items() if name == "model"}
+    model = {name: value for name, value in passed(sent).items() if name == "model"}
+    return _chat(request, reads_images=reads_images) | model
 
 
-def _chat(request: CountRequest) -> dict[str, Any]:
+def _chat(request: CountRequest, *, reads_images: bool) -> dict[str, Any]:
     """The fields that determine the prompt."""
     for name in ("mcp_servers", "container"):
         if getattr(request, name):
             raise errors.not_supported(
                 name, f"{name}: this server runs no tools itself. Leave {name} out."
             )
-    conversation = Conversation("messages")
+    conversation = Conversation("messages", reads_images=reads_images)
     if system := system_text(request.system):
         conversation.say("system", system)
     add_turns(conversation, request.messages)

@@ -20,7 +20,7 @@ class DialectPreparation:
         Raises:
             Refusal: the request cannot be answered; says why.
         """
-        form = responses.chat_form(body)
+        form = responses.chat_form(body, reads_images=self._preparation.reads_images)
         with in_terms_of(responses.CHAT_NAMES):
             return self._preparation.chat_of(form.chat, form.shape)
 
@@ -30,7 +30,7 @@ class DialectPreparation:
         Raises:
             Refusal: the request cannot be answered; says why.
         """
-        form = messages.chat_form(body)
+        form = messages.chat_form(body, reads_images=self._preparation.reads_images)
         with in_terms_of(messages.CHAT_NAMES):
             return self._preparation.chat_of(form.chat, form.shape)
 
@@ -40,6 +40,6 @@ class DialectPreparation:
         Raises:
             Refusal: the request could not be answered; says why.
         """
-        chat = messages.counted_form(body)
+        chat = messages.counted_form(body, reads_images=self._preparation.reads_images)
         with in_terms_of(messages.CHAT_NAMES):
             return self._preparation.chat_tokens(chat)

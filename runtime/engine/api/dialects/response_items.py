@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from runtime.engine import errors
-from runtime.engine.api.dialects.conversation import Conversation
+from runtime.engine.api.dialects.conversation import Conversation, Image, pieces
 from runtime.engine.api.dialects.form import object_of, text_of
 
 Item = Mapping[str, Any]
@@ -54,7 +54,11 @@ def _message(conversation: Conversation, item: Item, param: str) -> None:
     role = text_of(item.get("role"), f"{param}.role")
     if role not in _ROLES:
         raise errors.invalid(f"{param}.role", f"{param}.role: must be one of {', '.join(_ROLES)}.")
-    text = _content(item.get("content"), f"{param}.content")
+    content = item.get("content")
+    if role == "user" and conversation.reads_images and isinstance(content, list):
+        conversation.say(role, *_with_images(content, f"{param}.content"))
+        return
+    text = _content(content, f"{param}.content")
     if role == "assistant":
         conversation.reply(text)
     else:
@@ -113,6 +117,19 @@ def _content(value: Any, param: str) -> str:
     return "\n".join(
         _part(part, f"{param}[{number}]") for number, part in enumerate(_parts(value, param))
     )
+
+
+def _with_images(value: list[Any], param: str) -> list[str | Image]:
+    return pieces(
+        [
+            _image(part) if part.get("type") == "input_image" else _part(part, f"{param}[{number}]")
+            for number, part in enumerate(_parts(value, param))
+        ]
+    )
+
+
+def _image(part: dict[str, Any]) -> Image:
+    return {"type": "image_url", "image_url": {"url": part.get("image_url")}}
 
 
 def _part(part: dict[str, Any], param: str) -> str:

@@ -31,15 +31,19 @@ _LOGPROBS = "message.output_text.logprobs"
 _ENCRYPTED_REASONING = "reasoning.encrypted_content"
 
 
-def chat_form(body: bytes) -> ChatForm:
+def chat_form(body: bytes, *, reads_images: bool = False) -> ChatForm:
     """Return the chat request for a body.
+
+    Args:
+        body: the request's.
+        reads_images: whether the server does.
 
     Raises:
         Refusal: 400 that names the field.
     """
     request, sent = parse(ResponsesRequest, body)
     _check_stateless(request)
-    conversation = Conversation("input")
+    conversation = Conversation("input", reads_images=reads_images)
     if request.instructions:
         conversation.say("system", request.instructions)
     if isinstance(request.input, str):

@@ -1,0 +1,1 @@
+"""Images in chats, with a small projector beside a small model."""
