@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import urlsplit
 
 from nicegui import ui
 from nicegui.events import GenericEventArguments
@@ -117,7 +118,7 @@ class NowPage:
         ]
         if self._view.is_admin:
             if self._view.services.settings.several:
-                columns.insert(3, parts.column("engine", "Engine"))
+                columns[1] = parts.column("engine", "Engine")  # "Runs for" says since when, too
             columns.append(parts.column("end", ""))
         table = parts.table(
             columns, key="row", empty="Nothing runs. Connect shows how to send a request.",
@@ -234,7 +235,7 @@ def _running(number: int, one: dict[str, Any]) -> dict[str, Any]:
         "user": one["user"],
         "since": one.get("since"),
         "path": one.get("path") or units.NONE,
-        "engine": one.get("backend") or units.NONE,
+        "engine": urlsplit(one.get("backend") or "").netloc or units.NONE,
         "state": one["state"],
         "read": read / length if length else None,
         "prompt": f"{units.share(read, length)} of {units.compact(length)}" if length else units.NONE,

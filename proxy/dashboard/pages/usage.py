@@ -13,6 +13,7 @@ from proxy.dashboard.layout import csv_files, parts, times, units
 from proxy.dashboard.layout.page import Page, View
 
 REFRESH_S = 30.0
+_DAY_MS = 86_400_000
 _CSV = ("name", "requests", "refusals", "prompt_tokens", "completion_tokens", "request_bytes",
         "response_bytes", "median_ms", "p95_ms")  # fmt: skip
 _KINDS = {"ttft": "First token", "queue": "In the queue", "latency": "Whole request"}
@@ -42,6 +43,7 @@ class UsagePage:
             self._days = parts.time_chart(
                 [{"name": "prompt", "stack": "all"}, {"name": "completion", "stack": "all"}], unit=""
             )
+            self._days.options["xAxis"]["minInterval"] = _DAY_MS
         with parts.panel():
             self._table = self._sums_table()
         with ui.element("div").classes("pair"):

@@ -2,7 +2,7 @@
 "use strict";
 
 class LocalTime extends HTMLElement {
-  static observedAttributes = ["datetime"];
+  static observedAttributes = ["datetime", "with-date"];
   attributeChangedCallback() {
     const time = new Date(this.getAttribute("datetime"));
     if (Number.isNaN(time.getTime())) return;
