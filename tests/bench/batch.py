@@ -1,6 +1,6 @@
 """What a batch costs the users beside it, and what they cost the batch.
 
-    python -m tests.bench.batch MODEL.gguf [--lines N] [--users N] [--seconds N]
+    ./console.sh bench batch MODEL.gguf [--lines N] [--users N] [--seconds N]
 
 Through a whole appliance of its own, in three parts: users alone, the batch alone, both. Each user sends
 a short prompt, reads 32 tokens, pauses for a second, and begins again.
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import random
+import shlex
 import sys
 import threading
 import time
@@ -24,7 +25,6 @@ import openai
 from tests.bench.batching import body
 from tests.bench.client import Client
 from tests.bench.report import Table
-from tests.bench.servers import described
 from tests.bench.through_proxy import appliance_of
 from tests.support.batches import line_of, submit
 
@@ -54,7 +54,8 @@ def main(arguments: list[str]) -> int:
                 run_batch(table, BESIDE, openai_client, options.lines)
             note_users(table, BESIDE, first_s)
     table.notes.append(f"{options.lines} lines of {LINE_TOKENS} tokens; {options.users} users")
-    table.notes.append(described(options.model))
+    table.notes.append(f"{options.model.name}, {options.model.stat().st_size / 2**20:.0f} MiB")
+    table.notes.append(shlex.join(["./console.sh", "bench", "batch", *arguments]))
     print(table.text())
     return 0
 

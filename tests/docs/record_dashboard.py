@@ -58,7 +58,7 @@ def main(arguments: list[str]) -> int:
 def submit_batches(appliance: Appliance, keys: list[str]) -> None:
     """A long one, one that waits for it, and one with mistakes."""
     table = appliance.base / "questions.csv"
-    for key, rows in ((keys[0], 4000), (keys[0], 50), (keys[1], 8), (keys[2], 2)):
+    for key, rows in ((keys[0], 40_000), (keys[0], 50), (keys[1], 8), (keys[2], 2)):
         lines = [f"{number},{QUESTIONS[number % 3]},8\n" for number in range(rows)]
         lines += lines[:1] if rows == 2 else []  # a custom_id twice
         table.write_text("custom_id,prompt,max_tokens\n" + "".join(lines))

@@ -34,6 +34,7 @@ _STATE_CELL = """
 _LINES_CELL = """
 <q-td :props="props"><div class="read"><q-linear-progress :value="props.row.done" rounded size="6px"
   :aria-label="props.value" /><span>{{ props.value }}</span></div>
+  <div class="soft">{{ props.row.pace }}</div>
   <div class="problem" v-if="props.row.failed">{{ props.row.failed }}</div></q-td>
 """
 _RESULTS_CELL = """
@@ -64,8 +65,6 @@ class BatchesPage:
             parts.column("user", "User"),
             parts.column("state", "State"),
             parts.column("lines", "Lines"),
-            parts.column("speed", "Lines a minute", number=True),
-            parts.column("left", "Left, about", number=True),
             parts.column("deadline", "Deadline"),
             parts.column("files", "Results"),
             parts.column("cancel", ""),
@@ -76,6 +75,7 @@ class BatchesPage:
             columns, key="id", times=["deadline"],
             empty="No batches. bin/batch.sh submit FILE makes one; see docs/batch.md.",
         )  # fmt: skip
+        table.classes("stacks")
         for name, cell in (
             ("id", _BATCH_CELL),
             ("state", _STATE_CELL),
@@ -136,14 +136,19 @@ def _row(batch: dict[str, Any], *, is_own: bool) -> dict[str, Any]:
         "lines": f"{done:,} of {counts['total']:,}",
         "done": done / counts["total"] if counts["total"] else 0,
         "failed": f"{counts['failed']:,} failed" if counts["failed"] else "",
-        "speed": units.NONE
-        if batch["lines_per_minute"] is None
-        else f"{batch['lines_per_minute']:,.1f}",
-        "left": units.duration(batch["estimated_seconds_left"]),
+        "pace": _pace(batch),
         "deadline": _iso(batch["expires_at"]),
         "files": [{"name": name, "id": file_id} for name, file_id in files if file_id and is_own],
         "runs": status in ("validating", "in_progress"),
     }
+
+
+def _pace(batch: dict[str, Any]) -> str:
+    """How fast it is, and how long it still takes."""
+    if batch["lines_per_minute"] is None:
+        return ""
+    left = units.duration(batch["estimated_seconds_left"])
+    return f"{batch['lines_per_minute']:,.1f} a minute, {left} left"
 
 
 def _why(batch: dict[str, Any]) -> str:
