@@ -118,7 +118,7 @@ async def test_the_batches_of_others(stack: Stack, logged_in: OpenPage) -> None:
     """No event of a user's page cancels one, and no link gives the file of one."""
     batch = await submit(stack, "alice", lines_of(20, max_tokens=400, min_tokens=400))
     page = await logged_in("bob", "/batches")
-    await page.evaluate(EMIT, [await page.evaluate(CANCELS), [[json.dumps(batch.id)]], None])
+    await page.evaluate(EMIT, [await page.evaluate(CANCELS), [[batch.id]], None])
     await page.get_by_role("button", name="Cancel the batch").click()
     await expect(page.get_by_text("This batch has ended by itself.")).to_be_visible()
     assert (await state_of(stack, "alice", batch)).status == "in_progress"

@@ -33,9 +33,12 @@ LISTENERS = """() => {
   return found;
 }"""
 EMIT = """([listeners, sets, client_id]) => {
+  client_id ??= window.clientId;
   for (const [id, listener_id] of listeners)
-    for (const args of sets)
-      window.socket.emit("event", {id, client_id: client_id ?? window.clientId, listener_id, args});
+    for (const values of sets) {
+      const args = values.map((one) => JSON.stringify(one));  // as NiceGUI's own pages send them
+      window.socket.emit("event", {id, client_id, listener_id, args});
+    }
 }"""
 
 
