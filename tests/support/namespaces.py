@@ -11,6 +11,9 @@ from pathlib import Path
 
 from tests.support.engine import Engine
 
+MOST = 4
+"""Namespaces at a time."""
+
 
 class NoNamespacesError(Exception):
     """This user or machine cannot make network namespaces."""
@@ -51,10 +54,11 @@ def namespaces(count: int) -> Iterator[list[Namespace]]:
     Raises:
         NoNamespacesError: they cannot be made here.
     """
+    assert count <= MOST
     made: list[Namespace] = []
     try:
         for number in range(count):
-            name, subnet = f"lsb{os.getpid()}-{number}", f"10.231.{number}"
+            name, subnet = f"lsb{os.getpid()}-{number}", _subnet(os.getpid(), number)
             made.append(Namespace(name, f"lsb{os.getpid() % 10**6}v{number}", f"{subnet}.2"))
             _ip("netns", "add", name)
             _ip("link", "add", made[-1].link, "type", "veth", "peer", "name", "eth0", "netns", name)
@@ -67,6 +71,11 @@ def namespaces(count: int) -> Iterator[list[Namespace]]:
     finally:
         for one in made:
             subprocess.run(["ip", "netns", "del", one.name], capture_output=True, check=False)
+
+
+def _subnet(pid: int, number: int) -> str:
+    """Of another network for each process: tests may run beside a benchmark (RFC 2544's addresses)."""
+    return f"198.{18 + pid % 2}.{(pid // 2 * MOST + number) % 256}"
 
 
 def _ip(*arguments: str) -> None:
