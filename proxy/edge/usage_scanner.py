@@ -123,9 +123,8 @@ class UsageScanner:
             match = _USAGE.match(tail, at - 1) or _USAGE.match(tail, at - 2)
             usage = parse_usage(match[1]) if match is not None else None
             if match is not None and usage is not None and not self._is_early(match):
-                position = self._size - len(tail) + match.start()
-                is_first = match[0].startswith(b":") and position == self._first_comment()[0]
-                if is_first:
+                before = self._size - len(tail)
+                if match[0][:1] == b":" and before + match.start() == self._first_comment()[0]:
                     return None
                 return self._with_prompt(usage) if usage[0] is None else usage
             at = tail.rfind(b"usage", 0, at)

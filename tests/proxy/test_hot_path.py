@@ -28,8 +28,8 @@ from tests.bench.gateway.targets import asked_in_turn
 from tests.support.mock_engine import mock_engine
 from tests.support.proxy import running_proxy, settings_for
 
-CALLS = 165
-"""Of Python functions for a chat request: a tenth more than there are. Lower it when there are fewer."""
+CALLS = 163
+"""Of Python functions for a chat request: a few more than there are. Lower it when there are fewer."""
 WARM_UP, COUNTED = 50, 200
 
 
