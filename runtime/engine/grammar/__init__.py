@@ -2,7 +2,7 @@
 
 Front door: `constraint.Constraints` (for one vocabulary) and `constraint.Constraint` (for one response).
 Which file answers which question: `tidying.py`, `exact_forms.py` and `patterns.py` how a schema is
-written for llguidance, `sources.py` what is too large, `sandbox.py` and `compiler.py` whether it can be
-compiled, `relaxing.py` and `relaxations.py` what is left out of it if not, `refusals.py` what the client
-is told.
+written for llguidance, `forms.py` and `sources.py` what is wrong with it before that, `sandbox.py` and
+`compiler.py` whether it compiles, `relaxing.py` and `relaxations.py` what is left out of it if not,
+`refusals.py` what the client is told.
 """

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from runtime.engine import errors
 from runtime.engine.grammar.compiler import Source, Verdict, limits
 from runtime.engine.grammar.exact_forms import in_exact_forms
+from runtime.engine.grammar.forms import check_forms
 from runtime.engine.grammar.refusals import refusal, unenforceable
 from runtime.engine.grammar.relaxations import Relaxations
 from runtime.engine.grammar.relaxing import UNSATISFIABLE, faults, relaxed
@@ -125,7 +126,7 @@ class Constraints:
             strict: refuse keywords that cannot be enforced, rather than leave them out.
 
         Raises:
-            Refusal: it is no schema, or too large.
+            Refusal: it is no schema, or too large; a keyword's value has a form that it cannot have.
         """
         if isinstance(schema, bool):
             schema = {} if schema else {"enum": []}
@@ -134,6 +135,7 @@ class Constraints:
         check_depth(schema, param)
         check_length(json.dumps(schema), param)  # exact forms of a long one take seconds
         exact = in_exact_forms(dict(schema))
+        check_forms(exact, param)
         return Grammar(json_source(exact, param, is_strict=strict), param, exact, strict)
 
     def lark(self, text: str, *, param: str, relax: Callable[[], Grammar] | None = None) -> Grammar:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from runtime.engine import errors
 from runtime.engine.grammar.relaxing import Fault
+from runtime.engine.grammar.subschemas import Path
 
 _REASON_CHARACTERS = 300
 
@@ -34,6 +35,12 @@ def unenforceable(param: str, fault: Fault) -> errors.Refusal:
         "without strict.",
         code="invalid_grammar",
     )
+
+
+def not_well_formed(param: str, path: Path, form: str) -> errors.Refusal:
+    """The error of a schema that has something else where a form is wanted."""
+    place = ".".join(map(str, path))
+    return errors.invalid(param, f"{param}: {place} must be {form}.", code="invalid_grammar")
 
 
 def _one_line(reason: str) -> str:

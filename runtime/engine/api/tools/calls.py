@@ -19,6 +19,7 @@ from runtime.engine.api.tools.syntax import Syntax
 from runtime.engine.api.tools.table import GENERIC, recognised
 from runtime.engine.grammar.constraint import Constraints, Grammar
 from runtime.engine.grammar.exact_forms import in_exact_forms
+from runtime.engine.grammar.forms import check_forms, is_well_formed
 from runtime.engine.grammar.sources import MAX_GRAMMAR_CHARACTERS, check_depth
 from runtime.engine.vocabulary import Vocabulary
 
@@ -80,7 +81,7 @@ class Calls:
             content: what the response may be in place of calls.
 
         Raises:
-            Refusal: a schema is nested too deep; strict ones are too large together.
+            Refusal: a schema is nested too deep or malformed; strict ones are too large together.
         """
         characters = strict_characters = 0
         for function in offer.functions:
@@ -97,7 +98,11 @@ class Calls:
 
         if characters > MAX_GRAMMAR_CHARACTERS:
             return self._constraints.unwritten(param=offer.param, relax=relax)
-        return self._written(offer, [in_exact_forms(one) for one in schemas], content, relax=relax)
+        exact = [in_exact_forms(one) for one in schemas]
+        for schema, function in zip(exact, offer.functions, strict=True):
+            if function.strict or offer.is_named:  # of others any objects are taken
+                check_forms(schema, offer.param, (function.name,))
+        return self._written(offer, exact, content, relax=relax)
 
     def _written(
         self,
@@ -130,7 +135,7 @@ class Calls:
                 raise errors.invalid(
                     offer.param, f"{offer.param}: the strict schemas take too long to compile."
                 )
-            if not function.strict and (is_late or size > left):
+            if not function.strict and (is_late or size > left or not is_well_formed(schema)):
                 kept.append(_OBJECT)
                 continue
             left -= size

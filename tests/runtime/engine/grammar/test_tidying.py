@@ -26,9 +26,16 @@ from runtime.engine.grammar.exact_forms import in_exact_forms
             {"properties": {"a": {"minLength": 1.0, "title": None}}},
             {"properties": {"a": {"minLength": 1}}},
         ),
+        ({"type": "STRING"}, {"type": "string"}),
+        ({"type": "any", "title": "a"}, {"title": "a"}),
+        ({"type": ["Float", "none", 5]}, {"type": ["number", "null", 5]}),
+        (
+            {"type": "dict", "properties": {"a": {"type": "list", "items": {"type": "int"}}}},
+            {"type": "object", "properties": {"a": {"type": "array", "items": {"type": "integer"}}}},
+        ),
         ({"anyOf": [{"type": "null", "format": None}]}, {"anyOf": [{"type": "null"}]}),
     ],
 )
 def test_what_says_nothing_is_left_out(sent: dict[str, Any], taken: dict[str, Any]) -> None:
-    """Null keywords, counts with a fraction of 0, and a `$schema` of nobody's."""
+    """Null keywords, counts with a fraction of 0, and a `$schema` of nobody's; types in other words."""
     assert in_exact_forms(sent) == taken
