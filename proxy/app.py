@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections import ChainMap
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
 from typing import Self
 
 from psycopg_pool import AsyncConnectionPool
@@ -37,11 +36,8 @@ from proxy.operators.endpoints import PATHS, Operators
 from proxy.operators.live import Live
 from proxy.operators.user_limits import UserLimits
 from proxy.own_paths import OwnPaths
-from proxy.ratelimit.local import LocalAdmission
-from proxy.ratelimit.local_budgets import LocalBudgets
+from proxy.ratelimit.opening import open_quotas
 from proxy.ratelimit.quotas import Quotas
-from proxy.ratelimit.shared import SharedAdmission
-from proxy.ratelimit.shared_budgets import SharedBudgets
 from proxy.ratelimit.usage_report import UsageReports
 from proxy.records.access_log import AccessLog
 from proxy.records.request_log import RequestLog
@@ -153,7 +149,7 @@ class App:
         stack.callback(access_log.flush)
         log = await self._open_records(stack, pool)
         authenticator = await self._open_users(stack, pool)
-        admitter = await stack.enter_async_context(_admitter(settings, pool, log))
+        admitter = await stack.enter_async_context(open_quotas(settings, pool, log))
         relay = await self._open_engines(stack, pool)
         settlements = Settlements(relay)
         stack.push_async_callback(settlements.close)
@@ -289,20 +285,3 @@ async def _prune(settings: ProxySettings, log: RequestLog) -> None:
     """Remove old records, once those of an earlier process have been loaded: they would count again."""
     await log.recovered.wait()
     await Retention(settings).run()
-
-
-@asynccontextmanager
-async def _admitter(
-    settings: ProxySettings, pool: AsyncConnectionPool, log: RequestLog
-) -> AsyncIterator[Quotas]:
-    if settings.shared:
-        shared = SharedAdmission(settings=settings, pool=pool, request_log=log)
-        budgets = SharedBudgets(pool, log)
-        try:
-            async with background(shared.run()):
-                yield Quotas(shared, budgets, settings)
-        finally:
-            await asyncio.gather(shared.close(), budgets.close())
-    else:
-        local = LocalAdmission(settings=settings, request_log=log, clock=time.monotonic)
-        yield Quotas(local, LocalBudgets(log, clock=time.time), settings)
