@@ -46,8 +46,7 @@ _UNFINISHED = f"""
 """  # noqa: S608
 _CANCEL: LiteralString = """
     UPDATE llama_batches SET status = 'cancelling', cancelling_at = now()
-    WHERE id = %(id)s AND (%(user_id)s::bigint IS NULL OR user_id = %(user_id)s)
-      AND status IN ('validating', 'in_progress')
+    WHERE id = %(id)s AND user_id = %(user_id)s AND status IN ('validating', 'in_progress')
 """
 
 

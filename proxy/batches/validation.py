@@ -49,7 +49,7 @@ def check_file(
                 custom_id = _check_line(content, number, endpoint, seen, problems)
                 items.append(Item(number, custom_id, place, len(content)))
             place += len(content)
-    if (not number and not problems) or (not items and not problems):
+    if not items and not problems:
         problems.append(errors.no_lines())
     return items, problems
 

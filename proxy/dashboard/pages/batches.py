@@ -39,10 +39,7 @@ _LINES_CELL = """
 """
 _RESULTS_CELL = """
 <q-td :props="props"><div v-for="file in props.row.files"><a :href="'/downloads/' + file.id" download>
-  {{ file.name }}</a></div></q-td>
-"""
-_CANCEL_CELL = """
-<q-td :props="props"><q-btn v-if="props.row.runs" flat dense no-caps size="sm" label="Cancel"
+  {{ file.name }}</a></div><q-btn v-if="props.row.runs" flat dense no-caps size="sm" label="Cancel"
   :aria-label="'Cancel ' + props.row.id" @click="() => $parent.$emit('cancel', props.row.id)" /></q-td>
 """
 
@@ -67,7 +64,6 @@ class BatchesPage:
             parts.column("lines", "Lines"),
             parts.column("deadline", "Deadline"),
             parts.column("files", "Results"),
-            parts.column("cancel", ""),
         ]
         if not self._view.is_admin:
             del columns[1]
@@ -81,7 +77,6 @@ class BatchesPage:
             ("state", _STATE_CELL),
             ("lines", _LINES_CELL),
             ("files", _RESULTS_CELL),
-            ("cancel", _CANCEL_CELL),
         ):
             table.add_slot(f"body-cell-{name}", cell)
         table.on("cancel", self._view.action(self._ask_to_cancel))
