@@ -7,12 +7,17 @@ from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from proxy.database import schema
 from proxy.database.pool import connect
 from tests.support.appliance import Appliance
 from tests.support.postgres import Postgres
 from tests.support.skips import read_expected, refuse_unexpected
+
+# A busy machine is no defect. Tests have a time limit of their own.
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -50,7 +50,7 @@ def test_a_form_may_be_cut_anywhere() -> None:
     assert parsed(SIMPLE, *[body[n : n + 1] for n in range(len(body))])[0] == SIMPLE.file
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=60, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 async def test_every_form(proxy: RunningProxy, key: str, data: st.DataObject) -> None:
     """Whatever its boundary, headers and parts are, however it arrives and wherever it ends: the proxy

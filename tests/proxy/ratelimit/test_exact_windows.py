@@ -201,7 +201,7 @@ LENGTHENED: list[tuple[str, float]] = [
 
 @given(steps=steps)
 @example(steps=LENGTHENED)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_at_most_limit_in_any_window_whatever_becomes_of_the_process(
     url: str, steps: list[tuple[str, float]]
 ) -> None:
@@ -210,7 +210,7 @@ def test_at_most_limit_in_any_window_whatever_becomes_of_the_process(
 
 
 @given(steps=steps, set_back_s=st.sampled_from([0.5, 3.0, 3600.0]))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_a_clock_that_is_set_back_lets_no_more_through(
     url: str, steps: list[tuple[str, float]], set_back_s: float
 ) -> None:

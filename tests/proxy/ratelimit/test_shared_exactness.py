@@ -123,7 +123,7 @@ def run(model: Model, steps: list[tuple[str, int]], *, set_back: int = 0) -> Non
 
 @given(steps=steps)
 @example(steps=[("window", 4), ("send", 1), ("wait", 10), ("send", 1), ("window", 32), ("send", 3)])
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_at_most_limit_in_any_window(
     connection: psycopg.Connection, steps: list[tuple[str, int]]
 ) -> None:
@@ -132,7 +132,7 @@ def test_at_most_limit_in_any_window(
 
 
 @given(steps=steps, set_back=st.sampled_from([3, 24, 8 * 3600]))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_a_clock_that_is_set_back_lets_no_more_through(
     connection: psycopg.Connection, steps: list[tuple[str, int]], set_back: int
 ) -> None:

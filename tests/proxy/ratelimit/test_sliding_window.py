@@ -25,7 +25,7 @@ def admit(window: SlidingWindow, *, limit: int, now: float, window_s: float = 10
 
 
 @given(limit=st.integers(1, 8), gaps=st.lists(gaps, max_size=60))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_admits_exactly_what_the_definition_allows(limit: int, gaps: list[float]) -> None:
     """An arrival is admitted if and only if fewer than LIMIT were in the WINDOW seconds before."""
     window, window_s, now = new_window(), 10.0, 1000.0
@@ -54,7 +54,7 @@ steps = st.lists(
 
 
 @given(steps=steps)
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 def test_whatever_changes_while_in_use_the_definition_holds(
     steps: list[tuple[float, int, float, str]],
 ) -> None:
@@ -90,7 +90,6 @@ def test_whatever_changes_while_in_use_the_definition_holds(
 
 
 @given(limit=st.integers(1, 6), gaps=st.lists(gaps, min_size=1, max_size=40))
-@settings(deadline=None)
 def test_retry_after_is_when_one_more_is_admitted(limit: int, gaps: list[float]) -> None:
     """A refused request that comes again after `retry_after_s` passes, and just before it does not."""
     window, now = new_window(), 0.0
@@ -131,7 +130,7 @@ def test_memory_is_bounded_whatever_the_limit_and_errs_towards_refusing() -> Non
 
 
 @given(gaps=st.lists(st.floats(0, 0.02), min_size=50, max_size=300))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_beyond_the_bound_more_is_refused_and_never_less(gaps: list[float]) -> None:
     """With neighbours in one entry, each admission still has fewer than LIMIT in its WINDOW."""
     window, now, limit = new_window(), 0.0, MAX_ENTRIES + 20

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.scheduling.backend_slots import Offers, choose
@@ -125,7 +125,6 @@ def act(data: st.DataObject, fair: FairQueue, offers: Offers, entries: list[Queu
         fair.give_up_turn(entry)
 
 
-@settings(deadline=None)
 @given(st.data())
 def test_no_backend_ever_gets_more_than_its_slots_and_no_free_slot_is_left_unused(
     data: st.DataObject,

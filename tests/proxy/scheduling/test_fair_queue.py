@@ -191,7 +191,7 @@ class FairQueueMachine(RuleBasedStateMachine):
 
 
 TestFairQueue = FairQueueMachine.TestCase
-TestFairQueue.settings = settings(max_examples=400, stateful_step_count=60, deadline=None)
+TestFairQueue.settings = settings(max_examples=400, stateful_step_count=60)
 
 
 def fair_queue(limit: int = 1, **sizes: int) -> FairQueue:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.scheduling.shares import Lease, decide, shares
@@ -34,7 +34,6 @@ def test_what_another_proxy_holds_is_never_taken() -> None:
     assert decision == (4, 4)
 
 
-@settings(deadline=None)
 @given(st.data())
 def test_never_more_than_the_slots_are_held_and_all_are_used_in_the_end(data: st.DataObject) -> None:
     """Whatever the order in which proxies renew, begin and end requests."""

@@ -115,7 +115,7 @@ def mutated(draw: st.DrawFn) -> bytes:
     return data
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.data(), mutated(), st.booleans())
 def test_any_cut_of_any_bytes_gives_the_same(data: st.DataObject, stream: bytes, bodiless: bool) -> None:
     """Head, body, whether it is whole, and whether the connection may be used again."""

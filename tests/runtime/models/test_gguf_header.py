@@ -42,7 +42,7 @@ def test_knows_the_name_of_every_quantisation() -> None:
     } == FILE_TYPES
 
 
-@settings(max_examples=150, deadline=500, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, deadline=5000, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_a_damaged_header_is_refused_or_read_but_never_followed(
     tmp_path: Path, data: st.DataObject

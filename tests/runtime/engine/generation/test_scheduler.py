@@ -187,7 +187,7 @@ def run(
     raise AssertionError("a request has not ended")
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     requests=REQUESTS,
     failures=st.lists(st.sampled_from([0, 0, 0, 1, -3]), max_size=40),
@@ -209,7 +209,7 @@ def test_each_request_gets_exactly_one_end(
     assert table.n_free == N_SLOTS
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(requests=REQUESTS, failures=st.lists(st.sampled_from([0, 0, 1, -3]), max_size=20))
 def test_a_response_is_the_same_in_any_company(requests: list[Any], failures: list[int]) -> None:
     """As alone in an empty context: reuse, copies, moves and failed steps change nothing."""

@@ -62,7 +62,6 @@ _INSIDE = re.compile(
 # The families differ in what they need; ten minutes of shrinking would tell no more than one.
 fuzzed = settings(
     max_examples=max(1, EXAMPLES * 2 // BATCH),
-    deadline=None,
     database=None,
     derandomize="LLAMASERVE_FUZZ_EXAMPLES" not in os.environ,
     print_blob=True,

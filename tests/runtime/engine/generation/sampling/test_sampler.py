@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from runtime.engine.generation.generation import Sampling
@@ -14,7 +14,6 @@ from runtime.engine.generation.sampling.sampler import WINDOW, Penalties
 PENALTIES = st.sampled_from([(1.1, 0.0, 0.0), (1.0, 0.5, 0.0), (1.0, 0.0, 0.7), (1.3, -0.4, 0.2)])
 
 
-@settings(deadline=None)
 @given(PENALTIES, st.lists(st.integers(0, 9), max_size=3 * WINDOW))
 def test_the_last_tokens_are_penalized_by_how_often_they_occur(
     values: tuple[float, float, float], said: list[int]
