@@ -181,13 +181,13 @@ def in_turn(servers: Sequence[T], number: int) -> list[T]:
 
 
 def described(model: Path) -> str:
-    """A model's size, for the report."""
+    """A model's name and size, for the report."""
     reader = GGUFReader(model)
     parameters = sum(int(tensor.n_elements) for tensor in reader.tensors)
     (tokens,) = [
         int(tensor.shape[-1]) for tensor in reader.tensors if tensor.name == "token_embd.weight"
     ]
     return (
-        f"model: random weights, {parameters / 1e6:.1f} million parameters, {tokens:,} tokens, "
+        f"model: {model.stem}, {parameters / 1e6:.1f} million parameters, {tokens:,} tokens, "
         f"{model.stat().st_size / 2**20:.0f} MiB"
     )
