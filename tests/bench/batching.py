@@ -39,7 +39,7 @@ def measure(rounds: int, threads: int, model: Path | None) -> list[Table]:
         shared = _shared(fleet, path, rounds)
         copying = _copying(fleet, path, rounds)
         framing = _framing(fleet, rounds)
-    table.notes.append(described(path))
+        table.notes.append(described(path))
     return [table, shared, copying, framing]
 
 
