@@ -82,7 +82,7 @@ class NowPage:
 
     def _tiles(self) -> None:
         with ui.element("div").classes("tiles"):
-            self._model = parts.tile("model")
+            self._model = parts.tile("model").classes("name")
             self._slots = parts.tile("slots in use")
             self._queue = parts.tile("requests waiting")
             self._rate = parts.tile("tokens a second")
