@@ -231,7 +231,9 @@ def check(request: Request, answer: Answer) -> None:
         assert leaked is None or leaked[0].encode() in request.body, text
     if answer.status != 200:
         assert answer.status in REFUSALS, (answer.status, text)
-        is_anthropic = f"{request.path}/".startswith(f"{MESSAGES[0]}/")
+        # The parser knows no path in what it cannot read, such as a method that does not exist.
+        is_read = b'"code":"invalid_http"' not in answer.content
+        is_anthropic = is_read and f"{request.path}/".startswith(f"{MESSAGES[0]}/")
         check_form = _check_anthropic_s if is_anthropic else _check_refusal
         check_form(answer, strict(text))
     elif answer.kind.startswith("text/event-stream") and request.path in {RESPONSES, *MESSAGES}:
