@@ -34,7 +34,7 @@ def create_users(appliance: Appliance, *names: str) -> dict[str, str]:
 def test_a_light_user_waits_for_one_turn_only(appliance: Appliance) -> None:
     """Of another user's 32 waiting requests at most the running one and one more go first."""
     keys = create_users(appliance, "heavy", "light")
-    seen = asyncio.run(heavy_and_light(appliance.proxy_url, keys["heavy"], keys["light"]))
+    seen = asyncio.run(heavy_and_light(appliance.proxy_url, keys["heavy"], keys["light"], max_tokens=40))
     assert {one.status for one in [*seen.heavy, seen.light]} == {200}
     assert seen.overtaken_by() <= 2
 

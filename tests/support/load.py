@@ -78,6 +78,7 @@ async def heavy_and_light(
     """Send `count` requests of one user at once and, once the first is answered, one of another user."""
     connector = aiohttp.TCPConnector(limit=0)
     async with aiohttp.ClientSession(connector=connector) as client:
+        await send(client, url, light_key, max_tokens=1)  # the proxy knows the key then
         heavy = [
             asyncio.create_task(send(client, url, heavy_key, max_tokens=max_tokens))
             for _ in range(count)

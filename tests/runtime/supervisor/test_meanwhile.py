@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -50,12 +51,14 @@ def step(checkout: Path) -> Iterator[Step]:
                 timeout=30,
                 **(without if answer is None else on_terminal),  # type: ignore[call-overload]
             )
-            os.set_blocking(user, False)
-            seen = "" if answer is None else os.read(user, 65536).decode()
         finally:
-            os.close(user)
             os.close(terminal)
-        return done.stdout.decode(), seen
+        seen = b""
+        with suppress(OSError):  # the end, since nobody has the terminal open any more
+            while piece := os.read(user, 65536):
+                seen += piece
+        os.close(user)
+        return done.stdout.decode(), "" if answer is None else seen.decode()
 
     yield run
     for model in (checkout / "models").glob("*.gguf"):
