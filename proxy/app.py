@@ -151,15 +151,7 @@ class App:
         authenticator = await self._open_users(stack, pool)
         admitter = await stack.enter_async_context(open_quotas(settings, pool, log))
         relay = await self._open_engines(stack, pool)
-        settlements = Settlements(relay)
-        stack.push_async_callback(settlements.close)
-        accounts = Accounts(
-            admitter=admitter,
-            turns=self.turns,
-            settlements=settlements,
-            request_log=log,
-            access_log=access_log,
-        )
+        accounts = self._open_accounts(stack, admitter, relay, log, access_log)
         body_memory = BodyMemory(
             settings.body_memory_bytes, body_limit_bytes=settings.max_body_bytes, clock=time.monotonic
         )
@@ -231,6 +223,24 @@ class App:
         await stack.enter_async_context(relay)
         turns.on_silent = relay.give_up_silent
         return relay
+
+    def _open_accounts(
+        self,
+        stack: AsyncExitStack,
+        admitter: Quotas,
+        relay: Relay,
+        log: RequestLog,
+        access_log: AccessLog,
+    ) -> Accounts:
+        settlements = Settlements(relay)
+        stack.push_async_callback(settlements.close)
+        return Accounts(
+            admitter=admitter,
+            turns=self.turns,
+            settlements=settlements,
+            request_log=log,
+            access_log=access_log,
+        )
 
     async def _open_batches(
         self,

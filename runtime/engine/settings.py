@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 from runtime.config import Config
 from runtime.engine import tuning
@@ -149,19 +149,26 @@ class EngineSettings:
             use_mmap=config.switch("LLAMA_SERVER_USE_MMAP"),
             use_mlock=config.switch("LLAMA_SERVER_USE_MLOCK"),
             verbose=config.switch("LLAMA_SERVER_VERBOSE"),
-            max_tokens=config.integer("LLAMA_SERVER_MAX_TOKENS"),
-            request_s=config.number("LLAMA_SERVER_REQUEST_SECONDS"),
-            hang_s=config.number("LLAMA_SERVER_HANG_SECONDS"),
-            idle_s=config.number("LLAMA_SERVER_IDLE_SECONDS"),
-            stop_s=config.number("LLAMA_SERVER_STOP_SECONDS"),
-            stall_s=config.number("LLAMA_SERVER_STALL_SECONDS"),
-            cache_bytes=config.integer("LLAMA_SERVER_CACHE_BYTES"),
-            max_body_bytes=config.integer("LLAMA_SERVER_MAX_BODY_BYTES"),
+            **_limits(config),
             any_model=config.switch("LLAMA_SERVER_ANY_MODEL"),
             replaced_alias=replaced_id(config),
             replaced_s=config.number("LLAMA_PROXY_QUEUE_TIMEOUT_SECONDS"),
             cors_origins=tuple(config.text("LLAMA_SERVER_CORS_ORIGINS").split()),
         )
+
+
+def _limits(config: Config) -> dict[str, Any]:
+    """How long things may take, and how much of the machine."""
+    return {
+        "max_tokens": config.integer("LLAMA_SERVER_MAX_TOKENS"),
+        "request_s": config.number("LLAMA_SERVER_REQUEST_SECONDS"),
+        "hang_s": config.number("LLAMA_SERVER_HANG_SECONDS"),
+        "idle_s": config.number("LLAMA_SERVER_IDLE_SECONDS"),
+        "stop_s": config.number("LLAMA_SERVER_STOP_SECONDS"),
+        "stall_s": config.number("LLAMA_SERVER_STALL_SECONDS"),
+        "cache_bytes": config.integer("LLAMA_SERVER_CACHE_BYTES"),
+        "max_body_bytes": config.integer("LLAMA_SERVER_MAX_BODY_BYTES"),
+    }
 
 
 def _embedders(config: Config, model: Model, beside: Sequence[Model]) -> tuple[EmbedderSettings, ...]:

@@ -76,12 +76,11 @@ def build(
                 n_slots=settings.n_slots,
                 template=settings.chat_format,
                 cache_bytes=settings.cache_bytes,
-                flash_attn=settings.flash_attn,
                 looks_up=settings.looks_up,
                 adjusts_threads=settings.adjusts_threads,
                 metrics=metrics,
                 progress=progress,
-                **{name: value for name, value in kwargs.items() if name != "flash_attn"},
+                **kwargs | {"flash_attn": settings.flash_attn},
             )
             made.append(self)
 

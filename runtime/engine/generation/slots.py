@@ -15,9 +15,9 @@ import numpy as np
 from runtime.engine.generation.channel import TokenLogprob
 from runtime.engine.generation.context import Tokens
 from runtime.engine.generation.generation import Generation
-from runtime.engine.generation.lookup import Lookup
 from runtime.engine.generation.marks.guide import Guide
 from runtime.engine.generation.sampling.logits import LogitShaper
+from runtime.engine.generation.sampling.lookup import Lookup
 from runtime.engine.generation.sampling.sampler import Sampler
 from runtime.engine.text import TextAssembler
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from runtime.engine.grammar.exact_forms import in_exact_forms
 from runtime.engine.grammar.refusals import not_well_formed
-from runtime.engine.grammar.subschemas import BY_NAME, LISTS, SINGLE, Path, Schema
+from runtime.engine.grammar.subschemas import BY_NAME, LISTS, SINGLE, Path, Schema, parts
 
 _TYPES = frozenset("null boolean object array number string integer".split())
 
@@ -62,18 +62,5 @@ def _malformed(schema: Any, path: Path) -> Iterator[tuple[Path, str]]:
     for name, (is_right, form) in _FORMS.items():
         if name in schema and not is_right(schema[name]):
             yield (*path, name), form
-    for place, part in _parts(schema):
+    for place, part in parts(schema):
         yield from _malformed(part, (*path, *place))
-
-
-def _parts(schema: Schema) -> Iterator[tuple[tuple[Any, ...], Any]]:
-    """What stands where a schema should, in well-formed keywords: its place, and itself."""
-    for name in BY_NAME:
-        if isinstance(schema.get(name), dict):
-            yield from (((name, key), part) for key, part in list(schema[name].items()))
-    for name in LISTS:
-        if isinstance(schema.get(name), list):
-            yield from (((name, number), part) for number, part in enumerate(list(schema[name])))
-    for name in SINGLE:
-        if isinstance(schema.get(name), dict | bool):
-            yield (name,), schema[name]

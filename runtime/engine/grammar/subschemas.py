@@ -28,18 +28,22 @@ def places(schema: Schema) -> Iterator[tuple[Any, Any]]:
             yield name, schema
 
 
-def walk(schema: Any, path: Path = ()) -> Iterator[tuple[Path, Schema]]:
-    """The schemas in a schema, itself first."""
-    if not isinstance(schema, dict):
-        return
-    yield path, schema
+def parts(schema: Schema) -> Iterator[tuple[Path, Any]]:
+    """What stands where a schema should, in well-formed keywords: its place, and itself."""
     for name in BY_NAME:
         if isinstance(schema.get(name), dict):
-            for key, part in schema[name].items():
-                yield from walk(part, (*path, name, key))
+            yield from (((name, key), part) for key, part in schema[name].items())
     for name in LISTS:
         if isinstance(schema.get(name), list):
-            for number, part in enumerate(schema[name]):
-                yield from walk(part, (*path, name, number))
+            yield from (((name, number), part) for number, part in enumerate(schema[name]))
     for name in SINGLE:
-        yield from walk(schema.get(name), (*path, name))
+        if isinstance(schema.get(name), dict | bool):
+            yield (name,), schema[name]
+
+
+def walk(schema: Any, path: Path = ()) -> Iterator[tuple[Path, Schema]]:
+    """The schemas in a schema, itself first."""
+    if isinstance(schema, dict):
+        yield path, schema
+        for place, part in parts(schema):
+            yield from walk(part, (*path, *place))

@@ -77,9 +77,13 @@ class Routes:
         embedding = EmbeddingPaths(embeddings, settings, self._usage_book)
         self._checked: dict[Handler, Callable[[bytes], object]] = dict(embedding.checked)
         """What checks the requests of each handler that has a model work."""
+        self._table = self._routes(prepare, embedding)
+
+    def _routes(self, prepare: Preparation, embedding: EmbeddingPaths) -> dict[str, tuple[str, Handler]]:
+        """Each path's method and handler."""
         dialects = DialectPreparation(prepare)
         completion = self._generating(prepare.completion)
-        self._table: dict[str, tuple[str, Handler]] = {
+        return {
             "/v1/chat/completions": ("POST", self._generating(prepare.chat)),
             "/v1/completions": ("POST", completion),
             "/v1/engines/copilot-codex/completions": ("POST", completion),

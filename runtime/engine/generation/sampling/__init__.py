@@ -1,7 +1,8 @@
 """The choice of the next token.
 
-Owns samplers (`sampler`) and what changes logits before they run (`logits`). Leaves to `grammar` which
+Owns samplers (`sampler`), what changes logits before they run (`logits`), and guesses of tokens that
+the prompt suggests (`lookup`). Leaves to `grammar` which
 tokens a constraint allows.
 
-Front door: `sampler.Sampler`, `logits.LogitShaper`.
+Front door: `sampler.Sampler`, `logits.LogitShaper`, `lookup.Lookup`.
 """

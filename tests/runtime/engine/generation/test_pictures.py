@@ -8,8 +8,8 @@ from typing import Any, cast
 import pytest
 
 from runtime.engine.generation.generation import Prompt
-from runtime.engine.generation.lookup import Lookup
 from runtime.engine.generation.pictures import Picture, Placed, stretch
+from runtime.engine.generation.sampling.lookup import Lookup
 from runtime.engine.generation.slots import Sequence, Slot
 from runtime.engine.generation.steps import Part, Planner
 

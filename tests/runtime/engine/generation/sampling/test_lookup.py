@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runtime.engine.generation.context import Tokens
-from runtime.engine.generation.lookup import MAX_DRAFT, NGRAM, Lookup
+from runtime.engine.generation.sampling.lookup import MAX_DRAFT, NGRAM, Lookup
 from tests.support.engine import Engine
 
 WORDS = "bako dulo kiro tamu seno lako miru dolo neku bimu " * 3
