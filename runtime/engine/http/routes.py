@@ -8,8 +8,9 @@ import asyncio
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractAsyncContextManager, nullcontext
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from runtime.engine import errors
 from runtime.engine.api.dialects.preparation import DialectPreparation
@@ -39,6 +40,7 @@ from runtime.engine.stock import StockApp
 from runtime.engine.vocabulary import Vocabulary
 
 Prepare = Callable[[bytes], Prepared]
+Result = TypeVar("Result")
 
 _MODEL = "/v1/models/"
 _USAGE = "/internal/usage/"
@@ -91,7 +93,7 @@ class Routes:
             "/v1/messages": ("POST", self._generating(dialects.messages)),
             "/v1/messages/count_tokens": (
                 "POST",
-                self._made(lambda body: {"input_tokens": dialects.message_tokens(body)}),
+                self._counting(lambda body: {"input_tokens": dialects.message_tokens(body)}),
             ),
             **embedding.table,
             "/v1/models": ("GET", self._models),
@@ -131,25 +133,52 @@ class Routes:
         if prepare is None:
             raise errors.unknown_url(scope["method"], scope["path"])
         body = await self._body(receive)
-        await asyncio.get_running_loop().run_in_executor(self._tokenizing, prepare, body)
+        async with self._turn(scope, body):
+            await self._in_thread(self._tokenizing, prepare, body)
         await send_json(send, 200, {"valid": True})
 
     async def _prepared(self, scope: Scope, prepare: Prepare, body: bytes) -> GeneratedResponse:
-        loop = asyncio.get_running_loop()
-        may_decode = self._images is not None and b"image" in body
-        pool = self._decoding if may_decode else self._preparing
-        prepared = await loop.run_in_executor(pool, prepare, body)
-        constraint = None if prepared.grammar is None else await self._compiled(prepared.grammar)
+        async with self._turn(scope, body):
+            prepared = await self._in_thread(self._preparing, prepare, body)
+            constraint = None if prepared.grammar is None else await self._compiled(prepared.grammar)
+            if self._images is not None and (placed := prepared.generations[0].prompt.pictures):
+                await self._images.encode([one.picture for one in placed], user(scope).tag)
         for generation in prepared.generations:
             generation.user = user(scope)
             if constraint is not None:
                 generation.constraint = constraint.copy()
-        if self._images is not None and (placed := prepared.generations[0].prompt.pictures):
-            await self._images.encode([one.picture for one in placed], user(scope).tag)
         if request_id := header(scope, REQUEST_HEADER):
             self._usage_book.begin(request_id[:MAX_ID_CHARACTERS], prepared.generations)
         tells_usage = header(scope, USAGE_HEADER) is not None
         return GeneratedResponse(prepared, self._llama.scheduler, tells_usage=tells_usage)
+
+    def _may_have_images(self, body: bytes) -> bool:
+        return self._images is not None and b"image" in body
+
+    def _turn(self, scope: Scope, body: bytes) -> AbstractAsyncContextManager[object]:
+        """The user's turn at reading images; at once for what has none."""
+        if self._images is None or not self._may_have_images(body):
+            return nullcontext()
+        return self._images.turn_of(user(scope).tag)
+
+    async def _in_thread(
+        self, pool: ThreadPoolExecutor, make: Callable[[bytes], Result], body: bytes
+    ) -> Result:
+        """What is made of a body, in a thread of the pool; of images, in threads of their own."""
+        if self._may_have_images(body):
+            pool = self._decoding
+        return await asyncio.get_running_loop().run_in_executor(pool, make, body)
+
+    def _counting(self, make: Make) -> Handler:
+        """A handler that counts a prompt's tokens, which may be those of images."""
+
+        async def handler(scope: Scope, receive: Receive, send: Send) -> None:
+            body = await self._body(receive)
+            async with self._turn(scope, body):
+                counted = await self._in_thread(self._tokenizing, make, body)
+            await send_json(send, 200, counted)
+
+        return handler
 
     async def _compiled(self, grammar: Grammar) -> Constraint:
         # What has been compiled before does not wait behind others that take long.

@@ -15,6 +15,7 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+from weakref import WeakValueDictionary
 
 import numpy as np
 
@@ -64,6 +65,14 @@ class Images:
         # Nobody can look for two images that have the same ids.
         self._secret = secrets.token_bytes(32)
         self._kept: OrderedDict[bytes, Embeddings] = OrderedDict()
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+
+    def turn_of(self, tag: str) -> asyncio.Lock:
+        """To be held while a request's images are read and encoded.
+
+        A user's requests do that one after the other, so that many of them do not hold up other users'.
+        """
+        return self._turns.setdefault(tag, asyncio.Lock())
 
     def read(self, sent: Sent) -> list[Picture | list[int]]:
         """What stands for an image in a prompt: pictures, and tokens. Thread-safe.

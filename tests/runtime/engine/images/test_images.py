@@ -15,7 +15,7 @@ from tests.support.client import CHAT, Answer
 from tests.support.engine import Engine
 from tests.support.gguf_kinds import build_gemma
 from tests.support.gguf_projector import build_projector, skip_without_library
-from tests.support.pictures import Reference, data_url, noise, shown
+from tests.support.pictures import Reference, bomb, data_url, noise, shown
 
 GREEDY = {"temperature": 0, "repeat_penalty": 1.0, "max_tokens": 24}
 ALICE = {"X-Llamaserve-User": "alice"}
@@ -189,3 +189,18 @@ async def test_a_client_that_leaves_harms_nobody(seeing: Engine) -> None:
             async with asyncio.timeout(patience_s):
                 await look(seeing, *parts, max_tokens=500)
     assert (await look(seeing, noise(10))).status == 200
+
+
+async def test_a_user_s_many_images_hold_up_nobody_else_s(seeing: Engine) -> None:
+    """Large ones in many requests, being decoded: another user's image does not wait for all of them."""
+    large = bomb(5000, 4900)
+    greedy = [
+        asyncio.create_task(look(seeing, *[large] * 2, user="greedy", max_tokens=1)) for _ in range(6)
+    ]
+    await asyncio.sleep(0.2)
+    other = await look(seeing, noise(3), user="other", max_tokens=1)
+    assert other.status == 200
+    assert sum(task.done() for task in greedy) <= 2
+    for task in greedy:
+        task.cancel()
+    await asyncio.gather(*greedy, return_exceptions=True)
