@@ -14,7 +14,8 @@ from proxy.dashboard.layout.copying import copyable
 def dialog(title: str, name: str = "") -> Iterator[ui.dialog]:
     """A dialog that opens at the end of the block, which fills it; it is removed when it is closed.
 
-    One of the same name that is open gives way: a second click on what opens it changes nothing.
+    One of the same name that is open gives way. Who awaited something since the click asks `is_open`
+    first: a second click that is answered late must not take away what was typed.
     `name`: what a screen reader says, if it is not the title.
     """
     for before in _open(name or title):
@@ -27,6 +28,11 @@ def dialog(title: str, name: str = "") -> Iterator[ui.dialog]:
         yield opened
     opened.on("hide", opened.delete)
     opened.open()
+
+
+def is_open(name: str) -> bool:
+    """Whether the page has a dialog of this name that nobody has closed."""
+    return any(one.value for one in _open(name))
 
 
 async def confirmed(question: str, yes: str, *, no: str = "Cancel") -> bool:

@@ -11,7 +11,7 @@ from psycopg import Connection
 from proxy.admin.output import invitation_text
 from proxy.dashboard.data import accounts
 from proxy.dashboard.data.accounts import Account
-from proxy.dashboard.layout.dialogs import confirmed, dialog, show_secret
+from proxy.dashboard.layout.dialogs import confirmed, dialog, is_open, show_secret
 from proxy.dashboard.layout.page import View
 from proxy.dashboard.pages.users import new_users
 from proxy.dashboard.pages.users.fields import GRACES, LimitFields, expiry_field, expiry_of
@@ -33,11 +33,14 @@ class Detail:
         self._body: ui.column
 
     async def open(self) -> None:
-        """Show the user."""
+        """Show the user, if a click before has not done it."""
         account = await self._view.ask(accounts.one, self._username)
-        with self._view.client.content, dialog(self._username) as self._dialog:
-            self._body = ui.column().classes("wide")
-            self._fill(account)
+        with self._view.client.content:
+            if is_open(self._username):
+                return
+            with dialog(self._username) as self._dialog:
+                self._body = ui.column().classes("wide")
+                self._fill(account)
 
     async def _changed(self, note: str) -> None:
         account = await self._view.ask(accounts.one, self._username)

@@ -54,7 +54,6 @@ class _Everyone:
         self._view = view
         self.search: ui.input
         self._table: ui.table
-        self._detail: Detail | None = None
         self.create = view.action(partial(new_users.create, view, self.refresh), admin=True)
         self.invite = view.action(partial(new_users.invite, view, self.refresh), admin=True)
         self.show_groups = view.action(partial(new_groups.show, view, self.refresh), admin=True)

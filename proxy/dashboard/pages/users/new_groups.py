@@ -8,7 +8,7 @@ from dataclasses import asdict
 from nicegui import ui
 
 from proxy.dashboard.data import accounts
-from proxy.dashboard.layout.dialogs import confirmed, dialog
+from proxy.dashboard.layout.dialogs import confirmed, dialog, is_open
 from proxy.dashboard.layout.page import View
 from proxy.dashboard.pages.users.fields import LimitFields, group_limits
 from proxy.identity import groups
@@ -21,6 +21,8 @@ Refresh = Callable[[], Awaitable[None]]
 async def show(view: View, refresh: Refresh) -> None:
     """List the groups, each with its limits to change; and a form for a new one."""
     found = await view.ask(accounts.all_groups)
+    if is_open("Groups"):
+        return
     with dialog("Groups") as opened:
         if not found:
             ui.label("No groups yet. Members of a group share its limits and its budget.").classes(
