@@ -17,6 +17,20 @@ __all__ = ["ApiError", "duration", "retry_headers"]
 _CHALLENGE = {"WWW-Authenticate": "Bearer"}  # RFC 9110, section 11.6.1
 
 
+def _unavailable(why: str, code: str, retry_after_s: float) -> ApiError:
+    return ApiError(
+        503,
+        f"{why} Please try again in {duration(retry_after_s)}.",
+        type_="service_unavailable_error",
+        code=code,
+        headers=retry_headers(retry_after_s),
+    )
+
+
+def _overloaded(why: str, retry_after_s: float) -> ApiError:
+    return _unavailable(f"The server is overloaded: {why}", "server_is_overloaded", retry_after_s)
+
+
 def missing_key(found: str | None = None) -> ApiError:
     """`found`: what was sent instead, as a clause without its end."""
     because = "You didn't provide an API key." if found is None else f"{found}: no API key was found."
@@ -75,24 +89,18 @@ def admin_required() -> ApiError:
 
 
 def auth_unavailable() -> ApiError:
-    return ApiError(
-        503,
-        "Your key cannot be checked right now because the user database is out of reach. Please "
-        "try again in 5s.",
-        type_="service_unavailable_error",
-        code="auth_unavailable",
-        headers=retry_headers(5.0),
+    return _unavailable(
+        "Your key cannot be checked right now because the user database is out of reach.",
+        "auth_unavailable",
+        5.0,
     )
 
 
 def windows_unavailable() -> ApiError:
-    return ApiError(
-        503,
-        "Your rate limit cannot be checked right now because the database is out of reach. Please "
-        "try again in 5s.",
-        type_="service_unavailable_error",
-        code="auth_unavailable",
-        headers=retry_headers(5.0),
+    return _unavailable(
+        "Your rate limit cannot be checked right now because the database is out of reach.",
+        "auth_unavailable",
+        5.0,
     )
 
 
@@ -198,46 +206,26 @@ def unknown_method() -> ApiError:
 
 
 def too_many_connections(retry_after_s: float) -> ApiError:
-    return ApiError(
-        503,
-        "The server is overloaded: it has as many open connections as it takes, in all or of your "
-        f"address. Please try again in {duration(retry_after_s)}.",
-        type_="service_unavailable_error",
-        code="server_is_overloaded",
-        headers=retry_headers(retry_after_s),
+    return _overloaded(
+        "it has as many open connections as it takes, in all or of your address.", retry_after_s
     )
 
 
 def body_memory_full(retry_after_s: float) -> ApiError:
-    return ApiError(
-        503,
-        "The server is overloaded: the requests under way fill the memory for request bodies. Please "
-        f"try again in {duration(retry_after_s)}.",
-        type_="service_unavailable_error",
-        code="server_is_overloaded",
-        headers=retry_headers(retry_after_s),
-    )
+    return _overloaded("the requests under way fill the memory for request bodies.", retry_after_s)
 
 
 def upload_gave_way(retry_after_s: float) -> ApiError:
-    return ApiError(
-        503,
-        "The server is overloaded: the memory for request bodies is full, and your slowest upload, this "
-        f"one, has made room for others. Please try again in {duration(retry_after_s)}.",
-        type_="service_unavailable_error",
-        code="server_is_overloaded",
-        headers=retry_headers(retry_after_s),
+    return _overloaded(
+        "the memory for request bodies is full, and your slowest upload, this one, has made room "
+        "for others.",
+        retry_after_s,
     )
 
 
 def proxy_stopping() -> ApiError:
-    return ApiError(
-        503,
-        "The server is being restarted, and this request took longer than it waits for. Please try "
-        "again in 2s.",
-        type_="service_unavailable_error",
-        code="stopping",
-        headers=retry_headers(2.0),
+    return _unavailable(
+        "The server is being restarted, and this request took longer than it waits for.", "stopping", 2.0
     )
 
 
@@ -273,35 +261,15 @@ def insufficient_quota(*, budget: int, period: str, of_group: bool, reset_s: flo
 
 def overloaded(*, waiting: int, of_user: bool, retry_after_s: float) -> ApiError:
     whose = "of yours " if of_user else ""
-    return ApiError(
-        503,
-        f"The server is overloaded: {waiting} requests {whose}wait already, as many as may. Please "
-        f"try again in {duration(retry_after_s)}.",
-        type_="service_unavailable_error",
-        code="server_is_overloaded",
-        headers=retry_headers(retry_after_s),
-    )
+    return _overloaded(f"{waiting} requests {whose}wait already, as many as may.", retry_after_s)
 
 
 def waited_too_long(*, waited_s: float, retry_after_s: float) -> ApiError:
-    return ApiError(
-        503,
-        f"The server is overloaded: no turn came within {waited_s:g}s. Please try again in "
-        f"{duration(retry_after_s)}.",
-        type_="service_unavailable_error",
-        code="server_is_overloaded",
-        headers=retry_headers(retry_after_s),
-    )
+    return _overloaded(f"no turn came within {waited_s:g}s.", retry_after_s)
 
 
 def engine_starting() -> ApiError:
-    return ApiError(
-        503,
-        "The model server is starting or restarting. Please try again in 2s.",
-        type_="service_unavailable_error",
-        code="starting",
-        headers=retry_headers(2.0),
-    )
+    return _unavailable("The model server is starting or restarting.", "starting", 2.0)
 
 
 def upstream_broke() -> ApiError:
