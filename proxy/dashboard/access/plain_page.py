@@ -1,4 +1,4 @@
-"""Pages for visitors without a session: plain HTML without scripts, and nothing stays in memory."""
+"""Pages for visitors without a session: plain HTML, and nothing stays in memory."""
 
 from __future__ import annotations
 
