@@ -21,6 +21,8 @@ logger = logging.getLogger(__name__)
 
 P = ParamSpec("P")
 T = TypeVar("T")
+Refresh = Callable[[], Awaitable[None]]
+"""Shows anew what a page has."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,17 +73,18 @@ class View:
     ) -> Callable[..., Awaitable[None]]:
         """A handler for an event: checks the role and shows what goes wrong as a note.
 
-        `act` gets the event if it has a parameter without a default.
+        `act` gets the event if it has a parameter without a default. What it makes, dialogs and notes,
+        belongs to the page: what the event came from may be gone before they are made.
         """
 
         async def handle_event(*event: Any) -> None:
-            try:
-                self.check(admin=admin)
-                outcome = act(*event)
-                if isawaitable(outcome):
-                    await outcome
-            except (DashboardError, UserError) as error:
-                with self.client:
+            with self.client:
+                try:
+                    self.check(admin=admin)
+                    outcome = act(*event)
+                    if isawaitable(outcome):
+                        await outcome
+                except (DashboardError, UserError) as error:
                     text = str(error)
                     ui.notify(text[:1].upper() + text[1:], type="negative", position="top")
 
@@ -93,10 +96,11 @@ class View:
         takes_event = any(parameter.default is Parameter.empty for parameter in parameters)
         return handle if takes_event else handle_event
 
-    def every(self, seconds: float, refresh: Callable[[], Awaitable[None]]) -> None:
+    def every(self, seconds: float, refresh: Refresh) -> Refresh:
         """Refresh a part of the page now and every so many seconds, while it is open.
 
-        What goes wrong stands in a line at this place of the page until it goes well again.
+        What goes wrong stands in a line at this place of the page until it goes well again. Returns what
+        refreshes it between, and does not raise: who has just changed something has not failed.
         """
         problem = ui.label().classes("problem").mark("problem")
         problem.visible = False
@@ -111,6 +115,7 @@ class View:
                 problem.visible = False
 
         ui.timer(seconds, run, immediate=True)
+        return run
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -76,3 +76,18 @@ async def logged_in(browser: playwright.async_api.Browser, stack: Stack) -> Asyn
     for context in contexts:
         await context.close()
     assert not wrong
+
+
+async def shown_secret(page: Page) -> str:
+    """The key or link that a dialog shows; closes it."""
+    dialog = page.get_by_role("dialog").filter(has=page.locator(".copied"))
+    secret = await dialog.locator(".copied").inner_text()
+    await dialog.get_by_label("Close").click()
+    await expect(page.locator(".q-dialog")).to_have_count(0)
+    return secret
+
+
+async def confirm(page: Page, question: str, yes: str) -> None:
+    """Answer the dialog that asks this, which may lie on another one and not be there yet."""
+    asked = page.get_by_role("dialog", name=question)
+    await asked.get_by_role("button", name=yes).click()

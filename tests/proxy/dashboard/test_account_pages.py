@@ -11,7 +11,7 @@ from playwright.async_api import Page, expect
 
 from proxy.database.pool import connect
 from proxy.identity import keys, users
-from tests.proxy.dashboard.conftest import OpenPage
+from tests.proxy.dashboard.conftest import OpenPage, confirm, shown_secret
 from tests.support.chromium import visit
 from tests.support.dashboard import Browser as Visitor
 from tests.support.dashboard import Stack
@@ -20,21 +20,6 @@ from tests.support.wait import until
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 MARKUP = "<img src=x onerror=document.title='owned'> ```\n<b>code</b>\n```"
-
-
-async def shown_secret(page: Page) -> str:
-    """The key or link that a dialog shows; closes it."""
-    dialog = page.get_by_role("dialog").filter(has=page.locator(".copied"))
-    secret = await dialog.locator(".copied").inner_text()
-    await dialog.get_by_label("Close").click()
-    await expect(page.locator(".q-dialog")).to_have_count(0)
-    return secret
-
-
-async def confirm(page: Page, question: str, yes: str) -> None:
-    """Answer the dialog that asks this, which may lie on another one and not be there yet."""
-    asked = page.get_by_role("dialog", name=question)
-    await asked.get_by_role("button", name=yes).click()
 
 
 async def test_from_an_invitation_to_the_end_of_its_key(stack: Stack, logged_in: OpenPage) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import asdict
 
 from nicegui import ui
@@ -11,16 +12,15 @@ from psycopg import Connection
 from proxy.admin.output import invitation_text
 from proxy.dashboard.data import accounts
 from proxy.dashboard.data.accounts import Account
+from proxy.dashboard.data.errors import DashboardError
 from proxy.dashboard.layout.dialogs import confirmed, dialog, is_open, show_secret
-from proxy.dashboard.layout.page import View
+from proxy.dashboard.layout.page import Refresh, View
 from proxy.dashboard.pages.users import new_users
 from proxy.dashboard.pages.users.fields import GRACES, LimitFields, expiry_field, expiry_of
 from proxy.dashboard.pages.users.keys_table import keys_table
 from proxy.identity import groups, invitations, keys, users
 from proxy.identity.limits import LIMITS, UserLimits
 from proxy.identity.users import UNCHANGED, Key
-
-Refresh = Callable[[], Awaitable[None]]
 
 
 class Detail:
@@ -30,39 +30,54 @@ class Detail:
         self._view = view
         self._username = username
         self._refresh_page = refresh
-        self._body: ui.column
+        self._account: Account
+        self._state: ui.column
+        self._limits: LimitFields
+        self._group: ui.input
 
     async def open(self) -> None:
         """Show the user, if a click before has not done it."""
-        account = await self._view.ask(accounts.one, self._username)
-        with self._view.client.content:
-            if is_open(self._username):
-                return
-            with dialog(self._username) as self._dialog:
-                self._body = ui.column().classes("wide")
-                self._fill(account)
+        self._account = await self._view.ask(accounts.one, self._username)
+        if is_open(self._username):
+            return
+        with dialog(self._username) as self._dialog:
+            self._state = ui.column().classes("wide")
+            self._fill()
+            self._add_new_key()
+            self._add_limits()
 
     async def _changed(self, note: str) -> None:
-        account = await self._view.ask(accounts.one, self._username)
-        self._body.clear()
-        self._fill(account)
         ui.notify(note, position="top")
+        await self._refresh()
+
+    async def _refresh(self) -> None:
+        """Show the user anew, and the page; what has been typed stays."""
+        with suppress(DashboardError):  # what was done is done
+            account = await self._view.ask(accounts.one, self._username)
+            if not self._dialog.is_deleted:
+                self._show(account)
         await self._refresh_page()
+
+    def _show(self, account: Account) -> None:
+        self._limits.show(asdict(account.user))
+        if self._typed_group() == self._account.user.group:
+            self._group.value = account.user.group or ""
+        self._account = account
+        self._state.clear()
+        self._fill()
 
     def _button(self, text: str, act: Callable[[], Awaitable[None]], props: str = "outline") -> None:
         ui.button(text, on_click=self._view.action(act, admin=True)).props(f"{props} dense no-caps")
 
-    def _fill(self, account: Account) -> None:
-        with self._body:
-            self._fill_state(account)
+    def _fill(self) -> None:
+        with self._state:
+            self._fill_state(self._account)
             ui.label("Keys").classes("heading")
             keys_table(
-                account.user.keys,
+                self._account.user.keys,
                 self._key_buttons,
                 in_use=self._view.session.principal.public_id,
             )
-            self._fill_new_key()
-            self._fill_limits(account)
 
     def _fill_state(self, account: Account) -> None:
         user = account.user
@@ -93,7 +108,7 @@ class Detail:
 
         self._button("Revoke", revoke, "flat color=negative")
 
-    def _fill_new_key(self) -> None:
+    def _add_new_key(self) -> None:
         with ui.row().classes("filters"):
             grace = ui.select(GRACES, value=0.0, label="Old keys end").props("outlined dense")
             grace.classes("short")
@@ -106,26 +121,33 @@ class Detail:
                     grace_s=float(grace.value),
                     expires_at=expiry_of(expires) if expires.value else UNCHANGED,
                 )
-                with self._view.client.content:
-                    show_secret(f"The new key of {self._username}", issued.key, new_users.KEY_NOTE)
+                show_secret(f"The new key of {self._username}", issued.key, new_users.KEY_NOTE)
                 await self._changed("There is a new key.")
 
             self._button("New key in place of all", rotate)
 
-    def _fill_limits(self, account: Account) -> None:
-        user = account.user
+    def _add_limits(self) -> None:
+        user = self._account.user
         ui.label("Limits").classes("heading")
-        limits = LimitFields(self._view.services.settings.config, LIMITS, asdict(user))
-        group = ui.input("Group", value=user.group or "", placeholder="none").props("outlined dense")
-
-        async def save() -> None:
-            await self._view.ask(
-                _set_limits, self._username, limits.values(), group.value.strip() or None
-            )
-            await self._changed("The limits hold now.")
-
+        self._limits = LimitFields(self._view.services.settings.config, LIMITS, asdict(user))
+        self._group = ui.input("Group", value=user.group or "", placeholder="none")
+        self._group.props("outlined dense")
         with ui.row().classes("dialog-end"):
-            self._button("Save", save, "unelevated")
+            self._button("Save", self._save, "unelevated")
+
+    def _typed_group(self) -> str | None:
+        return (self._group.value or "").strip() or None
+
+    async def _save(self) -> None:
+        group = self._typed_group()
+        await self._view.ask(
+            _set_limits,
+            self._username,
+            self._limits.changed(),
+            group,
+            has_moved=group != self._account.user.group,
+        )
+        await self._changed("The limits hold now.")
 
     async def _set_active(self, account: Account) -> None:
         active = not account.user.is_active
@@ -142,8 +164,7 @@ class Detail:
             await self._changed("The user is an administrator now." if admin else "Not any more.")
 
     async def _invite(self) -> None:
-        with self._view.client.content:
-            new_users.invite(self._view, self._refresh_page, self._username)
+        new_users.invite(self._view, self._refresh, self._username)
 
     async def _withdraw(self) -> None:
         await self._view.ask(invitations.withdraw, self._username)
@@ -157,6 +178,9 @@ class Detail:
             await self._refresh_page()
 
 
-def _set_limits(connection: Connection, username: str, limits: UserLimits, group: str | None) -> None:
+def _set_limits(
+    connection: Connection, username: str, limits: UserLimits, group: str | None, *, has_moved: bool
+) -> None:
     users.set_limits(connection, username, **limits)
-    groups.set_group(connection, username, group)
+    if has_moved:
+        groups.set_group(connection, username, group)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 from nicegui import events, ui
@@ -10,7 +9,7 @@ from nicegui import events, ui
 from proxy.admin.limit_options import all_limits_text
 from proxy.dashboard.data import accounts
 from proxy.dashboard.data.accounts import Account
-from proxy.dashboard.layout.page import View
+from proxy.dashboard.layout.page import Refresh, View
 from proxy.dashboard.pages.users import new_groups, new_users
 from proxy.dashboard.pages.users.detail import Detail
 
@@ -46,7 +45,7 @@ def build(view: View) -> None:
         ui.button("New user", on_click=page.create).props("unelevated")
     with ui.element("div").classes("panel"):
         page.add_table()
-    view.every(_REFRESH_S, page.refresh)
+    page.refresh = view.every(_REFRESH_S, page.read)
 
 
 class _Everyone:
@@ -54,9 +53,10 @@ class _Everyone:
         self._view = view
         self.search: ui.input
         self._table: ui.table
-        self.create = view.action(partial(new_users.create, view, self.refresh), admin=True)
-        self.invite = view.action(partial(new_users.invite, view, self.refresh), admin=True)
-        self.show_groups = view.action(partial(new_groups.show, view, self.refresh), admin=True)
+        self.refresh: Refresh
+        self.create = view.action(lambda: new_users.create(view, self.refresh), admin=True)
+        self.invite = view.action(lambda: new_users.invite(view, self.refresh), admin=True)
+        self.show_groups = view.action(lambda: new_groups.show(view, self.refresh), admin=True)
 
     def add_table(self) -> None:
         """The table; a click on a row shows its user."""
@@ -68,7 +68,7 @@ class _Everyone:
         self._table.add_slot("body-cell-last_used", _TIME_CELL)
         self._table.on("rowClick", self._show_row, [[], ["name"], None])
 
-    async def refresh(self) -> None:
+    async def read(self) -> None:
         """Read the users anew."""
         self._view.check(admin=True)
         rows = [self._row(one) for one in await self._view.ask(accounts.everyone)]

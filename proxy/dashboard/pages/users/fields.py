@@ -31,6 +31,9 @@ _LABELS = {
 class LimitFields:
     """A field for each limit; an empty one means the default.
 
+    It remembers what is stored, so that a form writes nothing but what was changed in it: others may
+    change the same user or group while it is open.
+
     Args:
         config: has the defaults of all users.
         names: which limits.
@@ -42,32 +45,48 @@ class LimitFields:
         self, config: Config, names: Iterable[str], values: dict[str, Any], *, of_group: bool = False
     ) -> None:
         self._names = tuple(names)
+        self._stored = {name: _text(values.get(name)) for name in self._names}
         with ui.element("div").classes("form-grid"):
             self._inputs = {
-                name: _field(name, values.get(name), _default(name, config, of_group=of_group))
+                name: _field(name, self._stored[name], _default(name, config, of_group=of_group))
                 for name in self._names
             }
 
-    def values(self) -> UserLimits:
-        """What the fields say; None is the default.
+    def changed(self) -> UserLimits:
+        """What the fields say that say something else than is stored; None is the default.
 
         Raises:
             DashboardError: one has a bad value.
         """
-        found = {name: parsed(_LABELS[name], PARSERS[name], self._text(name)) for name in self._names}
+        found = {
+            name: parsed(_LABELS[name], PARSERS[name], self._typed(name))
+            for name in self._names
+            if self._typed(name) != self._stored[name]
+        }
         return cast("UserLimits", found)
 
-    def _text(self, name: str) -> str:
+    def show(self, values: dict[str, Any]) -> None:
+        """Note what is stored now, and show it in the fields that nobody has changed."""
+        for name in self._names:
+            text = _text(values.get(name))
+            if self._typed(name) == self._stored[name] != text:
+                self._inputs[name].value = text or None
+            self._stored[name] = text
+
+    def _typed(self, name: str) -> str:
         return str(self._inputs[name].value or "").strip()
 
 
-def _field(name: str, value: Any, default: str) -> ui.input | ui.select:
+def _text(value: Any) -> str:
+    return "" if value is None else f"{value:.12g}" if isinstance(value, float) else str(value)
+
+
+def _field(name: str, text: str, default: str) -> ui.input | ui.select:
     if name == "budget_period":
         periods = list(get_args(Period))
-        return ui.select(periods, value=value, label=_LABELS[name], clearable=True).props(
+        return ui.select(periods, value=text or None, label=_LABELS[name], clearable=True).props(
             'outlined dense hint="default: month" persistent-hint'
         )
-    text = "" if value is None else f"{value:.12g}" if isinstance(value, float) else str(value)
     return ui.input(_LABELS[name], value=text).props(
         f'outlined dense inputmode=decimal hint="default: {default}"'
     )

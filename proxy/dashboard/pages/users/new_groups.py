@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import asdict
 
 from nicegui import ui
 
 from proxy.dashboard.data import accounts
+from proxy.dashboard.data.errors import DashboardError
 from proxy.dashboard.layout.dialogs import confirmed, dialog, is_open
-from proxy.dashboard.layout.page import View
+from proxy.dashboard.layout.page import Refresh, View
 from proxy.dashboard.pages.users.fields import LimitFields, group_limits
 from proxy.identity import groups
 from proxy.identity.groups import Group
 from proxy.identity.limits import GROUP_LIMITS
-
-Refresh = Callable[[], Awaitable[None]]
 
 
 async def show(view: View, refresh: Refresh) -> None:
@@ -40,8 +39,10 @@ def _edit(view: View, refresh: Refresh, opened: ui.dialog, group: Group) -> None
     limits = LimitFields(view.services.settings.config, GROUP_LIMITS, asdict(group), of_group=True)
 
     async def save() -> None:
-        await view.ask(groups.set_group_limits, group.name, **group_limits(limits.values()))
+        await view.ask(groups.set_group_limits, group.name, **group_limits(limits.changed()))
         ui.notify(f"The limits of {group.name} hold now.", position="top")
+        with suppress(DashboardError):
+            limits.show(asdict(await view.ask(groups.get_group, group.name)))
         await refresh()
 
     async def delete() -> None:
@@ -60,7 +61,7 @@ def _new(view: View, refresh: Refresh, opened: ui.dialog) -> None:
     limits = LimitFields(view.services.settings.config, GROUP_LIMITS, {}, of_group=True)
 
     async def make() -> None:
-        await view.ask(groups.create_group, name.value.strip(), **group_limits(limits.values()))
+        await view.ask(groups.create_group, name.value.strip(), **group_limits(limits.changed()))
         opened.close()
         await refresh()
 

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import cast
-
 from nicegui import ui
 
 from proxy.admin import client_settings
 from proxy.admin.arguments import invitation_life
 from proxy.dashboard.layout.dialogs import dialog, show_secret
-from proxy.dashboard.layout.page import View
+from proxy.dashboard.layout.page import Refresh, View
 from proxy.dashboard.pages.users.fields import LimitFields, expiry_field, expiry_of, parsed
 from proxy.identity import invitations, users
 from proxy.identity.limits import LIMITS, UserLimits
 
-Refresh = Callable[[], Awaitable[None]]
 KEY_NOTE = (
     "It is shown this once and stored nowhere: copy it now. The page Connect has settings for clients."
 )
@@ -33,11 +29,10 @@ def create(view: View, refresh: Refresh) -> None:
                 users.create_user,
                 username=name.value.strip(),
                 expires_at=expiry_of(expires),
-                **limits.values(),
+                **limits.changed(),
             )
             opened.close()
-            with view.client.content:
-                show_secret(f"The key of {name.value.strip()}", issued.key, KEY_NOTE)
+            show_secret(f"The key of {name.value.strip()}", issued.key, KEY_NOTE)
             await refresh()
 
         ui.label("You will see the key: an invitation lets the user make it unseen.").classes("soft")
@@ -61,23 +56,16 @@ def invite(view: View, refresh: Refresh, username: str = "") -> None:
                 username=name.value.strip(),
                 life_s=invitations.DEFAULT_LIFE_S if life_s is None else float(str(life_s)),
                 key_expires_at=expiry_of(expires),
-                **(_given(limits.values()) if limits else UserLimits()),
+                **(limits.changed() if limits else UserLimits()),
             )
             opened.close()
             link = client_settings.invitation_link(config, issued.code)
             note = f"It lets {issued.username} make a key, once. It is shown this once."
-            with view.client.content:
-                show_secret("Invitation", link, f"{note} {client_settings.dashboard_hint(config)}")
+            show_secret("Invitation", link, f"{note} {client_settings.dashboard_hint(config)}")
             await refresh()
 
         with ui.row().classes("dialog-end"):
             ui.button("Make the link", on_click=view.action(make, admin=True)).props("unelevated")
-
-
-def _given(limits: UserLimits) -> UserLimits:
-    """Without those that are left empty: a user that there is keeps them."""
-    given = {name: value for name, value in limits.items() if value is not None}
-    return cast("UserLimits", given)
 
 
 def _name_field(value: str = "") -> ui.input:

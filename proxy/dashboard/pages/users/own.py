@@ -9,7 +9,7 @@ from nicegui import ui
 from proxy.admin.limit_options import all_limits_text
 from proxy.dashboard.data import accounts
 from proxy.dashboard.layout.dialogs import confirmed, show_secret
-from proxy.dashboard.layout.page import View
+from proxy.dashboard.layout.page import Refresh, View
 from proxy.dashboard.pages.users.fields import GRACES
 from proxy.dashboard.pages.users.keys_table import keys_table
 from proxy.dashboard.pages.users.new_users import KEY_NOTE
@@ -38,7 +38,7 @@ def build(view: View) -> None:
         ui.label("Your limits").classes("heading")
         page.limits = ui.label()
         ui.label("The page Usage shows what remains, and when it resets.").classes("soft")
-    view.every(_REFRESH_S, page.refresh)
+    page.refresh = view.every(_REFRESH_S, page.read)
 
 
 class _Own:
@@ -48,8 +48,9 @@ class _Own:
         self.grace: ui.select
         self.keys: ui.column
         self.limits: ui.label
+        self.refresh: Refresh
 
-    async def refresh(self) -> None:
+    async def read(self) -> None:
         """Read the user anew."""
         user = await self._view.ask(users.get_user, self._view.username)
         if user == self._shown:
@@ -88,8 +89,7 @@ class _Own:
             public_id,
             grace_s=max(grace_s, _HANDOVER_S) if is_own else grace_s,
         )
-        with view.client.content:
-            show_secret("Your new key", issued.key, KEY_NOTE)
+        show_secret("Your new key", issued.key, KEY_NOTE)
         if is_own:
             with suppress(ApiError):  # then the session ends with the old key
                 principal = await view.services.authenticator.authenticate(issued.key, "127.0.0.1")

@@ -1,0 +1,88 @@
+"""What a slow database, other administrators and second clicks do to forms and dialogs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from playwright.async_api import Locator, Page, expect
+
+from proxy.database.pool import connect
+from proxy.identity import groups, keys, users
+from tests.proxy.dashboard.conftest import OpenPage, confirm
+from tests.support.dashboard import Stack
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+def change(stack: Stack, do: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """What another administrator does meanwhile, with the user command."""
+    with connect(stack.database_url, application="tests") as connection:
+        return do(connection, *args, **kwargs)
+
+
+@contextmanager
+def slow_changes(stack: Stack) -> Iterator[None]:
+    """What changes users waits for the end of the context; what reads them does not."""
+    with connect(stack.database_url, application="tests") as connection, connection.transaction():
+        connection.execute("LOCK TABLE llama_users, llama_groups IN EXCLUSIVE MODE")
+        yield
+
+
+async def open_user(page: Page, username: str) -> Locator:
+    """The dialog of a user."""
+    await page.get_by_role("cell", name=username, exact=True).click()
+    return page.get_by_role("dialog", name=username, exact=True)
+
+
+async def test_a_form_writes_what_was_changed_in_it(stack: Stack, logged_in: OpenPage) -> None:
+    """What others have changed since it was opened stays. What is typed stays through other actions in
+    the same dialog, and while Save waits; fields without changes show what is stored now."""
+    stack.new_user("ivan", rate_limit=10, token_limit=100)
+    change(stack, groups.create_group, "team")
+    page = await logged_in("admin", "/users")
+    dialog = await open_user(page, "ivan")
+    requests, tokens = [dialog.get_by_label(f"{one} in a window") for one in ("Requests", "Tokens")]
+    await requests.fill("55")
+    change(stack, users.set_limits, "ivan", token_limit=222)
+    change(stack, groups.set_group, "ivan", "team")
+    await dialog.get_by_role("button", name="Revoke").click()
+    await confirm(page, f"Revoke {keys.PREFIX}", "Revoke")
+    await expect(page.get_by_text("The key is revoked.")).to_be_visible()
+    await expect(tokens).to_have_value("222")
+    await expect(dialog.get_by_label("Group")).to_have_value("team")
+    await expect(requests).to_have_value("55")
+    change(stack, users.set_limits, "ivan", token_limit=333)
+    change(stack, groups.delete_group, "team")
+    with slow_changes(stack):
+        await dialog.get_by_role("button", name="Save").click()
+        await dialog.get_by_label("Weight").fill("3")
+    await expect(page.get_by_text("The limits hold now.")).to_be_visible()
+    await expect(tokens).to_have_value("333")
+    await expect(dialog.get_by_label("Weight")).to_have_value("3")
+    user = change(stack, users.get_user, "ivan")
+    assert (user.rate_limit, user.token_limit, user.weight, user.group) == (55, 333, 1, None)
+    await dialog.get_by_role("button", name="New invitation").click()
+    await page.get_by_role("button", name="Make the link").click()
+    await page.get_by_role("dialog", name="Invitation").get_by_label("Close").click()
+    await dialog.get_by_role("button", name="Withdraw invitation").click()
+    await expect(page.get_by_text("The link is void.")).to_be_visible()
+
+
+async def test_a_group_keeps_what_others_set(stack: Stack, logged_in: OpenPage) -> None:
+    """Save writes the field that was changed, and no other."""
+    change(stack, groups.create_group, "crew", rate_limit=10, token_limit=100)
+    page = await logged_in("admin", "/users")
+    await page.get_by_role("button", name="Groups").click()
+    await page.get_by_text("crew · 0 members").click()
+    form = page.locator(".q-expansion-item", has_text="crew")
+    await form.get_by_label("Requests in a window").fill("55")
+    change(stack, groups.set_group_limits, "crew", token_limit=222)
+    await form.get_by_role("button", name="Save").click()
+    await expect(page.get_by_text("The limits of crew hold now.")).to_be_visible()
+    await expect(form.get_by_label("Tokens in a window")).to_have_value("222")
+    group = change(stack, groups.get_group, "crew")
+    assert (group.rate_limit, group.token_limit) == (55, 222)
+    change(stack, groups.delete_group, "crew")
