@@ -20,7 +20,7 @@ from runtime.config import KEYS, ROOT
 from runtime.models import selection
 from tests.support.engine import Engine
 
-LEAST = 16
+LEAST = 20
 CARD = (evaluate.HERE / "README.md").read_text(encoding="utf-8")
 
 
@@ -100,11 +100,11 @@ def test_the_held_out_questions_are_not_in_the_training_text(text: list[Thread])
 
 
 def test_it_answers_the_held_out_questions(examined: list[Examined]) -> None:
-    """At least 80 of 100 answers have the command or fact that was asked for."""
+    """At least 88 of 100 answers have the command or fact that was asked for."""
     wrong = [e for e in examined if evaluate.failed(e.item, e.answer)]
 
     listed = "\n".join(f"{e.item['ask']!r}: {e.answer}" for e in wrong)
-    assert len(wrong) <= 0.2 * len(examined), listed
+    assert len(wrong) <= 0.12 * len(examined), listed
 
 
 async def test_it_understands_wordings_that_it_has_not_seen(engine: Engine) -> None:
