@@ -156,6 +156,34 @@ async def test_a_session_goes_on_with_its_new_key(stack: Stack, logged_in: OpenP
     assert (await stack.chat("gina"))["status"] == 401 or await _is_refused(stack, "gina")
 
 
+async def test_an_administrator_is_not_locked_out(stack: Stack, logged_in: OpenPage) -> None:
+    """In the list of all users there are their own keys, and LLAMA_ADMIN_KEY. What would end those asks
+    first and says so; a session goes over to the new key."""
+    stack.new_user("judy")
+    _set_admin(stack, "judy", admin=True)
+    page = await logged_in("judy", "/users")
+    await page.get_by_role("cell", name="admin", exact=True).click()
+    dialog = page.get_by_role("dialog", name="admin", exact=True)
+    for button in ("New key in place of all", "Not an administrator", "Revoke"):
+        await dialog.get_by_role("button", name=button).click()
+        await confirm(page, "LLAMA_ADMIN_KEY ends", "Cancel")
+    await dialog.get_by_label("Close").click()
+    await page.get_by_role("cell", name="judy", exact=True).click()
+    dialog = page.get_by_role("dialog", name="judy", exact=True)
+    for button in ("Not an administrator", "Revoke", "Deactivate", "Delete"):
+        await dialog.get_by_role("button", name=button).click()
+        await confirm(page, "You will be logged out.", "Cancel")
+    await dialog.get_by_role("button", name="New key in place of all").click()
+    await confirm(page, "Your session goes over to the new one.", "Replace")
+    new = await page.locator(".copied").inner_text()
+    await expect(dialog.locator(".key-row", has_text="revoked")).to_be_visible()
+    await visit(page, stack.url + "/connect")
+    await page.get_by_text("Put my key in").click()
+    await expect(page.locator(".copied").first).to_contain_text(new)
+    assert (await stack.chat("judy"))["status"] in (401, 403)
+    assert (await stack.chat("admin"))["status"] == 200
+
+
 async def test_who_is_no_administrator_any_more_is_logged_out(stack: Stack, logged_in: OpenPage) -> None:
     """While the page with all users is open; nothing on it can be done from then on."""
     stack.new_user("hugo")

@@ -13,14 +13,15 @@ from proxy.admin.output import invitation_text
 from proxy.dashboard.data import accounts
 from proxy.dashboard.data.accounts import Account
 from proxy.dashboard.data.errors import DashboardError
-from proxy.dashboard.layout.dialogs import confirmed, dialog, is_open, show_secret
+from proxy.dashboard.layout.dialogs import confirmed, dialog, is_open
 from proxy.dashboard.layout.page import Refresh, View
 from proxy.dashboard.pages.users import new_users
+from proxy.dashboard.pages.users.endings import ends_too, replace_keys
 from proxy.dashboard.pages.users.fields import GRACES, LimitFields, expiry_field, expiry_of
 from proxy.dashboard.pages.users.keys_table import keys_table
 from proxy.identity import groups, invitations, keys, users
 from proxy.identity.limits import LIMITS, UserLimits
-from proxy.identity.users import UNCHANGED, Key
+from proxy.identity.users import UNCHANGED, IssuedKey, Key
 
 
 class Detail:
@@ -102,7 +103,7 @@ class Detail:
     def _key_buttons(self, key: Key) -> None:
         async def revoke() -> None:
             question = f"Revoke {keys.PREFIX}{key.public_id}…? Its requests end at once."
-            if await confirmed(question, "Revoke"):
+            if await confirmed(question + ends_too(self._view, [key.public_id]), "Revoke"):
                 await self._view.ask(users.revoke_key, self._username, key.public_id)
                 await self._changed("The key is revoked.")
 
@@ -115,16 +116,26 @@ class Detail:
             expires = expiry_field("The new key expires")
 
             async def rotate() -> None:
-                issued = await self._view.ask(
-                    users.rotate_key,
-                    self._username,
-                    grace_s=float(grace.value),
-                    expires_at=expiry_of(expires) if expires.value else UNCHANGED,
+                expires_at = expiry_of(expires) if expires.value else UNCHANGED
+                await self._rotate(
+                    lambda grace_s: self._view.ask(
+                        users.rotate_key, self._username, grace_s=grace_s, expires_at=expires_at
+                    ),
+                    float(grace.value),
                 )
-                show_secret(f"The new key of {self._username}", issued.key, new_users.KEY_NOTE)
-                await self._changed("There is a new key.")
 
             self._button("New key in place of all", rotate)
+
+    async def _rotate(self, issue: Callable[[float], Awaitable[IssuedKey]], grace_s: float) -> None:
+        question = f"Make a new key in place of all keys of {self._username}? "
+        question += f"They and their requests end {GRACES[grace_s]}."
+        question += ends_too(self._view, self._active_keys(), replaced=True)
+        if await confirmed(question, "Replace"):
+            await replace_keys(self._view, self._username, issue, grace_s=grace_s)
+            await self._changed("There is a new key.")
+
+    def _active_keys(self) -> list[str]:
+        return [key.public_id for key in self._account.user.keys if key.state == "active"]
 
     def _add_limits(self) -> None:
         user = self._account.user
@@ -152,14 +163,19 @@ class Detail:
     async def _set_active(self, account: Account) -> None:
         active = not account.user.is_active
         question = f"Deactivate {self._username}? All running requests of the user end."
+        question += ends_too(self._view, self._active_keys())
         if active or await confirmed(question, "Deactivate"):
             await self._view.ask(users.set_active, self._username, active=active)
             await self._changed("The user is active." if active else "No key of the user works now.")
 
     async def _set_admin(self, account: Account) -> None:
         admin = not account.user.is_admin
-        question = f"Make {self._username} an administrator, who sees and may change everything?"
-        if not admin or await confirmed(question, "Make administrator"):
+        if admin:
+            question = f"Make {self._username} an administrator, who sees and may change everything?"
+        else:
+            question = f"Let {self._username} be an administrator no longer?"
+            question += ends_too(self._view, self._active_keys())
+        if await confirmed(question, "Make administrator" if admin else "Take the rights"):
             await self._view.ask(users.set_admin, self._username, admin=admin)
             await self._changed("The user is an administrator now." if admin else "Not any more.")
 
@@ -172,6 +188,7 @@ class Detail:
 
     async def _delete(self) -> None:
         question = f"Delete {self._username} and all keys? Records of requests stay."
+        question += ends_too(self._view, self._active_keys())
         if await confirmed(question, "Delete"):
             await self._view.ask(users.delete_user, self._username)
             self._dialog.close()

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
-
 from nicegui import ui
 
 from proxy.admin.limit_options import all_limits_text
 from proxy.dashboard.data import accounts
-from proxy.dashboard.layout.dialogs import confirmed, show_secret
+from proxy.dashboard.layout.dialogs import confirmed
 from proxy.dashboard.layout.page import Refresh, View
+from proxy.dashboard.pages.users.endings import ends_too, replace_keys
 from proxy.dashboard.pages.users.fields import GRACES
 from proxy.dashboard.pages.users.keys_table import keys_table
-from proxy.dashboard.pages.users.new_users import KEY_NOTE
-from proxy.errors import ApiError
 from proxy.identity import keys, users
 from proxy.identity.users import Key, User
 
 _REFRESH_S = 10.0
-_HANDOVER_S = 60.0
-"""How long the old key of a session stays good while the session goes over to the new one."""
 
 
 def build(view: View) -> None:
@@ -63,13 +58,19 @@ class _Own:
 
     def _buttons(self, key: Key) -> None:
         async def replace() -> None:
-            await self._replace(key.public_id, float(self.grace.value))
+            await replace_keys(
+                self._view,
+                self._view.username,
+                lambda grace_s: self._view.ask(
+                    accounts.replace_own_key, self._view.username, key.public_id, grace_s=grace_s
+                ),
+                grace_s=float(self.grace.value),
+            )
+            await self.refresh()
 
         async def revoke() -> None:
-            own = key.public_id == self._view.session.principal.public_id
-            end = " You will be logged out." if own else ""
-            question = f"Revoke {keys.PREFIX}{key.public_id}…? Its requests end at once.{end}"
-            if await confirmed(question, "Revoke"):
+            question = f"Revoke {keys.PREFIX}{key.public_id}…? Its requests end at once."
+            if await confirmed(question + ends_too(self._view, [key.public_id]), "Revoke"):
                 await self._view.ask(users.revoke_key, self._view.username, key.public_id)
                 await self.refresh()
 
@@ -78,22 +79,3 @@ class _Own:
             ("Revoke", revoke, "flat color=negative"),
         ):
             ui.button(text, on_click=self._view.action(act)).props(f"{props} dense no-caps")
-
-    async def _replace(self, public_id: str, grace_s: float) -> None:
-        """Make the new key; a session of the old one goes over to it."""
-        view, session = self._view, self._view.session
-        is_own = public_id == session.principal.public_id
-        issued = await view.ask(
-            accounts.replace_own_key,
-            view.username,
-            public_id,
-            grace_s=max(grace_s, _HANDOVER_S) if is_own else grace_s,
-        )
-        show_secret("Your new key", issued.key, KEY_NOTE)
-        if is_own:
-            with suppress(ApiError):  # then the session ends with the old key
-                principal = await view.services.authenticator.authenticate(issued.key, "127.0.0.1")
-                view.services.sessions.take_over(session, principal, issued.key)
-            if grace_s < _HANDOVER_S:
-                await view.ask(users.revoke_key, view.username, public_id)
-        await self.refresh()
