@@ -36,11 +36,11 @@ async def test_a_slow_client_is_not_given_up() -> None:
     given_up = asyncio.Event()
 
     async def send(_message: Any) -> None:
-        await asyncio.sleep(0.08)
+        await asyncio.sleep(0.5)
 
-    client = Client(send, stall_s=0.2, give_up=given_up.set)
+    client = Client(send, stall_s=2, give_up=given_up.set)
     with client.watched():
-        for _ in range(5):
+        for _ in range(6):
             await client.send(MESSAGE)
     assert not given_up.is_set()
 
