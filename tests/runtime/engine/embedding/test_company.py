@@ -36,12 +36,32 @@ async def inputs_done(engine: Engine) -> float:
     return await engine.metric("llama_embedded_inputs_total")
 
 
-async def under_way(engine: Engine, body: dict[str, Any], **more: str) -> asyncio.Task[Answer]:
-    """A request of which a part is done."""
+def ask_for_many(engine: Engine, name: str) -> asyncio.Task[Answer]:
+    """A long request of the user "many"; the task and the request have this name."""
+    asked = embed(engine, MANY, "many", **{"X-Llamaserve-Request": name})
+    return asyncio.create_task(asked, name=name)
+
+
+async def under_way(engine: Engine) -> list[asyncio.Task[Answer]]:
+    """Four long requests; a part of the first is done. They get turns and end together, so that the
+    test may pause for seconds before it does anything about them."""
     before = await inputs_done(engine)
-    task = asyncio.create_task(embed(engine, body, **more))
+    first = ask_for_many(engine, "first")
     await until(lambda: _has_more(engine, before), "the first inputs to be done")
-    return task
+    others = [ask_for_many(engine, name) for name in ("second", "third", "fourth")]
+    await until(lambda: _are_running(engine, 4), "all to have arrived")
+    return [first, *others]
+
+
+async def leave(engine: Engine, asked: list[asyncio.Task[Answer]]) -> list[dict[str, int]]:
+    """Leave requests under way; what each has used, when it has ended."""
+    for task in asked:
+        task.cancel()
+    return [(await engine.get(f"/internal/usage/{task.get_name()}")).json for task in asked]
+
+
+async def _are_running(engine: Engine, number: int) -> bool:
+    return await engine.metric("llama_requests_running") == number + 1
 
 
 async def _has_more(engine: Engine, before: float) -> bool:
@@ -79,30 +99,28 @@ def test_one_thread_is_used_while_a_response_is_generated() -> None:
 @pytest.mark.parametrize("user", ["another", "many"])
 async def test_a_short_request_does_not_wait_for_a_long_one(alone: Engine, user: str) -> None:
     """Neither another user's nor one's own."""
-    long = await under_way(alone, MANY, user="many")
+    long, *others = await under_way(alone)
     short = await embed(alone, {"input": "tea"}, user)
 
     assert short.status == 200
     assert not long.done()
+    await leave(alone, others)
     assert (await long).json["usage"]["total_tokens"] == N_TOKENS
 
 
 async def test_nothing_more_is_done_for_a_client_that_left(alone: Engine) -> None:
     """And what had been done is told to the proxy."""
-    long = await under_way(alone, MANY, **{"X-Llamaserve-Request": "left"})
-    long.cancel()
-    used = (await alone.get("/internal/usage/left")).json
+    used = await leave(alone, await under_way(alone))
     done = await inputs_done(alone)
     await embed(alone, {"input": "tea"})
 
-    assert 0 < used["prompt_tokens"] < N_TOKENS
-    assert used["completion_tokens"] == 0
+    assert 0 < used[0]["prompt_tokens"] < N_TOKENS
+    assert used[0]["completion_tokens"] == 0
     assert await inputs_done(alone) == done + 1
 
 
 async def test_a_request_has_its_time(berts: Models, tmp_path: Path) -> None:
-    """LLAMA_SERVER_REQUEST_SECONDS, from its first input on; the next request is answered. And
-    SIGTERM ends a request under way, and the process."""
+    """LLAMA_SERVER_REQUEST_SECONDS, from its first input on; the next request is answered."""
     env = {"LLAMA_SERVER_REQUEST_SECONDS": "0.3"}
     with Engine(tmp_path, berts.folder / "embedding.gguf", env=env) as engine:
         engine.start()
@@ -110,11 +128,16 @@ async def test_a_request_has_its_time(berts: Models, tmp_path: Path) -> None:
         assert (late.status, late.error["code"]) == (400, "request_timeout")
         assert (await embed(engine, {"input": "tea"})).status == 200
 
-        long = await under_way(engine, MANY)
+
+async def test_sigterm_ends_requests_under_way(berts: Models, tmp_path: Path) -> None:
+    """And the process."""
+    with Engine(tmp_path, berts.folder / "embedding.gguf") as engine:
+        engine.start()
+        asked = await under_way(engine)
         assert engine.process is not None
         engine.process.terminate()
-        answer = await long
-        assert (answer.status, answer.error["code"]) == (503, "stopping")
+        for answer in await asyncio.gather(*asked):
+            assert (answer.status, answer.error["code"]) == (503, "stopping")
         assert engine.wait() == 0
 
 
