@@ -8,6 +8,7 @@ it already had, or after SECONDS. Returns at once without a proxy: nothing could
 
 from __future__ import annotations
 
+import http.client
 import os
 import signal
 import sys
@@ -24,44 +25,59 @@ _RUNNING = "llama_requests_running "
 _PAUSE_S = 0.2
 _IDLE_TIMES = 2
 """How many times in a row the server must be found idle: a request may be on its way to it."""
+ANSWER_S = 3.0
+"""How long proxy and server may take to answer; a busy machine may hold them up for longer."""
 _ANNOUNCE_EVERY_S = 5.0
-"""Shorter than the time for which the proxy believes an announcement (RESTART_BEGINS_S in
-proxy/scheduling/engine_watch.py)."""
+"""With two answers that are waited for, shorter than the time for which the proxy believes an
+announcement (RESTART_BEGINS_S in proxy/scheduling/engine_watch.py)."""
 
 
-def requests_running(config: Config) -> int:
-    """How many requests the model server is working on; 0 if it does not answer.
+def requests_running(config: Config) -> int | None:
+    """How many requests the model server is working on; None if it does not answer in time.
 
-    The request for this number is not counted.
+    0 also if it can work on none: nothing listens, or no model is loaded. The request for this number is
+    not counted.
     """
-    request = urllib.request.Request(  # noqa: S310 - our own server's URL
-        config.server_url + "/metrics",
-        headers={"Authorization": f"Bearer {config.text('LLAMA_SERVER_API_KEY')}"},
-    )
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    text = _answer(config.server_url + "/metrics", config.text("LLAMA_SERVER_API_KEY"))
+    if text is None:
+        return None
+    lines = [line for line in text.splitlines() if line.startswith(_RUNNING)]
+    return max(0, int(sum(float(line.removeprefix(_RUNNING)) for line in lines)) - 1)
+
+
+def _answer(url: str, key: str = "") -> str | None:
+    """What is answered; empty if it is an error or nothing listens; None if nothing is said in time."""
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
+    request = urllib.request.Request(url, headers=headers)  # noqa: S310 - our own URL
     try:
-        with opener.open(request, timeout=readiness.CHECK_TIMEOUT_S) as response:
-            lines = response.read().decode().splitlines()
-    except (OSError, ValueError):
-        return 0
-    counts = [float(line.removeprefix(_RUNNING)) for line in lines if line.startswith(_RUNNING)]
-    return max(0, int(sum(counts)) - 1)
+        with readiness.opener().open(request, timeout=ANSWER_S) as response:
+            return str(response.read().decode())
+    except urllib.error.HTTPError as error:
+        error.close()
+        return ""
+    except (OSError, http.client.HTTPException) as error:
+        return None if isinstance(getattr(error, "reason", error), TimeoutError) else ""
 
 
 def drain(supervisor: Supervisor, config: Config, seconds: float) -> None:
-    """Wait until the server is idle, for `seconds` at most."""
+    """Wait until the server is idle, for `seconds` at most.
+
+    It counts as idle only when the proxy has answered after the first announcement, which it has then
+    heard: a proxy that is held up could still send what was waiting.
+    """
     deadline = time.monotonic() + seconds
-    announced_at, idle, shown = float("-inf"), 0, False
+    announced_at, heard, idle, shown = float("-inf"), False, 0, False
     while True:
         if time.monotonic() - announced_at >= _ANNOUNCE_EVERY_S:
-            if not supervisor.announce_restart() or readiness.check(config, "server"):
+            if not supervisor.announce_restart():
                 return
             announced_at = time.monotonic()
         if idle == _IDLE_TIMES or time.monotonic() >= deadline:
             return
+        heard = heard or _answer(config.proxy_url + "/healthz") is not None
         time.sleep(_PAUSE_S)
         running = requests_running(config)
-        idle = 0 if running else idle + 1
+        idle = idle + 1 if heard and running == 0 else 0
         if running and not shown:
             shown = True
             print(f"waiting for the running request to end ({seconds:g} s at most)", file=sys.stderr)
