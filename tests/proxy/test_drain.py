@@ -121,7 +121,7 @@ def _refused(url: str) -> bool:
 async def test_idle_connections_close_and_fresh_ones_have_a_moment(settings: ProxySettings) -> None:
     """One that has just been accepted has its request on the way, one that is kept has not."""
     async with (
-        serving(settings) as proxy,
+        serving(settings, EdgeLimits(late_s=0.05, fresh_s=2.5)) as proxy,
         raw_client(proxy.url) as kept,
         raw_client(proxy.url) as fresh,
         raw_client(proxy.url) as silent,

@@ -2,36 +2,39 @@
 
 from __future__ import annotations
 
-import asyncio
+from collections.abc import Callable
+from contextlib import AsyncExitStack
 
 import psycopg
 
 from tests.support.proxy import RunningProxy
+from tests.support.raw_client import raw_client
 from tests.support.upstream import FakeUpstream
 from tests.support.wait import until
 
 REFUSALS = 100
 
 
-async def test_refused_bodies_are_folded(proxy: RunningProxy, upstream: FakeUpstream, key: str) -> None:
-    """100 broken chunks, one after the other: ten rows a second and one that counts the others."""
-    port = int(proxy.url.rsplit(":", 1)[1])
-
-    async def broken_chunk() -> bytes:
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        writer.write(
-            f"POST /v1/completions HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {key}\r\n"
-            "Transfer-Encoding: chunked\r\n\r\n".encode()
-        )
-        await writer.drain()
-        await until(lambda: proxy.under_way() > 0, "the request to be admitted")
-        writer.write(b"no chunk\r\n")
-        line = await asyncio.wait_for(reader.readline(), 30)
-        writer.close()
-        return line
-
-    for _ in range(REFUSALS):
-        assert b" 400 " in await broken_chunk()
+async def test_refused_bodies_are_folded(
+    proxy: RunningProxy, upstream: FakeUpstream, create_user: Callable[..., str]
+) -> None:
+    """100 broken chunks within a second: ten rows a second and one that counts the others."""
+    key = create_user("alice", rate_limit=REFUSALS)
+    head = (
+        f"POST /v1/completions HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {key}\r\n"
+        "Transfer-Encoding: chunked\r\n\r\n"
+    )
+    async with AsyncExitStack() as stack:
+        clients = [await stack.enter_async_context(raw_client(proxy.url)) for _ in range(REFUSALS)]
+        for client in clients:
+            await client.send(head.encode())
+        await until(lambda: proxy.under_way() == REFUSALS, "all requests to be admitted")
+        for client in clients:
+            await client.send(b"no chunk\r\n")
+        for client in clients:
+            answer = await client.answer()
+            assert answer is not None
+            assert answer.status == 400
 
     def rows() -> list[tuple[int, bool]] | None:
         with psycopg.connect(proxy.settings.database_url) as connection:

@@ -82,8 +82,8 @@ async def test_the_drain_has_an_end(
     async with aiohttp.ClientSession() as client, ProxyProcess(directory, **configuration) as proxy:
         response = await chat(client, proxy.url, key)
         await response.content.readline()
-        proxy.signal(signal.SIGTERM)
         begun = time.monotonic()
+        proxy.signal(signal.SIGTERM)
         assert b'"code": "stopping"' in await response.content.read()
         assert time.monotonic() - begun >= float(seconds)
         assert await proxy.wait(10) == 0
