@@ -108,7 +108,7 @@ async def photograph(page: Page, url: str, title: str, name: str) -> None:
     await page.goto(url)
     await asyncio.sleep(SETTLE_S)
     # Commands of the console take their time beside requests that run.
-    await page.wait_for_function("!document.body.innerText.includes('Reading the')", timeout=60_000)
+    await page.wait_for_function("!document.body.innerText.includes('Reading')", timeout=60_000)
     file = PICTURES / f"{title.lower().replace(' ', '-')}-{name}.png"
     await page.screenshot(path=file, animations="disabled")
     print(file.relative_to(ROOT), file.stat().st_size)

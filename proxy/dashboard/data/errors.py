@@ -33,6 +33,10 @@ def overloaded() -> Unavailable:
     return Unavailable("Too many pages ask the database already. Try again in a few seconds.")
 
 
+def not_read_yet() -> DashboardError:
+    return DashboardError("The figures are still being read. Try again when they are shown.")
+
+
 def live_needs_admin_key() -> Unavailable:
     return Unavailable(
         "Live state needs the administrator's key: LLAMA_ADMIN_KEY in runtime/config.env is empty, or "

@@ -21,8 +21,9 @@ By = Literal["user", "key", "group", "day"]
 class UsageFigures:
     """The figures of all users, or of one."""
 
+    by: By
+    """What each of `rows` is the sum of."""
     rows: Sequence[Usage | Sums]
-    """By user, key, group or day."""
     days: Sequence[Usage]
     percentiles: Percentiles
     refusals: Sequence[tuple[str, int]]
@@ -41,6 +42,7 @@ def read_usage(
     else:
         rows = breakdowns.sums_by(connection, by, since=since, until=until, user=user)
     return UsageFigures(
+        by=by,
         rows=rows,
         days=days,
         percentiles=breakdowns.percentiles(connection, since=since, until=until, user=user),

@@ -51,7 +51,7 @@ def column(
 def table(
     columns: Sequence[Mapping[str, Any]], *, key: str, empty: str, times: Sequence[str] = ()
 ) -> ui.table:
-    """A table without pages of its own. Cells are text, whatever stands in them.
+    """A table without pages of its own, for `set_rows`. Cells are text, whatever stands in them.
 
     `empty`: what to do when there is nothing. `times`: names of columns whose values are ISO times.
     """
@@ -61,7 +61,20 @@ def table(
     )
     for name in times:
         made.add_slot(f"body-cell-{name}", TIME_CELL)
-    return made
+    return unread(made)
+
+
+def unread(table: ui.table) -> ui.table:
+    """Let a table say that it is being read, until `set_rows` has shown its first rows."""
+    return table.props('loading loading-label="Reading …"')
+
+
+def set_rows(table: ui.table, rows: list[dict[str, Any]]) -> None:
+    """Show these rows, if they have changed."""
+    if "loading" in table.props:
+        table.props(remove="loading")
+    if table.rows != rows:
+        table.rows = rows
 
 
 def time_chart(series: Sequence[Mapping[str, Any]], *, unit: str, kind: str = "bar") -> ui.echart:

@@ -89,10 +89,11 @@ class BatchesPage:
             (user, limit),
             lambda: view.ask(overview.batches, user=user, after=None, limit=limit + 1),
         )
+        if limit != self._limit:  # more have been asked for meanwhile
+            return
         self._more.set_visibility(len(found) > limit and limit < MAX_ROWS)
         rows = [_row(batch, is_own=batch["username"] == view.username) for batch in found[:limit]]
-        if self._table.rows != rows:
-            self._table.rows = rows
+        parts.set_rows(self._table, rows)
 
     async def _show_more(self) -> None:
         self._limit = min(MAX_ROWS, self._limit + ROWS)

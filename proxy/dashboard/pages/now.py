@@ -100,7 +100,7 @@ class NowPage:
                     parts.column("slots", "Slots", number=True),
                 ],
                 key="url",
-                empty="Reading the state of the engines …",
+                empty="The proxy has no engine.",
             )
         table.add_slot("body-cell-state", _ENGINE_STATE_CELL)
         return table
@@ -146,15 +146,15 @@ class NowPage:
         self._rate.text = "–" if state["tokens_per_s"] is None else f"{state['tokens_per_s']:.1f}"
         self._away.set_visibility(not state["engine"]["available"])
         if self._engines is not None:
-            _set_rows(self._engines, [_engine(one) for one in state["backends"]])
-        _set_rows(self._running, [_running(n, one) for n, one in enumerate(state["running"])])
-        _set_rows(self._waiting, [_waiting(n, one) for n, one in enumerate(state["waiting"])])
+            parts.set_rows(self._engines, [_engine(one) for one in state["backends"]])
+        parts.set_rows(self._running, [_running(n, one) for n, one in enumerate(state["running"])])
+        parts.set_rows(self._waiting, [_waiting(n, one) for n, one in enumerate(state["waiting"])])
 
     async def _show_parts(self) -> None:
         view = self._view
         view.check(admin=True)
         status = await view.services.console.ask(commands.STATUS)
-        _set_rows(
+        parts.set_rows(
             self._parts,
             [
                 {
@@ -206,13 +206,8 @@ def _parts_table() -> ui.table:
             parts.column("restarts", "Restarts", number=True),
         ],
         key="name",
-        empty="Reading the state of the parts …",
+        empty="Nothing runs under ./console.sh start.",
     )
-
-
-def _set_rows(table: ui.table, rows: list[dict[str, Any]]) -> None:
-    if table.rows != rows:
-        table.rows = rows
 
 
 def _engine(one: dict[str, Any]) -> dict[str, Any]:

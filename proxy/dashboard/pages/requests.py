@@ -13,11 +13,14 @@ from proxy.dashboard.data import breakdowns
 from proxy.dashboard.data.errors import DashboardError
 from proxy.dashboard.layout import csv_files, parts, times, units
 from proxy.dashboard.layout.dialogs import dialog
+from proxy.dashboard.layout.newest import Newest
 from proxy.dashboard.layout.page import Page, View
 from proxy.records import reports
 
 LOOK_EVERY_S = 3.0
 ROWS = 50
+"""The newest ones; "Older ones" shows as many more, up to MAX_ROWS."""
+MAX_ROWS = 500
 MAX_NEW = 99
 CSV_ROWS = 2000
 _CSV = ("id", "created_at", "username", "public_id", "method", "path", "model", "status_code", "error",
@@ -34,8 +37,10 @@ class RequestsPage:
 
     def __init__(self, view: View) -> None:
         self._view = view
+        self._newest = Newest()
         self._rows: list[dict[str, Any]] = []
-        self._is_loaded = False
+        self._found_with: dict[str, Any] | None = None
+        """The filters that the rows were found with; None: nothing has been read yet."""
         self._filters()
         with parts.panel():
             self._new = ui.button(on_click=view.action(self._load)).props("outline no-caps dense")
@@ -43,6 +48,8 @@ class RequestsPage:
             self._table = self._requests_table()
             self._more = ui.button("Older ones", on_click=view.action(self._load_more))
             self._more.props("flat no-caps").set_visibility(False)
+            self._bound = ui.label(f"{MAX_ROWS} are shown. Filters find older ones.").classes("soft")
+            self._bound.set_visibility(False)
         ui.timer(0, view.action(self._begin), once=True)
         view.every(LOOK_EVERY_S, self._look)
 
@@ -104,39 +111,46 @@ class RequestsPage:
         return wanted
 
     async def _begin(self) -> None:
-        await self._load()
         if wanted := self._view.query.get("id", ""):
             self._id.value = wanted[:64]
             await self._find()
 
     async def _load(self) -> None:
-        found = await self._view.ask(reports.requests, limit=ROWS + 1, **self._wanted())
-        self._is_loaded = True
-        self._new.set_visibility(False)
-        self._show(found, [])
+        wanted = self._wanted()
+        asked = self._view.ask(reports.requests, limit=ROWS + 1, **wanted)
+        if (found := await self._newest.answer(asked)) is not None:
+            self._found_with = wanted
+            self._new.set_visibility(False)
+            self._show(found, [])
 
     async def _load_more(self) -> None:
-        if self._rows:
-            found = await self._view.ask(
-                reports.requests, limit=ROWS + 1, after=_uuid(self._rows[-1]["id"]), **self._wanted()
-            )
-            self._show(found, self._rows[-400:])
+        before = self._rows
+        if self._found_with is None or not 0 < len(before) < MAX_ROWS:
+            return
+        found = await self._view.ask(
+            reports.requests, limit=ROWS + 1, after=_uuid(before[-1]["id"]), **self._found_with
+        )
+        if before is self._rows:  # a second click, or other filters, may have changed them meanwhile
+            self._show(found, before)
 
     def _show(self, found: list[dict[str, Any]], before: list[dict[str, Any]]) -> None:
-        self._more.set_visibility(len(found) > ROWS)
         self._rows = before + found[:ROWS]
-        self._table.rows = [_row(one) for one in self._rows]
+        are_more, have_room = len(found) > ROWS, len(self._rows) < MAX_ROWS
+        self._more.set_visibility(are_more and have_room)
+        self._bound.set_visibility(are_more and not have_room)
+        parts.set_rows(self._table, [_row(one) for one in self._rows])
 
     async def _look(self) -> None:
-        """Tell of new records without moving those that are being read."""
-        if not self._is_loaded:
+        """Tell of new records without moving those that are being read; read them at first."""
+        if self._found_with is None:
+            await self._load()
             return
-        shown, wanted = len(self._rows), self._wanted()
-        if shown:
+        rows, wanted = self._rows, dict(self._found_with)
+        if rows:
             # A record is written at its request's end: it may stand between those that are shown.
-            wanted["since"] = self._rows[-1]["created_at"]
-        found = await self._view.ask(breakdowns.count_since, most=shown + MAX_NEW + 1, **wanted)
-        count = found - shown if shown == len(self._rows) else 0  # loaded anew meanwhile
+            wanted["since"] = rows[-1]["created_at"]
+        found = await self._view.ask(breakdowns.count_since, most=len(rows) + MAX_NEW + 1, **wanted)
+        count = found - len(rows) if rows is self._rows else 0  # loaded anew meanwhile
         self._new.text = f"{count} new" if count <= MAX_NEW else f"more than {MAX_NEW} new"
         self._new.set_visibility(count > 0)
 
@@ -162,9 +176,12 @@ class RequestsPage:
             _show_details(found)
 
     async def _download(self) -> None:
-        found = await self._view.ask(reports.requests, limit=CSV_ROWS, **self._wanted())
+        found = await self._view.ask(reports.requests, limit=CSV_ROWS + 1, **self._wanted())
         with self._view.client:
-            csv_files.download("requests.csv", _CSV, found)
+            csv_files.download("requests.csv", _CSV, found[:CSV_ROWS])
+            if len(found) > CSV_ROWS:
+                text = f"The file has the newest {CSV_ROWS:,} requests. Filters find older ones."
+                ui.notify(text, type="warning", position="top")
 
 
 def _field(label: str, load: Any) -> ui.input:

@@ -8,8 +8,10 @@ from typing import Any, cast
 
 from nicegui import ui
 
+from proxy.dashboard.data import errors
 from proxy.dashboard.data.usage import By, UsageFigures, read_usage
 from proxy.dashboard.layout import csv_files, parts, times, units
+from proxy.dashboard.layout.newest import Newest
 from proxy.dashboard.layout.page import Page, View
 
 REFRESH_S = 30.0
@@ -24,6 +26,7 @@ class UsagePage:
 
     def __init__(self, view: View) -> None:
         self._view = view
+        self._newest = Newest()
         self._figures: UsageFigures | None = None
         if not view.is_admin:
             with parts.panel("Your limits"):
@@ -106,13 +109,20 @@ class UsagePage:
     async def _show(self) -> None:
         view = self._view
         now = datetime.now(UTC)
-        self._figures = figures = await view.ask(
-            read_usage,
-            by=cast(By, self._by.value),
-            since=times.since(self._span.value, now),
-            until=now,
-            user=None if view.is_admin else view.username,
+        figures = await self._newest.answer(
+            view.ask(
+                read_usage,
+                by=cast(By, self._by.value),
+                since=times.since(self._span.value, now),
+                until=now,
+                user=None if view.is_admin else view.username,
+            )
         )
+        if figures is not None:
+            self._show_figures(figures)
+
+    def _show_figures(self, figures: UsageFigures) -> None:
+        self._figures = figures
         days = figures.days
         self._requests.text = units.compact(sum(day.requests for day in days))
         self._refused.text = units.compact(sum(day.refusals for day in days))
@@ -126,44 +136,53 @@ class UsagePage:
             [(at, day.prompt_tokens) for at, day in zip(stamps, days, strict=True)],
             [(at, day.completion_tokens) for at, day in zip(stamps, days, strict=True)],
         )
-        self._table.rows = [
-            {
-                "name": row.name,
-                "requests": row.requests,
-                "refusals": row.refusals,
-                "prompt": row.prompt_tokens,
-                "completion": row.completion_tokens,
-            }
-            for row in figures.rows
-        ]
+        parts.set_rows(
+            self._table,
+            [
+                {
+                    "name": row.name,
+                    "requests": row.requests,
+                    "refusals": row.refusals,
+                    "prompt": row.prompt_tokens,
+                    "completion": row.completion_tokens,
+                }
+                for row in figures.rows
+            ],
+        )
         self._show_times(figures)
 
     def _show_times(self, figures: UsageFigures) -> None:
         found = asdict(figures.percentiles)
-        self._percentiles.rows = [
-            {
-                "what": label,
-                "p50": units.milliseconds(found[f"{kind}_p50"]),
-                "p95": units.milliseconds(found[f"{kind}_p95"]),
-            }
-            for kind, label in _KINDS.items()
-        ]
-        self._refusals.rows = [
-            {"error": error, "count": units.count(number)} for error, number in figures.refusals
-        ]
+        parts.set_rows(
+            self._percentiles,
+            [
+                {
+                    "what": label,
+                    "p50": units.milliseconds(found[f"{kind}_p50"]),
+                    "p95": units.milliseconds(found[f"{kind}_p95"]),
+                }
+                for kind, label in _KINDS.items()
+            ],
+        )
+        parts.set_rows(
+            self._refusals,
+            [{"error": error, "count": units.count(number)} for error, number in figures.refusals],
+        )
 
     async def _show_limits(self) -> None:
         found = await self._view.services.live.limits(self._view.session)
-        self._limits.rows = [_limit(one) for one in (*found["windows"], *found["budgets"])]
+        parts.set_rows(self._limits, [_limit(one) for one in (*found["windows"], *found["budgets"])])
 
-    async def _download(self) -> None:
-        if self._figures is None:
-            await self._show()
-        assert self._figures is not None
-        with self._view.client:
-            csv_files.download(
-                f"usage-by-{self._by.value}.csv", _CSV, [asdict(row) for row in self._figures.rows]
-            )
+    def _download(self) -> None:
+        """The figures that are shown, as a file.
+
+        Raises:
+            DashboardError: there are none yet.
+        """
+        if (figures := self._figures) is None:
+            raise errors.not_read_yet()
+        rows = [asdict(row) for row in figures.rows]
+        csv_files.download(f"usage-by-{figures.by}.csv", _CSV, rows)
 
 
 def _limit(one: dict[str, Any]) -> dict[str, Any]:

@@ -7,15 +7,22 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from playwright.async_api import expect
+from playwright.async_api import Page, expect
 
 from proxy.database.pool import connect
 from proxy.identity import invitations
 from tests.proxy.dashboard.conftest import OpenPage
+from tests.support.chromium import visit
 from tests.support.dashboard import Stack
 from tests.support.wait import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+_WAITING = (
+    "FROM pg_stat_activity WHERE datname = current_database()"
+    " AND application_name LIKE 'llamaserve-dashboard/%' AND wait_event_type = 'Lock'"
+)
 
 
 @contextmanager
@@ -34,13 +41,33 @@ async def questions(stack: Stack, number: int) -> None:
 
     def are_so_many() -> bool:
         with connect(stack.database_url, application="tests") as connection:
-            found = connection.execute(
-                "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
-                " AND application_name LIKE 'llamaserve-dashboard/%' AND wait_event_type = 'Lock'"
-            ).fetchone()
+            found = connection.execute(f"SELECT count(*) {_WAITING}").fetchone()
         return found is not None and found[0] == number
 
     await until(are_so_many, f"{number} questions to wait")
+
+
+def end_questions(stack: Stack) -> None:
+    """Let what waits for a lock fail."""
+    with connect(stack.database_url, application="tests") as connection:
+        connection.execute(f"SELECT pg_terminate_backend(pid) {_WAITING}")
+
+
+def add_records(stack: Stack, username: str, number: int) -> None:
+    """So many records of the last hours, a second apart."""
+    with connect(stack.database_url, application="tests") as connection:
+        connection.execute(
+            "INSERT INTO llama_requests (id, created_at, username, user_id, method, path, admitted,"
+            " status_code, latency_ms) SELECT gen_random_uuid(), now() - n * interval '1 s', %s, 0,"
+            " 'GET', '/number/' || n, true, 200, 5 FROM generate_series(1, %s) n",
+            [username, number],
+        )
+
+
+async def choose(page: Page, select: int, option: str) -> None:
+    """Choose an option of one of the page's selects."""
+    await page.locator(".filters .q-select").nth(select).click()
+    await page.get_by_role("option", name=option).click()
 
 
 async def test_a_form_is_sent_once(stack: Stack, logged_in: OpenPage) -> None:
@@ -56,3 +83,62 @@ async def test_a_form_is_sent_once(stack: Stack, logged_in: OpenPage) -> None:
         await page.mouse.click(box["x"] + 5, box["y"] + 5)
         await asyncio.sleep(0.5)  # for the question that must not come
     await expect(page.locator("#key")).to_contain_text("lsk_")
+
+
+async def test_records_that_are_read_slowly(stack: Stack, logged_in: OpenPage) -> None:
+    """Until the first reading has gone well the table does not say that there is nothing. A second click
+    shows no record twice; what has been cut off is told, and never taken for new."""
+    stack.new_user("mona")
+    add_records(stack, "mona", 2_100)
+    page = await logged_in("mona")
+    rows = page.locator("tbody tr")
+    with locked(stack, "llama_requests"):
+        await visit(page, stack.url + "/requests")
+        await questions(stack, 1)
+        end_questions(stack)
+        await expect(page.get_by_text("The database is out of reach")).to_be_visible()
+        await expect(page.get_by_text("Reading …")).to_be_visible()
+        await expect(page.get_by_text("No requests in this time")).to_have_count(0)
+    await expect(rows).to_have_count(50)
+    older = page.get_by_role("button", name="Older ones")
+    with locked(stack, "llama_requests"):
+        await older.dispatch_event("click")
+        await older.dispatch_event("click")
+        await questions(stack, 2)
+    await expect(rows).to_have_count(100)
+    for shown in range(150, 501, 50):
+        await older.click()
+        await expect(rows).to_have_count(shown)
+    paths = await page.locator("tbody td:nth-child(2)").all_inner_texts()
+    assert paths == [f"/number/{n}" for n in range(1, 501)]
+    await expect(page.get_by_text("500 are shown.")).to_be_visible()
+    await expect(older).to_be_hidden()
+    async with page.expect_download() as waiting:
+        await page.get_by_role("button", name="CSV").click()
+    await expect(page.get_by_text("The file has the newest 2,000 requests.")).to_be_visible()
+    assert len((await (await waiting.value).path()).read_text().splitlines()) == 2_001
+    await page.wait_for_timeout(3_500)  # for the news that must not come
+    await expect(page.locator(".new")).to_be_hidden()
+
+
+async def test_a_late_answer_does_not_replace_a_newer_one(stack: Stack, logged_in: OpenPage) -> None:
+    """Sums by group that come when sums by user have been chosen again are not shown; the file has what
+    is shown."""
+    add_records(stack, "nora", 3)
+    page = await logged_in("admin", "/usage?by=user")
+    sums = page.locator(".table", has_text="Completion tokens").locator("tbody")
+    await expect(sums).to_contain_text("nora")
+    with locked(stack, "llama_groups"):
+        await choose(page, 1, "by group")
+        await questions(stack, 1)
+        async with page.expect_download() as waiting:
+            await page.get_by_role("button", name="CSV").click()
+        file = await waiting.value
+        assert file.suggested_filename == "usage-by-user.csv"
+        assert "nora" in (await file.path()).read_text()
+        add_records(stack, "olga", 3)
+        await choose(page, 1, "by user")
+        await expect(sums).to_contain_text("olga")
+    await page.wait_for_timeout(1_000)  # for the answer that must not be shown
+    await expect(sums).to_contain_text("olga")
+    await expect(sums).not_to_contain_text("no group")

@@ -9,6 +9,8 @@ from nicegui import ui
 from psycopg import Connection
 
 from proxy.admin.output import change_text
+from proxy.dashboard.layout import parts
+from proxy.dashboard.layout.newest import Newest
 from proxy.dashboard.layout.page import View
 from proxy.database.audit import Change, changes
 from proxy.identity import keys
@@ -38,27 +40,32 @@ def build(view: View, panel: ui.element) -> None:
                 'outlined dense clearable data-search aria-label="Search changes"'
             )
             days = ui.select(_DAYS, value=7, label="Of the last").props("outlined dense")
-        table = ui.table(rows=[], columns=columns, row_key="id", pagination=25)
+        table = parts.unread(ui.table(rows=[], columns=columns, row_key="id", pagination=25))
         table.props('flat dense wrap-cells no-data-label="No changes."')
         table.classes("stacks").bind_filter_from(search, "value")
         table.add_slot("body-cell-at", _TIME_CELL)
+        bound = ui.label(f"The newest {MAX_SHOWN} changes are shown.").classes("soft")
+        bound.set_visibility(False)
+    newest = Newest()
 
     async def refresh() -> None:
         view.check(admin=True)
         if not panel.visible:
             return
         since = datetime.now(UTC) - timedelta(days=int(days.value))
-        rows = [_row(change) for change in await view.ask(newest, since)]
-        if rows != table.rows:
-            table.rows = rows
+        found = await newest.answer(view.ask(newest_changes, since))
+        if found is None:
+            return
+        bound.set_visibility(len(found) > MAX_SHOWN)
+        parts.set_rows(table, [_row(change) for change in found[:MAX_SHOWN]])
 
     days.on_value_change(view.action(refresh, admin=True))
     view.every(_REFRESH_S, refresh)
 
 
-def newest(connection: Connection, since: datetime) -> list[Change]:
-    """The last MAX_SHOWN changes since a time, the newest first."""
-    return changes(connection, since=since, limit=MAX_SHOWN, newest_first=True)
+def newest_changes(connection: Connection, since: datetime) -> list[Change]:
+    """The last changes since a time, the newest first; one more than MAX_SHOWN if there are more."""
+    return changes(connection, since=since, limit=MAX_SHOWN + 1, newest_first=True)
 
 
 def _row(change: Change) -> dict[str, Any]:

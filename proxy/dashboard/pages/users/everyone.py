@@ -9,6 +9,7 @@ from nicegui import events, ui
 from proxy.admin.limit_options import all_limits_text
 from proxy.dashboard.data import accounts
 from proxy.dashboard.data.accounts import Account
+from proxy.dashboard.layout import parts
 from proxy.dashboard.layout.page import Refresh, View
 from proxy.dashboard.pages.users import new_groups, new_users
 from proxy.dashboard.pages.users.detail import Detail
@@ -63,7 +64,7 @@ class _Everyone:
         self._table = ui.table(
             rows=[], columns=_COLUMNS, row_key="name", pagination={"rowsPerPage": 25, "sortBy": "name"}
         ).props('flat wrap-cells no-data-label="No users yet: Invite or New user makes one."')
-        self._table.classes("rows-open stacks").bind_filter_from(self.search, "value")
+        parts.unread(self._table).classes("rows-open stacks").bind_filter_from(self.search, "value")
         self._table.add_slot("body-cell-state", _STATE_CELL)
         self._table.add_slot("body-cell-last_used", _TIME_CELL)
         self._table.on("rowClick", self._show_row, [[], ["name"], None])
@@ -72,8 +73,7 @@ class _Everyone:
         """Read the users anew."""
         self._view.check(admin=True)
         rows = [self._row(one) for one in await self._view.ask(accounts.everyone)]
-        if rows != self._table.rows:
-            self._table.rows = rows
+        parts.set_rows(self._table, rows)
 
     def _row(self, one: Account) -> dict[str, Any]:
         user = one.user
