@@ -22,11 +22,13 @@ name_lines() {
   while IFS= read -r line; do printf '%s: %s\n' "$1" "$line"; done
 }
 
+# From the byte on that is next now: tail begins in the background, perhaps after the first lines.
 follow_logs() {
-  local name
+  local name size
   for name in postgres server proxy dashboard; do
     (umask 077 && : >>"$LOG_DIR/$name.log")
-    tail -n 0 -F "$LOG_DIR/$name.log" 2>/dev/null > >(name_lines "$name") &
+    size="$(wc -c <"$LOG_DIR/$name.log")"
+    tail -c "+$((size + 1))" -F "$LOG_DIR/$name.log" 2>/dev/null > >(name_lines "$name") &
     TAILS="$TAILS $!"
   done
 }
