@@ -11,8 +11,9 @@ import psycopg
 
 from runtime.config import Config, ConfigError
 
-CHECK_TIMEOUT_S = 3
-"""How long one check may wait for an answer. A whole number: libpq takes no other."""
+CHECK_TIMEOUT_S = 6
+"""How long one check may wait for an answer: a busy machine may hold up a program for some seconds.
+A whole number, since libpq takes no other."""
 
 
 def check(config: Config, name: str) -> str:
