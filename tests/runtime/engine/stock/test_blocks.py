@@ -10,13 +10,13 @@ import asyncio
 import contextlib
 import json
 import re
-import resource
 import signal
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from tests.support.client import CHAT, DONE, MODELS
@@ -24,7 +24,7 @@ from tests.support.gguf import SLOW, build_model, token_ids
 from tests.support.stock import StockServer
 from tests.support.wait import until
 
-LONG = 300
+LONG = 700
 """Tokens: an answer of the slow model's that lasts some seconds."""
 
 CONTINUATION, TWO_BYTES_BEGIN = (str(token_ids()[f"<0x{byte:02X}>"]) for byte in (0x80, 0xC3))
@@ -129,7 +129,7 @@ async def test_requests_that_need_no_generation_wait_for_one(
 ) -> None:
     """They take the model's lock; a look at /v1/models tells a busy server from a dead one only late."""
     ended = len(server.ended)
-    generation = await server.begin(max_tokens=LONG)
+    generation = await server.begin(max_tokens=300)
 
     answer = await ask(server)
 
@@ -141,13 +141,13 @@ async def test_requests_that_need_no_generation_wait_for_one(
 async def test_openapi_is_answered_during_a_generation(server: StockServer) -> None:
     """The one page that takes no lock, and asks for no key: it shows that the process lives, no more."""
     ended = len(server.ended)
-    generation = await server.begin(max_tokens=LONG)
 
-    answer = await server.get("/openapi.json", key="wrong")
+    async with server.streaming(max_tokens=1900) as stream:
+        await stream.content.readline()
+        answer = await server.get("/openapi.json", key="wrong")
+        assert len(server.ended) == ended
 
     assert answer.status == 200
-    assert len(server.ended) == ended
-    await generation
 
 
 # interrupt_requests
@@ -209,7 +209,7 @@ async def test_an_answer_is_made_to_its_end_although_its_client_left(server: Sto
     generation = await server.begin(max_tokens=LONG)
 
     await leave(generation)
-    await until(lambda: len(server.ended) > ended, "the generation to end")
+    await until(lambda: len(server.ended) > ended, "the generation to end", deadline_s=120)
 
     assert server.ended[-1] >= LONG - 1
 
@@ -226,8 +226,8 @@ async def test_a_stream_of_plain_text_ends_when_its_client_leaves(server: StockS
 
 
 async def test_a_prompt_is_read_to_its_end_although_its_client_left(server: StockServer) -> None:
-    """The next request with the same prompt finds all of it in the cache, of ten batches and more."""
-    prompt = [{"role": "user", "content": "z " * 400}]
+    """The next request with the same prompt finds all of it in the cache, of twenty batches and more."""
+    prompt = [{"role": "user", "content": "z " * 900}]
     begun = server.begun
     reading = asyncio.create_task(server.stream(messages=prompt))
     await until(lambda: server.begun > begun, "the prompt to begin")
@@ -235,7 +235,7 @@ async def test_a_prompt_is_read_to_its_end_although_its_client_left(server: Stoc
     await leave(reading)
     again = await server.chat(messages=prompt, max_tokens=1)
 
-    assert again.usage["prompt_tokens"] > 10 * 64
+    assert again.usage["prompt_tokens"] > 20 * 64
     assert re.search(ALL_CACHED, last_begin(server))
 
 
@@ -258,7 +258,7 @@ async def test_a_stream_of_plain_text_is_not_silent(server: StockServer) -> None
     """What the above is to be compared with."""
     ended = len(server.ended)
 
-    async with server.streaming(max_tokens=LONG) as stream:
+    async with server.streaming(max_tokens=1900) as stream:
         await stream.content.readline()
         assert len(server.ended) == ended
 
@@ -266,30 +266,33 @@ async def test_a_stream_of_plain_text_is_not_silent(server: StockServer) -> None
 async def test_a_silent_stream_goes_on_although_its_client_left(server: StockServer) -> None:
     """Only a chunk sent makes it look at the connection."""
     begun, ended = server.begun, len(server.ended)
-    stream = asyncio.create_task(server.stream(**SILENT))
+    stream = asyncio.create_task(server.stream(**SILENT | {"max_tokens": 220}))
     await until(lambda: server.begun > begun, "the stream to begin")
 
     await leave(stream)
-    await until(lambda: len(server.ended) > ended, "the generation to end")
+    await until(lambda: len(server.ended) > ended, "the generation to end", deadline_s=120)
 
-    assert server.ended[-1] >= SILENT["max_tokens"] - 1
+    assert server.ended[-1] >= 219
 
 
 async def test_a_silent_stream_costs_the_cube_of_its_length(tiny_model: Path, tmp_path: Path) -> None:
     """With each token it tries anew whether any beginning of all that is held back can be decoded. Twice
     as many tokens take some seven times as long, and the model is held meanwhile."""
 
-    async def cost_s(tokens: int) -> float:
-        """Of the processor's time, the start of the process included."""
-        before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
-        with StockServer(tmp_path, tiny_model, ours=True) as server:
-            stream = await server.start().stream(**SILENT | {"max_tokens": tokens})
-        assert stream.finish_reasons == ["length"]
-        return resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before
+    with StockServer(tmp_path, tiny_model, ours=True) as server:
+        process = psutil.Process(server.start().pid)
 
-    nothing, once, twice = [await cost_s(tokens) for tokens in (1, 120, 240)]
+        async def cost_s(tokens: int) -> float:
+            """Of the processor's time."""
+            before = process.cpu_times().user
+            stream = await server.stream(**SILENT | {"max_tokens": tokens})
+            assert stream.finish_reasons == ["length"]
+            return process.cpu_times().user - before
 
-    assert twice - nothing > 4.5 * (once - nothing)
+        await cost_s(1)  # the first request loads what others find loaded
+        once, twice = [await cost_s(tokens) for tokens in (120, 240)]
+
+    assert twice > 4.5 * once
 
 
 async def test_bytes_that_begin_characters_run_past_max_tokens(tiny_model: Path) -> None:
