@@ -14,8 +14,8 @@ from proxy.dashboard.layout.copying import copyable
 def dialog(title: str, name: str = "") -> Iterator[ui.dialog]:
     """A dialog that opens at the end of the block, which fills it; it is removed when it is closed.
 
-    One of the same name that is open gives way. Who awaited something since the click asks `is_open`
-    first: a second click that is answered late must not take away what was typed.
+    One of the same name that is open gives way. Who opens one to type into asks `is_open` first: a
+    second click that is heard or answered late must not take away what was typed.
     `name`: what a screen reader says, if it is not the title.
     """
     for before in _open(name or title):

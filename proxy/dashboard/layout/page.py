@@ -69,15 +69,21 @@ class View:
         return await self.services.database.run(self.username, question, *args, **kwargs)
 
     def action(
-        self, act: Callable[..., Awaitable[None] | None], *, admin: bool = False
+        self, act: Callable[..., Awaitable[None] | None], *, admin: bool = False, once: bool = False
     ) -> Callable[..., Awaitable[None]]:
         """A handler for an event: checks the role and shows what goes wrong as a note.
 
         `act` gets the event if it has a parameter without a default. What it makes, dialogs and notes,
         belongs to the page: what the event came from may be gone before they are made.
+        `once`: for a button that changes something. A second click while it does is for nothing.
         """
+        runs = False
 
         async def handle_event(*event: Any) -> None:
+            nonlocal runs
+            if once and runs:
+                return
+            runs = True
             with self.client:
                 try:
                     self.check(admin=admin)
@@ -87,6 +93,8 @@ class View:
                 except (DashboardError, UserError) as error:
                     text = str(error)
                     ui.notify(text[:1].upper() + text[1:], type="negative", position="top")
+                finally:
+                    runs = False
 
         # NiceGUI looks at the parameters of a handler, too.
         async def handle(event: Any) -> None:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from playwright.async_api import Locator, Page, expect
 
+from proxy.database.audit import changes
 from proxy.database.pool import connect
 from proxy.identity import groups, keys, users
-from tests.proxy.dashboard.conftest import OpenPage, confirm
+from tests.proxy.dashboard.conftest import OpenPage, confirm, shown_secret
 from tests.support.dashboard import Stack
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -86,3 +88,34 @@ async def test_a_group_keeps_what_others_set(stack: Stack, logged_in: OpenPage) 
     group = change(stack, groups.get_group, "crew")
     assert (group.rate_limit, group.token_limit) == (55, 222)
     change(stack, groups.delete_group, "crew")
+
+
+async def test_a_second_click_does_nothing_twice(stack: Stack, logged_in: OpenPage) -> None:
+    """While the database is slow a button is clicked again: there is one link, one user and one key."""
+    stack.new_user("kate")
+    admin, kate = await logged_in("admin", "/users"), await logged_in("kate", "/users")
+    await admin.get_by_role("button", name="Invite").click()
+    await admin.get_by_label("Username").fill("liam")
+    await twice(stack, admin.get_by_role("button", name="Make the link"))
+    await shown_secret(admin)
+    await admin.get_by_role("button", name="New user").click()
+    await admin.get_by_label("Username").fill("mary")
+    await twice(stack, admin.get_by_role("button", name="Create"))
+    await shown_secret(admin)
+    await kate.get_by_label("A replaced key ends").click()
+    await kate.get_by_role("option", name="in a day").click()
+    await twice(stack, kate.get_by_role("button", name="Replace"))
+    await shown_secret(kate)
+    await expect(kate.locator(".key-row")).to_have_count(2)
+    await expect(admin.locator(".q-notification")).to_have_count(0)
+    made = change(stack, changes, since=datetime.now(UTC) - timedelta(minutes=1))
+    invited = [one.action for one in made if one.username == "liam"]
+    assert invited == ["create user", "create invitation"], invited
+
+
+async def twice(stack: Stack, button: Locator) -> None:
+    """Click once, and again before the first click is answered."""
+    with slow_changes(stack):
+        await button.click()
+        await button.dispatch_event("click")
+        await button.page.wait_for_timeout(300)  # both are heard

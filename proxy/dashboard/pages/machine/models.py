@@ -67,7 +67,7 @@ class _Models:
             self._file = ui.input("File or quantisation", placeholder="proposed").props(
                 "outlined dense maxlength=200"
             )
-            ui.button("Download", on_click=self._view.action(self._pull, admin=True)).props("unelevated")
+            self._button("Download", self._pull, "unelevated")
         ui.label(
             "The largest quantisation that suits this machine's memory is proposed. An interrupted "
             "download is resumed. HF_TOKEN in the server's environment opens gated repositories."
@@ -79,8 +79,7 @@ class _Models:
             self._job_title = ui.label().classes("heading mono")
             self._job_state = ui.label().classes("tag").mark("job state")
             ui.space()
-            self._job_stop = ui.button("Stop", on_click=self._view.action(self._stop, admin=True))
-            self._job_stop.props("outline dense no-caps")
+            self._job_stop = self._button("Stop", self._stop, "outline dense no-caps")
         self._job_about = ui.label().classes("soft")
         self._job_lines = ui.label().classes("code mono")
         self.job_panel.visible = False
@@ -133,9 +132,10 @@ class _Models:
                         ui.label(str(model["state"])).classes("tag")
                 ui.label(about(model)).classes("soft")
             if not model["state"] and "problem" not in model and model.get("pooling") is None:
-                ui.button("Use", on_click=self._view.action(self._user_of(model), admin=True)).props(
-                    "outline dense no-caps"
-                )
+                self._button("Use", self._user_of(model), "outline dense no-caps")
+
+    def _button(self, text: str, act: Callable[[], Any], props: str) -> ui.button:
+        return ui.button(text, on_click=self._view.action(act, admin=True, once=True)).props(props)
 
     def _user_of(self, model: dict[str, Any]) -> Callable[[], Any]:
         async def use() -> None:

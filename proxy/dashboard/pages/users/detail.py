@@ -68,7 +68,9 @@ class Detail:
         self._fill()
 
     def _button(self, text: str, act: Callable[[], Awaitable[None]], props: str = "outline") -> None:
-        ui.button(text, on_click=self._view.action(act, admin=True)).props(f"{props} dense no-caps")
+        ui.button(text, on_click=self._view.action(act, admin=True, once=True)).props(
+            f"{props} dense no-caps"
+        )
 
     def _fill(self) -> None:
         with self._state:

@@ -52,8 +52,10 @@ def _edit(view: View, refresh: Refresh, opened: ui.dialog, group: Group) -> None
             await refresh()
 
     with ui.row().classes("dialog-end"):
-        ui.button("Delete", on_click=view.action(delete, admin=True)).props("flat color=negative")
-        ui.button("Save", on_click=view.action(save, admin=True)).props("unelevated")
+        ui.button("Delete", on_click=view.action(delete, admin=True, once=True)).props(
+            "flat color=negative"
+        )
+        ui.button("Save", on_click=view.action(save, admin=True, once=True)).props("unelevated")
 
 
 def _new(view: View, refresh: Refresh, opened: ui.dialog) -> None:
@@ -61,9 +63,11 @@ def _new(view: View, refresh: Refresh, opened: ui.dialog) -> None:
     limits = LimitFields(view.services.settings.config, GROUP_LIMITS, {}, of_group=True)
 
     async def make() -> None:
+        if not opened.value:  # a click that is heard late
+            return
         await view.ask(groups.create_group, name.value.strip(), **group_limits(limits.changed()))
         opened.close()
         await refresh()
 
     with ui.row().classes("dialog-end"):
-        ui.button("Create", on_click=view.action(make, admin=True)).props("unelevated")
+        ui.button("Create", on_click=view.action(make, admin=True, once=True)).props("unelevated")

@@ -6,7 +6,7 @@ from nicegui import ui
 
 from proxy.admin import client_settings
 from proxy.admin.arguments import invitation_life
-from proxy.dashboard.layout.dialogs import dialog, show_secret
+from proxy.dashboard.layout.dialogs import dialog, is_open, show_secret
 from proxy.dashboard.layout.page import Refresh, View
 from proxy.dashboard.pages.users.fields import LimitFields, expiry_field, expiry_of, parsed
 from proxy.identity import invitations, users
@@ -19,12 +19,16 @@ KEY_NOTE = (
 
 def create(view: View, refresh: Refresh) -> None:
     """Ask for a new user, and show the key."""
+    if is_open("New user"):
+        return
     with dialog("New user") as opened:
         name = _name_field()
         expires = expiry_field("The key expires")
         limits = LimitFields(view.services.settings.config, LIMITS, {})
 
         async def make() -> None:
+            if not opened.value:  # a click that is heard late
+                return
             issued = await view.ask(
                 users.create_user,
                 username=name.value.strip(),
@@ -37,11 +41,13 @@ def create(view: View, refresh: Refresh) -> None:
 
         ui.label("You will see the key: an invitation lets the user make it unseen.").classes("soft")
         with ui.row().classes("dialog-end"):
-            ui.button("Create", on_click=view.action(make, admin=True)).props("unelevated")
+            ui.button("Create", on_click=view.action(make, admin=True, once=True)).props("unelevated")
 
 
 def invite(view: View, refresh: Refresh, username: str = "") -> None:
     """Ask whom to invite, and show the link."""
+    if is_open("Invite a user"):
+        return
     config = view.services.settings.config
     with dialog("Invite a user") as opened:
         name = _name_field(username)
@@ -50,6 +56,8 @@ def invite(view: View, refresh: Refresh, username: str = "") -> None:
         limits = None if username else LimitFields(config, LIMITS, {})
 
         async def make() -> None:
+            if not opened.value:  # a click that is heard late
+                return
             life_s = parsed("How long the link is good", invitation_life, valid.value)
             issued = await view.ask(
                 invitations.invite,
@@ -65,7 +73,9 @@ def invite(view: View, refresh: Refresh, username: str = "") -> None:
             await refresh()
 
         with ui.row().classes("dialog-end"):
-            ui.button("Make the link", on_click=view.action(make, admin=True)).props("unelevated")
+            ui.button("Make the link", on_click=view.action(make, admin=True, once=True)).props(
+                "unelevated"
+            )
 
 
 def _name_field(value: str = "") -> ui.input:

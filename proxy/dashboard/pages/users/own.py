@@ -78,4 +78,4 @@ class _Own:
             ("Replace", replace, "outline"),
             ("Revoke", revoke, "flat color=negative"),
         ):
-            ui.button(text, on_click=self._view.action(act)).props(f"{props} dense no-caps")
+            ui.button(text, on_click=self._view.action(act, once=True)).props(f"{props} dense no-caps")
