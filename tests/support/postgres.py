@@ -10,7 +10,6 @@ import os
 import pwd
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -23,6 +22,7 @@ from urllib.parse import urlsplit
 
 import psycopg
 
+from tests.support.process import free_port
 from tests.support.wait import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -222,9 +222,7 @@ class TcpPostgres(_Server):
         super().__init__(None, "nobody" if os.geteuid() == 0 else None)
         self.user, self.password, self.database = user, password, database
         self.data = self.directory / "data"
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port: int = probe.getsockname()[1]
+        self.port = free_port()
 
     def _programs(self) -> Path:
         """The wheel's programs; for root a copy, since its unprivileged user may not reach them."""

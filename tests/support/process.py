@@ -11,18 +11,34 @@ import sys
 import urllib.error
 import urllib.request
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
 from runtime.config import KEYS, ROOT
 from tests.support.wait import wait_until
 
+_PORTS = iter(range(20_000, 32_768))
+"""Those not tried yet. They are below what the system takes for connections and for port 0 (from 32768
+on Linux, from 49152 on macOS), and above the ports of Ray's workers."""
+
 
 def free_port() -> int:
-    """A port that nothing listens on just now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port of 127.0.0.1 that nothing listens on, and that no other test of the machine is given.
+
+    The UDP port of the same number is taken until the process ends: so tests show it to one another.
+    """
+    for port in _PORTS:
+        with (
+            suppress(OSError),
+            socket.socket(type=socket.SOCK_DGRAM) as mark,
+            socket.socket() as probe,
+        ):
+            mark.bind(("127.0.0.1", port))
+            probe.bind(("127.0.0.1", port))
+            mark.detach()
+            return port
+    raise AssertionError("all ports are taken")
 
 
 class ProxyProcess:

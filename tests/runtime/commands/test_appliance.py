@@ -6,7 +6,6 @@ import asyncio
 import json
 import os
 import signal
-import socket
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -234,9 +233,7 @@ def test_restart_refuses_a_bad_model_before_it_stops_anything(appliance: Applian
 
 def test_restart_applies_a_changed_address(appliance: Appliance) -> None:
     """Also the proxy's address, whose port supervisord holds."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     appliance.configure(LLAMA_PROXY_PORT=str(port))
     appliance.restart("proxy")
     assert appliance.until_well()["proxy_url"].endswith(f":{port}")
