@@ -46,6 +46,7 @@ class UsagePage:
             self._days = parts.time_chart(
                 [{"name": "prompt", "stack": "all"}, {"name": "completion", "stack": "all"}], unit=""
             )
+            self._days.options["useUTC"] = True
             self._days.options["xAxis"]["minInterval"] = _DAY_MS
         with parts.panel():
             self._table = self._sums_table()
