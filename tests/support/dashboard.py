@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +17,7 @@ from proxy.database.pool import connect
 from proxy.identity import admin_key, keys, users
 from tests.support.engine import API_KEY
 from tests.support.process import DashboardProcess, ProxyProcess
-from tests.support.wait import wait_until
+from tests.support.wait import until, wait_until
 
 USERS = ("alice", "bob")
 
@@ -43,6 +43,17 @@ class Stack:
         ):
             found: dict[str, Any] = await got.json()
             return {**found, "status": got.status, "request_id": got.headers["x-request-id"]}
+
+    async def recorded(self, answer: Mapping[str, Any]) -> None:
+        """Wait until the record of a request that `chat` sent is in the database."""
+        number = str(answer["request_id"]).removeprefix("req_")
+
+        def is_recorded() -> bool:
+            with connect(self.database_url, application="tests") as connection:
+                statement = "SELECT FROM llama_requests WHERE id = %s::uuid"
+                return connection.execute(statement, [number]).fetchone() is not None
+
+        await until(is_recorded, "the record of a request")
 
     def new_user(self, username: str, **fields: Any) -> str:
         """Make a user and return the key."""

@@ -70,6 +70,7 @@ async def see_a_request(stack: Stack, page: Page, username: str) -> None:
             found = await stack.chat(username, "go on", max_tokens=200)
             assert found["status"] == 200
             number += 1
+        await stack.recorded(found)
         return number
 
     asking = asyncio.create_task(ask())

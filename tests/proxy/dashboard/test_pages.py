@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 
 import psutil
 import pytest
@@ -14,6 +15,7 @@ from proxy.dashboard.pages import PAGES
 from proxy.database.pool import connect
 from tests.proxy.dashboard.conftest import OpenPage
 from tests.support.dashboard import Stack
+from tests.support.wait import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -55,6 +57,7 @@ async def test_a_request_from_running_to_its_record(stack: Stack, logged_in: Ope
         await admin.get_by_text("End it").click()
         outcome = await request
     assert outcome["status"] == 503
+    await stack.recorded(outcome)
     await alice.goto(stack.url + "/requests")
     await expect(alice.locator("tbody")).to_contain_text("ended_by_administrator")
     await alice.goto(stack.url + "/usage?by=day")
@@ -66,12 +69,12 @@ async def test_a_request_from_running_to_its_record(stack: Stack, logged_in: Ope
 async def test_a_request_is_found_by_its_id(stack: Stack, logged_in: OpenPage) -> None:
     """Its own user and administrators find it, other users are told that there is none."""
     alice, bob = [await logged_in(name) for name in ("alice", "bob")]
-    request_id = (await stack.chat("alice"))["request_id"]
-    await asyncio.sleep(1.2)  # records are loaded every second
+    outcome = await stack.chat("alice")
+    await stack.recorded(outcome)
     for page, is_shown in ((alice, True), (bob, False)):
         await page.goto(stack.url + "/requests")
         await page.keyboard.press("/")
-        await page.keyboard.type(f"{request_id}\n")
+        await page.keyboard.type(f"{outcome['request_id']}\n")
         if is_shown:
             await expect(page.locator(".details")).to_contain_text("prompt tokens")
             await expect(page.locator(".bar-of-times")).to_be_visible()
@@ -81,7 +84,7 @@ async def test_a_request_is_found_by_its_id(stack: Stack, logged_in: OpenPage) -
 
 async def test_the_table_holds_still(stack: Stack, logged_in: OpenPage) -> None:
     """New requests are announced, and shown when the reader asks for them."""
-    await stack.chat("bob")
+    await stack.recorded(await stack.chat("bob"))
     page = await logged_in("bob")
     await page.goto(stack.url + "/requests")
     rows = page.locator("tbody tr")
@@ -92,6 +95,25 @@ async def test_the_table_holds_still(stack: Stack, logged_in: OpenPage) -> None:
     assert await rows.count() == before
     await page.get_by_text("1 new").click()
     await expect(rows).to_have_count(before + 1)
+
+
+async def test_days_are_those_of_utc(stack: Stack, logged_in: OpenPage) -> None:
+    """For a reader in another zone, too, whose clock shows the day before at UTC's midnight."""
+    await stack.recorded(await stack.chat("bob"))
+    page = await logged_in("bob", "/usage")
+    devtools = await page.context.new_cdp_session(page)
+    await devtools.send("Emulation.setTimezoneOverride", {"timezoneId": "America/Los_Angeles"})
+    await page.reload()
+    chart = page.locator(".panel:has-text('Tokens by day') .chart")
+    await expect(page.locator(".tile", has_text="requests")).not_to_contain_text("–")
+    tooltip = chart.locator("div", has_text="completion")
+
+    async def shown() -> str:
+        await chart.hover()
+        return str(await tooltip.first.inner_text()) if await tooltip.count() else ""
+
+    text = await until(shown, "the tooltip of a day")
+    assert text.startswith(f"{datetime.now(UTC):%Y-%m-%d}")
 
 
 async def test_what_others_typed_is_text(stack: Stack, logged_in: OpenPage) -> None:
@@ -127,8 +149,7 @@ async def test_keys_and_theme(stack: Stack, logged_in: OpenPage) -> None:
 
 async def test_csv(stack: Stack, logged_in: OpenPage) -> None:
     """Records can be had as CSV; a user gets the own ones."""
-    await stack.chat("bob")
-    await asyncio.sleep(1.2)
+    await stack.recorded(await stack.chat("bob"))
     page = await logged_in("bob")
     await page.goto(stack.url + "/requests")
     async with page.expect_download() as waiting:
