@@ -27,11 +27,13 @@ logger = logging.getLogger(__name__)
 
 CHANNEL = "llama_user_changed"
 HEARTBEAT_CHANNEL = "llama_heartbeat"
-# A change that nobody heard of is found after HEARTBEAT + PROOF + READ + RECONNECT at the latest, which
-# together is less than the 5 s of staleness that are allowed.
+# A change that nobody heard of is found after HEARTBEAT + PROOF + GLANCE + READ + RECONNECT at the
+# latest, which together is less than the 5 s of staleness that are allowed.
 HEARTBEAT_S = 1.0
 PROOF_S = 1.0
 """How long a heartbeat may take to arrive; without one, also the time between two readings."""
+GLANCE_S = 0.1
+"""How long is looked once more: what arrived while the proxy was busy with a change is still unread."""
 READ_S = 1.5
 RECONNECT_S = 0.5
 
@@ -101,7 +103,9 @@ class ChangeListener:
         token = secrets.token_hex(8)
         if self._sender is None or self._sender.done():
             self._sender = asyncio.create_task(self._send(token))
-        arrived = await self._hear(connection, PROOF_S, until=token)
+        arrived = False
+        for seconds in (PROOF_S, GLANCE_S):
+            arrived = arrived or await self._hear(connection, seconds, until=token)
         # A heartbeat that could not be sent, since all connections are in use, proves nothing.
         if arrived != self._hears and (arrived or self._sent == token):
             self._hears = arrived

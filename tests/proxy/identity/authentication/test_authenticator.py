@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -14,11 +13,18 @@ import pytest
 from proxy.database import schema
 from proxy.database.pool import connect
 from proxy.identity import keys, users
+from proxy.identity.authentication.change_listener import (
+    GLANCE_S,
+    HEARTBEAT_S,
+    PROOF_S,
+    READ_S,
+    RECONNECT_S,
+)
 from tests.support.pipe import Pipe
 from tests.support.postgres import Postgres
 from tests.support.proxy import RunningProxy, running_proxy, settings_for
 from tests.support.upstream import FakeUpstream
-from tests.support.wait import until
+from tests.support.wait import until, wait_until
 
 
 async def refusal(proxy: RunningProxy, header: str | None) -> tuple[int, dict[str, Any], str | None]:
@@ -59,20 +65,19 @@ async def test_the_scheme_s_case_does_not_matter(proxy: RunningProxy, key: str) 
         assert response.status == 200
 
 
-async def test_an_expired_key_is_a_403(proxy: RunningProxy, create_user: Callable[..., str]) -> None:
+async def test_an_expired_key_is_a_403(
+    proxy: RunningProxy, create_user: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Also one that expires while the proxy knows it, to the moment."""
     expired = create_user("old", expires_at=datetime.now(UTC) - timedelta(seconds=1))
     status, error, _ = await refusal(proxy, f"Bearer {expired}")
     assert (status, error["code"]) == (403, "key_expired")
-    soon = create_user("soon", expires_at=datetime.now(UTC) + timedelta(seconds=1))
-    async with proxy.request("GET", "/v1/models", key=soon) as response:
-        assert response.status == 200
-
-    async def refused() -> bool:
+    end = (datetime.now(UTC) + timedelta(minutes=5)).replace(microsecond=0)
+    soon = create_user("soon", expires_at=end)
+    for now, expected in ((end.timestamp() - 0.001, 200), (end.timestamp(), 403)):
+        monkeypatch.setattr(proxy.app.operators.authenticator, "_clock", lambda now=now: now)
         async with proxy.request("GET", "/v1/models", key=soon) as response:
-            return bool(response.status == 403)
-
-    await until(refused, "the key to expire", deadline_s=3)
+            assert response.status == expected
 
 
 CHANGES: dict[str, tuple[Callable[[psycopg.Connection, str], object], int, str]] = {
@@ -92,8 +97,9 @@ CHANGES: dict[str, tuple[Callable[[psycopg.Connection, str], object], int, str]]
 }
 
 
+@pytest.mark.usefixtures("notified_alone")
 @pytest.mark.parametrize("change", CHANGES)
-async def test_a_change_takes_hold_within_a_second(
+async def test_a_change_takes_hold_at_once(
     wide_proxy: RunningProxy, upstream: FakeUpstream, key: str, database_url: str, change: str
 ) -> None:
     """The next request is refused; what waits gets that refusal; a stream ends with it."""
@@ -107,12 +113,11 @@ async def test_a_change_takes_hold_within_a_second(
 
     with connect(database_url, application="tests") as connection:
         apply(connection, key)
-    changed = time.monotonic()
-    async with await waiting as response:
-        assert response.status == status
-        assert (await response.json())["error"]["code"] == code
-    body = await stream.read()
-    assert time.monotonic() - changed < 1.0
+    async with asyncio.timeout(10):
+        async with await waiting as response:
+            assert response.status == status
+            assert (await response.json())["error"]["code"] == code
+        body = await stream.read()
     stream.close()
     assert f'"code": "{code}"'.encode() in body
     assert (await refusal(proxy, f"Bearer {key}"))[0] == status
@@ -150,7 +155,7 @@ async def test_grace_keeps_a_rotated_key_and_what_runs_with_it(
     upstream.behaviour = upstream.stream_and_stall
     async with proxy.chat(key, stream=True) as stream:
         with connect(database_url, application="tests") as connection:
-            new = users.rotate_key(connection, "alice", grace_s=1.5).key
+            new = users.rotate_key(connection, "alice", grace_s=4).key
         upstream.behaviour = None
         for valid in (new, key):
             async with proxy.chat(valid) as response:
@@ -183,6 +188,7 @@ async def test_another_user_s_requests_are_untouched_by_a_change(
         assert (await response.read()).endswith(b"data: [DONE]\n\n")
 
 
+@pytest.mark.usefixtures("notified_alone")
 async def test_limits_set_while_running_hold_from_the_next_request(
     proxy: RunningProxy, key: str, database_url: str
 ) -> None:
@@ -196,7 +202,7 @@ async def test_limits_set_while_running_hold_from_the_next_request(
         async with proxy.request("GET", "/v1/models", key=key) as response:
             return bool(response.headers["x-ratelimit-limit-requests"] == "1000000000")
 
-    await until(limit, "the new limit to hold", deadline_s=1)
+    await until(limit, "the new limit to hold", deadline_s=10)
 
 
 async def test_a_change_during_a_lost_connection_is_made_good(
@@ -217,13 +223,14 @@ async def test_a_change_during_a_lost_connection_is_made_good(
         async with proxy.request("GET", "/v1/models", key=key) as response:
             return bool(response.status == 403)
 
-    await until(refused, "the change to hold", deadline_s=5)
+    await until(refused, "the change to hold", deadline_s=15)
 
 
 async def test_a_connection_that_fell_silent_is_noticed(
     upstream: FakeUpstream, key: str, database_url: str, directory: Any
 ) -> None:
     """Nothing says that it is lost, the database is there: 5 s of staleness at most all the same."""
+    assert HEARTBEAT_S + PROOF_S + GLANCE_S + READ_S + RECONNECT_S < 5
     async with Pipe(database_url) as pipe:
         settings = settings_for(database_url=pipe.url, backend_url=upstream.url, directory=directory)
         async with running_proxy(settings) as proxy:
@@ -237,9 +244,10 @@ async def test_a_connection_that_fell_silent_is_noticed(
                 async with proxy.chat(key) as response:
                     return bool(response.status == 403)
 
-            await until(refused, "the change to hold", deadline_s=5)
+            await until(refused, "the change to hold", deadline_s=15)
 
 
+@pytest.mark.usefixtures("notified_alone")
 async def test_a_notification_of_another_s_making_does_no_harm(
     proxy: RunningProxy, key: str, database_url: str
 ) -> None:
@@ -255,20 +263,24 @@ async def test_a_notification_of_another_s_making_does_no_harm(
         async with proxy.request("GET", "/v1/models", key=key) as response:
             return bool(response.status == 403)
 
-    await until(refused, "the change to hold", deadline_s=1)
+    await until(refused, "the change to hold", deadline_s=10)
 
 
+@pytest.mark.usefixtures("notified_alone")
 async def test_a_change_while_a_key_is_looked_up_is_not_missed(
     proxy: RunningProxy, key: str, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The user is deactivated, and the proxy told, after the query and before the key is cached."""
     verify = keys.verify_key
+    authenticator = proxy.app.operators.authenticator
+    await until(lambda: authenticator.hears_changes, "the proxy to listen")
 
     def slow_verify(key: str, hash_: str) -> bool:
         if verifications.append(key) or len(verifications) == 1:  # type: ignore[func-returns-value]
+            known = authenticator._changes
             with connect(database_url, application="tests") as connection:
                 users.set_active(connection, "alice", active=False)
-            time.sleep(0.3)  # in a thread; the notification comes within it
+            wait_until(lambda: authenticator._changes > known, "the notification")  # in a thread
         return verify(key, hash_)
 
     verifications: list[str] = []
@@ -313,7 +325,7 @@ async def test_the_database_s_restart_is_made_good_at_once(
                 async with proxy.chat(made[2]) as response:
                     return bool(response.status == 200)
 
-            await until(healed, "the pool to connect again", deadline_s=5)
+            await until(healed, "the pool to connect again", deadline_s=15)
 
 
 async def test_without_the_database_known_users_go_on_and_unknown_keys_wait(

@@ -6,13 +6,15 @@ import asyncio
 import logging
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
 
 from proxy.database.pool import connect
 from proxy.identity import keys, users
-from proxy.identity.authentication.change_listener import HEARTBEAT_CHANNEL, ChangeListener
+from proxy.identity.authentication.authenticator import Authenticator
+from proxy.identity.authentication.change_listener import HEARTBEAT_CHANNEL, PROOF_S, ChangeListener
 from proxy.settings import ProxySettings
 from tests.support.pooler import PROGRAM, Pooler
 from tests.support.proxy import RunningProxy, running_proxy, settings_for
@@ -45,8 +47,9 @@ CHANGES: dict[str, Callable[[psycopg.Connection, str], None]] = {
 }
 
 
+@pytest.mark.usefixtures("notified_alone")
 @pytest.mark.parametrize("change", CHANGES)
-async def test_direct_sql_takes_hold_within_a_second(
+async def test_direct_sql_takes_hold_at_once(
     proxy: RunningProxy, key: str, database_url: str, change: str
 ) -> None:
     """A key whose secret, public id or row is gone is refused, whoever changed it."""
@@ -57,9 +60,10 @@ async def test_direct_sql_takes_hold_within_a_second(
     async def refused() -> bool:
         return await status(proxy, key) == 401
 
-    await until(refused, "the change to hold", deadline_s=3)
+    await until(refused, "the change to hold", deadline_s=10)
 
 
+@pytest.mark.usefixtures("notified_alone")
 async def test_a_key_that_is_given_to_another_user_is_that_users(
     proxy: RunningProxy, key: str, database_url: str, create_user: Callable[..., str]
 ) -> None:
@@ -76,9 +80,10 @@ async def test_a_key_that_is_given_to_another_user_is_that_users(
         async with proxy.request("GET", "/v1/models", key=key) as response:
             return bool(response.headers["x-ratelimit-limit-requests"] == "7")
 
-    await until(is_bobs, "the change to hold", deadline_s=3)
+    await until(is_bobs, "the change to hold", deadline_s=10)
 
 
+@pytest.mark.usefixtures("notified_alone")
 async def test_a_new_secret_for_the_same_public_id_works(
     proxy: RunningProxy, key: str, database_url: str
 ) -> None:
@@ -92,7 +97,7 @@ async def test_a_new_secret_for_the_same_public_id_works(
     async def refused() -> bool:
         return await status(proxy, key) == 401
 
-    await until(refused, "the old key to be refused", deadline_s=3)
+    await until(refused, "the old key to be refused", deadline_s=10)
     assert await status(proxy, new) == 200
 
 
@@ -130,6 +135,40 @@ async def test_busy_connections_are_not_taken_for_a_pooler(
         await asyncio.gather(*(status(proxy, key) for key in user_keys))
         connection.rollback()
     assert "cannot be rebuilt" in caplog.text
+    assert "do not arrive" not in caplog.text
+
+
+async def test_a_slow_reading_is_not_taken_for_a_pooler(
+    settings: ProxySettings, key: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The heartbeat arrives while a change is read, which takes longer than it may: it has arrived."""
+    send_alone, refresh_alone = ChangeListener._send, Authenticator._refresh
+    key_is_known, reading = asyncio.Event(), asyncio.Event()
+    sent: list[str] = []
+
+    async def send(listener: ChangeListener, token: str) -> None:
+        if key_is_known.is_set() and not reading.is_set():
+            with psycopg.connect(settings.database_url) as connection:
+                connection.execute("UPDATE llama_users SET rate_limit = 7")
+            await reading.wait()
+        await send_alone(listener, token)
+        sent.append(token)
+
+    async def refresh(cache: Authenticator, connection: Any, user_ids: set[int] | None = None) -> None:
+        if user_ids and not reading.is_set():
+            reading.set()
+            await asyncio.sleep(1.2 * PROOF_S)
+        await refresh_alone(cache, connection, user_ids)
+
+    monkeypatch.setattr(ChangeListener, "_send", send)
+    monkeypatch.setattr(Authenticator, "_refresh", refresh)
+    monkeypatch.setattr("proxy.identity.authentication.change_listener.HEARTBEAT_S", 0.01)
+    async with running_proxy(settings) as proxy:
+        assert await status(proxy, key) == 200
+        key_is_known.set()
+        await until(reading.is_set, "the change to be read")
+        before = len(sent)
+        await until(lambda: len(sent) > before + 1, "further heartbeats")
     assert "do not arrive" not in caplog.text
 
 
