@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -60,11 +61,19 @@ class Jobs:
         Raises:
             DashboardError: another one runs.
         """
-        if self.last is not None and self.last.runs:
-            raise errors.busy(self.last.command.text, self.last.username)
+        self.check_idle()
         job = self.last = Job(command=command, username=username, began_at=self._wall())
         self._task = asyncio.create_task(self._run(job))
         return job
+
+    def check_idle(self) -> None:
+        """Whoever has something to do before `begin` asks this first.
+
+        Raises:
+            DashboardError: a job runs.
+        """
+        if self.last is not None and self.last.runs:
+            raise errors.busy(self.last.command.text, self.last.username)
 
     def stop(self, username: str) -> Job:
         """Stop the job that runs: it ends soon.
@@ -97,10 +106,17 @@ class Jobs:
         except TimeoutError:
             job.lines.append(str(errors.too_slow(job.command.text)))
         finally:
-            # Shielded from a second cancellation: what was started must end.
             if process is not None and process.returncode is None:
-                await asyncio.shield(asyncio.ensure_future(processes.end(process)))
+                await _until_ended(process)
             job.status = status
+
+
+async def _until_ended(process: asyncio.subprocess.Process) -> None:
+    """End what was started, whoever cancels it meanwhile: a second "Stop", or the dashboard's end."""
+    ending = asyncio.create_task(processes.end(process))
+    while not ending.done():
+        with suppress(asyncio.CancelledError):
+            await asyncio.wait([ending])
 
 
 async def _collect(stream: asyncio.StreamReader | None, job: Job) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, LiteralString
 
 import pytest
 from playwright.async_api import Locator, Page, expect
@@ -14,9 +14,21 @@ from proxy.database.audit import changes
 from proxy.database.pool import connect
 from proxy.identity import groups, keys, users
 from tests.proxy.dashboard.conftest import OpenPage, confirm, shown_secret
+from tests.support.chromium import visit
 from tests.support.dashboard import Stack
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+NO_INVITATIONS = (
+    "ALTER TABLE llama_invitations RENAME TO away",
+    "ALTER TABLE away RENAME TO llama_invitations",
+)
+"""Lists of users cannot be read, changes can be made; and how it ends."""
+NO_COMMANDS = (
+    "ALTER TABLE llama_audit ADD CONSTRAINT barred CHECK (action <> 'run command') NOT VALID",
+    "ALTER TABLE llama_audit DROP CONSTRAINT barred",
+)
+"""The audit refuses to name a command; and how it ends."""
 
 
 def change(stack: Stack, do: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
@@ -119,3 +131,43 @@ async def twice(stack: Stack, button: Locator) -> None:
         await button.click()
         await button.dispatch_event("click")
         await button.page.wait_for_timeout(300)  # both are heard
+
+
+async def test_what_is_done_is_not_said_to_have_failed(stack: Stack, logged_in: OpenPage) -> None:
+    """The list that cannot be read after a change says so itself, and comes back. A command that the
+    audit cannot name does not run."""
+    stack.new_user("nina")
+    page = await logged_in("admin", "/users")
+    failures = page.locator(".q-notification.bg-negative")
+    with altered(stack, *NO_INVITATIONS):
+        await page.get_by_role("button", name="New user").click()
+        await page.get_by_label("Username").fill("olga")
+        await page.get_by_role("button", name="Create").click()
+        await shown_secret(page)
+        await expect(page.locator(".problem:visible")).to_contain_text("out of reach")
+        await page.wait_for_timeout(500)  # for the note that must not come
+        await expect(failures).to_have_count(0, timeout=1)
+    dialog = await open_user(page, "nina")
+    with altered(stack, *NO_INVITATIONS):
+        await dialog.get_by_role("button", name="Save").click()
+        await expect(page.get_by_text("The limits hold now.")).to_be_visible()
+        await page.wait_for_timeout(500)  # for the note that must not come
+        await expect(failures).to_have_count(0, timeout=1)
+    await visit(page, stack.url + "/machine")
+    with altered(stack, *NO_COMMANDS):
+        await page.get_by_label("Repository on the Hugging Face hub").fill("nobody/nothing-GGUF")
+        await page.get_by_role("button", name="Download", exact=True).click()
+        await expect(failures).to_contain_text("out of reach")
+    await page.wait_for_timeout(1_200)  # the page looks every second
+    await expect(page.get_by_text("pull nobody/nothing-GGUF")).to_have_count(0)
+
+
+@contextmanager
+def altered(stack: Stack, to: LiteralString, back: LiteralString) -> Iterator[None]:
+    """The database is like this for as long as the context lasts."""
+    with connect(stack.database_url, application="tests") as connection:
+        connection.execute(to)
+        try:
+            yield
+        finally:
+            connection.execute(back)

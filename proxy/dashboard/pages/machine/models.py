@@ -155,8 +155,11 @@ class _Models:
     async def _begin(self, command: Command) -> None:
         # The role may have changed while the question stood.
         self._view.check(admin=True)
-        self._view.services.jobs.begin(command, self._view.username)
+        jobs = self._view.services.jobs
+        jobs.check_idle()
+        # The audit comes first: a command without it does not run.
         await self._view.ask(audit.note, "run command", {"command": command.text})
+        jobs.begin(command, self._view.username)
 
     async def _stop(self) -> None:
         job = self._view.services.jobs.stop(self._view.username)

@@ -55,6 +55,27 @@ async def test_a_stopped_job_leaves_no_process(console_that: Write) -> None:
     await until(lambda: not is_running(child), "its child to end")
 
 
+@pytest.mark.parametrize("timeout_s", [60.0, 2.0])
+async def test_a_second_stop_changes_nothing(console_that: Write, timeout_s: float) -> None:
+    """Nor one of a job whose time is over: it is there until its process has ended, and then another may
+    begin."""
+    root = console_that(
+        "trap 'touch ending; sleep 0.3; touch ended; exit 1' TERM; echo begun; sleep 60 & wait"
+    )
+    jobs = Jobs(root)
+    job = jobs.begin(commands.Command(arguments=("pull",), timeout_s=timeout_s), "root")
+    await until(lambda: list(job.lines) == ["begun"], "the job to begin")
+    if timeout_s == 60.0:
+        jobs.stop("eve")
+    await until((root / "ending").exists, "the job to be told to end")
+    jobs.stop("eve")
+    await until(lambda: not job.runs, "the job to end")
+    assert (root / "ended").exists()
+    assert job.outcome == "stopped by eve"
+    jobs.begin(PULL, "root")
+    await jobs.close()
+
+
 async def test_a_job_ends_with_the_dashboard(console_that: Write) -> None:
     """And after its time."""
     root = console_that("echo $$ >pid; exec sleep 60")
