@@ -2,14 +2,18 @@
 
 A real one does not hang on command. A prompt with the token of `#` in it stalls the evaluation for good;
 one with `@` does it with the interpreter's lock in its hands, as a library of C can. A batch with `%` in
-it cannot be evaluated. Of a model that embeds, `!` stalls the evaluation, and `?` makes it fail.
+it cannot be evaluated. Of a model that embeds, `!` stalls the evaluation, and `?` makes it fail. Loading
+waits for the file that LOAD_WAITS_FOR names.
 """
 
 from __future__ import annotations
 
 import ctypes
+import os
 import sys
 import threading
+import time
+from pathlib import Path
 from typing import Any
 
 from runtime.engine import __main__ as engine
@@ -58,6 +62,9 @@ if __name__ == "__main__":
     load = app.Engine.load
 
     def load_hanging(self: app.Engine) -> None:
+        awaited = os.environ.get("LOAD_WAITS_FOR")
+        while awaited and not Path(awaited).exists():
+            time.sleep(0.02)
         _make_hanging()
         _make_embeddings_hang()
         load(self)

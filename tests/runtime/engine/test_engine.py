@@ -6,12 +6,14 @@ import asyncio
 import json
 import socket
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
 
+from runtime.config import ROOT
 from tests.support.engine import API_KEY, Engine
 from tests.support.gguf import SLOW, build_model
 from tests.support.wait import until, wait_until
@@ -111,20 +113,18 @@ def test_a_model_that_llama_cpp_refuses_ends_with_its_reason(quick: Engine, mode
     assert "Traceback" not in quick.log
 
 
-async def test_answers_503_until_the_model_is_loaded(quick: Engine) -> None:
-    """Clients are streamed to come back; /health turns from 503 to 200."""
+async def test_answers_503_until_the_model_is_loaded(quick: Engine, tmp_path: Path) -> None:
+    """Clients are told to come back; /health turns from 503 to 200."""
+    may_load = tmp_path / "may-load"
+    quick.env |= {"PYTHONPATH": str(ROOT), "LOAD_WAITS_FOR": str(may_load)}
+    quick.command = [sys.executable, "-m", "tests.support.hanging_engine"]
     quick.spawn()
-    seen: list[int] = []
-
-    def is_loading() -> bool:
-        seen.append(quick.health())
-        return seen[-1] == 503
-
-    wait_until(is_loading, "a 503 from /health")
+    health = wait_until(quick.health, "an answer from /health")
     answer = await quick.get("/v1/models")
+    may_load.touch()
     wait_until(lambda: quick.health() == 200, "a 200 from /health")
 
-    assert set(seen) <= {0, 503}
+    assert health == 503
     assert (answer.status, answer.error["code"]) == (503, "starting")
     assert int(answer.headers["Retry-After"]) > 0
 
