@@ -21,10 +21,10 @@ BODY = {"messages": [{"role": "user", "content": "Hello"}], "max_tokens": 4}
 
 @pytest.fixture(scope="module")
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
-    """An engine that unloads its model after a second."""
+    """An engine that unloads its model after three seconds: long enough to look at it before."""
     root = tmp_path_factory.mktemp("idle")
     model = build_model(root / "tiny.gguf")
-    env = {"LLAMA_SERVER_IDLE_SECONDS": "1", "LLAMA_SERVER_PARALLEL": "3"}
+    env = {"LLAMA_SERVER_IDLE_SECONDS": "3", "LLAMA_SERVER_PARALLEL": "3"}
     with Engine(root / "engine", model, env=env) as engine:
         engine.start()
         yield engine
