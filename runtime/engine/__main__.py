@@ -13,7 +13,6 @@ import asyncio
 import logging
 import math
 import os
-import signal
 import socket
 import sys
 import threading
@@ -204,6 +203,5 @@ def _exit(status: int) -> Never:
 
 if __name__ == "__main__":
     # uvicorn takes the signals over, shuts down in order and then raises them again, for these.
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: _exit(0))
+    idle.heed_stops(lambda *_: _exit(0))
     _exit(main(sys.argv[1:]))

@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import os
 import selectors
-import signal
 import socket
 import sys
 import time
@@ -128,6 +127,5 @@ def main() -> Never:
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
-    signal.signal(signal.SIGINT, lambda *_: os._exit(0))
+    idle.heed_stops(lambda *_: os._exit(0))
     main()

@@ -9,17 +9,27 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import sys
 import time
 from collections.abc import Callable, Iterator, MutableMapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from types import FrameType
 from typing import Never
 
 VARIABLE = "LLAMASERVE_HANDOVER"
 """The environment variable with a Handover. It is removed when it is read."""
 ENGINE, ASLEEP = "runtime.engine", "runtime.engine.asleep"
+_STOPS = (signal.SIGTERM, signal.SIGINT)
+
+
+def heed_stops(handler: Callable[[int, FrameType | None], None]) -> None:
+    """Set the handler of SIGTERM and SIGINT; one that came after `become` began is handled now."""
+    for number in _STOPS:
+        signal.signal(number, handler)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPS)
 
 
 class Activity:
@@ -58,7 +68,7 @@ class Handover:
 
 
 def become(module: str, handover: Handover) -> Never:
-    """Replace this process by the other program, which inherits the descriptors.
+    """Replace this process by the other program, which inherits the descriptors and calls `heed_stops`.
 
     Raises:
         OSError: it cannot be started.
@@ -69,6 +79,8 @@ def become(module: str, handover: Handover) -> Never:
         _end_children()
     given = vars(handover) | {"connections": list(handover.connections)}
     other = ENGINE if module == ASLEEP else ASLEEP
+    # They would end the process with a bad status before the other program has its handlers.
+    signal.pthread_sigmask(signal.SIG_BLOCK, _STOPS)
     # The arguments contain the mark by which the console finds its processes.
     arguments = [module if one == other else one for one in sys.orig_argv]
     os.execve(sys.executable, arguments, {**os.environ, VARIABLE: json.dumps(given)})  # noqa: S606
