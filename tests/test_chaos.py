@@ -32,6 +32,9 @@ STORM_S = 40.0
 LINES = 30
 CALM_S = 5.0
 KILL_EVERY_S = 4.0
+LEAST_KILLS = 4
+FURTHER_STORMS = 5
+"""On a busy machine it takes longer to kill so many."""
 SETTINGS = {
     "LLAMA_SERVER_N_THREADS": "1",
     "LLAMA_PROXY_LOG_LEVEL": "debug",
@@ -63,7 +66,10 @@ async def test_after_the_storm_every_account_adds_up(appliance: Appliance, users
     print(f"seed {seed}")
     storm = Storm(appliance, users, seed)
     await storm.run(STORM_S, kill_every_s=KILL_EVERY_S)
-    assert sum(storm.kills.values()) >= 4, storm.kills
+    for _ in range(FURTHER_STORMS):
+        if storm.kills.total() < LEAST_KILLS:
+            await storm.run(2 * KILL_EVERY_S, kill_every_s=KILL_EVERY_S)
+    assert storm.kills.total() >= LEAST_KILLS, storm.kills
     assert sum(seen.whole and seen.status == 200 for seen in storm.seen) > 20
     rows = await settled(storm, deadline_s=60)
     assert accounts(storm, rows) == []
@@ -105,7 +111,11 @@ def test_each_line_of_a_batch_has_one_result(appliance: Appliance) -> None:
         with psycopg.connect(database_url_of(appliance)) as connection:
             # The killed proxy has it for seconds more; the new one need not wait for that here.
             connection.execute("UPDATE llama_batches SET leased_until = now()")
-        wait_until(lambda: done() == LINES and batch.status == "completed", "the batch to be completed")
+        wait_until(
+            lambda: done() == LINES and batch.status == "completed",
+            "the batch to be completed",
+            deadline_s=120,
+        )
         assert wrong_results(batch, results_of(client, batch), LINES) == []
 
 

@@ -82,7 +82,7 @@ def test_a_switch_that_fails_under_load_fails_no_request(
     assert served(appliance) == before
     assert "unknown model architecture: 'lxama'" in said
     assert f"{before} is served again" in said
-    assert appliance.status()["ok"]
+    appliance.until_well()
 
 
 def test_a_name_of_the_model_before_is_unknown_to_a_later_start(

@@ -48,7 +48,7 @@ class Cli:
             capture_output=True,
             text=True,
             check=False,
-            timeout=60,
+            timeout=180,  # the first command of some makes an environment
         )
 
     def __call__(self, *arguments: str) -> str:

@@ -17,6 +17,8 @@ from types import TracebackType
 from typing import Self
 
 KEYSTROKE_S = 0.03
+ECHO_S = 30.0
+"""How long a key may take to be shown, on a busy machine."""
 PROMPT = "$ "
 
 
@@ -69,10 +71,19 @@ class ShellSession:
         return self
 
     def type_text(self, text: str) -> None:
-        """Press the keys of `text` one after the other, without Enter."""
+        """Press the keys of `text` one after the other, without Enter.
+
+        Raises:
+            TimeoutError: the terminal does not show a key within ECHO_S.
+        """
         for key in text:
+            shown_before, deadline = len(self.pieces), self._clock() + ECHO_S
             os.write(self._terminal, key.encode())
             self._read(KEYSTROKE_S, typed=True)
+            while key not in self._text(shown_before):
+                if self._clock() > deadline:
+                    raise TimeoutError(f"{key!r} is not shown")
+                self._read(KEYSTROKE_S, typed=True)
 
     def press(self, key: str, *, then: str = PROMPT, timeout_s: float = 120) -> None:
         """Press one key, such as Enter, and wait until `then` is the end of what is shown.

@@ -190,14 +190,18 @@ class Appliance:
 
     def until_well(self, *, deadline_s: float = 30) -> dict[str, Any]:
         """Wait until every enabled part is up, and return the status."""
-        status: dict[str, Any] = {}
+        seen: list[dict[str, Any]] = []
 
         def is_well() -> bool:
-            status.update(self.status())
-            return bool(status["ok"])
+            seen.append(self.status())
+            return bool(seen[-1]["ok"])
 
-        wait_until(is_well, f"all to be up: {status}", deadline_s=deadline_s)
-        return status
+        try:
+            wait_until(is_well, "all to be up", deadline_s=deadline_s)
+        except AssertionError as error:
+            error.add_note(f"at last: {seen[-1]}")
+            raise
+        return seen[-1]
 
     def cli(self, *arguments: str) -> str:
         """Run bin/user_management_cli.sh and return its output."""

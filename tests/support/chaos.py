@@ -79,6 +79,8 @@ class Storm:
     """How long a user thinks between two requests, on average."""
     seen: list[Seen] = field(default_factory=list)
     kills: Counter[str] = field(default_factory=Counter)
+    killed_at: dict[str, float] = field(default_factory=dict)
+    """When each part was last killed, in monotonic seconds."""
     strangers: Counter[tuple[int, str]] = field(default_factory=Counter)
     """Status and code of requests by a user not yet cached, while the database was down."""
 
@@ -100,18 +102,17 @@ class Storm:
                 group.create_task(self._kill(chance, over, kill_every_s))
 
     async def _kill(self, chance: random.Random, over: float, every_s: float) -> None:
-        killed_at: dict[str, float] = {}
         while time.monotonic() + every_s < over:
             await asyncio.sleep(chance.uniform(0.5, 1.5) * every_s)
             now = time.monotonic()
-            ready = [one for one in self.victims if now - killed_at.get(one, 0.0) > REST_S[one]]
+            ready = [one for one in self.victims if now - self.killed_at.get(one, 0.0) > REST_S[one]]
             if not ready:
                 continue
             victim = chance.choice(ready)
             status = await asyncio.to_thread(self.appliance.status)
             if pid := status["processes"][victim]["pid"]:
                 os.kill(pid, signal.SIGKILL)
-                killed_at[victim] = time.monotonic()
+                self.killed_at[victim] = time.monotonic()
                 self.kills[victim] += 1
 
     async def _use(
@@ -330,7 +331,10 @@ def leaks(appliance: Appliance, users: list[User]) -> list[str]:
             if not path.is_file():
                 continue
             where = str(path.relative_to(appliance.root))
-            content = path.read_bytes()
+            try:
+                content = path.read_bytes()
+            except FileNotFoundError:
+                continue  # removed meanwhile
             wrong += [
                 f"{where} holds {what}"
                 for what, secret in secrets.items()

@@ -57,6 +57,13 @@ class Terminal:
         wait_until(lambda: shown in self._read()[after:], f"{shown!r} on the terminal")
         return self.text.index(shown, after) + len(shown)
 
+    def until_one_of(self, *shown: str, after: int) -> str:
+        """Wait until one of these is shown behind that place; return which."""
+        return wait_until(
+            lambda: next((one for one in shown if one in self._read()[after:]), None),
+            f"one of {shown} on the terminal",
+        )
+
     def _read(self) -> str:
         """Read what is there and return everything shown so far."""
         while select.select([self._end], [], [], 0)[0]:

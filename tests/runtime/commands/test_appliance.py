@@ -98,14 +98,13 @@ def test_start_says_what_it_leaves_to_a_restart(appliance: Appliance) -> None:
     assert missing.returncode == 1
     assert "nope.gguf: does not exist" in missing.stderr
     assert "restart" not in missing.stderr
-    assert appliance.status()["ok"]
+    appliance.until_well()
 
 
 def test_status_tells_each_part(appliance: Appliance) -> None:
     """status shows state, process, uptime, memory, restarts and health of each program, the model and
     both URLs."""
-    status = appliance.status()
-    assert status["ok"]
+    status = appliance.until_well()
     assert Path(status["model"]).name == "tiny.gguf"
     assert (status["server_url"], status["proxy_url"]) == (
         appliance.server_url,
@@ -167,9 +166,12 @@ def test_two_starts_at_once_make_one_appliance(appliance: Appliance) -> None:
     for start in starts:
         errors = start.communicate(timeout=120)[1]
         assert start.returncode == 0, errors
-    processes = appliance.leftovers()
     for word in ("supervisor.supervisord", "-m runtime.engine", "-m proxy ", "bin/postgres -D"):
-        assert len([line for line in processes if word in line]) == 1, word
+        # A process that is about to become another program has its parent's command line.
+        wait_until(
+            lambda: sum(word in line for line in appliance.leftovers()) == 1,  # noqa: B023
+            f"one process of {word}",
+        )
     assert appliance.status()["ok"]
 
 
@@ -249,7 +251,7 @@ def test_status_tells_what_runs_although_it_is_off(appliance: Appliance) -> None
     assert not status["ok"]
     assert status["processes"]["proxy"]["state"] == "unwanted"
     assert "./console.sh restart" in status["processes"]["proxy"]["health"]
-    assert appliance.status()["ok"]
+    appliance.until_well()
 
 
 def test_logs_show_each_part(appliance: Appliance) -> None:

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -177,13 +178,17 @@ class TestCrash:
             stranger.kill()
             stranger.wait()
 
-    def test_an_interrupted_init_is_begun_anew(self, own_server: Postgres) -> None:
+    def test_an_interrupted_init_is_begun_anew(self, own_server: Postgres, tmp_path: Path) -> None:
         """If it is killed while it creates the database, nothing is left that could be taken for one."""
         place = own_server.directory / "postgres"
         command = [str(ROOT / "runtime/postgres/control.sh"), "init"]
         places = {"LLAMA_DATA_DIR": str(own_server.directory), "LLAMA_VENV_DIR": str(VENV)}
+        # It must not be done before it is killed: what is complete is put in its place by mv.
+        (tmp_path / "mv").write_text("#!/bin/sh\nexec sleep 60\n")
+        (tmp_path / "mv").chmod(0o755)
+        path = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
         first = subprocess.Popen(
-            command, env=os.environ | places, process_group=0, stderr=subprocess.DEVNULL
+            command, env=os.environ | places | path, process_group=0, stderr=subprocess.DEVNULL
         )
         wait_until(place.with_name("postgres.new").joinpath("base").exists, "initdb at work")
         os.killpg(first.pid, signal.SIGKILL)

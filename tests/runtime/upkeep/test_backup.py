@@ -150,7 +150,7 @@ def test_uninstall_says_what_it_removes_and_asks(second: Appliance, tmp_path: Pa
     for path in ("runtime/data/postgres", "runtime/config.env", "runtime/logs", str(tmp_path)):
         assert path in done.stderr
     assert sys.prefix in done.stderr
-    assert second.status()["ok"]
+    second.until_well()
 
     data = second.root / "runtime/data"
     postgres = (data / "postgres").resolve()
