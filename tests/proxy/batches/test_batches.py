@@ -21,10 +21,14 @@ from tests.support.wait import until
 
 
 class Echo:
-    """An engine that answers a question with itself, and refuses question 3. It can be held up."""
+    """An engine that answers a question with itself, and refuses question 3. It can be held up.
 
-    def __init__(self, upstream: FakeUpstream) -> None:
+    After `answers` answers it is, until `go_on` is set.
+    """
+
+    def __init__(self, upstream: FakeUpstream, *, answers: int | None = None) -> None:
         self.questions: list[str] = []
+        self._answers = answers
         self.go_on = asyncio.Event()
         self.go_on.set()
         self._upstream = upstream
@@ -33,6 +37,8 @@ class Echo:
     async def __call__(self, request: web.Request) -> web.StreamResponse:
         question = json.loads(self._upstream.received[-1].body)["messages"][0]["content"]
         self.questions.append(question)
+        if self._answers is not None and len(self.questions) == self._answers + 1:
+            self.go_on.clear()
         await self.go_on.wait()
         if question == "question 3":
             return web.json_response({"error": {"message": "no", "code": "bad"}}, status=400)
@@ -156,10 +162,9 @@ async def test_the_number_of_lines_is_bounded(
 
 async def test_a_cancelled_batch_ends_at_once(user: BatchUser, upstream: FakeUpstream) -> None:
     """What has run keeps its result; every other line says that it has not been run."""
-    engine = Echo(upstream)
+    Echo(upstream, answers=6)
     batch = await user.submit(lines_of(30))
     await user.at(batch, "in_progress", completed=2)
-    engine.go_on.clear()
     assert (await user.client.batches.cancel(batch.id)).status == "cancelling"
     batch = await user.at(batch, "cancelled")
     done = await user.results(batch.output_file_id)
@@ -173,20 +178,30 @@ async def test_a_cancelled_batch_ends_at_once(user: BatchUser, upstream: FakeUps
 async def test_the_window_is_a_deadline(
     user: BatchUser, upstream: FakeUpstream, database_url: str
 ) -> None:
-    """When it is over, the batch has expired, and every line has a result that says so."""
+    """When it is over, the batch has expired, and every line has a result that says so.
+
+    A batch that still waits behind it then has no lines yet.
+    """
     Echo(upstream).go_on.clear()
     with psycopg.connect(database_url, autocommit=True) as connection:
         connection.execute(
             "CREATE FUNCTION soon() RETURNS trigger LANGUAGE plpgsql AS"
-            " $$ BEGIN NEW.expires_at := now() + interval '1 s'; RETURN NEW; END $$"
+            " $$ BEGIN NEW.expires_at := now() + interval '3 s'; RETURN NEW; END $$"
         )
         connection.execute(
             "CREATE TRIGGER soon BEFORE INSERT ON llama_batches FOR EACH ROW EXECUTE FUNCTION soon()"
         )
-    batch = await user.at(await user.submit(lines_of(4)), "expired")
+    batch = await user.submit(lines_of(4))
+    behind = await user.submit(lines_of(4))
+    with psycopg.connect(database_url) as connection:
+        connection.execute("UPDATE llama_batches SET expires_at = now() WHERE id = %s", [behind.id])
+    batch = await user.at(batch, "expired")
     errors = await user.results(batch.error_file_id)
     assert [error["error"]["code"] for error in errors] == ["batch_expired"] * 4
     assert batch.output_file_id is None
+    behind = await user.at(behind, "expired")
+    assert behind.request_counts is not None
+    assert (behind.request_counts.total, behind.output_file_id, behind.error_file_id) == (0, None, None)
 
 
 async def test_batches_are_their_users_alone(user: BatchUser, create_user: Callable[..., str]) -> None:
@@ -210,23 +225,20 @@ async def test_a_new_proxy_goes_on(
     settings: ProxySettings, key: str, upstream: FakeUpstream, database_url: str
 ) -> None:
     """A batch goes on where its proxy ended: no line that has its result is run again."""
-    engine = Echo(upstream)
+    engine = Echo(upstream, answers=8)
     async with running_proxy(settings) as proxy:
         user = BatchUser(proxy, key)
         batch = await user.submit(lines_of(20))
-        await user.at(batch, "in_progress", completed=5)
-        engine.go_on.clear()
-        await asyncio.sleep(0.1)  # what had its answer gets its result
+        await user.at(batch, "in_progress", completed=7)  # and one has failed
         await user.client.close()
     with psycopg.connect(database_url) as connection:
         row = connection.execute("SELECT completed + failed FROM llama_batches").fetchone()
-    assert row is not None
-    engine.questions.clear()
-    engine.go_on.set()
+    assert row == (8,)
+    engine = Echo(upstream)
     async with running_proxy(settings) as proxy:
         user = BatchUser(proxy, key)
         batch = await user.at(batch, "completed")
-        assert len(engine.questions) == 20 - row[0]
+        assert len(engine.questions) == 20 - 8
         results = await user.results(batch.output_file_id) + await user.results(batch.error_file_id)
         assert sorted(one["custom_id"] for one in results) == sorted(f"line-{n}" for n in range(20))
         await user.client.close()

@@ -43,14 +43,12 @@ async def test_users_do_not_wait_for_lines(
 ) -> None:
     """All slots have lines of many tokens: requests have their first token before these end."""
     user = BatchUser(engines_proxy, create_user("alice"))
-    lines = lines_of(4, max_tokens=100, min_tokens=100, temperature=0)
+    keys = [create_user(f"user{number}") for number in range(3)]
+    lines = lines_of(4, max_tokens=180, min_tokens=180, temperature=0)
+    lines[3]["body"].update(max_tokens=5, min_tokens=5)
     batch = await user.submit(lines)
-    running = len(lines) - 1
-    for _ in range(500):
-        if engines_proxy.app.batches.turns.running() == running:
-            break
-        await asyncio.sleep(0.02)
-    await asyncio.sleep(0.2)
+    turns = engines_proxy.app.batches.turns
+    await until(lambda: turns.running() == 3, "all slots to have lines")
 
     async def first_token_s(key: str) -> float:
         began = time.monotonic()
@@ -61,7 +59,6 @@ async def test_users_do_not_wait_for_lines(
                     return time.monotonic() - began
         raise AssertionError
 
-    keys = [create_user(f"user{number}") for number in range(3)]
     waits = await asyncio.gather(*[first_token_s(key) for key in keys])
     now = await user.state(batch)
     assert now.request_counts is not None
@@ -70,7 +67,8 @@ async def test_users_do_not_wait_for_lines(
     assert batch.status == "completed", batch
     results = await user.results(batch.output_file_id)
     texts = [result["response"]["body"]["choices"][0]["message"]["content"] for result in results]
-    assert [result["response"]["body"]["usage"]["completion_tokens"] for result in results] == [100] * 4
+    used = [result["response"]["body"]["usage"]["completion_tokens"] for result in results]
+    assert used == [180, 180, 180, 5]
     async with engines_proxy.request(
         "POST", "/v1/chat/completions", key=user.client.api_key, json=lines[2]["body"]
     ) as response:
