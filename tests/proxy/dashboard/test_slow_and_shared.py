@@ -46,9 +46,11 @@ def slow_changes(stack: Stack) -> Iterator[None]:
 
 
 async def open_user(page: Page, username: str) -> Locator:
-    """The dialog of a user."""
+    """The dialog of a user, when it is there."""
     await page.get_by_role("cell", name=username, exact=True).click()
-    return page.get_by_role("dialog", name=username, exact=True)
+    dialog = page.get_by_role("dialog", name=username, exact=True)
+    await expect(dialog).to_be_visible()
+    return dialog
 
 
 async def test_a_form_writes_what_was_changed_in_it(stack: Stack, logged_in: OpenPage) -> None:
