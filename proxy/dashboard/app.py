@@ -48,6 +48,10 @@ MINUTES_FRESH_S = 4.5
 FAILURES_PER_S = 5
 """Failures of pages that the log tells."""
 BATCHES_FRESH_S = 1.5
+RECONNECT_S = 20.0
+"""A page waits so long for its next connection, and 1.2 times as long until a silent one is given up."""
+HISTORY = 300
+"""Messages that are kept for the next connection: a chat sends 10 a second."""
 
 
 @asynccontextmanager
@@ -150,9 +154,8 @@ def _add_nicegui(app: FastAPI, sessions: Sessions) -> None:
         tailwind=False,
         show_welcome_message=False,
         binding_refresh_interval=None,
-        # What has not reached a page yet is kept for its next connection.
-        message_history_length=50,
-        reconnect_timeout=5.0,
+        message_history_length=HISTORY,
+        reconnect_timeout=RECONNECT_S,
     )
 
 

@@ -94,7 +94,7 @@ class Guard:
             return
         scope.setdefault("state", {})["session"] = session
         try:
-            with self._sessions.open_socket(session):
+            with self._sessions.open_socket(session, page_id):
                 await self._app(scope, _until_ended(receive, session), send)
         except SessionsFull:
             await receive()

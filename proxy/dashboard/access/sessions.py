@@ -10,7 +10,7 @@ import asyncio
 import hashlib
 import secrets
 import time
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -46,8 +46,8 @@ class Session:
     ended: asyncio.Event = field(default_factory=asyncio.Event, repr=False)
     pages: OrderedDict[str, Callable[[], None]] = field(default_factory=OrderedDict, repr=False)
     """Its open pages by their ids, with a function that closes the page."""
-    sockets: int = 0
-    """How many connections its pages have."""
+    sockets: Counter[str] = field(default_factory=Counter, repr=False)
+    """How many connections its pages have, by their ids."""
 
     @property
     def is_admin(self) -> bool:
@@ -110,29 +110,34 @@ class Sessions:
         Raises:
             SessionsFull: no page can be closed for it.
         """
-        own = self._of(session.principal.user_id)
-        with_pages = next((s for s in own if s.pages), None)
-        if with_pages is not None and sum(len(s.pages) for s in own) >= MAX_PAGES_PER_USER:
-            _, close_oldest = with_pages.pages.popitem(last=False)
-            close_oldest()
-        elif sum(len(s.pages) for s in self._sessions.values()) >= MAX_PAGES:
-            raise SessionsFull
+        own = [(one, name) for one in self._of(session.principal.user_id) for name in one.pages]
+        is_too_many = len(own) >= MAX_PAGES_PER_USER
+        if is_too_many or sum(len(one.pages) for one in self._sessions.values()) >= MAX_PAGES:
+            # Those that their browser has left, as far as one can tell, make room first.
+            closable = [(one, name) for one, name in own if not one.sockets[name]]
+            closable += own if is_too_many else []
+            if not closable:
+                raise SessionsFull
+            oldest, name = closable[0]
+            oldest.pages.pop(name)()
         session.pages[page_id] = close
 
     @contextmanager
-    def open_socket(self, session: Session) -> Iterator[None]:
+    def open_socket(self, session: Session, page_id: str) -> Iterator[None]:
         """Count a socket of a page, for as long as the context lasts.
 
         Raises:
             SessionsFull: the user has too many.
         """
-        if sum(one.sockets for one in self._of(session.principal.user_id)) >= MAX_SOCKETS_PER_USER:
+        own = self._of(session.principal.user_id)
+        if sum(one.sockets.total() for one in own) >= MAX_SOCKETS_PER_USER:
             raise SessionsFull
-        session.sockets += 1
+        session.sockets[page_id] += 1
         try:
             yield
         finally:
-            session.sockets -= 1
+            session.sockets[page_id] -= 1
+            session.sockets += Counter()  # drops zeros
 
     def user_of(self, page_id: str) -> int | None:
         """The id of the user whose page it is; None if it is not open any more."""

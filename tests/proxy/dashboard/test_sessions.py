@@ -87,7 +87,8 @@ def test_sessions_are_bounded(sessions: Sessions, monkeypatch: pytest.MonkeyPatc
 
 
 def test_open_pages_are_bounded(sessions: Sessions, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A user's oldest page, of whichever session, makes room; nobody closes those of others."""
+    """A user's oldest page, of whichever session, makes room, one without a connection first; nobody
+    closes those of others."""
     monkeypatch.setattr(module, "MAX_PAGES_PER_USER", 2)
     monkeypatch.setattr(module, "MAX_PAGES", 3)
     first, second, other = (sessions.find(sessions.begin(who, "k")) for who in (ALICE, ALICE, bob(2)))
@@ -95,12 +96,24 @@ def test_open_pages_are_bounded(sessions: Sessions, monkeypatch: pytest.MonkeyPa
     assert second
     assert other
     closed: list[str] = []
+
+    def open_page(session: Session, name: str) -> None:
+        sessions.open_page(session, name, lambda: closed.append(name))
+
     for session, name in ((first, "a"), (second, "b"), (second, "c"), (other, "d")):
-        sessions.open_page(session, name, lambda name=name: closed.append(name))  # type: ignore[misc]
+        open_page(session, name)
     assert closed == ["a"]
     assert (list(first.pages), list(second.pages)) == ([], ["b", "c"])
-    with pytest.raises(SessionsFull):
-        sessions.open_page(other, "e", lambda: None)
+    with sessions.open_socket(second, "b"), sessions.open_socket(other, "d"):
+        open_page(second, "e")
+        assert closed == ["a", "c"]
+        with sessions.open_socket(second, "e"):
+            open_page(second, "f")
+        assert closed == ["a", "c", "b"]
+        with pytest.raises(SessionsFull):
+            open_page(other, "g")
+    open_page(other, "g")
+    assert closed == ["a", "c", "b", "d"]
 
 
 def bob(user_id: int) -> Principal:
@@ -118,9 +131,13 @@ def test_sockets_of_a_user_are_bounded(sessions: Sessions, monkeypatch: pytest.M
     """Through all sessions; one that is closed makes room, and another user is not concerned."""
     monkeypatch.setattr(module, "MAX_SOCKETS_PER_USER", 2)
     first, second, other = [begun(sessions, principal) for principal in (ALICE, ALICE, BOB)]
-    with sessions.open_socket(first):
-        with sessions.open_socket(second), pytest.raises(SessionsFull), sessions.open_socket(first):
+    with sessions.open_socket(first, "a"):
+        with (
+            sessions.open_socket(second, "b"),
+            pytest.raises(SessionsFull),
+            sessions.open_socket(first, "a"),
+        ):
             pass
-        with sessions.open_socket(first), sessions.open_socket(other):
-            assert first.sockets == 2
-    assert first.sockets == 0
+        with sessions.open_socket(first, "a"), sessions.open_socket(other, "c"):
+            assert first.sockets == {"a": 2}
+    assert not first.sockets

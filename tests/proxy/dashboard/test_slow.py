@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from playwright.async_api import Page, expect
+from playwright.async_api import Page, WebSocketRoute, expect
 
 from proxy.database.pool import connect
 from proxy.identity import invitations
@@ -19,6 +19,7 @@ from tests.support.wait import until
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
+ENGINE_IO_PING = "2"
 _WAITING = (
     "FROM pg_stat_activity WHERE datname = current_database()"
     " AND application_name LIKE 'llamaserve-dashboard/%' AND wait_event_type = 'Lock'"
@@ -62,6 +63,26 @@ def add_records(stack: Stack, username: str, number: int) -> None:
             " 'GET', '/number/' || n, true, 200, 5 FROM generate_series(1, %s) n",
             [username, number],
         )
+
+
+class Lossy:
+    """Loses what a server sends to its page, while both take the connection for alive."""
+
+    def __init__(self) -> None:
+        self.loses, self.lost = False, 0
+        self.last: WebSocketRoute
+
+    def connect(self, socket: WebSocketRoute) -> None:
+        """Pass on what is not lost."""
+        self.last = socket
+
+        def pass_on(message: str | bytes) -> None:
+            if self.loses and message != ENGINE_IO_PING:
+                self.lost += 1
+            else:
+                socket.send(message)
+
+        socket.connect_to_server().on_message(pass_on)
 
 
 async def choose(page: Page, select: int, option: str) -> None:
@@ -142,3 +163,34 @@ async def test_a_late_answer_does_not_replace_a_newer_one(stack: Stack, logged_i
     await page.wait_for_timeout(1_000)  # for the answer that must not be shown
     await expect(sums).to_contain_text("olga")
     await expect(sums).not_to_contain_text("no group")
+
+
+async def test_a_stall_takes_nothing_away(stack: Stack, logged_in: OpenPage) -> None:
+    """A page that hears nothing for some seconds, and then has no connection for some more, goes on with
+    the conversation that it had and what has been typed."""
+    page, network = await logged_in("bob"), Lossy()
+    await page.route_web_socket("**/socket.io/**", network.connect)
+    await visit(page, stack.url + "/chat")
+    await page.evaluate("window.isTheSame = true")
+    await page.get_by_text("Parameters").click()
+    await page.get_by_label("Most tokens").fill("2000")
+    await page.get_by_label("Message").fill("go on")
+    await page.keyboard.press("Enter")
+    await expect(page.locator(".message.assistant .piece").first).to_be_visible()
+    await page.get_by_label("Message").fill("And now")
+    network.loses = True
+    await until(lambda: network.lost > 55, "messages to be lost")
+    await page.evaluate("""() => {
+      const manager = window.socket.io;
+      manager.reconnectionDelayMax(6500);
+      manager.reconnectionDelay(6500);
+      manager.randomizationFactor(0);
+    }""")
+    network.loses = False
+    await network.last.close()
+    await expect(page.get_by_text("Connection lost")).to_be_visible()
+    await expect(page.get_by_text("Connection lost")).to_be_hidden()
+    assert await page.evaluate("window.isTheSame")
+    await expect(page.get_by_label("Message")).to_have_value("And now")
+    await page.get_by_role("button", name="Stop").click()
+    await expect(page.locator(".message.assistant .note")).to_have_text("Stopped.")
