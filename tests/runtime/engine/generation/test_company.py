@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import random
-import time
-from collections.abc import Iterator
-from contextlib import closing
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, closing
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -26,6 +25,26 @@ PROMPTS = [f"{'abc ' * (7 * number)}Tell me of number {number}" for number in ra
 
 async def complete(engine: Engine, number: int, **more: Any) -> Answer:
     return await engine.complete(PROMPTS[number], **{"max_tokens": 40 - number, **more})
+
+
+@asynccontextmanager
+async def eight_streams(engine: Engine) -> AsyncIterator[None]:
+    """Have begun and go on for ten seconds or more; they are left at the context's end."""
+    async with AsyncExitStack() as stack:
+        for number in range(8):
+            stream = engine.streaming(max_tokens=3000, seed=number)
+            response = await stack.enter_async_context(stream)
+            await response.content.readline()
+        yield
+
+
+async def until_free(engine: Engine) -> None:
+    """Wait until nothing of what was left is generated any more: it counts when it ends."""
+
+    async def is_free() -> bool:
+        return not await engine.is_generating()
+
+    await until(is_free, "what was left to end")
 
 
 @pytest.fixture(scope="module")
@@ -122,20 +141,10 @@ async def test_penalties_are_llama_cpp_s_own(fresh: Engine, models: Path) -> Non
 
 async def test_responses_grow_at_the_same_time(slow: Engine) -> None:
     """Eight streams: the last one's first token comes long before the first one's end."""
-    ends: list[float] = []
-    firsts: list[float] = []
-
-    async def stream(number: int) -> None:
-        async with slow.streaming(max_tokens=60, seed=number) as response:
-            await response.content.readline()
-            firsts.append(time.monotonic())
-            await response.read()
-            ends.append(time.monotonic())
-
-    await asyncio.gather(*(stream(number) for number in range(8)))
-
-    assert max(firsts) < min(ends)
-    assert await slow.metric("llama_slots") == 8
+    async with eight_streams(slow):
+        assert await slow.metric("llama_slots_running") == 8
+        assert await slow.metric("llama_slots") == 8
+    await until_free(slow)
 
 
 async def test_a_newcomer_does_not_wait_for_a_long_prompt(slow: Engine) -> None:
@@ -158,8 +167,8 @@ async def test_a_newcomer_does_not_wait_for_a_long_prompt(slow: Engine) -> None:
 async def test_a_newcomer_does_not_wait_for_another_s_many_responses(slow: Engine) -> None:
     """One request may ask for more responses than there are slots; a slot is left to others."""
     before = await slow.metric("llama_generated_tokens_total")
-    body = {"messages": HELLO, "n": 16, "max_tokens": 60}
-    many = asyncio.create_task(slow.post(CHAT, body))
+    body = {"messages": HELLO, "n": 16}
+    many = asyncio.create_task(slow.post(CHAT, {**body, "max_tokens": 1000}))
 
     async def are_running() -> bool:
         return await slow.metric("llama_slots_running") >= 7
@@ -171,7 +180,9 @@ async def test_a_newcomer_does_not_wait_for_another_s_many_responses(slow: Engin
 
     assert short.usage["completion_tokens"] == 1
     assert await slow.metric("llama_generated_tokens_total") - before == 1, "none of the many has ended"
-    assert len((await many).json["choices"]) == 16
+    many.cancel()
+    assert len((await slow.post(CHAT, {**body, "max_tokens": 2})).json["choices"]) == 16
+    await until_free(slow)
 
 
 async def test_those_who_leave_do_not_change_the_others(fresh: Engine) -> None:
@@ -191,22 +202,20 @@ async def test_those_who_leave_do_not_change_the_others(fresh: Engine) -> None:
         assert answer.usage["completion_tokens"] == (300 if number % 3 else 10 + number)
 
 
-async def test_more_than_there_are_slots_wait_and_are_all_answered(fresh: Engine) -> None:
+async def test_more_than_there_are_slots_wait_and_are_all_answered(slow: Engine) -> None:
     """Thirty at once on eight slots; health tells how many run and wait."""
-    tasks = [
-        asyncio.create_task(complete(fresh, number % 8, max_tokens=200, seed=number))
-        for number in range(30)
-    ]
 
     async def are_waiting() -> bool:
-        health = (await fresh.get("/health", key="")).json
-        return bool(health["running"] == health["slots"] == 8 and health["waiting"] > 0)
+        health = (await slow.get("/health", key="")).json
+        return bool(health["running"] == health["slots"] == 8 and health["waiting"] == 22)
 
-    await until(are_waiting, "all slots to be taken")
+    async with eight_streams(slow):
+        tasks = [asyncio.create_task(slow.chat(max_tokens=20, seed=number)) for number in range(22)]
+        await until(are_waiting, "all slots to be taken")
     answers = await asyncio.gather(*tasks)
 
-    assert all(answer.usage["completion_tokens"] == 200 for answer in answers)
-    health = (await fresh.get("/health")).json
+    assert all(answer.usage["completion_tokens"] == 20 for answer in answers)
+    health = (await slow.get("/health")).json
     assert (health["status"], health["slots"]) == ("ok", 8)
     assert (health["running"], health["waiting"]) == (0, 0)
 
