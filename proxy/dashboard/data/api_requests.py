@@ -14,11 +14,14 @@ import orjson
 
 from proxy.dashboard.access.sessions import Session
 from proxy.dashboard.data import errors
+from proxy.dashboard.data.cached import Cached
 
 MAX_ANSWER_BYTES = 4 * 2**20
 MAX_LINE_BYTES = 2**20
 CONNECT_S = 10.0
-MODELS_TIMEOUT_S = 5.0
+MODELS_TIMEOUT_S = 3.0
+"""Of each engine: pages that need a name are not shown before."""
+MODELS_FRESH_S = 10.0
 MAX_ASKED = 3
 """Engines: all of them serve the same model."""
 
@@ -124,27 +127,23 @@ def _object(data: bytes) -> dict[str, Any]:
 class Models:
     """The names of the engines' models, asked of the first that answers, once for all pages."""
 
-    FRESH_S = 10.0
-
     def __init__(self, http: aiohttp.ClientSession, engines: Sequence[tuple[str, str]]) -> None:
         """`engines`: URL and key of each."""
         self._http = http
         self._engines = engines
         self._names: list[str] = []
-        self._read_at = float("-inf")
+        self._cached: Cached[list[str]] = Cached(MODELS_FRESH_S)
 
     async def names(self) -> list[str]:
-        """Those that generate or embed; empty while the engine does not answer."""
-        if time.monotonic() - self._read_at > self.FRESH_S:
-            self._read_at = time.monotonic()
-            self._names = await self._read()
-        return self._names
+        """Those that generate or embed; the last known ones while no engine answers."""
+        return await self._cached.get("names", self._read)
 
     async def _read(self) -> list[str]:
         for url, key in self._engines[:MAX_ASKED]:
             if names := await self._names_of(url, key):
-                return names
-        return []
+                self._names = names
+                break
+        return self._names
 
     async def _names_of(self, url: str, key: str) -> list[str]:
         headers = {"Authorization": f"Bearer {key}"} if key else {}

@@ -103,10 +103,11 @@ class LiveState:
         state, progress = await asyncio.gather(self._ask_proxy(LIVE_PATH), self._read_progress())
         for request in state["running"]:
             request["progress"] = progress.get(request["id"].removeprefix("req_"))
-        self._read_at = now = self._clock()
+        now = self._clock()
         state["models"] = await self._read_models(now)
         state["tokens_per_s"] = self._rate.note(now, progress)
-        self._state = state
+        # Together: what is fresh is shown without asking.
+        self._state, self._read_at = state, self._clock()
         return state
 
     async def _ask_proxy(self, path: str) -> dict[str, Any]:

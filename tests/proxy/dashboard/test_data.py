@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+from types import SimpleNamespace
+from typing import Any
 
+import aiohttp
 import pytest
+from aiohttp import web
 
+from proxy.dashboard.data import api_requests
+from proxy.dashboard.data.api_requests import Models
 from proxy.dashboard.data.cached import Cached
-from proxy.dashboard.data.live import TokenRate, seen_by
+from proxy.dashboard.data.live import LIVE_PATH, MODELS_PATH, LiveState, TokenRate, seen_by
 from proxy.dashboard.layout import units
 from proxy.dashboard.layout.csv_files import csv_text
+from tests.support.upstream import fake_upstream
 
 
 def test_others_are_someone() -> None:
@@ -66,6 +73,45 @@ async def test_a_cached_answer() -> None:
     with pytest.raises(LookupError):
         await cached.get("x", read)
     assert await cached.get("x", read) == 3
+
+
+async def test_a_slow_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pages that are opened while it is asked for its models wait for the same answer. When it is away
+    later, the models that are known stay."""
+    monkeypatch.setattr(api_requests, "MODELS_FRESH_S", 0.5)
+    asked = asyncio.Event()
+
+    async with fake_upstream() as engine, aiohttp.ClientSession() as http:
+
+        async def answer(request: web.Request) -> web.StreamResponse:
+            if request.path == LIVE_PATH:
+                return web.json_response({"running": [], "waiting": []})
+            if request.path != MODELS_PATH:
+                return web.Response(status=404)
+            asked.set()
+            await engine.go_on.wait()
+            return web.json_response({"data": [{"id": "m"}]})
+
+        engine.behaviour = answer
+        settings: Any = SimpleNamespace(proxy_url=engine.url, admin_key="k", engines=((engine.url, ""),))
+        session: Any = SimpleNamespace(is_admin=False, username="bob")
+        models, live = Models(http, settings.engines), LiveState(http, settings)
+
+        async def live_models() -> list[str]:
+            return list((await live.state(session))["models"])
+
+        for read in (models.names, live_models):
+            asked.clear()
+            engine.go_on.clear()
+            first = asyncio.create_task(read())
+            await asked.wait()
+            second = asyncio.create_task(read())
+            await asyncio.sleep(0.05)  # for an answer that must not come yet
+            engine.go_on.set()
+            assert (await first, await second) == (["m"], ["m"])
+        engine.behaviour = None
+        await asyncio.sleep(0.6)  # the answer is not fresh any more
+        assert await models.names() == ["m"]
 
 
 @pytest.mark.parametrize(

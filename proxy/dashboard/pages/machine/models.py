@@ -49,6 +49,8 @@ class _Models:
         self._view = view
         self._root = view.services.settings.config.root
         self._shown: list[dict[str, Any]] | None = None
+        self._is_stale = False
+        """Whether a job has ended since the list was read."""
         self._job: Job | None = None
         self.job_panel: ui.element
 
@@ -92,10 +94,12 @@ class _Models:
         """Show how the job is, and the models at first and when a job has ended."""
         self._view.check(admin=True)
         job = self._view.services.jobs.last
-        has_ended = job is not None and not job.runs and self._job_stop.visible
+        if job is not None and not job.runs and self._job_stop.visible:
+            self._is_stale = True
         self._show_job(job)
-        if self._shown is None or has_ended:
-            await self._show_models(fresh=has_ended)
+        if self._shown is None or self._is_stale:
+            await self._show_models(fresh=self._is_stale)
+            self._is_stale = False
 
     def _show_job(self, job: Job | None) -> None:
         self.job_panel.visible = job is not None
