@@ -33,8 +33,11 @@ class Namespace:
         return ["ip", "netns", "exec", self.name]
 
     def connect(self, *, up: bool) -> None:
-        """Plug the cable in, or pull it."""
-        _ip("link", "set", self.link, "up" if up else "down")
+        """Plug the cable in, or pull it.
+
+        At its far end: the route stays, and nothing is sent to a gateway, which may answer instead.
+        """
+        _ip("-n", self.name, "link", "set", "eth0", "up" if up else "down")
 
 
 def engine_on(machine: Namespace, root: Path, model: Path, *, slots: int) -> Engine:

@@ -59,8 +59,9 @@ def show_secret(title: str, text: str, note: str) -> None:
 
 
 def _named(name: str) -> ui.dialog:
-    """With the name that a screen reader says."""
-    made = ui.dialog()
+    """With the name that a screen reader says. A click beside it, which may be the second half of a
+    double click, does not close it: the Escape key and its buttons do."""
+    made = ui.dialog().props("no-backdrop-dismiss")
     made.props["aria-label"] = name
     return made
 
