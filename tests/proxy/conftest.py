@@ -92,7 +92,7 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
     """A running engine of three slots that takes some 10 ms for a token; a model beside it embeds."""
     model = tmp_path_factory.mktemp("models") / "slow.gguf"
     build_model(model, shape=SLOW)
-    embedding = random_bert().write(model.parent / "embedding.gguf")
+    embedding = random_bert(layers=32).write(model.parent / "embedding.gguf")
     env = {"LLAMA_SERVER_PARALLEL": "3", "LLAMA_SERVER_EMBEDDING_MODEL": str(embedding)}
     with Engine(tmp_path_factory.mktemp("engine"), model, env=env) as engine:
         engine.start()

@@ -29,7 +29,7 @@ _ANSWER = re.compile(
     rb"HTTP/1\.[01] ([0-9]{3}) [^\n]*\n(?:[^\r\n]+\r\n)*?x-request-id: req_([0-9a-f]{32})\r\n"
 )
 IDLE_S = 0.5
-"""A connection that says nothing for so long says nothing more."""
+"""A connection that says nothing for two such times says nothing more, unless the engine works on it."""
 
 
 class Fuzz:
@@ -116,18 +116,22 @@ class Fuzz:
         return bytes(text)
 
     async def _exchange(self, sent: bytes) -> bytes:
-        received = b""
-        async with raw_client(self._attacked.proxy.url) as client:
+        received, silent = b"", 0
+        proxy = self._attacked.proxy
+        async with raw_client(proxy.url) as client:
             await client.send(*self._cut(sent))
-            try:
-                while True:
+            while silent < 2 or proxy.at_engine() or proxy.waiting():
+                try:
                     async with asyncio.timeout(IDLE_S):
                         more = await client.reader.read(65_536)
-                    if not more:
-                        break
-                    received += more
-            except (TimeoutError, ConnectionError):
-                pass
+                except TimeoutError:
+                    silent += 1
+                    continue
+                except ConnectionError:
+                    break
+                if not more:
+                    break
+                received, silent = received + more, 0
         return received
 
     def _cut(self, sent: bytes) -> list[bytes]:

@@ -220,7 +220,8 @@ async def test_an_upload_that_gives_way_is_told_so(
         clients = [await stack.enter_async_context(raw_client(proxy.url)) for _ in range(3)]
         for client, key in zip(clients[:2], (alice, bob), strict=True):
             await client.send(head(key, MB) + b"x" * part)
-        await until(lambda: proxy.under_way() == 2, "the uploads to have begun")
+        memory = proxy.app._handler._body_memory
+        await until(lambda: memory.held_bytes >= 2 * part, "the uploads to fill the memory")
         await clients[2].send(head(carol, MB // 2) + b"x" * (MB // 2))
         assert (await clients[2].outcome(1, closes=False)).statuses == [200]
         waiting = [asyncio.ensure_future(client.answer()) for client in clients[:2]]

@@ -113,10 +113,12 @@ async def test_a_body_that_trickles_is_a_408(
             assert b"slower than" in answer.body
         assert upstream.received == []
         async with raw_client(proxy.url) as client:
+            monkeypatch.setattr("proxy.edge.body.IDLE_S", 1.5)
+            monkeypatch.setattr("proxy.edge.body.MIN_BYTES_PER_S", 100)
             await client.send(upload(key, "Content-Length: 1000"))
-            for _ in range(10):
-                await client.send(b"x" * 100)
-                await asyncio.sleep(0.05)
+            for _ in range(8):
+                await client.send(b"x" * 125)
+                await asyncio.sleep(0.25)
             outcome = await client.outcome(1, closes=False)
         assert outcome.statuses == [200]
         assert upstream.received[0].body == b"x" * 1000

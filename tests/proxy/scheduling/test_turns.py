@@ -256,7 +256,7 @@ async def test_after_the_grace_a_refusal_is_an_event(
 ) -> None:
     """The status has gone out; the row has the true one, and the window its place back."""
     upstream.behaviour = upstream.stall
-    changes = {"queue_grace_s": 0.05, "queue_timeout_s": 0.3}
+    changes = {"queue_grace_s": 0.05, "queue_timeout_s": 2.0}
     async with running_proxy(replace(settings, **changes)) as proxy:  # type: ignore[arg-type]
         first = asking(proxy, key)
         await until(lambda: upstream.running, "the first to run")

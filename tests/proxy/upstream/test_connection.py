@@ -149,7 +149,7 @@ async def test_a_connection_that_rests_is_given_up_before_the_engine_does(
     """uvicorn drops it after 5 s; a request that crossed that would be lost."""
     assert KEEP_IDLE_S + 0.5 < 5
     monkeypatch.setattr("proxy.upstream.pool.KEEP_IDLE_S", 0.05)
-    async with connected(engine.url, idle_timeout_s=0.1) as upstream:
+    async with connected(engine.url, idle_timeout_s=5) as upstream:
         await ask(upstream)
         await asyncio.wait_for(engine.left.wait(), 10)
 
@@ -277,7 +277,7 @@ async def test_silence_is_told_from_breaking_off(engine: RawEngine) -> None:
     """Before the head and within the body; the connection is closed."""
     begun = b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nx"
     engine.answers += [[HANG], [begun, HANG], [b"HT"], [begun]]
-    async with connected(engine.url, idle_timeout_s=0.2) as upstream:
+    async with connected(engine.url, idle_timeout_s=0.7) as upstream:
         for error in (SilentError, SilentError, BrokeOffError, BrokeOffError):
             with pytest.raises(error):
                 await ask(upstream)

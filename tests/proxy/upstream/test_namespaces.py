@@ -73,7 +73,6 @@ async def test_what_only_waits_outlives_an_engine_that_is_killed_and_one_that_is
 ) -> None:
     """The window is exact over both proxies; at most what had begun at these two engines breaks."""
     monkeypatch.setattr("proxy.scheduling.engine_watch.AMONG_OTHERS_EVERY_S", 0.3)
-    monkeypatch.setattr("proxy.upstream.readiness.CHECK_TIMEOUT_S", 1.0)
     key = create_user("alice", rate_limit=LIMIT, rate_window_seconds=600)
     backends = tuple(BackendSettings(url=engine.url, key=API_KEY) for engine in engines)
     shared = replace(settings, shared=True, backends=backends, connect_timeout_s=1.0)

@@ -264,10 +264,10 @@ async def test_our_engine_s_503_is_about_the_request_and_takes_no_slots(fleet: F
 
 
 async def test_an_engine_that_refuses_its_key_is_away_for_a_while_and_says_so(
-    fleet: Fleet, key: str
+    fleet: Fleet, key: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The others answer; no client sees the 401, and it is not sent the next request at once."""
-
+    monkeypatch.setattr("proxy.scheduling.engine_watch.SETTLE_S", 1.5)
     fleet.engines[0].behaviour = refusing(401)
     watch = fleet.proxy.app.turns.backends[0].watch
     assert {status for status, _ in await asyncio.gather(*fleet.ask(key, 3))} == {200}
