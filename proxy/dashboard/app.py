@@ -12,7 +12,6 @@ from pathlib import Path
 import aiohttp
 from fastapi import FastAPI
 from nicegui import core, ui
-from psycopg_pool import AsyncConnectionPool
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
@@ -22,7 +21,7 @@ from proxy.background import background
 from proxy.dashboard.access.guard import Guard
 from proxy.dashboard.access.login import Login
 from proxy.dashboard.access.plain_page import plain_page
-from proxy.dashboard.access.sessions import Sessions
+from proxy.dashboard.access.sessions import MAX_PAGES_PER_USER, Sessions
 from proxy.dashboard.access.sockets import SocketEvents
 from proxy.dashboard.console.jobs import Jobs
 from proxy.dashboard.console.runner import Console
@@ -30,20 +29,19 @@ from proxy.dashboard.data.api_requests import ApiRequests, Models
 from proxy.dashboard.data.cached import Cached
 from proxy.dashboard.data.database import Database
 from proxy.dashboard.data.live import LiveState
-from proxy.dashboard.layout.frame import add_pages
+from proxy.dashboard.layout.frame import CLOSED, add_pages
 from proxy.dashboard.layout.template import add_nonces
 from proxy.dashboard.pages import PAGES
 from proxy.dashboard.pages.downloads import Downloads
 from proxy.dashboard.pages.invitation import InvitationPage
 from proxy.dashboard.services import Services
 from proxy.dashboard.settings import DashboardSettings
-from proxy.database.pool import PREPARE_THRESHOLD
+from proxy.database.async_pool import open_pool
 from proxy.identity.authentication.authenticator import Authenticator
 from proxy.identity.authentication.failed_logins import FailedLogins
 from proxy.log_format import LineLimit
 
 ASSETS = Path(__file__).parent / "layout" / "assets"
-POOL_TIMEOUT_S = 3.0
 MINUTES_FRESH_S = 4.5
 FAILURES_PER_S = 5
 """Failures of pages that the log tells."""
@@ -68,6 +66,7 @@ async def open_dashboard(settings: DashboardSettings) -> AsyncIterator[Guard]:
                 FailedLogins(settings.auth_failures_per_minute, clock=time.monotonic),
             ).routes(),
             *Downloads(services.api).routes(),
+            Route(CLOSED, _closed),
             Route("/healthz", _healthz),
         ]
         app.mount("/assets", StaticFiles(directory=ASSETS))
@@ -79,22 +78,7 @@ async def open_dashboard(settings: DashboardSettings) -> AsyncIterator[Guard]:
 
 
 async def _services(settings: DashboardSettings, stack: AsyncExitStack) -> Services:
-    pool = AsyncConnectionPool(
-        settings.database_url,
-        min_size=1,
-        max_size=2,
-        timeout=POOL_TIMEOUT_S,
-        reconnect_timeout=1.0,
-        open=False,
-        kwargs={
-            "autocommit": True,
-            "application_name": "llamaserve-dashboard",
-            "connect_timeout": 3,
-            "prepare_threshold": PREPARE_THRESHOLD,
-        },
-    )
-    await pool.open(wait=False)
-    stack.push_async_callback(pool.close, timeout=2.0)
+    pool = await open_pool(stack, settings.database_url, size=2, application="llamaserve-dashboard")
     sessions = Sessions()
     authenticator = Authenticator(
         pool,
@@ -169,6 +153,15 @@ async def _failed(_: Request, __: Exception) -> Response:
     # uvicorn logs the error, which goes on to it.
     return plain_page(
         "error.html", 500, title="This page failed", text="The dashboard's log has the reason."
+    )
+
+
+async def _closed(_: Request) -> Response:
+    # A page that led back to itself would close the next one.
+    return plain_page(
+        "error.html",
+        title="This page was closed",
+        text=f"You have opened others since: {MAX_PAGES_PER_USER} may be open at a time.",
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -107,6 +108,13 @@ def running_stack(
             process.send_signal(signal.SIGTERM)
         for process in processes:
             process.wait(timeout=20)
+
+
+def page_id_of(text: str) -> str:
+    """NiceGUI's id of a page, from its HTML."""
+    found = re.search(r"'client_id': '([0-9a-f-]{36})'", text)
+    assert found is not None
+    return found[1]
 
 
 class Browser:

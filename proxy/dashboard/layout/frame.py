@@ -28,6 +28,8 @@ _KEYS = (
     ("Esc", "close"),
 )
 _CLOSE_AFTER_S = 1.0
+CLOSED = "/closed"
+"""Where the browser goes from a page that was closed for a newer one."""
 
 
 def add_pages(pages: Sequence[Page], services: Services) -> None:
@@ -66,7 +68,7 @@ def _builder(
 
 
 def _bind(sessions: Sessions, session: Session, client: Client) -> None:
-    """Let the page end with its session.
+    """Let the page end with its session, or for a newer one.
 
     Raises:
         SessionsFull: too many pages are open.
@@ -79,7 +81,7 @@ def _bind(sessions: Sessions, session: Session, client: Client) -> None:
 
     def close() -> None:
         if not client.is_deleted:
-            client.open("/login?ended=1")
+            client.open("/login?ended=1" if session.ended.is_set() else CLOSED)
             loop.call_later(_CLOSE_AFTER_S, delete)
 
     sessions.open_page(session, client.id, close)

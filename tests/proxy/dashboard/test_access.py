@@ -14,16 +14,10 @@ from proxy.dashboard.access.sessions import MAX_SOCKETS_PER_USER
 from proxy.dashboard.pages import PAGES
 from proxy.database.pool import connect
 from proxy.identity import users
-from tests.support.dashboard import Browser, Stack
+from tests.support.dashboard import Browser, Stack, page_id_of
 from tests.support.wait import until
 
 SOCKET_REFUSED = '44{"message":"Implicit handshake failed"}'
-
-
-def page_id_of(text: str) -> str:
-    found = re.search(r"'client_id': '([0-9a-f-]{36})'", text)
-    assert found is not None
-    return found[1]
 
 
 @pytest.mark.parametrize("path", [page.path for page in PAGES])
