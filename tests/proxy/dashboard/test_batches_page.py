@@ -95,8 +95,8 @@ async def test_why_a_batch_failed(stack: Stack, logged_in: OpenPage) -> None:
 async def test_cancelling(stack: Stack, logged_in: OpenPage) -> None:
     """After a question: by its user, and by an administrator, whom the audit names."""
     for canceller in ("alice", "admin"):
-        batch = await submit(stack, "alice", lines_of(20, max_tokens=400, min_tokens=400))
         page = await logged_in(canceller, "/batches")
+        batch = await submit(stack, "alice", lines_of(20, max_tokens=2000, min_tokens=2000))
         row = page.locator(f"tr:has-text('{batch.id}')")
         await expect(row).to_contain_text("0 of 20")
         await page.get_by_label(f"Cancel {batch.id}").click()
@@ -116,7 +116,7 @@ async def test_cancelling(stack: Stack, logged_in: OpenPage) -> None:
 
 async def test_the_batches_of_others(stack: Stack, logged_in: OpenPage) -> None:
     """No event of a user's page cancels one, and no link gives the file of one."""
-    batch = await submit(stack, "alice", lines_of(20, max_tokens=400, min_tokens=400))
+    batch = await submit(stack, "alice", lines_of(20, max_tokens=2000, min_tokens=2000))
     page = await logged_in("bob", "/batches")
     await page.evaluate(EMIT, [await page.evaluate(CANCELS), [[batch.id]], None])
     await page.get_by_role("button", name="Cancel the batch").click()

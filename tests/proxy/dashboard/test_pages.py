@@ -14,6 +14,7 @@ from playwright.async_api import expect
 from proxy.dashboard.pages import PAGES
 from proxy.database.pool import connect
 from tests.proxy.dashboard.conftest import OpenPage
+from tests.support.chromium import visit
 from tests.support.dashboard import Stack
 from tests.support.wait import until
 
@@ -25,7 +26,7 @@ HOSTILE = "{{ 7 * 7 }}<img src=x onerror=document.title='owned'>"
 @asynccontextmanager
 async def running_request(stack: Stack, username: str) -> AsyncIterator[asyncio.Task[dict[str, object]]]:
     """A request that takes seconds."""
-    task = asyncio.create_task(stack.chat(username, "go on", max_tokens=900, stream=False))
+    task = asyncio.create_task(stack.chat(username, "go on", max_tokens=3000, stream=False))
     try:
         yield task
     finally:
@@ -39,20 +40,22 @@ async def test_every_page_opens(stack: Stack, logged_in: OpenPage) -> None:
     for one in PAGES:
         await page.goto(stack.url + one.path)
         await expect(page.locator(".nav.here")).to_contain_text(one.title)
-        await expect(page.locator(".problem:visible")).to_have_count(0)
+        # A batch that has failed says so in its row, which is as it should be.
+        await expect(page.locator(".problem:not(tbody .problem):visible")).to_have_count(0)
 
 
 async def test_a_request_from_running_to_its_record(stack: Stack, logged_in: OpenPage) -> None:
     """A request is seen running, by others as someone's; ended by an administrator; then in Requests
     and Usage."""
-    alice, bob, admin = [await logged_in(name) for name in ("alice", "bob", "admin")]
+    stack.new_user("olga")  # without any request, whatever tests came before
+    alice, olga, admin = [await logged_in(name) for name in ("alice", "olga", "admin")]
     async with running_request(stack, "alice") as request:
         running = ".panel:has-text('Running') tbody"
-        for page, name in ((alice, "alice"), (bob, "someone"), (admin, "alice")):
+        for page, name in ((alice, "alice"), (olga, "someone"), (admin, "alice")):
             await expect(page.locator(running)).to_contain_text(name)
         await expect(alice.locator(running)).to_contain_text("100 % of")
-        await expect(bob.locator("body")).not_to_contain_text("alice")
-        assert await bob.get_by_text("End", exact=True).count() == 0
+        await expect(olga.locator("body")).not_to_contain_text("alice")
+        assert await olga.get_by_text("End", exact=True).count() == 0
         await admin.get_by_label("End the request of alice").click()
         await admin.get_by_text("End it").click()
         outcome = await request
@@ -62,8 +65,8 @@ async def test_a_request_from_running_to_its_record(stack: Stack, logged_in: Ope
     await expect(alice.locator("tbody")).to_contain_text("ended_by_administrator")
     await alice.goto(stack.url + "/usage?by=day")
     await expect(alice.locator(".page")).to_contain_text("ended_by_administrator")
-    await bob.goto(stack.url + "/usage?by=day")
-    await expect(bob.get_by_text("None in this time.")).to_be_visible()
+    await olga.goto(stack.url + "/usage?by=day")
+    await expect(olga.get_by_text("None in this time.")).to_be_visible()
 
 
 async def test_a_request_is_found_by_its_id(stack: Stack, logged_in: OpenPage) -> None:
@@ -72,7 +75,7 @@ async def test_a_request_is_found_by_its_id(stack: Stack, logged_in: OpenPage) -
     outcome = await stack.chat("alice")
     await stack.recorded(outcome)
     for page, is_shown in ((alice, True), (bob, False)):
-        await page.goto(stack.url + "/requests")
+        await visit(page, stack.url + "/requests")
         await page.keyboard.press("/")
         await page.keyboard.type(f"{outcome['request_id']}\n")
         if is_shown:

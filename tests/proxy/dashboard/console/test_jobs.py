@@ -81,9 +81,10 @@ async def test_a_job_ends_with_the_dashboard(console_that: Write) -> None:
     root = console_that("echo $$ >pid; exec sleep 60")
     jobs = Jobs(root)
     jobs.begin(PULL, "root")
-    await until((root / "pid").exists, "the job to begin")
+    pid = root / "pid"
+    await until(lambda: pid.exists() and pid.read_text().endswith("\n"), "the job to begin")
     await jobs.close()
-    assert not is_running(int((root / "pid").read_text()))
+    assert not is_running(int(pid.read_text()))
     late = jobs.begin(commands.Command(arguments=("pull",), timeout_s=0.2), "root")
     await until(lambda: not late.runs, "the job to end")
     assert "takes too long" in late.lines[-1]

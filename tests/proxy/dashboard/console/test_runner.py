@@ -51,7 +51,7 @@ async def test_an_exit_status_may_be_an_answer(console_that: Write) -> None:
 async def test_what_goes_wrong_is_told_in_a_line(console_that: Write, body: str, match: str) -> None:
     """The last line that the command wrote; nothing that it has started goes on."""
     root = console_that(f"echo $$ >pid; {body}")
-    command = Command(arguments=("models", "--json"), timeout_s=0.5 if "sleep" in body else 10)
+    command = Command(arguments=("models", "--json"), timeout_s=2 if "sleep" in body else 10)
     with pytest.raises(Unavailable, match=match):
         await Console(root).ask(command)
     pid = int((root / "pid").read_text())
