@@ -102,11 +102,11 @@ async def test_a_hang_that_keeps_the_interpreter_s_lock_ends_the_process_too(han
 
 async def test_work_that_goes_on_is_no_hang(models: Path, tmp_path: Path) -> None:
     """A prompt and an answer that take longer than that, batch by batch and token by token."""
-    env = {"LLAMA_SERVER_HANG_SECONDS": "4", "LLAMA_SERVER_N_BATCH": "64"}
+    env = {"LLAMA_SERVER_HANG_SECONDS": "4", "LLAMA_SERVER_N_BATCH": "16"}
     with Engine(tmp_path, models / "slow.gguf", env=env) as engine:
         engine.start()
         asked = asyncio.create_task(
-            engine.chat(messages=prompt("z " * 1400), max_tokens=60, temperature=0)
+            engine.chat(messages=prompt("z " * 500), max_tokens=60, temperature=0)
         )
         statuses = set()
         while not asked.done():
