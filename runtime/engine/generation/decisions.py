@@ -6,7 +6,7 @@
 - `choose_place` chooses a slot, and the source of the part of the prompt that is evaluated already.
 - `prompt_budget` limits the prompt tokens of a step, so that running streams do not pause for long.
 - `deal` divides this budget. Users get turns, by weight; a user's shortest prompt goes first, and one
-  that has waited counts as shorter.
+  that has waited counts as shorter. `with_first_tokens` makes the pieces fit llama.cpp's attention.
 """
 
 from __future__ import annotations
@@ -20,7 +20,10 @@ SHORT_REUSE = 16
 """Tokens. A prefix that is shorter still is evaluated again."""
 SHORT_SEQUENCE = 1024
 """Tokens. A sequence that is not longer is copied for `SHORT_REUSE` tokens."""
-QUANTUM = 128
+TILE = 64
+"""Tokens of a sequence that llama.cpp's flash attention computes together on a processor (GGML_FA_TILE_Q
+in ggml-cpu/common.h). Fewer are read one by one: late in a prompt 63 cost as much as 128."""
+QUANTUM = 2 * TILE
 """Prompt tokens that a user gets in one turn. A shorter prompt needs one turn only."""
 PASSED_OVER = 16
 """Being passed over this many times counts like having one running response less."""
@@ -34,7 +37,7 @@ _STEP_FACTOR = 3
 _SHORT_STEP_S = 0.05
 """The limit that follows from `_STEP_FACTOR` is never below this."""
 _MIN_BUDGET = 16
-_FIRST_BUDGET = 64
+_FIRST_BUDGET = TILE
 """Prompt tokens of a step while their cost is unknown."""
 
 
@@ -200,7 +203,7 @@ def moved_into_gap(running: Collection[int], free: Collection[int]) -> tuple[int
 
 
 def prompt_budget(cost: StepCost, *, n_decoding: int, n_reading: int, n_batch: int) -> int:
-    """Return how many prompt tokens the next step may evaluate.
+    """Return how many prompt tokens the next step may evaluate: whole tiles, or few.
 
     Args:
         cost: the measured step times.
@@ -215,8 +218,10 @@ def prompt_budget(cost: StepCost, *, n_decoding: int, n_reading: int, n_batch: i
     if n_decoding:
         usual_s = min(max(_STEP_FACTOR * cost.decode_s, _SHORT_STEP_S), STEP_S)
         step_s = min(usual_s * (1 + n_reading / n_decoding), LONGEST_STEP_S) - cost.decode_s
-    wanted = max(step_s, 0.0) / cost.prompt_token_s
-    return min(room, max(_MIN_BUDGET, int(min(wanted, room))))
+    wanted = min(max(step_s, 0.0) / cost.prompt_token_s, room)
+    # A step may take a third longer than it should for the sake of whole tiles.
+    n_tokens = TILE * round(wanted / TILE) if wanted >= 0.75 * TILE else int(wanted)
+    return min(room, max(_MIN_BUDGET, n_tokens))
 
 
 def drafts_allowed(cost: StepCost, *, n_decoding: int, n_batch: int) -> int:
@@ -257,6 +262,27 @@ def deal(readers: Sequence[Reader], served: Mapping[str, float], budget: int) ->
         received[chosen.tag] += n_tokens / chosen.weight
         dealt[chosen.key] = dealt.get(chosen.key, 0) + n_tokens
     return dealt
+
+
+def with_first_tokens(dealt: Mapping[int, int], readers: Sequence[Reader], room: int) -> dict[int, int]:
+    """Return what is dealt beside responses, with one token more for each piece of whole tiles.
+
+    llama.cpp first evaluates one token of each sequence, the responses' among them, and then what is
+    left of the pieces.
+
+    Args:
+        dealt: prompt tokens by key, from `deal`.
+        readers: all sequences whose prompts are being evaluated.
+        room: prompt tokens that the step can have.
+    """
+    left = room - sum(dealt.values())
+    more = dict(dealt)
+    for reader in readers:
+        n_tokens = dealt.get(reader.key, 0)
+        if left > 0 and 0 < n_tokens < reader.remaining and n_tokens % TILE == 0:
+            more[reader.key] += 1
+            left -= 1
+    return more
 
 
 def serve(

@@ -22,6 +22,7 @@ from runtime.engine.generation.decisions import (
     drafts_allowed,
     prompt_budget,
     serve,
+    with_first_tokens,
 )
 from runtime.engine.generation.pictures import Placed, stretch
 from runtime.engine.generation.slots import Sequence
@@ -91,13 +92,7 @@ class Planner:
         parts = [Part(sequence, 1, self._drafts(sequence, len(decoding))) for sequence in decoding]
         if reading:
             n_drafts = sum(len(part.drafts) for part in parts)
-            budget = prompt_budget(
-                self._cost,
-                n_decoding=len(decoding),
-                n_reading=len(reading),
-                n_batch=self._n_batch - n_drafts,
-            )
-            dealt = self._deal(reading, budget)
+            dealt = self._deal(reading, len(decoding), self._n_batch - n_drafts)
             parts += [_reading_part(reading[key], n_tokens) for key, n_tokens in dealt.items()]
         return sorted(parts, key=lambda part: part.sequence.slot.key)
 
@@ -113,7 +108,8 @@ class Planner:
             drafts = tuple(takewhile(lambda token: token >= 0, drafts))
         return drafts
 
-    def _deal(self, reading: dict[int, Sequence], budget: int) -> dict[int, int]:
+    def _deal(self, reading: dict[int, Sequence], n_decoding: int, n_batch: int) -> dict[int, int]:
+        """Prompt tokens by slot, for a step of `n_batch` tokens that has `n_decoding` responses."""
         readers = [
             Reader(
                 key=key,
@@ -124,7 +120,13 @@ class Planner:
             )
             for key, sequence in reading.items()
         ]
-        dealt = _few_scored(deal(readers, self._served, budget), reading)
+        budget = prompt_budget(
+            self._cost, n_decoding=n_decoding, n_reading=len(reading), n_batch=n_batch
+        )
+        dealt = deal(readers, self._served, budget)
+        if n_decoding:
+            dealt = with_first_tokens(dealt, readers, n_batch - n_decoding)
+        dealt = _few_scored(dealt, reading)
         self._served = serve(readers, self._served, dealt)
         for key, sequence in reading.items():
             sequence.waited = 0 if key in dealt else sequence.waited + 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import replace
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,6 +15,7 @@ from runtime.engine.generation.decisions import (
     PASSED_OVER,
     QUANTUM,
     STEP_S,
+    TILE,
     Place,
     Reader,
     SlotView,
@@ -26,6 +28,7 @@ from runtime.engine.generation.decisions import (
     n_runs,
     prompt_budget,
     serve,
+    with_first_tokens,
 )
 
 TAGS = st.sampled_from("abc")
@@ -184,7 +187,33 @@ def test_a_step_s_prompt_tokens_take_their_time_at_most(
         limit = (
             min(STEP_S * (1 + n_reading / n_decoding), LONGEST_STEP_S) if n_decoding else LONGEST_STEP_S
         )
-        assert budget * prompt_token_s <= limit
+        assert budget * prompt_token_s <= limit * 4 / 3
+    if 48 < budget < 512 - n_decoding:
+        assert budget % TILE == 0
+
+
+@given(reading=readers(), budget=st.integers(0, 600), room=st.integers(0, 512))
+def test_beside_responses_whole_tiles_come_after_a_first_token(
+    reading: list[Reader], budget: int, room: int
+) -> None:
+    """Each piece has a token more, or none: never beyond its prompt or the step."""
+    dealt = deal(reading, {}, min(budget, room))
+    more = with_first_tokens(dealt, reading, room)
+
+    remaining = {reader.key: reader.remaining for reader in reading}
+    assert sum(more.values()) <= room
+    assert more.keys() == dealt.keys()
+    for key, n_tokens in more.items():
+        assert n_tokens - dealt[key] in ((0, 1) if dealt[key] % TILE == 0 else (0,))
+        assert n_tokens <= remaining[key]
+
+
+def test_a_first_token_is_added_to_whole_tiles_alone() -> None:
+    """To none that ends a prompt, and to none where the step is full."""
+    reading = [Reader(key=5, remaining=200), Reader(key=6, remaining=90), Reader(key=7, remaining=64)]
+
+    assert with_first_tokens({5: 128, 6: 30, 7: 64}, reading, 400) == {5: 129, 6: 30, 7: 64}
+    assert with_first_tokens({5: 128}, reading, 128) == {5: 128}
 
 
 def test_costs_follow_what_is_observed() -> None:
@@ -194,7 +223,8 @@ def test_costs_follow_what_is_observed() -> None:
 
     assert (cost.decode_s, round(cost.prompt_token_s, 9)) == (0.1, 0.005)
     budget = prompt_budget(cost, n_decoding=3, n_reading=1, n_batch=512)
-    assert budget == int((STEP_S * 4 / 3 - 0.1) / cost.prompt_token_s)
+    assert (STEP_S * 4 / 3 - 0.1) / cost.prompt_token_s == pytest.approx(46.7, abs=0.1)
+    assert budget == 46
 
 
 @given(
