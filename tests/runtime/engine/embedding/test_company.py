@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import threading
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -36,8 +37,9 @@ async def inputs_done(engine: Engine) -> float:
     return await engine.metric("llama_embedded_inputs_total")
 
 
-def ask_for_many(engine: Engine, name: str) -> asyncio.Task[Answer]:
-    """A long request of the user "many"; the task and the request have this name."""
+def ask_for_many(engine: Engine) -> asyncio.Task[Answer]:
+    """A long request of the user "many". The task has the request's name, which no other has had."""
+    name = uuid.uuid4().hex
     asked = embed(engine, MANY, "many", **{"X-Llamaserve-Request": name})
     return asyncio.create_task(asked, name=name)
 
@@ -46,9 +48,9 @@ async def under_way(engine: Engine) -> list[asyncio.Task[Answer]]:
     """Four long requests; a part of the first is done. They get turns and end together, so that the
     test may pause for seconds before it does anything about them."""
     before = await inputs_done(engine)
-    first = ask_for_many(engine, "first")
+    first = ask_for_many(engine)
     await until(lambda: _has_more(engine, before), "the first inputs to be done")
-    others = [ask_for_many(engine, name) for name in ("second", "third", "fourth")]
+    others = [ask_for_many(engine) for _ in range(3)]
     await until(lambda: _are_running(engine, 4), "all to have arrived")
     return [first, *others]
 
