@@ -45,7 +45,7 @@ def _builder(
     async def build(request: Request, client: Client) -> Response | None:
         session: Session = request.state.session
         try:
-            _bind(services.sessions, session, client)
+            bind_page(services.sessions, session, client)
         except SessionsFull:
             client.delete()
             return PlainTextResponse("Too many pages are open. Please try again later.\n", 503)
@@ -67,7 +67,7 @@ def _builder(
     return build
 
 
-def _bind(sessions: Sessions, session: Session, client: Client) -> None:
+def bind_page(sessions: Sessions, session: Session, client: Client) -> None:
     """Let the page end with its session, or for a newer one.
 
     Raises:

@@ -11,6 +11,7 @@ import aiohttp
 import pytest
 
 from proxy.dashboard.access.sessions import MAX_SOCKETS_PER_USER
+from proxy.dashboard.layout.frame import CLOSED
 from proxy.dashboard.pages import PAGES
 from proxy.database.pool import connect
 from proxy.identity import users
@@ -201,6 +202,13 @@ async def test_what_is_not_there(stack: Stack, visitor: Browser) -> None:
     await visitor.log_in(stack.keys["alice"])
     status, text, _ = await visitor.get("/nothing")
     assert (status, "There is no such page" in text) == (404, True)
+
+
+async def test_a_closed_page_leads_nowhere_by_itself(stack: Stack, visitor: Browser) -> None:
+    """Also with a session: a page too many does not open itself again."""
+    await visitor.log_in(stack.keys["alice"])
+    status, text, _ = await visitor.get(CLOSED)
+    assert (status, "This page was closed" in text, "<meta http-equiv" in text) == (200, True, False)
 
 
 async def test_a_revoked_key_ends_its_sessions(stack: Stack, visitor: Browser) -> None:

@@ -5,19 +5,17 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from contextlib import AsyncExitStack
 from urllib.parse import urlsplit
 
 import pytest
 from playwright.async_api import Page, expect
 
-from proxy.dashboard.access.sessions import MAX_PAGES_PER_USER
 from proxy.database.pool import connect
 from proxy.identity import keys, users
 from tests.proxy.dashboard.conftest import OpenPage, confirm, shown_secret
 from tests.support.chromium import visit
 from tests.support.dashboard import Browser as Visitor
-from tests.support.dashboard import Stack, page_id_of
+from tests.support.dashboard import Stack
 from tests.support.wait import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -142,19 +140,6 @@ async def test_a_late_second_click_takes_no_typing_away(stack: Stack, logged_in:
         await expect(dialog.get_by_label(field).first).to_have_value("12345")
         await dialog.get_by_role("button", name="Close").click()
         await expect(dialog).to_have_count(0)
-
-
-async def test_a_page_too_many_does_not_come_back(stack: Stack, logged_in: OpenPage) -> None:
-    """A user's oldest page gives way to a newer one; opened again by itself, it would close the next."""
-    stack.new_user("mia")
-    page = await logged_in("mia", "/connect")
-    await page.wait_for_function("() => window.did_handshake")
-    async with Visitor(stack.url) as visitor, AsyncExitStack() as others:
-        await visitor.log_in(stack.keys["mia"])
-        for _ in range(MAX_PAGES_PER_USER):
-            _, text, _ = await visitor.get("/connect")
-            await others.enter_async_context(visitor.socket(page_id_of(text)))
-        await expect(page.get_by_role("heading", name="This page was closed")).to_be_visible()
 
 
 async def test_a_session_goes_on_with_its_new_key(stack: Stack, logged_in: OpenPage) -> None:

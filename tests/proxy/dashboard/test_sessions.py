@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from typing import cast
 
 import pytest
+from nicegui import Client
 
 from proxy.dashboard.access import sessions as module
 from proxy.dashboard.access.sessions import LIFE_S, Session, Sessions, SessionsFull
+from proxy.dashboard.layout.frame import CLOSED, bind_page
 from proxy.identity.principal import NOBODY, Principal
 
 ALICE = replace(NOBODY, public_id="a", user_id=1, username="alice", is_active=True, revoked=False)
@@ -114,6 +118,38 @@ def test_open_pages_are_bounded(sessions: Sessions, monkeypatch: pytest.MonkeyPa
             open_page(other, "g")
     open_page(other, "g")
     assert closed == ["a", "c", "b", "d"]
+
+
+class OpenClient:
+    """Stands in for NiceGUI's client of a page, and notes where the page is sent."""
+
+    is_deleted = False
+
+    def __init__(self, id: str) -> None:
+        self.id = id
+        self.sent_to: list[str] = []
+        self.open = self.sent_to.append
+
+    def on_delete(self, handler: Callable[[], object]) -> None:
+        """It is not deleted here."""
+
+    def delete(self) -> None:
+        """It stays."""
+
+
+async def test_where_a_page_goes_that_is_closed(
+    sessions: Sessions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To the login only with its session: that leads who has one to a new page, which would close the
+    next."""
+    monkeypatch.setattr(module, "MAX_PAGES_PER_USER", 1)
+    session = begun(sessions, ALICE)
+    older, newer = OpenClient("a"), OpenClient("b")
+    for client in (older, newer):
+        bind_page(sessions, session, cast("Client", client))
+    assert (older.sent_to, newer.sent_to) == ([CLOSED], [])
+    sessions.end(session)
+    assert (older.sent_to, newer.sent_to) == ([CLOSED], ["/login?ended=1"])
 
 
 def bob(user_id: int) -> Principal:
