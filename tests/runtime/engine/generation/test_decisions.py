@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 from hypothesis import given
@@ -30,6 +32,9 @@ from runtime.engine.generation.decisions import (
     serve,
     with_first_tokens,
 )
+from runtime.engine.generation.generation import Prompt
+from runtime.engine.generation.slots import Sequence, Slot
+from runtime.engine.generation.steps import Planner
 
 TAGS = st.sampled_from("abc")
 WEIGHTS = st.sampled_from([0.5, 1.0, 4.0])
@@ -172,7 +177,7 @@ def test_a_newcomer_s_short_prompt_is_read_at_once() -> None:
 
 
 @given(
-    decode_s=st.floats(0, 5), prompt_token_s=st.floats(0, 1),
+    decode_s=st.floats(0, 5), prompt_token_s=st.floats(0, 1) | st.floats(1e-3, 0.02),
     n_decoding=st.integers(0, 8), n_reading=st.integers(1, 8),
 )  # fmt: skip
 def test_a_step_s_prompt_tokens_take_their_time_at_most(
@@ -190,6 +195,43 @@ def test_a_step_s_prompt_tokens_take_their_time_at_most(
         assert budget * prompt_token_s <= limit * 4 / 3
     if 48 < budget < 512 - n_decoding:
         assert budget % TILE == 0
+
+
+@pytest.mark.parametrize(
+    ("affordable", "expected"),
+    [(10, 16), (47, 47), (49, 64), (95, 64), (97, 128), (333, 320), (900, 512)],
+)
+def test_a_step_reads_whole_tiles_or_few_tokens(affordable: int, expected: int) -> None:
+    """The nearest number of tiles; less than three quarters of one as it is."""
+    cost = StepCost(decode_s=0.1, prompt_token_s=LONGEST_STEP_S / (affordable + 0.1))
+
+    assert prompt_budget(cost, n_decoding=0, n_reading=1, n_batch=512) == expected
+
+
+@pytest.mark.parametrize(("is_beside", "expected"), [(False, 64), (True, 65)])
+def test_a_plan_has_the_first_token_beside_a_response(*, is_beside: bool, expected: int) -> None:
+    """So a whole tile is left when llama.cpp has evaluated a token of each sequence."""
+    running = [_sequence(0, 300, is_decoding=False)]
+    running += [_sequence(1, 5, is_decoding=True)] * is_beside
+    plan = Planner(512, looks_up=False).plan(running)
+
+    assert [part.n_tokens for part in plan] == [expected, 1][: len(running)]
+
+
+def _sequence(key: int, n_tokens: int, *, is_decoding: bool) -> Sequence:
+    """A prompt of which nothing has been read, or a response."""
+    slot = Slot(key, 512)
+    slot.set_tokens([1] * n_tokens, n_past=n_tokens - 1 if is_decoding else 0)
+    generation = SimpleNamespace(
+        prompt=Prompt(tokens=[1] * n_tokens),
+        limits=SimpleNamespace(max_tokens=50),
+        user=SimpleNamespace(tag=str(key), weight=1.0, is_batch=False),
+        completion_tokens=0,
+    )
+    made = SimpleNamespace(
+        slot=slot, generation=generation, is_decoding=is_decoding, leader=None, waited=0
+    )
+    return cast("Sequence", made)
 
 
 @given(reading=readers(), budget=st.integers(0, 600), room=st.integers(0, 512))
