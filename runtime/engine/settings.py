@@ -122,8 +122,7 @@ class EngineSettings:
             mmproj: the projector with which it reads images.
         """
         if room_bytes is None:
-            room_bytes = tuning.room_bytes(config) - tuning.embedding_bytes(config, beside)
-            room_bytes -= projectors.file_bytes(config)
+            room_bytes = _room_bytes(config, beside)
         return cls(
             host=config.text("LLAMA_SERVER_HOST"),
             port=config.integer("LLAMA_SERVER_PORT"),
@@ -138,7 +137,6 @@ class EngineSettings:
                 'Literal["none", "system", "all"]', config.text("LLAMA_SERVER_SHARED_PREFIX")
             ),
             looks_up=config.switch("LLAMA_SERVER_PROMPT_LOOKUP"),
-            n_batch=config.integer("LLAMA_SERVER_N_BATCH"),
             n_threads=tuning.threads(config).value,
             adjusts_threads=tuning.adjusts_threads(config),
             n_threads_batch=tuning.threads_batch(config).value,
@@ -157,9 +155,16 @@ class EngineSettings:
         )
 
 
+def _room_bytes(config: Config, beside: Sequence[Model]) -> int:
+    """The memory for a model, beside others and a projector."""
+    room_bytes = tuning.room_bytes(config) - tuning.embedding_bytes(config, beside)
+    return room_bytes - projectors.file_bytes(config)
+
+
 def _limits(config: Config) -> dict[str, Any]:
     """How long things may take, and how much of the machine."""
     return {
+        "n_batch": config.integer("LLAMA_SERVER_N_BATCH"),
         "max_tokens": config.integer("LLAMA_SERVER_MAX_TOKENS"),
         "request_s": config.number("LLAMA_SERVER_REQUEST_SECONDS"),
         "hang_s": config.number("LLAMA_SERVER_HANG_SECONDS"),
