@@ -120,10 +120,12 @@ def page_id_of(text: str) -> str:
 class Browser:
     """What a browser does of HTTP, without one: keeps its cookie, names its origin, follows nothing."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, address: str = "127.0.0.1") -> None:
+        """`address` is the browser's own."""
         self.url = url
         self.cookie = ""
-        self._client = aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar())
+        connector = aiohttp.TCPConnector(local_addr=(address, 0))
+        self._client = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
 
     async def __aenter__(self) -> Browser:
         return self

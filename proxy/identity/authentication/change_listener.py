@@ -103,11 +103,11 @@ class ChangeListener:
         token = secrets.token_hex(8)
         if self._sender is None or self._sender.done():
             self._sender = asyncio.create_task(self._send(token))
-        arrived = False
-        for seconds in (PROOF_S, GLANCE_S):
-            arrived = arrived or await self._hear(connection, seconds, until=token)
-        # A heartbeat that could not be sent, since all connections are in use, proves nothing.
-        if arrived != self._hears and (arrived or self._sent == token):
+        arrived = await self._hear(connection, PROOF_S, until=token)
+        # One that was sent late or not at all, since all connections are in use, proves nothing.
+        in_time = self._sent == token
+        arrived = arrived or await self._hear(connection, GLANCE_S, until=token)
+        if arrived != self._hears and (arrived or in_time):
             self._hears = arrived
             if arrived:
                 logger.warning("notifications of the database arrive again")

@@ -65,7 +65,8 @@ async def test_a_batch_from_its_file_to_its_answers(stack: Stack, logged_in: Ope
     lines = lines_of(3, max_tokens=4)
     lines[1]["body"]["temperature"] = 9
     batch = await submit(stack, "alice", lines, MARKUP)
-    alice, bob, admin = [await logged_in(name, "/batches") for name in ("alice", "bob", "admin")]
+    stack.new_user("emil")
+    alice, emil, admin = [await logged_in(name, "/batches") for name in ("alice", "emil", "admin")]
     row = alice.locator(f"tr:has-text('{batch.id}')")
     await expect(row).to_contain_text("completed")
     await expect(row).to_contain_text("3 of 3")
@@ -79,8 +80,8 @@ async def test_a_batch_from_its_file_to_its_answers(stack: Stack, logged_in: Ope
         assert {json.loads(line)["custom_id"] for line in text.splitlines()} == wanted
     await expect(admin.locator(f"tr:has-text('{batch.id}')")).to_contain_text("alice")
     await expect(admin.get_by_text("answers", exact=True)).to_have_count(0)
-    await expect(bob.locator("body")).to_contain_text("No batches.")
-    await expect(bob.locator("body")).not_to_contain_text(batch.id)
+    await expect(emil.locator("body")).to_contain_text("No batches.")
+    await expect(emil.locator("body")).not_to_contain_text(batch.id)
 
 
 async def test_why_a_batch_failed(stack: Stack, logged_in: OpenPage) -> None:

@@ -65,9 +65,9 @@ async def listeners(page: Page) -> list[list[Any]]:
 
 async def test_no_event_of_a_user_reaches_others(stack: Stack, logged_in: OpenPage) -> None:
     """Of any page, dialogs that it opens included, sent as often as one likes."""
-    stack.new_user("ivan")
-    page = await logged_in("ivan")
-    before = state_of_others(stack, "ivan")
+    stack.new_user("rita")
+    page = await logged_in("rita")
+    before = state_of_others(stack, "rita")
     for one in PAGES:
         if one.admin_only:
             continue
@@ -76,8 +76,8 @@ async def test_no_event_of_a_user_reaches_others(stack: Stack, logged_in: OpenPa
             await page.evaluate(EMIT, [await listeners(page), sets, None])
             await asyncio.sleep(0.3)
         assert "alice" not in await page.inner_text("body")
-    await until(lambda: state_of_others(stack, "ivan") == before, "the events to be over")
-    stack.keys.pop("ivan")
+    await until(lambda: state_of_others(stack, "rita") == before, "the events to be over")
+    stack.keys.pop("rita")
 
 
 async def test_an_administrators_page_hears_its_own_socket_alone(

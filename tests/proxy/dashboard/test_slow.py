@@ -95,7 +95,7 @@ async def choose(page: Page, select: int, option: str) -> None:
 async def test_a_form_is_sent_once(stack: Stack, logged_in: OpenPage) -> None:
     """An impatient second click on an invitation does not lose the key that the first one makes."""
     with connect(stack.database_url, application="tests") as connection:
-        invitation = invitations.invite(connection, username="kate")
+        invitation = invitations.invite(connection, username="kora")
     page = await logged_in("", f"/invitation/{invitation.code}")
     box = await page.get_by_role("button", name="Make my key").bounding_box()
     assert box is not None

@@ -143,7 +143,7 @@ async def test_what_is_done_is_not_said_to_have_failed(stack: Stack, logged_in: 
     failures = page.locator(".q-notification.bg-negative")
     with altered(stack, *NO_INVITATIONS):
         await page.get_by_role("button", name="New user").click()
-        await page.get_by_label("Username").fill("olga")
+        await page.get_by_label("Username").fill("paula")
         await page.get_by_role("button", name="Create").click()
         await shown_secret(page)
         await expect(page.locator(".problem:visible")).to_contain_text("out of reach")

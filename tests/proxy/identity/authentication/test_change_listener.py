@@ -14,7 +14,12 @@ import pytest
 from proxy.database.pool import connect
 from proxy.identity import keys, users
 from proxy.identity.authentication.authenticator import Authenticator
-from proxy.identity.authentication.change_listener import HEARTBEAT_CHANNEL, PROOF_S, ChangeListener
+from proxy.identity.authentication.change_listener import (
+    GLANCE_S,
+    HEARTBEAT_CHANNEL,
+    PROOF_S,
+    ChangeListener,
+)
 from proxy.settings import ProxySettings
 from tests.support.pooler import PROGRAM, Pooler
 from tests.support.proxy import RunningProxy, running_proxy, settings_for
@@ -133,8 +138,26 @@ async def test_busy_connections_are_not_taken_for_a_pooler(
         connection.execute("LOCK TABLE llama_requests IN ACCESS EXCLUSIVE MODE")
         # Each reads its user's history, which takes a connection until it gives up.
         await asyncio.gather(*(status(proxy, key) for key in user_keys))
+        await until(lambda: "cannot be rebuilt" in caplog.text, "the readings to give up")
         connection.rollback()
-    assert "cannot be rebuilt" in caplog.text
+    assert "do not arrive" not in caplog.text
+
+
+async def test_a_heartbeat_that_was_sent_late_is_not_taken_for_a_pooler(
+    settings: ProxySettings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It had no time to arrive before the proof's end: that proves nothing."""
+    late: list[str] = []
+
+    async def send(listener: ChangeListener, token: str) -> None:
+        await asyncio.sleep(PROOF_S + GLANCE_S / 2)
+        listener._sent = token
+        await asyncio.sleep(GLANCE_S)
+        late.append(token)
+
+    monkeypatch.setattr(ChangeListener, "_send", send)
+    async with running_proxy(settings):
+        await until(lambda: len(late) > 1, "two late heartbeats", deadline_s=10)
     assert "do not arrive" not in caplog.text
 
 
