@@ -135,6 +135,21 @@ async def test_a_page_is_bound_to_its_session(stack: Stack, visitor: Browser) ->
         assert (await socket.receive_str()).startswith("40{")
 
 
+async def write_lines(
+    stack: Stack, socket: aiohttp.ClientWebSocketResponse, lines: list[tuple[str, str]]
+) -> None:
+    """Send (page, text) for the log until the last one is there: it takes some lines a second of all."""
+
+    async def is_there() -> bool:
+        for page_id, text in lines:
+            await socket.send_str(
+                f'42["log",{{"client_id":"{page_id}","level":"error","message":"{text}"}}]'
+            )
+        return lines[-1][1] in stack.dashboard.log.read_text()
+
+    await until(is_there, lines[-1][1])
+
+
 async def test_events_for_the_pages_of_others(stack: Stack, visitor: Browser) -> None:
     """A socket cannot send events for a page that it was not opened for."""
     async with Browser(stack.url) as victim:
@@ -149,11 +164,7 @@ async def test_events_for_the_pages_of_others(stack: Stack, visitor: Browser) ->
                 await each.send_str("40")
                 await each.receive_str()
             # NiceGUI writes what a page logs; what comes for another's page must not be written.
-            for page, word in ((target, "forged"), (page_id_of(text), "own")):
-                await socket.send_str(
-                    f'42["log",{{"client_id":"{page}","level":"error","message":"{word} event"}}]'
-                )
-            await until(lambda: "own event" in stack.dashboard.log.read_text(), "the page's own event")
+            await write_lines(stack, socket, [(target, "forged event"), (page_id_of(text), "own event")])
     assert "forged event" not in stack.dashboard.log.read_text()
 
 
@@ -169,15 +180,7 @@ async def test_malformed_events(stack: Stack, visitor: Browser) -> None:
         for name in ("event", "javascript_response", "ack", "log"):
             for body in ("1", "null", "{}", f'{{"client_id":"{page_id}"}}'):
                 await socket.send_str(f'42["{name}",{body}]')
-
-        async def is_heard() -> bool:
-            # Again and again: the log takes some lines a second of all pages together.
-            await socket.send_str(
-                f'42["log",{{"client_id":"{page_id}","level":"error","message":"still here"}}]'
-            )
-            return "still here" in stack.dashboard.log.read_text()
-
-        await until(is_heard, "the last event")
+        await write_lines(stack, socket, [(page_id, "still here")])
 
 
 async def test_sockets_are_bounded(stack: Stack, visitor: Browser) -> None:
