@@ -15,6 +15,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from http import HTTPStatus
 from xmlrpc.client import Fault
 
 from runtime.config import Config, ConfigError, load
@@ -33,7 +34,7 @@ announcement (RESTART_BEGINS_S in proxy/scheduling/engine_watch.py)."""
 
 
 def requests_running(config: Config) -> int | None:
-    """How many requests the model server is working on; None if it does not answer in time.
+    """How many requests the model server is working on; None if it does not say so in time.
 
     0 also if it can work on none: nothing listens, or no model is loaded. The request for this number is
     not counted.
@@ -46,7 +47,11 @@ def requests_running(config: Config) -> int | None:
 
 
 def _answer(url: str, key: str = "") -> str | None:
-    """What is answered; empty if it is an error or nothing listens; None if nothing is said in time."""
+    """What is answered; empty if it is an error or nothing listens.
+
+    None if nothing is said in time, or if it is said to other keys alone: the server may still have the
+    one that was configured before.
+    """
     headers = {"Authorization": f"Bearer {key}"} if key else {}
     request = urllib.request.Request(url, headers=headers)  # noqa: S310 - our own URL
     try:
@@ -54,7 +59,7 @@ def _answer(url: str, key: str = "") -> str | None:
             return str(response.read().decode())
     except urllib.error.HTTPError as error:
         error.close()
-        return ""
+        return None if error.code == HTTPStatus.UNAUTHORIZED else ""
     except (OSError, http.client.HTTPException) as error:
         return None if isinstance(getattr(error, "reason", error), TimeoutError) else ""
 
@@ -78,9 +83,10 @@ def drain(supervisor: Supervisor, config: Config, seconds: float) -> None:
         time.sleep(_PAUSE_S)
         running = requests_running(config)
         idle = idle + 1 if heard and running == 0 else 0
-        if running and not shown:
+        if running != 0 and not shown:
             shown = True
-            print(f"waiting for the running request to end ({seconds:g} s at most)", file=sys.stderr)
+            what = "to answer" if running is None else "to end the running requests"
+            print(f"waiting for the model server {what} ({seconds:g} s at most)", file=sys.stderr)
 
 
 def main(arguments: list[str]) -> int:

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import cast
@@ -28,6 +29,7 @@ class Part:
     def __init__(self) -> None:
         self.awake = threading.Event()
         self.asked = 0
+        self.status = HTTPStatus.OK
         part = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -35,7 +37,7 @@ class Part:
                 part.asked += 1
                 part.awake.wait()
                 try:
-                    self.send_response(200)
+                    self.send_response(part.status)
                     self.end_headers()
                     self.wfile.write(IDLE)
                 except OSError:
@@ -95,6 +97,20 @@ def test_no_answer_is_not_idle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, 
         wait_until(lambda: held_up.asked >= 4, "four tries")
         assert not draining.done()
         held_up.awake.set()
+        draining.result(30)
+
+
+def test_a_server_with_another_key_is_not_idle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was started before LLAMA_SERVER_API_KEY was changed, and may be at work."""
+    monkeypatch.setattr(drain, "_PAUSE_S", 0.01)
+    with ThreadPoolExecutor() as pool, Part().serving() as server, Part().serving() as proxy:
+        server.status = HTTPStatus.UNAUTHORIZED
+        for part in (server, proxy):
+            part.awake.set()
+        draining = pool.submit(wait_idle, config(tmp_path, server=server.port, proxy=proxy.port))
+        wait_until(lambda: server.asked >= 4, "four tries")
+        assert not draining.done()
+        server.status = HTTPStatus.OK
         draining.result(30)
 
 
