@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from typing import Any, TypeVar
 
 import orjson
 
@@ -36,6 +37,7 @@ from runtime.engine.settings import EngineSettings
 
 logger = logging.getLogger(__name__)
 
+T = TypeVar("T")
 Prepare = Callable[[bytes], Prepared]
 
 EMBEDDING_PATH = "/v1/embeddings"
@@ -62,34 +64,46 @@ class EmbeddingPaths:
     def _answering(self, prepare: Prepare) -> Handler:
         async def handler(scope: Scope, receive: Receive, send: Send) -> None:
             body = await read_body(receive, self._settings.max_body_bytes)
-            loop = asyncio.get_running_loop()
-            prepared = await loop.run_in_executor(self._preparing, prepare, body)
-            job = prepared.job
-            job.open(user(scope))
-            if request_id := header(scope, REQUEST_HEADER):
-                self._usage_book.begin(request_id[:MAX_ID_CHARACTERS], [job])
-            prepared.embedder.submit(job)
-            rows = await _rows(job, receive)
-            content = await loop.run_in_executor(self._preparing, _written, prepared, rows)
+            leaving = asyncio.ensure_future(_left(receive))
+            try:
+                prepared = await self._in_thread(prepare, body)
+                if leaving.done():
+                    raise ClientLeftError
+                rows = await self._evaluated(prepared, scope, leaving)
+            finally:
+                leaving.cancel()
+            content = await self._in_thread(_written, prepared, rows)
             tells_usage = header(scope, USAGE_HEADER) is not None
-            headers = [(USAGE_HEADER, _usage(job))] if tells_usage else []
+            headers = [(USAGE_HEADER, _usage(prepared.job))] if tells_usage else []
             async with asyncio.timeout(self._settings.stall_s):
                 await send_bytes(send, 200, content, headers, kind=b"application/json")
 
         self.checked[handler] = prepare
         return handler
 
+    async def _in_thread(self, function: Callable[..., T], *arguments: Any) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._preparing, function, *arguments)
+
+    async def _evaluated(
+        self, prepared: Prepared, scope: Scope, leaving: asyncio.Future[None]
+    ) -> Vectors:
+        job = prepared.job
+        job.open(user(scope))
+        if request_id := header(scope, REQUEST_HEADER):
+            self._usage_book.begin(request_id[:MAX_ID_CHARACTERS], [job])
+        prepared.embedder.submit(job)
+        return await _rows(job, leaving)
+
     async def validate(self, path: str, scope: Scope, receive: Receive, send: Send) -> None:
         """Find out whether a request to a path would be refused."""
         if path not in self.table:
             raise errors.unknown_url(scope["method"], scope["path"])
         body = await read_body(receive, self._settings.max_body_bytes)
-        prepare = self.checked[self.table[path][1]]
-        await asyncio.get_running_loop().run_in_executor(self._preparing, prepare, body)
+        await self._in_thread(self.checked[self.table[path][1]], body)
         await send_json(send, 200, {"valid": True})
 
 
-async def _rows(job: Job, receive: Receive) -> Vectors:
+async def _rows(job: Job, leaving: asyncio.Future[None]) -> Vectors:
     """Wait for the job, and end it when the client leaves.
 
     Raises:
@@ -97,7 +111,6 @@ async def _rows(job: Job, receive: Receive) -> Vectors:
         ClientLeftError: the client has gone.
     """
     result = asyncio.ensure_future(job.result())
-    leaving = asyncio.ensure_future(_left(receive))
     try:
         await asyncio.wait((result, leaving), return_when=asyncio.FIRST_COMPLETED)
         if not result.done():
@@ -110,8 +123,7 @@ async def _rows(job: Job, receive: Receive) -> Vectors:
         raise errors.internal() from error
     finally:
         job.end(End.LEFT)
-        for task in (result, leaving):
-            task.cancel()
+        result.cancel()
 
 
 async def _left(receive: Receive) -> None:

@@ -8,7 +8,9 @@ import threading
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
+from unittest.mock import AsyncMock
 
 import aiohttp
 import numpy as np
@@ -16,8 +18,13 @@ import pytest
 
 from runtime.config import ROOT
 from runtime.engine.embedding.job import Job
+from runtime.engine.embedding.service import Embeddings
 from runtime.engine.embedding.threads import BatchThreads
 from runtime.engine.generation.generation import User
+from runtime.engine.http.asgi import ClientLeftError, Message
+from runtime.engine.http.embeddings import EmbeddingPaths
+from runtime.engine.http.for_proxy import UsageBook
+from runtime.engine.settings import EngineSettings
 from tests.runtime.engine.embedding.conftest import Models
 from tests.support.client import Answer
 from tests.support.engine import Engine
@@ -119,6 +126,33 @@ async def test_nothing_more_is_done_for_a_client_that_left(alone: Engine) -> Non
     assert 0 < used[0]["prompt_tokens"] < N_TOKENS
     assert used[0]["completion_tokens"] == 0
     assert await inputs_done(alone) == done + 1
+
+
+async def test_nothing_is_begun_for_a_client_that_left_before() -> None:
+    """While its inputs were read, which takes long when they are many."""
+    left = threading.Event()
+    submitted: list[Job] = []
+    incoming = [{"type": "http.request", "body": b"{}"}]
+
+    async def receive() -> Message:
+        if incoming:
+            return incoming.pop()
+        left.set()
+        return {"type": "http.disconnect"}
+
+    def prepare(_: bytes) -> Any:
+        assert left.wait(30)
+        job = Job(inputs=[np.zeros(1, dtype=np.int32)], seconds=1.0)
+        return SimpleNamespace(job=job, embedder=SimpleNamespace(submit=submitted.append))
+
+    paths = EmbeddingPaths(
+        cast("Embeddings", SimpleNamespace(embedding=prepare, reranking=prepare)),
+        cast("EngineSettings", SimpleNamespace(max_body_bytes=100)),
+        UsageBook(),
+    )
+    with pytest.raises(ClientLeftError):
+        await paths.table[EMBEDDINGS][1]({"headers": []}, receive, AsyncMock())
+    assert submitted == []
 
 
 async def test_a_request_has_its_time(berts: Models, tmp_path: Path) -> None:
