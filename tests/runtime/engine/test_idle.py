@@ -43,6 +43,7 @@ def until_asleep(engine: Engine) -> None:
 async def test_an_idle_model_is_unloaded_and_loaded_for_the_next_request(engine: Engine) -> None:
     """/health stays good and names the same slots. The process keeps its id, and frees the memory.
     Requests that come meanwhile, also several at once, wait and are answered."""
+    assert (await engine.post("/v1/chat/completions", BODY)).status == 200
     process = psutil.Process(engine.pid)
     loaded = process.memory_info().rss
     until_asleep(engine)
