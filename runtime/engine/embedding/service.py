@@ -139,19 +139,6 @@ class Embeddings:
         found = (served for served in self.served if name in served.names)
         return next((served.model.vocabulary for served in found), None)
 
-    def described(self, created: int) -> list[dict[str, Any]]:
-        """https://platform.openai.com/docs/api-reference/models/object, and the longest input."""
-        return [
-            {
-                "id": served.settings.alias,
-                "object": "model",
-                "created": created,
-                "owned_by": "llamaserve",
-                "context_length": served.model.n_ctx,
-            }
-            for served in self.served
-        ]
-
     def _chosen(self, name: str | None, *, ranks: bool) -> Served:
         """The model for a request that names one, or none.
 

@@ -14,6 +14,7 @@ from runtime.engine.api.dialects.message_fields import CountRequest, MessagesReq
 from runtime.engine.api.dialects.response_fields import ResponsesRequest
 from runtime.engine.api.schemas import ChatRequest, CompletionRequest, DetokenizeRequest, TokenizeRequest
 from runtime.engine.embedding.requests import EmbeddingRequest, RerankRequest
+from runtime.engine.http.embeddings import RERANK_PATHS
 from runtime.engine.http.envelope import is_anthropic
 from runtime.engine.http.response_docs import ANTHROPIC_ERROR, ERROR, RESPONSES, STREAMS
 from runtime.engine.stock import StockApp
@@ -25,7 +26,7 @@ _REQUESTS: dict[str, type[BaseModel]] = {
     "/v1/messages": MessagesRequest,
     "/v1/messages/count_tokens": CountRequest,
     "/v1/embeddings": EmbeddingRequest,
-    "/v1/rerank": RerankRequest,
+    **dict.fromkeys(RERANK_PATHS, RerankRequest),
     "/extras/tokenize": TokenizeRequest,
     "/extras/tokenize/count": TokenizeRequest,
     "/extras/detokenize": DetokenizeRequest,
@@ -34,7 +35,7 @@ _SUMMARIES = {
     "/v1/responses": "OpenAI's Responses API, stateless",
     "/v1/messages": "Anthropic's Messages API; errors have its envelope",
     "/v1/embeddings": "Vectors of texts, if the server has a model for them",
-    "/v1/rerank": "Documents by how well they answer a query, likewise",
+    **dict.fromkeys(RERANK_PATHS, "Documents by how well they answer a query, likewise"),
     "/v1/messages/count_tokens": "How many tokens the prompt of a request to /v1/messages has",
 }
 _SCHEMAS = "#/components/schemas/"

@@ -10,6 +10,7 @@ from runtime.engine.http.asgi import Receive, Scope, Send, send_bytes, send_json
 from runtime.engine.http.embeddings import EmbeddingPaths
 from runtime.engine.http.for_proxy import UsageBook
 from runtime.engine.http.front import Handler, dispatch
+from runtime.engine.http.models import described_beside, listed, named
 from runtime.engine.http.workers import Make, answering, background_threads, tokenizing_paths
 from runtime.engine.metrics import Metrics
 from runtime.engine.settings import EngineSettings
@@ -37,7 +38,7 @@ class EmbeddingOnlyRoutes:
         self._metrics = metrics
         self._usage_book = UsageBook()
         self._tokenizing = background_threads(2, "tokenizing")
-        self._models = embeddings.described(int(time.time()))
+        self._models = described_beside(embeddings, created=int(time.time()))
         self._paths = EmbeddingPaths(embeddings, settings, self._usage_book)
         self._table: dict[str, tuple[str, Handler]] = {
             **self._paths.table,
@@ -76,15 +77,13 @@ class EmbeddingOnlyRoutes:
         raise errors.cannot_generate(self._settings.model_alias)
 
     async def _list_models(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await send_json(send, 200, {"object": "list", "data": self._models})
+        await send_json(send, 200, listed(self._models))
 
     async def _show_model(self, scope: Scope, receive: Receive, send: Send) -> None:
-        name = scope["path"].removeprefix(_MODEL)
-        for model in self._models:
-            if name in (model["id"], model["id"].removesuffix(".gguf")):
-                await send_json(send, 200, model)
-                return
-        raise errors.model_not_found(self._settings.model_alias)
+        model = named(scope["path"].removeprefix(_MODEL), self._models)
+        if model is None:
+            raise errors.model_not_found(self._settings.model_alias)
+        await send_json(send, 200, model)
 
     async def _show_metrics(self, scope: Scope, receive: Receive, send: Send) -> None:
         kind = self._metrics.media_type.encode()

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from runtime.engine.http.embeddings import RERANK_PATHS
+
 Schema = dict[str, Any]
 
 _TEXT: Schema = {"type": "string"}
@@ -105,11 +107,14 @@ RESPONSES: dict[str, Schema] = {
         ),
         usage=_EVALUATED,
     ),
-    "/v1/rerank": _object(
-        id=_TEXT,
-        model=_TEXT,
-        results=_list(_object({"document": _object()}, index=_COUNT, relevance_score=_NUMBER)),
-        usage=_EVALUATED,
+    **dict.fromkeys(
+        RERANK_PATHS,
+        _object(
+            id=_TEXT,
+            model=_TEXT,
+            results=_list(_object({"document": _object()}, index=_COUNT, relevance_score=_NUMBER)),
+            usage=_EVALUATED,
+        ),
     ),
     "/v1/models": _object(object=_one_of("list"), data=_list(_MODEL), has_more={"type": "boolean"}),
     "/v1/models/{model}": _MODEL,

@@ -9,8 +9,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, nullcontext
-from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from runtime.engine import errors
 from runtime.engine.api.dialects.preparation import DialectPreparation
@@ -32,6 +31,7 @@ from runtime.engine.http.for_proxy import (
 )
 from runtime.engine.http.front import Handler, dispatch
 from runtime.engine.http.generated import GeneratedResponse
+from runtime.engine.http.models import described, described_beside, listed, named
 from runtime.engine.http.workers import Make, answering, background_threads, tokenizing_paths
 from runtime.engine.images.service import Images
 from runtime.engine.metrics import Metrics
@@ -66,7 +66,12 @@ class Routes:
         self._embeddings = embeddings
         self._settings = settings
         self._metrics = metrics
-        self._created = int(time.time())
+        created = int(time.time())
+        alias, n_ctx = settings.model_alias, llama.n_ctx()
+        self._models_described = [
+            described(alias, n_ctx=n_ctx, created=created, generates=True),
+            *described_beside(embeddings, created=created),
+        ]
         self._preparation = prepare = Preparation(llama, settings, images)
         # Separate pools: slow work in one must not delay the preparation of other requests.
         self._preparing = ThreadPoolExecutor(4, "preparing")
@@ -201,40 +206,14 @@ class Routes:
         return await read_body(receive, self._settings.max_body_bytes)
 
     async def _models(self, scope: Scope, receive: Receive, send: Send) -> None:
-        models = self._all_described()
-        pages = {"first_id": models[0]["id"], "last_id": models[-1]["id"], "has_more": False}
-        await send_json(send, 200, {"object": "list", "data": models, **pages})  # Anthropic's list too
+        await send_json(send, 200, listed(self._models_described))
 
     async def _model(self, scope: Scope, receive: Receive, send: Send) -> None:
         name = scope["path"].removeprefix(_MODEL)
-        found = next((model for model in self._all_described() if model["id"] == name), None)
+        found = named(name, self._models_described)
         if found is None:
             self._preparation.check_model(name)
-        await send_json(send, 200, found or self._described())
-
-    def _all_described(self) -> list[dict[str, Any]]:
-        return [self._described(), *self._embeddings.described(self._created)]
-
-    def _described(self) -> dict[str, Any]:
-        """The model in OpenAI's and in Anthropic's form, with the names that clients have for n_ctx.
-
-        https://platform.openai.com/docs/api-reference/models/object
-        https://docs.anthropic.com/en/api/models
-        """
-        n_ctx, created = self._llama.n_ctx(), datetime.fromtimestamp(self._created, UTC)
-        return {
-            "id": self._settings.model_alias,
-            "object": "model",
-            "created": self._created,
-            "owned_by": "llamaserve",
-            "context_length": n_ctx,
-            "max_model_len": n_ctx,
-            "type": "model",
-            "display_name": self._settings.model_alias.removesuffix(".gguf"),
-            "created_at": created.strftime("%Y-%m-%dT%H:%M:%SZ"),
-            "max_input_tokens": n_ctx,
-            "max_tokens": n_ctx,
-        }
+        await send_json(send, 200, found or self._models_described[0])
 
     def _tokenizing_paths(self) -> dict[str, Make]:
         """With the vocabulary of the model that a request names, of those that embed too."""

@@ -7,13 +7,17 @@ import io
 import json
 from typing import Any
 
+import jsonschema
 import numpy as np
 import pytest
+from anthropic import AsyncAnthropic
 from numpy.typing import NDArray
 from openai import AsyncOpenAI, BadRequestError, NotFoundError
 
+from runtime.engine.http.embeddings import RERANK_PATHS
 from tests.runtime.engine.embedding.conftest import N_CTX, Models
-from tests.support.client import Answer
+from tests.runtime.engine.http.test_description import schema_of
+from tests.support.client import MODELS, Answer
 from tests.support.engine import API_KEY, Engine
 from tests.support.gguf_bert import VOCABULARY, token_ids
 
@@ -189,19 +193,41 @@ async def test_a_model_that_embeds_says_that_it_does_not_generate(alone: Engine)
             await client.models.retrieve("other")
 
     assert [model.id for model in models.data] == ["embedding.gguf"] == [one.id]
+    assert one.type == "model"  # type: ignore[attr-defined]
     assert (await alone.get("/health")).json["embedding_slots"] > 0
 
 
 async def test_the_list_of_models_has_all_and_a_wrong_name_is_refused(beside: Engine) -> None:
-    """The one that generates comes first. Its name is none for embeddings."""
+    """The one that generates comes first; its name is none for embeddings. Both clients read all."""
     listed = (await beside.get("/v1/models")).json["data"]
     wrong = await embed(beside, input="tea", model="quick.gguf")
     unknown = await embed(beside, input="tea", model="text-embedding-3-small")
 
+    async with AsyncAnthropic(auth_token=API_KEY, base_url=beside.url, max_retries=0) as client:
+        models = (await client.models.list()).data
+
     assert [model["id"] for model in listed] == ["quick.gguf", "embedding.gguf", "reranker.gguf"]
-    assert (await beside.get("/v1/models/embedding.gguf")).json == listed[1]
+    assert [model.display_name for model in models] == ["quick", "embedding", "reranker"]
+    assert {(model.type, model.created_at.year > 2000) for model in models} == {("model", True)}
+    for name in ("embedding.gguf", "embedding"):
+        assert (await beside.get(f"/v1/models/{name}")).json == listed[1]
     assert (wrong.status, unknown.status) == (404, 404)
     assert "embedding.gguf" in unknown.error["message"]
+
+
+async def test_responses_are_as_the_description_says(beside: Engine) -> None:
+    """Vectors in both encodings, ranks on each of their paths, and the models."""
+    document = (await beside.get("/openapi.json")).json
+    ranked = {"query": "tea", "documents": ["cat", "tea"], "return_documents": True}
+    for path, body in (
+        (EMBEDDINGS, {"input": TEXTS}),
+        (EMBEDDINGS, {"input": TEXTS, "encoding_format": "base64"}),
+        *((path, ranked) for path in RERANK_PATHS),
+    ):
+        answer = await beside.post(path, body)
+        jsonschema.validate(answer.json, schema_of(document, path, "post", "200"))
+    listed = (await beside.get(MODELS)).json
+    jsonschema.validate(listed, schema_of(document, MODELS, "get", "200"))
 
 
 async def test_the_proxy_is_told_what_a_request_used(beside: Engine) -> None:

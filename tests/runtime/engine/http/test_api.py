@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from runtime.engine.http.embeddings import RERANK_PATHS
 from tests.support.client import CHAT, COMPLETIONS, HELLO, MODELS, Answer
 from tests.support.engine import Engine
 
@@ -121,7 +122,7 @@ async def test_the_documentation_is_true(quick: Engine) -> None:
         *POSTS,
         *ANTHROPIC_S,
         "/v1/embeddings",
-        "/v1/rerank",
+        *RERANK_PATHS,
         MODELS,
         "/v1/models/{model}",
         "/metrics",
