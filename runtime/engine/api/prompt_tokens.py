@@ -127,7 +127,7 @@ class Prompts:
 
     def _rendered(self, request: ChatRequest, tools: list[dict[str, Any]]) -> Rendered:
         template = self._llama.chat_template
-        meant = template_variables(request, template.capabilities.variables)
+        meant = template_variables(request, template.capabilities)
         return template.render(
             [message.model_dump(exclude_unset=True) for message in request.messages],
             tools=tools,

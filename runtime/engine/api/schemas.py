@@ -223,7 +223,7 @@ class ChatRequest(GenerationRequest):
     tools: Annotated[list[Tool], bounded(MAX_TOOLS)] = Field(default_factory=list)
     tool_choice: Literal["none", "auto", "required"] | ToolChoice | AllowedTools = "auto"
     parallel_tool_calls: bool = True
-    reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh"] | None = Field(
+    reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"] | None = Field(
         None, description="For chat templates that know it; none lets the model not think."
     )
     reasoning_budget: Annotated[Whole, Field(ge=0, le=2**31 - 1)] | None = Field(

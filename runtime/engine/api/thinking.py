@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from runtime.engine.api.schemas import ChatRequest
 from runtime.engine.generation.marks.markup import Thinking
+from runtime.engine.templates.capabilities import EFFORTS, NO_EFFORTS, Capabilities
 from runtime.engine.vocabulary import Vocabulary
 
 _HARMONY = "<|channel|>analysis<|message|>"
@@ -96,18 +98,27 @@ def _is_marked(marks: _Marks, template: str) -> bool:
     return marks.start != _HARMONY or ("<|channel|>" in template and "analysis" in template)
 
 
-def template_variables(request: ChatRequest, known: frozenset[str]) -> dict[str, Any]:
+def template_variables(request: ChatRequest, able: Capabilities) -> dict[str, Any]:
     """What a request's `reasoning_effort` and budget mean for the variables that a template reads.
 
     Args:
         request: the request.
-        known: the names of the variables.
+        able: what the template takes.
     """
     variables: dict[str, Any] = {}
     effort = request.reasoning_effort
-    if effort is not None and "reasoning_effort" in known:
-        # Templates that know the variable know no `none`.
-        variables["reasoning_effort"] = "low" if effort == "none" else effort
+    if effort is not None and able.efforts:
+        variables["reasoning_effort"] = _nearest(effort, able.efforts)
     if effort == "none" or request.reasoning_budget == 0:
-        variables |= dict.fromkeys((name for name in _SWITCHES if name in known), False)
+        variables |= dict.fromkeys((name for name in _SWITCHES if name in able.variables), False)
     return variables
+
+
+def _nearest(effort: str, taken: Sequence[str]) -> str:
+    """The effort, or the next lower one that a template takes, or its lowest."""
+    none = [word for word in NO_EFFORTS if word in taken]
+    others = [word for word in EFFORTS if word in taken]
+    if effort == "none":
+        return none[0] if none else "low" if "low" in others else others[0]
+    lower = [word for word in others if EFFORTS.index(word) <= EFFORTS.index(effort)]
+    return lower[-1] if lower else (others or none)[0]

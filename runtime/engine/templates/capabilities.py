@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from runtime.engine.templates.messages import REASONING
@@ -13,6 +13,10 @@ _SHORT_ID = "Zq3xJ7vK0"
 """An id as Mistral's templates demand it: nine letters and digits."""
 _LONG_ID = "call_zq0123456789"
 _VALUE = "zqvalue"
+NO_EFFORTS = ("none", "no_think")
+"""Words of templates for no effort. They count where a template spells them."""
+EFFORTS = ("minimal", "low", "medium", "high", "xhigh", "max")
+"""Values of `reasoning_effort` that clients send, in ascending order."""
 _TOOLS = (
     {
         "type": "function",
@@ -74,6 +78,8 @@ class Capabilities:
     """The name of the field that holds the assistant's reasoning; empty if it is not rendered."""
     reasons_before_calls: bool = False
     """Reasoning is rendered in messages with calls."""
+    efforts: tuple[str, ...] = ()
+    """The values of the variable `reasoning_effort` that the template takes, in ascending order."""
     variables: frozenset[str] = field(default_factory=frozenset)
     """What else the template reads: the names that `chat_template_kwargs` can set."""
 
@@ -104,6 +110,7 @@ def probe(renderer: Renderer, *, with_tools: bool) -> Capabilities:
         parts=probing.parts,
         reasoning_field=probing.reasoning_field(),
         reasons_before_calls=any(map(probing.shows_reasoning_before_call, REASONING)),
+        efforts=probing.efforts(),
         variables=renderer.variables,
     )
 
@@ -151,11 +158,11 @@ class _Probing:
             self.parts = self.shows(_user("zqu"), words=("zqu",))
         self.call = next(filter(self.shows_calls, _CALL_FORMS), _CALL_FORMS[0])
 
-    def text(self, *messages: Message) -> str:
+    def text(self, *messages: Message, context: Context | None = None) -> str:
         """The text; empty where the template refuses."""
         chat = [as_parts(message) for message in messages] if self.parts else messages
         try:
-            return self._renderer.render(chat, self._context)
+            return self._renderer.render(chat, context or self._context)
         except RenderError:
             return ""
 
@@ -217,6 +224,17 @@ class _Probing:
         called = {**self.call.message(), name: "zqreason"}
         result = _result(self.call.call_id, "zqr")
         return self.shows(_user("zqu"), called, result, words=("zqreason",))
+
+    def efforts(self) -> tuple[str, ...]:
+        """The values of `reasoning_effort` with which the template renders, if it reads that."""
+        if "reasoning_effort" not in self._renderer.variables:
+            return ()
+        spelled = [word for word in NO_EFFORTS if word in self._renderer.literals]
+        return tuple(filter(self._renders_with, (*spelled, *EFFORTS)))
+
+    def _renders_with(self, effort: str) -> bool:
+        context = replace(self._context, variables={"reasoning_effort": effort})
+        return bool(self.text(_user("zqu"), context=context))
 
 
 def as_parts(message: Message) -> Message:

@@ -99,10 +99,11 @@ class JinjaTemplate:
         environment.filters["tojson"] = _to_json
         self._template = environment.from_string(source)
         parsed = environment.parse(source)
-        self.variables = frozenset(jinja2.meta.find_undeclared_variables(parsed) - RESERVED)
         data = (node.data for node in parsed.find_all(nodes.TemplateData))
         values = (node.value for node in parsed.find_all(nodes.Const))
         self.literals = frozenset(text for text in chain(data, values) if isinstance(text, str))
+        # Last: it puts lists in place of the texts in them.
+        self.variables = frozenset(jinja2.meta.find_undeclared_variables(parsed) - RESERVED)
         self._given = {
             "bos_token": bos_token,
             "eos_token": eos_token,

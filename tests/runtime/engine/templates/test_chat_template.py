@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from runtime.engine.api.schemas import ChatRequest
+from runtime.engine.api.thinking import template_variables
 from runtime.engine.errors import Refusal
 from runtime.engine.templates.chat_template import ChatTemplateError
 from runtime.engine.vocabulary import Vocabulary
@@ -170,6 +172,38 @@ def test_variables_reach_the_template(made: Make) -> None:
         with pytest.raises(Refusal) as raised:
             template.render([said("user", "Hello")], variables={name: "x"})
         assert raised.value.param == "chat_template_kwargs"
+
+
+CHOOSY = (
+    "{% if reasoning_effort is defined and reasoning_effort not in ['high', 'low', 'no_think'] %}"
+    "{{ raise_exception('reasoning_effort') }}{% endif %}{{ reasoning_effort }}{{ messages[0].content }}"
+)
+ANY = "{{ reasoning_effort }}{{ messages[0].content }}"
+NAMES_NONE = "{% if reasoning_effort == 'none' %}none{% endif %}{{ messages[0].content }}"
+
+
+@pytest.mark.parametrize(
+    ("source", "given"),
+    [
+        (CHOOSY, {"none": "no_think", "minimal": "low", "medium": "low", "high": "high", "max": "high"}),
+        (ANY, {"none": "low", "minimal": "minimal", "medium": "medium", "max": "max"}),
+        (NAMES_NONE, {"none": "none", "low": "low"}),
+        (CHATML, {"none": None, "high": None}),
+    ],
+    ids=["choosy", "any", "names none", "ignores it"],
+)
+def test_an_effort_is_one_that_the_template_takes(
+    made: Make, source: str, given: dict[str, str | None]
+) -> None:
+    """A value that it refuses becomes the next lower one that it takes, or its lowest."""
+    template = made(source)
+    for effort, expected in given.items():
+        request = ChatRequest.model_validate(
+            {"messages": [said("user", "a")], "reasoning_effort": effort}
+        )
+        variables = template_variables(request, template.capabilities)
+        assert variables.get("reasoning_effort") == expected
+        template.render([said("user", "Hello")], variables=variables)
 
 
 @pytest.mark.parametrize("content", ["The answer is ", "", "ends in a mark <|im_end|>", "<|im_"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
+from typing import Any
 
 import openai
 import pytest
@@ -140,6 +141,17 @@ async def test_a_format_holds_the_text_to_a_schema(client: openai.AsyncOpenAI) -
 
     assert response.status == "completed"
     assert set(json.loads(response.output_text)) == {"n"}
+
+
+@pytest.mark.parametrize("effort", ["none", "minimal", "low", "medium", "high", "xhigh", "max"])
+async def test_every_effort_of_the_api_is_taken(client: openai.AsyncOpenAI, effort: str) -> None:
+    """Whatever the model makes of it."""
+    reasoning: Any = {"effort": effort}
+    response = await client.responses.create(
+        model="quick", input="Hello", max_output_tokens=2, reasoning=reasoning
+    )
+
+    assert response.status == "incomplete"
 
 
 async def test_errors_name_the_fields_of_this_api(client: openai.AsyncOpenAI) -> None:
