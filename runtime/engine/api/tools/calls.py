@@ -11,11 +11,12 @@ from typing import Any
 import orjson
 
 from runtime.engine import errors
+from runtime.engine.api.schemas import Function
 from runtime.engine.api.tools.grammar import CallGrammar, Content, GrammarTooLongError
 from runtime.engine.api.tools.offer import Offer
 from runtime.engine.api.tools.parser import CallParser
-from runtime.engine.api.tools.schemas import Schema, object_schema
-from runtime.engine.api.tools.syntax import Syntax
+from runtime.engine.api.tools.schemas import Schema, arguments, object_schema
+from runtime.engine.api.tools.syntax import JsonStyle, Syntax
 from runtime.engine.api.tools.table import GENERIC, recognised
 from runtime.engine.grammar.constraint import Constraints, Grammar
 from runtime.engine.grammar.exact_forms import in_exact_forms
@@ -102,6 +103,8 @@ class Calls:
         for schema, function in zip(exact, offer.functions, strict=True):
             if function.strict or offer.is_named:  # of others any objects are taken
                 check_forms(schema, offer.param, (function.name,))
+            if function.strict and not isinstance(self.syntax.style, JsonStyle):
+                _check_names_arguments(function, offer.param)
         return self._written(offer, exact, content, relax=relax)
 
     def _written(
@@ -159,6 +162,17 @@ class Calls:
     def parser(self, offer: Offer) -> CallParser:
         """A parser for the calls of one response."""
         return CallParser(self.syntax, offer.functions)
+
+
+def _check_names_arguments(function: Function, param: str) -> None:
+    """Refuse a strict function that names no arguments, for a syntax that writes them one by one."""
+    if arguments(function.parameters) is None:
+        raise errors.invalid(
+            param,
+            f"{param}: {function.name} cannot be enforced: this model's calls need a schema of the type "
+            "object with properties. Send it without strict.",
+            code="invalid_grammar",
+        )
 
 
 def _too_large(offer: Offer) -> errors.Refusal:

@@ -13,7 +13,7 @@ from typing import Any
 
 from runtime.engine.api.schemas import Function
 from runtime.engine.api.tools.offer import Offer
-from runtime.engine.api.tools.schemas import Argument, Schema, arguments
+from runtime.engine.api.tools.schemas import Argument, Schema, arguments, other_argument
 from runtime.engine.api.tools.syntax import ARGUMENTS, Hole, KeywordStyle, Pattern, Syntax, TaggedStyle
 from runtime.engine.grammar.sources import MAX_GRAMMAR_CHARACTERS
 from runtime.engine.vocabulary import Vocabulary
@@ -110,27 +110,36 @@ class CallGrammar:
     def _tagged(
         self, rule: str, style: TaggedStyle, known: list[Argument] | None, function: Function
     ) -> list[str]:
-        before, after = self._literal(style.before_key), self._literal(style.after_key)
-        after_json = self._literal(style.after_json_key) or after
+        before = self._literal(style.before_key)
         texts = self._any_text(rule, style)
-        if known is None:  # a schema that does not say which arguments there are: any texts
-            any_one = _joined([before, "/[a-zA-Z0-9_-]{1,64}/", after, f"{rule}_any"])
+        if known is None:  # a schema that does not say which arguments there are
+            other = other_argument(function.parameters)
+            value = self._tagged_value(rule, style, other, function)
+            any_one = _joined([before, "/[a-zA-Z0-9_-]{1,64}/", value])
             return [f"{rule}: ({any_one})*", *texts]
         rules, members = [], []
         for number, one in enumerate(known):
-            end = self._literal(style.after_value)
-            if one.texts is None:
-                value = _joined([after_json, self._json(one.complete_schema(), function), end])
-            elif one.texts:
-                value = _joined([after, self._choices(one.texts), end])
-            else:
-                value = _joined([after, f"{rule}_any"])
-            if one.may_be_null:
-                value = f'({value} | {after_json} "null" {end})'
+            value = self._tagged_value(rule, style, one, function)
             key = json.dumps(one.key, ensure_ascii=False)
             rules.append(f"{rule}_{number}: {_joined([before, key, value])}")
             members.append(f"{rule}_{number}" + ("" if one.is_required else "?"))
         return [f"{rule}: {_joined(members) or _NOTHING}", *rules, *texts]
+
+    def _tagged_value(
+        self, rule: str, style: TaggedStyle, argument: Argument | None, function: Function
+    ) -> str:
+        """A value with what stands around it; of an argument that is not known, any text."""
+        after, end = self._literal(style.after_key), self._literal(style.after_value)
+        after_json = self._literal(style.after_json_key) or after
+        if argument is None:
+            return _joined([after, f"{rule}_any"])
+        if argument.texts is None:
+            value = _joined([after_json, self._json(argument.complete_schema(), function), end])
+        elif argument.texts:
+            value = _joined([after, self._choices(argument.texts), end])
+        else:
+            value = _joined([after, f"{rule}_any"])
+        return f'({value} | {after_json} "null" {end})' if argument.may_be_null else value
 
     def _any_text(self, rule: str, style: TaggedStyle) -> list[str]:
         """Rules of any text with the tag at its end: `{rule}_any`."""

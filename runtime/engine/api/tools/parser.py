@@ -11,7 +11,7 @@ from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 
 from runtime.engine.api.schemas import Function
-from runtime.engine.api.tools.schemas import Argument, arguments
+from runtime.engine.api.tools.schemas import Argument, arguments, other_argument
 from runtime.engine.api.tools.syntax import ARGUMENTS, NAME, KeywordStyle, Pattern, Syntax, TaggedStyle
 from runtime.engine.text import overlap
 
@@ -182,7 +182,9 @@ class CallParser:
             yield
 
     def _tagged(self, style: TaggedStyle, function: Function) -> _Steps:
-        known = {one.key: one for one in arguments(function.parameters) or ()}
+        named = arguments(function.parameters)
+        known = {one.key: one for one in named or ()}
+        other = other_argument(function.parameters) if named is None else None
         opening = "{"
         before = style.before_key
         while True:
@@ -192,9 +194,9 @@ class CallParser:
                 break
             self._text = self._text[len(before) :]
             key, after = yield from self._until((style.after_key, style.after_json_key))
+            one = known.get(key, other)
             self._give(f"{opening}{json.dumps(key)}: ")
             opening = ", "
-            one = known.get(key)
             if style.after_json_key:  # the tag tells whether it is a text
                 is_json, one = after == style.after_json_key, None
             else:

@@ -12,6 +12,7 @@ Schema = dict[str, Any]
 _MAX_REFERENCES = 8
 _TEXT_BOUNDS = frozenset(("minLength", "maxLength", "pattern", "format"))
 _COMPOSITION = frozenset(("$ref", "anyOf", "oneOf", "allOf", "enum", "const", "not", "if"))
+_BESIDE_REFERENCE = frozenset("$ref $defs definitions $schema $id $comment title description".split())
 EMPTY: Schema = {"type": "object", "properties": {}, "additionalProperties": False}
 
 
@@ -43,7 +44,7 @@ class Argument:
 
 def object_schema(parameters: Mapping[str, Any]) -> Schema:
     """A function's schema, as one of an object. A function without parameters takes none."""
-    schema = dict(parameters)
+    schema = _without_reference(dict(parameters))
     if not schema:
         return EMPTY
     if "type" not in schema and not _COMPOSITION & schema.keys():
@@ -51,8 +52,16 @@ def object_schema(parameters: Mapping[str, Any]) -> Schema:
     is_open = {"additionalProperties", "patternProperties", *_COMPOSITION} & schema.keys()
     if schema.get("type") == "object" and not schema.get("properties") and not is_open:
         # What else a model would make up is no argument of the function.
-        return schema | {"additionalProperties": False}
+        return schema | {"properties": {}, "additionalProperties": False}
     return schema
+
+
+def _without_reference(schema: Schema) -> Schema:
+    """The schema with what it refers to in place of the reference, if it says nothing else."""
+    found = _resolved(schema, schema) if schema.keys() <= _BESIDE_REFERENCE else {}
+    if not found:
+        return schema
+    return {**found, **{name: value for name, value in schema.items() if name != "$ref"}}
 
 
 def arguments(parameters: Mapping[str, Any]) -> list[Argument] | None:
@@ -64,6 +73,13 @@ def arguments(parameters: Mapping[str, Any]) -> list[Argument] | None:
     names = [name for name in required if isinstance(name, str)] if isinstance(required, list) else []
     keys = list(dict.fromkeys((*properties, *names)))
     return [_argument(key, properties.get(key, {}), root, key in names) for key in keys]
+
+
+def other_argument(parameters: Mapping[str, Any]) -> Argument | None:
+    """What any argument is where a schema does not name them, if it says that."""
+    root = object_schema(parameters)
+    schema = root.get("additionalProperties")
+    return _argument("", schema, root, is_required=False) if isinstance(schema, dict) else None
 
 
 def _argument(key: str, given: Any, root: Schema, is_required: bool) -> Argument:

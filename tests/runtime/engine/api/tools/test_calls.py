@@ -187,18 +187,16 @@ async def test_the_older_form_of_tools(hermes: Engine) -> None:
 
 
 async def test_many_tools(hermes: Engine) -> None:
-    """128, each of its own schema: the one that is named is called."""
+    """Fourteen, of three schemas: whichever is called, its arguments fit its own."""
     tools = [
         {"type": "function", "function": {**FUNCTIONS[number % 3], "name": f"tool_{number}"}}
-        for number in range(128)
+        for number in range(14)
     ]
     for one in tools:
         one["function"].pop("description", None)  # type: ignore[attr-defined]
-    answer = await hermes.chat(
-        tools=tools[:12] + tools[126:], tool_choice="required", temperature=1, max_tokens=200
-    )
+    answer = await hermes.chat(tools=tools, tool_choice="required", temperature=1, max_tokens=400)
     functions = [tool["function"] for tool in tools]
-    assert answer.status in (200, 400), answer.text  # 400: too long for the context
+    assert answer.choice["finish_reason"] == "tool_calls", answer.text
     for call in answer.choice["message"]["tool_calls"]:
         check_call(call["function"]["name"], call["function"]["arguments"], functions)  # type: ignore[arg-type]
 

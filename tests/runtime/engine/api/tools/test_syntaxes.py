@@ -6,7 +6,7 @@ import json
 import re
 import warnings
 from codecs import getincrementaldecoder
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import llama_cpp
@@ -20,7 +20,7 @@ from runtime.engine.api.tools.grammar import CallGrammar
 from runtime.engine.api.tools.offer import Offer
 from runtime.engine.api.tools.parser import CallParser, Given, Named
 from runtime.engine.api.tools.schemas import object_schema
-from runtime.engine.api.tools.syntax import Syntax
+from runtime.engine.api.tools.syntax import Syntax, TaggedStyle
 from runtime.engine.api.tools.table import SYNTAXES, recognised
 from runtime.engine.vocabulary import Vocabulary
 from tests.support.gguf import build_model
@@ -64,9 +64,11 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Model]:
     llama.close()
 
 
-def matcher_of(model: Model, syntax: Syntax) -> LLMatcher:
-    schemas = [object_schema(one.parameters) for one in FUNCTIONS_OFFERED]
-    lark = CallGrammar(syntax, model.vocabulary).lark(Offer(functions=FUNCTIONS_OFFERED), schemas)
+def matcher_of(
+    model: Model, syntax: Syntax, functions: Sequence[Function] = FUNCTIONS_OFFERED
+) -> LLMatcher:
+    schemas = [object_schema(one.parameters) for one in functions]
+    lark = CallGrammar(syntax, model.vocabulary).lark(Offer(functions=functions), schemas)
     matcher = LLMatcher(model.tokenizer, LLMatcher.grammar_from_lark(lark), log_level=0)
     assert not matcher.is_error(), matcher.get_error()
     return matcher
@@ -120,6 +122,50 @@ def test_what_the_grammar_allows_is_read_as_valid_calls(model: Model, syntax: Sy
         several.add(len(calls) > 1)
         assert calls_read(CallParser(syntax, FUNCTIONS_OFFERED), ["".join(pieces)]) == calls
     assert (True in several) != syntax.is_single
+
+
+DIGIT = {"type": "integer", "minimum": 0, "maximum": 9}
+REFERS = {
+    "name": "refers",
+    "parameters": {
+        "$schema": "http://json-schema.org/draft-07/schema#",
+        "$ref": "#/definitions/Arguments",
+        "definitions": {
+            "Arguments": {
+                "type": "object",
+                "properties": {"n": {"$ref": "#/definitions/Digit"}},
+                "required": ["n"],
+                "additionalProperties": False,
+            },
+            "Digit": DIGIT,
+        },
+    },
+}
+"""As schema generators write it that give each type a name."""
+TAKES_NOTHING = {"name": "takes_nothing", "parameters": {"type": "object"}}
+COUNTS = {"name": "counts", "parameters": {"type": "object", "additionalProperties": DIGIT}}
+
+
+@by_name
+def test_schemas_that_name_their_arguments_elsewhere_or_not_at_all_hold(
+    model: Model, syntax: Syntax
+) -> None:
+    """Behind a reference; nowhere; and by the schema of all others, where each has tags of its own."""
+    functions = [REFERS, TAKES_NOTHING, *([COUNTS] if isinstance(syntax.style, TaggedStyle) else [])]
+    offered = [Function.model_validate(one) for one in functions]
+    matcher, random = matcher_of(model, syntax, offered), np.random.default_rng(3)
+    shown = model.vocabulary.shown(syntax.texts())
+    seen = dict[str, set[str]]()
+    for _ in range(24):
+        tokens = drawn(model, matcher.deep_copy(), random)
+        text = b"".join(shown.get(one) or model.vocabulary.pieces[one] for one in tokens).decode()
+        for name, arguments in calls_read(CallParser(syntax, offered), [text]):
+            check_call(name, arguments, functions)
+            seen.setdefault(name, set()).add(arguments)
+
+    assert seen["takes_nothing"] == {"{}"}
+    assert len(seen["refers"]) > 1
+    assert "counts" not in seen or len(seen["counts"]) > 1
 
 
 @by_name
