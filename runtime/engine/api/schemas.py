@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from runtime.engine.api.fields import Body, Number, Stop, Tokens, Whole, bounded, field_error
+from runtime.engine.templates.messages import EMPTY
 
 FUNCTION_NAME = r"^[a-zA-Z0-9_.:/-]+$"
 MAX_STOPS = 16
@@ -210,6 +211,13 @@ class Message(Body):
     name: str | None = None
     tool_calls: Annotated[list[dict[str, Any]], bounded(MAX_TOOLS)] | None = None
     tool_call_id: str | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_empty_fields(cls, message: Any) -> Any:
+        if isinstance(message, dict):
+            return {name: value for name, value in message.items() if value not in EMPTY}
+        return message
 
 
 class ChatRequest(GenerationRequest):

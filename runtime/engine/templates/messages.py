@@ -20,6 +20,8 @@ REASONING = ("reasoning_content", "reasoning", "thinking")
 """The names under which clients and templates have an assistant's reasoning."""
 _ROLES = {"developer": "system", "function": "tool"}
 _MEDIA = ("image_url", "input_audio", "file", "image", "video_url", "audio_url", "video", "audio")
+EMPTY: tuple[Any, ...] = (None, "", [], {})
+"""Values of fields that count as absent."""
 _MAX_DEPTH = 64
 """The deepest nesting of arguments: templates, and JSON, recurse into them."""
 
@@ -56,13 +58,11 @@ def _message(sent: Mapping[str, Any], param: str) -> Message:
 
 def _present(sent: Mapping[str, Any]) -> dict[str, Any]:
     """The fields that are there."""
-    return {
-        name: value for name, value in sent.items() if value is not None and value not in ("", [], {})
-    }
+    return {name: value for name, value in sent.items() if value not in EMPTY}
 
 
 def _text(content: Any, param: str) -> str:
-    if content is None:
+    if content in EMPTY:
         return ""
     if isinstance(content, str):
         return content
@@ -115,12 +115,17 @@ def _function(sent: Any, param: str) -> dict[str, Any]:
     function = _present(sent)
     if not isinstance(function.get("name"), str):
         raise errors.invalid(f"{param}.name", f"{param}.name must be the name of a function.")
-    arguments = _arguments(function.get("arguments", {}), f"{param}.arguments")
+    arguments = arguments_of(function.get("arguments"), f"{param}.arguments")
     return {**function, "arguments": arguments}
 
 
-def _arguments(sent: Any, param: str) -> dict[str, Any]:
-    arguments = sent
+def arguments_of(sent: Any, param: str) -> dict[str, Any]:
+    """The arguments of a call, which are an object, its JSON, or absent.
+
+    Raises:
+        Refusal: 400 that names the field.
+    """
+    arguments = {} if sent in EMPTY else sent
     if isinstance(sent, str):
         try:
             arguments = orjson.loads(sent) if sent.strip() else {}

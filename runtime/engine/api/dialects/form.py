@@ -8,7 +8,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from runtime.engine import errors
+from runtime.engine.api.body import validated
 from runtime.engine.api.chats import MakeShape
+from runtime.engine.api.schemas import Function
 from runtime.engine.errors import Refusal
 
 PASSED = (
@@ -60,6 +62,21 @@ def in_terms_of(names: Mapping[str, str]) -> Iterator[None]:
         name = names[field]
         message = name + refusal.message[len(param) :] if refusal.message.startswith(param) else None
         raise replace(refusal, param=name, message=message or refusal.message) from refusal
+
+
+def tool_of(function: dict[str, Any], param: str) -> dict[str, Any]:
+    """A tool of a chat request.
+
+    Raises:
+        Refusal: it is none; names the dialect's field.
+    """
+    try:
+        validated(Function, function)
+    except Refusal as refusal:
+        place = f"{param}.{refusal.param}"
+        message = place + refusal.message.removeprefix(str(refusal.param))
+        raise replace(refusal, param=place, message=message) from refusal
+    return {"type": "function", "function": function}
 
 
 def text_of(value: Any, param: str) -> str:

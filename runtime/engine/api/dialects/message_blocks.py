@@ -14,6 +14,7 @@ from runtime.engine import errors
 from runtime.engine.api.dialects.conversation import Conversation, Image, pieces
 from runtime.engine.api.dialects.form import object_of, text_of
 from runtime.engine.api.dialects.message_fields import MessageTurn
+from runtime.engine.templates.messages import arguments_of
 
 Block = Mapping[str, Any]
 
@@ -98,7 +99,7 @@ def _add_reply(conversation: Conversation, blocks: Sequence[Block], param: str) 
         if kind == "thinking":
             conversation.think(text_of(block.get("thinking"), f"{inner}.thinking"))
         elif kind == "tool_use":
-            arguments = object_of(block.get("input"), f"{inner}.input")
+            arguments = arguments_of(block.get("input"), f"{inner}.input")
             name = text_of(block.get("name"), f"{inner}.name")
             call_id = text_of(block.get("id"), f"{inner}.id")
             conversation.call(call_id, name, orjson.dumps(arguments).decode())

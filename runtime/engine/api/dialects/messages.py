@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
 from runtime.engine import errors
 from runtime.engine.api.body import parse
 from runtime.engine.api.dialects.conversation import Conversation
-from runtime.engine.api.dialects.form import ChatForm, passed
+from runtime.engine.api.dialects.form import ChatForm, passed, tool_of
 from runtime.engine.api.dialects.message_blocks import add_turns, system_text
 from runtime.engine.api.dialects.message_fields import (
     CountRequest,
@@ -25,6 +26,7 @@ CHAT_NAMES = {
     "response_format": "output_config.format",
     "reasoning_effort": "output_config.effort",
     "reasoning_budget": "thinking.budget_tokens",
+    "continue_final_message": "messages",
 }
 """The names that the chat request's fields have in this API. A message's number differs too."""
 
@@ -73,8 +75,10 @@ def _chat(request: CountRequest, *, reads_images: bool) -> dict[str, Any]:
     if system := system_text(request.system):
         conversation.say("system", system)
     add_turns(conversation, request.messages)
+    messages = conversation.messages
     chat: dict[str, Any] = {
-        "messages": conversation.messages,
+        "messages": messages,
+        "continue_final_message": _ends_within_reply(messages),
         **_thinking(request.thinking),
     }
     if request.output_config.effort is not None:
@@ -90,6 +94,14 @@ def _chat(request: CountRequest, *, reads_images: bool) -> dict[str, Any]:
     elif request.tool_choice.type in ("any", "tool"):
         raise errors.invalid("tool_choice", "tool_choice: there are no tools to choose from.")
     return chat
+
+
+def _ends_within_reply(messages: Sequence[dict[str, Any]]) -> bool:
+    """Whether the last message is a text of the model's, from which the response goes on."""
+    return any(
+        last["role"] == "assistant" and last["content"] and "tool_calls" not in last
+        for last in messages[-1:]
+    )
 
 
 def _thinking(thinking: Thinking | None) -> dict[str, Any]:
@@ -116,7 +128,7 @@ def _tool(tool: MessageTool, number: int) -> dict[str, Any]:
     function = {"name": tool.name, "parameters": tool.input_schema, "strict": tool.strict}
     if tool.description:
         function["description"] = tool.description
-    return {"type": "function", "function": function}
+    return tool_of(function, param)
 
 
 def _choice(choice: MessageToolChoice) -> Any:

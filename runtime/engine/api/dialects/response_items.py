@@ -10,9 +10,12 @@ import binascii
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import orjson
+
 from runtime.engine import errors
 from runtime.engine.api.dialects.conversation import Conversation, Image, pieces
 from runtime.engine.api.dialects.form import object_of, text_of
+from runtime.engine.templates.messages import arguments_of
 
 Item = Mapping[str, Any]
 
@@ -42,7 +45,7 @@ def function_name(item: Item, param: str) -> str:
     """A function's name, with its namespace before it if it has one."""
     name = text_of(item.get("name"), f"{param}.name")
     namespace = item.get("namespace")
-    return name if namespace is None else joined_name(text_of(namespace, f"{param}.namespace"), name)
+    return joined_name(text_of(namespace, f"{param}.namespace"), name) if namespace else name
 
 
 def joined_name(namespace: str, name: str) -> str:
@@ -67,8 +70,10 @@ def _message(conversation: Conversation, item: Item, param: str) -> None:
 
 def _call(conversation: Conversation, item: Item, param: str) -> None:
     call_id = text_of(item.get("call_id"), f"{param}.call_id")
-    arguments = text_of(item.get("arguments"), f"{param}.arguments")
-    conversation.call(call_id, function_name(item, param), arguments)
+    arguments = item.get("arguments")
+    made = arguments_of(arguments, f"{param}.arguments")
+    text = arguments if isinstance(arguments, str) else orjson.dumps(made).decode()
+    conversation.call(call_id, function_name(item, param), text)
 
 
 def _output(conversation: Conversation, item: Item, param: str) -> None:

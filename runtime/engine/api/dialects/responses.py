@@ -9,7 +9,7 @@ from typing import Any
 from runtime.engine import errors
 from runtime.engine.api.body import parse
 from runtime.engine.api.dialects.conversation import Conversation
-from runtime.engine.api.dialects.form import ChatForm, object_of, passed, text_of
+from runtime.engine.api.dialects.form import ChatForm, object_of, passed, text_of, tool_of
 from runtime.engine.api.dialects.response_fields import ResponsesRequest
 from runtime.engine.api.dialects.response_items import add_items, joined_name
 from runtime.engine.api.schemas import MAX_TOOLS
@@ -24,6 +24,7 @@ CHAT_NAMES = {
     "response_format": "text.format",
     "reasoning_effort": "reasoning.effort",
     "logprobs": "top_logprobs",
+    "tool_choice": "tool_choice",
 }
 """The names that the chat request's fields have in this API."""
 
@@ -136,7 +137,7 @@ def _namespace(tool: Mapping[str, Any], param: str, names: Names) -> list[dict[s
 def _function(tool: Mapping[str, Any], param: str) -> dict[str, Any]:
     name = text_of(tool.get("name"), f"{param}.name")
     fields = {key: tool[key] for key in ("description", "parameters", "strict") if tool.get(key)}
-    return {"type": "function", "function": {"name": name, **fields}}
+    return tool_of({"name": name, **fields}, param)
 
 
 def _choice(sent: str | dict[str, Any]) -> Any:

@@ -9,6 +9,7 @@ import openai
 import pytest
 from openai.types.chat import ChatCompletionMessageParam
 
+from runtime.engine.templates.messages import EMPTY
 from tests.support.client import HELLO
 from tests.support.engine import API_KEY, Engine
 
@@ -58,8 +59,21 @@ async def prompt_tokens(engine: Engine, messages: list[dict[str, Any]]) -> int:
             [{"role": "assistant", "content": [{"type": "refusal", "refusal": "No"}]}],
             [{"role": "assistant", "content": "No"}],
         ),
+        *(
+            (
+                [
+                    {"role": "assistant", "content": "Yes", "tool_calls": empty, "name": empty},
+                    user(empty),
+                ],
+                [{"role": "assistant", "content": "Yes"}, user("")],
+            )
+            for empty in EMPTY
+        ),
     ],
-    ids=["developer", "part", "parts", "system", "assistant", "null", "absent", "tool", "refusal"],
+    ids=[
+        *("developer", "part", "parts", "system", "assistant", "null", "absent", "tool", "refusal"),
+        *("null fields", "empty texts", "empty lists", "empty objects"),
+    ],
 )
 async def test_newer_forms_give_the_prompt_of_the_plain_one(
     quick: Engine, sent: list[dict[str, Any]], plain: list[dict[str, Any]]

@@ -79,8 +79,9 @@ async def test_exclusive_bounds_are_exact(quick: Engine, bounds: dict[str, Any],
 
     contents = [choice["message"]["content"] for choice in answer.json["choices"]]
     values = [json.loads(content)["a"] for content in contents if content.endswith("}")]
+    exclusive = {bound for name, bound in bounds.items() if name.startswith("exclusive")}
     assert values
-    assert not {0, 1, -7} & {*values}
+    assert not ({0} if True in exclusive else exclusive) & {*values}
 
 
 async def test_a_schema_is_in_its_exact_form_beside_tools(quick: Engine) -> None:

@@ -127,6 +127,27 @@ def test_the_model_thinks_only_where_the_request_says_so() -> None:
     assert adaptive["reasoning_effort"] == "low"
 
 
+def test_a_reply_that_has_begun_is_continued() -> None:
+    """A last message of the model's that is text; not its calls, nor a turn of the user's."""
+    begun = {"role": "assistant", "content": "The answer is "}
+    call = {"type": "tool_use", "id": "t", "name": "f", "input": {}}
+
+    assert _chat(messages=[*_HELLO, begun])["continue_final_message"] is True
+    assert _chat()["continue_final_message"] is False
+    for content in ("", [call], [{"type": "thinking", "thinking": "Hm."}]):
+        chat = _chat(messages=[*_HELLO, {"role": "assistant", "content": content}])
+        assert chat["continue_final_message"] is False
+
+
+@pytest.mark.parametrize("empty", [None, "", {}, []])
+def test_a_call_whose_input_is_empty_has_no_arguments(empty: Any) -> None:
+    """Clients echo it in several forms."""
+    call = {"type": "tool_use", "id": "t", "name": "f", "input": empty}
+    (message,) = _chat(messages=[{"role": "assistant", "content": [call]}])["messages"]
+
+    assert message["tool_calls"][0]["function"]["arguments"] == "{}"
+
+
 def _block(block: dict[str, Any]) -> dict[str, Any]:
     return {"messages": [{"role": "user", "content": [block]}]}
 
@@ -150,6 +171,18 @@ def _block(block: dict[str, Any]) -> dict[str, Any]:
         ("mcp_servers", {"mcp_servers": [{"type": "url"}]}),
         ("system[0].type", {"system": [{"type": "image"}]}),
         ("thinking.type", {"thinking": {"type": "deep"}}),
+        ("tools[1].name", {"tools": [_TOOL, {**_TOOL, "name": "a b"}]}),
+        (
+            "messages[0].content[0].input",
+            {
+                "messages": [
+                    {
+                        "role": "assistant",
+                        "content": [{"type": "tool_use", "id": "t", "name": "f", "input": 1}],
+                    }
+                ]
+            },
+        ),
     ],
 )
 def test_what_cannot_be_done_is_refused_by_name(param: str, body: dict[str, Any]) -> None:

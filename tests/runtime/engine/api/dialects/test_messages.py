@@ -95,6 +95,31 @@ async def test_a_stream_has_anthropic_s_events_in_order(client: anthropic.AsyncA
     assert "input_json" in called
 
 
+async def test_a_reply_that_has_begun_goes_on(quick: Engine, client: anthropic.AsyncAnthropic) -> None:
+    """The prompt ends within a last message of the assistant's, as that of a chat that is continued."""
+    begun: Any = [*HELLO, {"role": "assistant", "content": "Yes, "}]
+    sampling: Any = {"temperature": 0}
+    counted = await client.messages.count_tokens(model="quick", messages=begun)
+    message = await client.messages.create(
+        model="quick", messages=begun, max_tokens=5, extra_body=sampling
+    )
+    chat = await quick.chat(messages=begun, continue_final_message=True, max_tokens=5, **sampling)
+
+    (block,) = message.content
+    assert block.type == "text"
+    assert block.text == chat.content
+    assert counted.input_tokens == chat.usage["prompt_tokens"]
+
+
+@pytest.mark.parametrize("effort", ["low", "medium", "high", "xhigh", "max"])
+async def test_every_effort_of_the_api_is_taken(client: anthropic.AsyncAnthropic, effort: str) -> None:
+    """Whatever the model makes of it."""
+    body: Any = {"thinking": {"type": "adaptive"}, "output_config": {"effort": effort}}
+    message = await client.messages.create(model="quick", messages=HELLO, max_tokens=2, extra_body=body)
+
+    assert message.stop_reason == "max_tokens"
+
+
 async def test_errors_have_anthropic_s_envelope(quick: Engine, client: anthropic.AsyncAnthropic) -> None:
     """Those before the request is read too, each with the request's id."""
     wrong_key = await quick.post(MESSAGES, {}, key="wrong-key-of-some-length")

@@ -161,6 +161,21 @@ def test_formats_effort_and_probabilities_have_the_chat_s_names() -> None:
         ),
         ("input[0].content[0].text", {"input": [{"role": "user", "content": [{"type": "input_text"}]}]}),
         ("input[0].call_id", {"input": [{"type": "function_call_output", "output": "1"}]}),
+        ("tools[0].name", {"tools": [{"type": "function", "name": "a b"}]}),
+        ("tools[0].parameters", {"tools": [{"type": "function", "name": "f", "parameters": "all"}]}),
+        (
+            "tools[1].tools[0].name",
+            {
+                "tools": [
+                    {"type": "web_search", "external_web_access": False},
+                    {"type": "namespace", "name": "n", "tools": [{"type": "function", "name": "a b"}]},
+                ]
+            },
+        ),
+        (
+            "input[0].arguments",
+            {"input": [{"type": "function_call", "call_id": "c", "name": "f", "arguments": "[]"}]},
+        ),
         ("text.format.schema", {"text": {"format": {"type": "json_schema", "name": "x"}}}),
         ("max_output_tokens", {"max_output_tokens": 0}),
     ],
@@ -168,6 +183,17 @@ def test_formats_effort_and_probabilities_have_the_chat_s_names() -> None:
 def test_what_cannot_be_done_is_refused_by_name(param: str, body: dict[str, Any]) -> None:
     """Nothing that was asked for is left out without a word."""
     assert _refusal(**body).param == param
+
+
+@pytest.mark.parametrize("empty", [None, "", {}, []])
+def test_empty_fields_of_a_call_are_not_there(empty: Any) -> None:
+    """Its arguments, and the namespace of its function."""
+    call = {"type": "function_call", "call_id": "c", "name": "f", "arguments": empty, "namespace": empty}
+    (message,) = _chat(input=[call])["messages"]
+
+    function = message["tool_calls"][0]["function"]
+    assert function["name"] == "f"
+    assert function["arguments"] in ("", "{}")
 
 
 def test_reasoning_comes_back_in_whichever_form_a_client_keeps() -> None:
