@@ -57,7 +57,7 @@ class Live:
                 "state": backend.state,
                 "problem": backend.problem,
                 "drained": backend.drained,
-                "model": backend.watch.model,
+                "model": backend.watch.model or backend.watch.status.model,
                 "slots": backend.total_slots,
                 "slots_here": backend.generating,
                 "running": self.turns.busy(backend.index),

@@ -100,11 +100,13 @@ class LiveState:
             raise errors.proxy_unavailable() from error
 
     async def _read(self) -> State:
-        state, progress = await asyncio.gather(self._ask_proxy(LIVE_PATH), self._read_progress())
+        state = await self._ask_proxy(LIVE_PATH)
+        # A question keeps an idle engine from unloading its model (LLAMA_SERVER_IDLE_SECONDS).
+        progress = await self._read_progress() if state["running"] else {}
         for request in state["running"]:
             request["progress"] = progress.get(request["id"].removeprefix("req_"))
         now = self._clock()
-        state["models"] = await self._read_models(now)
+        state["models"] = await self._read_models(state, now)
         state["tokens_per_s"] = self._rate.note(now, progress)
         # Together: what is fresh is shown without asking.
         self._state, self._read_at = state, self._clock()
@@ -134,8 +136,12 @@ class LiveState:
             progress |= found
         return progress
 
-    async def _read_models(self, now: float) -> list[str]:
-        """The names of the models that are served; the last known ones while the engine is away."""
+    async def _read_models(self, state: State, now: float) -> list[str]:
+        """The names of the models that are served; the last known ones while the engine is away. While
+        nothing runs, the proxy's knowledge does, if it has a name for each engine."""
+        told = {engine["model"] for engine in state.get("backends", [])}
+        if not state["running"] and told and None not in told:
+            return self._models if told <= set(self._models) else sorted(told)
         if now - self._models_read_at > MODELS_FRESH_S:
             self._models_read_at = now
             found = await self._ask_engines(MODELS_PATH)

@@ -114,6 +114,44 @@ async def test_a_slow_engine(monkeypatch: pytest.MonkeyPatch) -> None:
         assert await models.names() == ["m"]
 
 
+async def test_an_idle_engine_is_asked_nothing() -> None:
+    """A question would keep its model loaded, or have it loaded again. While requests run it is asked
+    how far they are, and for all its models."""
+    running: list[dict[str, Any]] = []
+    backends = [{"model": "m"}]
+    now = [100.0]
+
+    async with fake_upstream() as engine, aiohttp.ClientSession() as http:
+
+        async def answer(request: web.Request) -> web.StreamResponse:
+            asked.append(request.path)
+            if request.path == LIVE_PATH:
+                return web.json_response({"running": running, "waiting": [], "backends": backends})
+            if request.path == MODELS_PATH:
+                return web.json_response({"data": [{"id": "m"}, {"id": "embeds"}]})
+            return web.json_response({"1": {"completion_tokens": 7}})
+
+        engine.behaviour = answer
+        settings: Any = SimpleNamespace(proxy_url=engine.url, admin_key="k", engines=((engine.url, ""),))
+        session: Any = SimpleNamespace(is_admin=True)
+        live = LiveState(http, settings, lambda: now[0])
+
+        async def models() -> list[str]:
+            now[0] += 60
+            asked.clear()
+            return list((await live.state(session))["models"])
+
+        asked: list[str] = []
+        assert (await models(), asked) == (["m"], [LIVE_PATH])
+        running.append({"id": "req_1"})
+        assert (await models(), len(asked)) == (["embeds", "m"], 3)
+        assert (await live.state(session))["running"][0]["progress"] == {"completion_tokens": 7}
+        running.clear()
+        assert (await models(), asked) == (["embeds", "m"], [LIVE_PATH])
+        backends[0]["model"] = "other"
+        assert (await models(), asked) == (["other"], [LIVE_PATH])
+
+
 @pytest.mark.parametrize(
     ("shown", "expected"),
     [

@@ -71,8 +71,9 @@ async def test_an_operator_sees_the_engines_and_drains_one(
 async def test_requests_wait_while_the_only_engine_of_a_list_is_drained(
     settings: ProxySettings, upstream: FakeUpstream, admin_key: str
 ) -> None:
-    """What runs there ends as usual; what comes is answered when the engine is used again."""
-    upstream.slots, upstream.behaviour = 2, upstream.hold
+    """What runs there ends as usual; what comes is answered when the engine is used again. Its model is
+    told, too."""
+    upstream.slots, upstream.model, upstream.behaviour = 2, "m", upstream.hold
     config = Config(root=Path("/nowhere"), values={"LLAMA_SERVER_BACKENDS": upstream.url})
     backends = (BackendSettings(url=upstream.url, key="engine-key"),)
     async with running_proxy(replace(settings, backends=backends, config=config)) as proxy:
@@ -90,6 +91,8 @@ async def test_requests_wait_while_the_only_engine_of_a_list_is_drained(
                 return int(response.status)
 
         await until(lambda: turns.slots == 2, "the slots to be read")
+        async with proxy.request("GET", "/admin/v1/backends", key=admin_key) as response:
+            assert [one["model"] for one in (await response.json())["data"]] == ["m"]
         runs = asyncio.create_task(ask())
         await until(lambda: upstream.running == 1, "one to run")
         await drain(drained=True)
