@@ -30,6 +30,17 @@ KEPT_DESCRIPTORS = 128
 MOST_DESCRIPTORS = 65_536
 
 
+class _Handshake:
+    """A TLS handshake under way."""
+
+    def __init__(self, task: asyncio.Task[None]) -> None:
+        self._task = task
+
+    def leave(self) -> None:
+        """End it."""
+        self._task.cancel()
+
+
 class Acceptor:
     """Accepts connections on one listening socket.
 
@@ -96,6 +107,8 @@ class Acceptor:
             task = self._loop.create_task(self._connect(connection, entry))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
+            if self._context is not None:
+                self._connections.is_made(entry, _Handshake(task))
 
     def _refuse(self, connection: socket.socket) -> None:
         error = errors.too_many_connections(RETRY_S)

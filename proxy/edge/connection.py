@@ -135,15 +135,19 @@ class ClientConnection(RequestReader):
                 await self._respond(request)
                 if self._probe is not None:
                     self._probe.stop()
+                # What follows depends on the client alone, so the connection makes room for others.
                 if self.writing_paused:
+                    self._registry.waits(self._entry)
                     await self._wait_until_read()
                 if self.state is BODY and not request.is_last:
+                    self._registry.waits(self._entry)
                     await self._skip_body(request.payload)
                 if request.is_last or self._last or self._draining or self.state is not ANSWERING:
                     self._close()
                     return
                 following = self._next_request()
                 if following is not None:
+                    self._registry.works(self._entry)
                     await asyncio.sleep(0)  # let other connections run between pipelined requests
             self._become_idle()
         except ConnectionError:

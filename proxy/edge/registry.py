@@ -1,8 +1,10 @@
 """The open connections: how many there may be, in all and from one address, and which makes room.
 
-A connection waits while no request of it is being answered: it is new, kept, or being closed, or a head
-is still arriving. The one that has waited longest makes room for a new connection; one whose request is
-being answered never does. Leaves accepting to `acceptor.py`, HTTP to `connection.py`.
+A connection waits while no request of it is being answered: it is new, kept, or being closed, a TLS
+handshake or a head is still arriving, or its client has not read the end of a response or not sent the
+rest of a body that was answered early. The one that has waited longest makes room for a new connection;
+one whose request is being answered never does. Leaves accepting to `acceptor.py`, HTTP to
+`connection.py`.
 """
 
 from __future__ import annotations
@@ -21,11 +23,15 @@ ADDRESS_SHARE = 4
 REFUSAL_LINES_PER_SECOND = 10
 
 
-class Closable(Protocol):
-    """A connection, as far as the registry uses it."""
+class Leaving(Protocol):
+    """A connection that waits, or is about to be made."""
 
     def leave(self) -> None:
         """Close at once; no request is under way."""
+
+
+class Closable(Leaving, Protocol):
+    """A connection, as far as the registry uses it."""
 
     def drain(self) -> None:
         """Answer the request under way, or one that is already arriving, then close."""
@@ -60,7 +66,7 @@ class ConnectionRegistry:
         self._exempt = exempt
         self._entries: set[RegisteredConnection] = set()
         self._by_address: Counter[str] = Counter()
-        self._waiting: dict[RegisteredConnection, Closable] = {}
+        self._waiting: dict[RegisteredConnection, Leaving] = {}
         """Those that wait, in the order in which they began to."""
         self.draining = False
         self.refused: Counter[str] = Counter()
@@ -103,6 +109,10 @@ class ConnectionRegistry:
             del self._by_address[entry.address]
         if not self._entries:
             self._none_left.set()
+
+    def is_made(self, entry: RegisteredConnection, handshake: Leaving) -> None:
+        """A TLS handshake has begun, which `handshake` ends."""
+        self._waiting[entry] = handshake
 
     def waits(self, entry: RegisteredConnection) -> None:
         """No request of this connection is being answered now."""

@@ -112,6 +112,18 @@ async def test_a_handshake_under_way_does_not_hold_up_the_drain(
             await silent.ended()
 
 
+async def test_a_handshake_under_way_makes_room(settings: ProxySettings, authority: Authority) -> None:
+    """At the bound of an address: silent clients keep nobody out, though a handshake has its time."""
+    async with serving(replace(settings, max_connections=4), authority) as server:
+        async with raw_client(f"http://127.0.0.1:{server.address[1]}") as silent:
+            await until(lambda: len(server.connections) == 1, "the connection to be accepted")
+            client = await authority.connect(server.address)
+            assert (await client.outcome(0, closes=False)).closed is False
+            await silent.ended()
+        client.writer.close()
+        await until(lambda: not len(server.connections), "the connections to be counted out")
+
+
 async def test_a_last_response_over_tls_arrives_whole(
     settings: ProxySettings, authority: Authority
 ) -> None:

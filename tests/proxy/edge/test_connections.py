@@ -152,6 +152,42 @@ async def test_at_the_bound_the_connection_idle_for_longest_goes(settings: Proxy
             assert (await client.outcome(0, closes=False)).closed is False
 
 
+async def test_who_takes_nothing_of_an_answer_makes_room(settings: ProxySettings) -> None:
+    """Without a key: requests ahead of their answers, of which nothing is read."""
+    async with running_proxy(replace(settings, max_connections=4), send_buffer=8192) as proxy:
+        with socket.socket() as client:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            client.connect(("127.0.0.1", int(proxy.url.rsplit(":", 1)[1])))
+            client.setblocking(False)
+
+            def is_behind() -> bool:
+                with contextlib.suppress(BlockingIOError):
+                    client.send((HEAD + b"\r\n") * 100)
+                made = cast("list[ClientConnection]", proxy.connections.established())
+                return bool(made) and made[0].writing_paused
+
+            await until(is_behind, "the answers to wait for their reader")
+            async with raw_client(proxy.url) as new:
+                assert (await new.outcome(0, closes=False)).closed is False
+
+
+async def test_who_does_not_send_the_body_of_a_refused_request_makes_room(
+    settings: ProxySettings,
+) -> None:
+    """The answer has been sent, and the rest of the body is only waited for."""
+    async with (
+        running_proxy(replace(settings, max_connections=4)) as proxy,
+        raw_client(proxy.url) as slow,
+    ):
+        await slow.send(upload("no-key", "Content-Length: 1000"))
+        answer = await slow.answer()
+        assert answer is not None
+        assert answer.status == 401
+        async with raw_client(proxy.url) as new:
+            assert (await new.outcome(0, closes=False)).closed is False
+        await slow.ended()
+
+
 async def test_where_all_connections_have_a_request_the_new_one_is_a_503(
     settings: ProxySettings, upstream: FakeUpstream, key: str
 ) -> None:
@@ -254,7 +290,7 @@ async def test_a_client_that_takes_no_answer_does_not_keep_its_connection(
 
 
 async def test_a_client_that_asks_on_and_takes_nothing_is_cut_off(short_proxy: RunningProxy) -> None:
-    """This needs no key, and such a connection would never make room for another."""
+    """This needs no key; without it such a connection would last as long as its client likes."""
     with socket.socket() as client:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         client.connect(("127.0.0.1", int(short_proxy.url.rsplit(":", 1)[1])))
