@@ -223,6 +223,14 @@ def upload_gave_way(retry_after_s: float) -> ApiError:
     )
 
 
+def request_gave_way(retry_after_s: float) -> ApiError:
+    return _overloaded(
+        "the memory for request bodies is full, and your largest request that waited, this one, has "
+        "made room for others.",
+        retry_after_s,
+    )
+
+
 def proxy_stopping() -> ApiError:
     return _unavailable(
         "The server is being restarted, and this request took longer than it waits for.", "stopping", 2.0

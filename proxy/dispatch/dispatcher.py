@@ -75,9 +75,11 @@ class Dispatcher:
 
     async def _wait_for_turn(self, exchange: Exchange, entry: QueueEntry) -> None:
         check = self._early_checks.start(exchange, exchange.active)
+        exchange.body.waits(exchange.active.end)
         try:
             await self._turns.wait(entry, partial(self._on_wait, exchange, entry))
         finally:
+            exchange.body.stays()
             if check is not None:
                 check.cancel()
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Callable
+from math import inf
 
 import orjson
 from aiohttp import HttpVersion11
@@ -38,8 +39,8 @@ _STREAM = re.compile(rb'"stream"\s*:\s*true\b')
 class BodyMemory:
     """A bound on the bytes of all request bodies that are being read or held, and of each user's.
 
-    Where memory is short, an upload under way gives way to a user who holds less. Bodies that have
-    arrived whole never do.
+    Where memory is short, an upload under way gives way to a user who holds less, and so does a request
+    that waits for its turn. One that has its turn never does.
 
     Args:
         limit_bytes: the bound for all users.
@@ -51,8 +52,8 @@ class BodyMemory:
         self._limit = max(limit_bytes, body_limit_bytes)
         self._user_limit = max(self._limit // USER_SHARE, body_limit_bytes)
         self._by_user: dict[int, int] = {}
-        self._uploads: dict[int, set[Body]] = {}
-        """The bodies under way of each user."""
+        self._yielding: dict[int, set[Body]] = {}
+        """The bodies of each user that give way."""
         self.clock = clock
         self.held_bytes = 0
 
@@ -77,30 +78,31 @@ class BodyMemory:
         if not self._by_user[user_id]:
             del self._by_user[user_id]
 
-    def begin_upload(self, body: Body) -> None:
-        """Let this body give way when memory is short, until `end_upload`."""
-        self._uploads.setdefault(body.user_id, set()).add(body)
+    def yields(self, body: Body) -> None:
+        """Let this body give way when memory is short, until `stays`."""
+        self._yielding.setdefault(body.user_id, set()).add(body)
 
-    def end_upload(self, body: Body) -> None:
-        """The body has arrived, or will not. Calling it twice does no harm."""
-        uploads = self._uploads.get(body.user_id, set())
-        uploads.discard(body)
-        if not uploads:
-            self._uploads.pop(body.user_id, None)
+    def stays(self, body: Body) -> None:
+        """The body gives way no longer. Calling it twice does no harm."""
+        bodies = self._yielding.get(body.user_id, set())
+        bodies.discard(body)
+        if not bodies:
+            self._yielding.pop(body.user_id, None)
 
     def _make_room(self, size: int, held: int) -> None:
-        """End uploads until `size` bytes are free for a user who will hold `held`.
+        """End uploads and waiting requests until `size` bytes are free for a user who will hold `held`.
 
-        Only users who hold more than that give way, the one with most first, the slowest upload first.
+        Only users who hold more than that give way, the one with most first. Of a user it is the slowest
+        upload first, and after all uploads the largest body that waits.
 
         Raises:
             ApiError: 503, that does not free enough. Nothing has been ended.
         """
         now, chosen = self.clock(), list[Body]()
         missing = self.held_bytes + size - self._limit
-        for user_id in sorted(self._uploads, key=lambda user: self._by_user.get(user, 0), reverse=True):
+        for user_id in sorted(self._yielding, key=lambda user: self._by_user.get(user, 0), reverse=True):
             left = self._by_user.get(user_id, 0)
-            for body in sorted(self._uploads[user_id], key=lambda body: body.bytes_per_s(now)):
+            for body in sorted(self._yielding[user_id], key=lambda body: body.rank(now)):
                 if missing <= 0 or left <= held:
                     break
                 chosen.append(body)
@@ -120,13 +122,17 @@ class Body:
         charged: the bytes that its user is charged for it.
     """
 
-    __slots__ = ("_arrived", "_begun", "_error", "_memory", "_request", "charged", "content", "user_id")
+    __slots__ = (
+        "_arrived", "_begun", "_end", "_error", "_memory", "_request", "charged", "content", "user_id",
+    )  # fmt: skip
 
     def __init__(self, memory: BodyMemory, user_id: int) -> None:
         self._memory = memory
         self.user_id = user_id
         self._error: ApiError | None = None
         """Set where an upload has given way."""
+        self._end: Callable[[ApiError], object] | None = None
+        """Ends the request of a body that waits."""
         self.charged = 0
         self.content = b""
 
@@ -150,7 +156,7 @@ class Body:
         self._request = request
         self._arrived = bytearray()
         self._begun = self._memory.clock()
-        self._memory.begin_upload(self)
+        self._memory.yields(self)
         try:
             self._charge(self._ahead(0, limit_bytes))
             send_continue(request)
@@ -158,8 +164,21 @@ class Body:
             self.content = bytes(self._arrived)
             self._charge(len(self.content))
         finally:
-            self._memory.end_upload(self)
+            self._memory.stays(self)
             self._arrived.clear()
+
+    def waits(self, end: Callable[[ApiError], object]) -> None:
+        """The request waits for its turn: until `stays`, `end` may be called with an error for it.
+
+        Not if its body is small: ending it would free next to nothing.
+        """
+        if self.charged >= STEP_BYTES:
+            self._end = end
+            self._memory.yields(self)
+
+    def stays(self) -> None:
+        """The request waits no longer."""
+        self._memory.stays(self)
 
     def leave(self) -> None:
         """Return its memory."""
@@ -167,15 +186,20 @@ class Body:
             self._memory.give_back(self.user_id, self.charged)
             self.charged = 0
 
-    def bytes_per_s(self, now: float) -> float:
-        """How fast an upload has been on the average. `now` is in monotonic seconds."""
-        return len(self._arrived) / (now - self._begun + 1.0)
+    def rank(self, now: float) -> tuple[float, int]:
+        """Those that rank lower give way first: by the average speed of an upload. `now`: monotonic."""
+        if self._end is not None:
+            return inf, -self.charged
+        return len(self._arrived) / (now - self._begun + 1.0), 0
 
     def give_way(self) -> None:
-        """End an upload: free its memory, and have `read` raise a 503."""
-        self._memory.end_upload(self)
-        self._arrived.clear()
+        """Free its memory, and have `read` raise a 503, or end the request that waits with one."""
+        self._memory.stays(self)
         self.leave()
+        if self._end is not None:
+            self._end(errors.request_gave_way(RETRY_S))
+            return
+        self._arrived.clear()
         self._error = error = errors.upload_gave_way(RETRY_S)
         self._request.payload.set_exception(error)  # wakes `read`, if it waits
 

@@ -208,6 +208,36 @@ async def test_two_users_with_a_byte_each_do_not_keep_a_third_out(
             assert (await client.outcome(1, closes=False)).statuses == [200]
 
 
+async def test_two_users_whose_requests_wait_do_not_keep_a_third_out(
+    settings: ProxySettings, upstream: FakeUpstream, create_user: Callable[..., str]
+) -> None:
+    """Their whole bodies fill the memory; one that waits makes room, one that has its turn does not."""
+    alice, bob, carol = (create_user(name) for name in ("alice", "bob", "carol"))
+    small = replace(settings, max_body_bytes=MB, body_memory_bytes=4 * MB)
+    upstream.behaviour = upstream.hold
+    async with running_proxy(small) as proxy, AsyncExitStack() as stack:
+        clients = [await stack.enter_async_context(raw_client(proxy.url)) for _ in range(5)]
+        for number, (client, key) in enumerate(zip(clients, (alice, alice, bob, bob), strict=False)):
+            await client.send(head(key, MB) + b"x" * MB)
+            await until(lambda n=number: proxy.waiting() == n, "it to have its turn, or to wait")  # type: ignore[misc]
+        memory = proxy.app._handler._body_memory
+        assert memory.held_bytes == 4 * MB
+        await clients[4].send(head(carol, MB // 2) + b"x" * (MB // 2))
+        waiting = {asyncio.ensure_future(client.answer()): client for client in clients}
+        (ended,), _ = await asyncio.wait(waiting, timeout=10, return_when=asyncio.FIRST_COMPLETED)
+        answer = ended.result()
+        assert answer is not None
+        assert waiting[ended] in clients[1:4], "the first has its turn"
+        assert (answer.status, answer.code) == (503, "server_is_overloaded")
+        assert b"your largest request that waited" in answer.body
+        upstream.go_on.set()
+        others = await asyncio.gather(*waiting)
+        assert sorted(other.status for other in others if other is not None) == [200] * 4 + [503]
+        uncounted = [row for row in await proxy.rows(5) if not row["admitted"]]
+        assert [row["status_code"] for row in uncounted] == [503]
+    assert memory.held_bytes == 0
+
+
 async def test_an_upload_that_gives_way_is_told_so(
     settings: ProxySettings, upstream: FakeUpstream, create_user: Callable[..., str]
 ) -> None:
