@@ -139,11 +139,11 @@ def cannot_generate(alias: str) -> Refusal:
     )
 
 
-def input_too_long(param: str, *, has: str, n_ctx: int) -> Refusal:
+def input_too_long(param: str, *, has: str, most: int) -> Refusal:
     """`has` is how long the input is, such as "900 tokens"."""
     return Refusal(
         status=400,
-        message=f"{param}: has {has}, and this model reads {n_ctx} tokens at most. Please shorten it "
+        message=f"{param}: has {has}, and {most} tokens are read at most. Please shorten it "
         "or cut it into parts.",
         param=param,
         code="context_length_exceeded",

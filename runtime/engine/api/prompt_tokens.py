@@ -11,6 +11,7 @@ from typing import Any
 from runtime.engine import errors
 from runtime.engine.api.schemas import ChatRequest, CompletionRequest, Message
 from runtime.engine.api.shared_prefix import Mode, SharedPrefix
+from runtime.engine.api.text_bounds import too_long
 from runtime.engine.api.thinking import template_variables
 from runtime.engine.generation.generation import Prompt
 from runtime.engine.generation.model import GuardedLlama
@@ -20,11 +21,7 @@ from runtime.engine.images.service import Images
 from runtime.engine.templates.fields import texts_in
 from runtime.engine.templates.prompt import Rendered
 
-_CHARACTERS_PER_TOKEN = 8
-"""More than ordinary text has in any vocabulary."""
 TAIL_CHARACTERS = 128
-_CUT_TOKENS = 64
-"""The last tokens of a text that was cut may differ from those of the whole text."""
 
 
 class Prompts:
@@ -155,24 +152,9 @@ class Prompts:
 
     def _check_bounds(self, text: str, param: str) -> None:
         """Refuse a text that cannot fit before it is tokenized, which might take long."""
-        vocabulary = self._llama.vocabulary
-        n_bytes = len(text.encode())
-        fits = n_bytes <= self._n_ctx * vocabulary.longest_piece_bytes
-        if not fits or vocabulary.names_special(text, more_than=self._n_ctx):
-            raise errors.context_length_exceeded(has=f"{n_bytes} bytes", n_ctx=self._n_ctx, param=param)
-        self._check_beginning(text, param)
-
-    def _check_beginning(self, text: str, param: str) -> None:
-        """Refuse a text whose beginning alone is too long, so that no time is spent on the rest."""
-        length = self._n_ctx * _CHARACTERS_PER_TOKEN
-        while length < len(text):
-            beginning = self._llama.vocabulary.tokenize(
-                text[:length], add_special=False, parse_special=True
-            )
-            if len(beginning) >= self._n_ctx + _CUT_TOKENS:
-                has = f"more than {self._n_ctx} tokens"
-                raise errors.context_length_exceeded(has=has, n_ctx=self._n_ctx, param=param)
-            length *= 2
+        has = too_long(self._llama.vocabulary, text, self._n_ctx)
+        if has is not None:
+            raise errors.context_length_exceeded(has=has, n_ctx=self._n_ctx, param=param)
 
     def _check_length(self, tokens: list[int], param: str) -> None:
         if len(tokens) >= self._n_ctx:

@@ -11,21 +11,28 @@ from typing import Any
 from runtime.engine import errors
 from runtime.engine.api.body import parse
 from runtime.engine.api.schemas import DetokenizeRequest, TokenizeRequest
+from runtime.engine.api.text_bounds import too_long
 from runtime.engine.vocabulary import Vocabulary
 
-MAX_SPECIAL_TOKENS = 16_384
-"""Special tokens that a text may contain. In prompts the context's length bounds them."""
+LEAST_TOKENS = 8192
+"""A text may have so many tokens, however short the models' contexts are."""
 
 
 class Tokenizing:
-    """Answers the requests. `vocabulary_of` returns the vocabulary of the model that a request names, or
-    of the served one; it raises a Refusal for an unknown name.
+    """Answers the requests.
 
     All methods raise a Refusal where the request cannot be answered.
+
+    Args:
+        vocabulary_of: returns the vocabulary of the model that a request names, or of the served one; it
+            raises a Refusal for an unknown name.
+        n_ctx: the longest context of a model. A text that is much longer is refused, since tokenizing it
+            would take time from those who are answered.
     """
 
-    def __init__(self, vocabulary_of: Callable[[str | None], Vocabulary]) -> None:
+    def __init__(self, vocabulary_of: Callable[[str | None], Vocabulary], *, n_ctx: int) -> None:
         self._vocabulary_of = vocabulary_of
+        self._most_tokens = max(n_ctx, LEAST_TOKENS)
 
     def tokens(self, body: bytes) -> dict[str, Any]:
         """The tokens of a text."""
@@ -48,8 +55,7 @@ class Tokenizing:
     def _tokens(self, body: bytes) -> list[int]:
         request, _ = parse(TokenizeRequest, body)
         vocabulary = self._vocabulary_of(request.model)
-        if vocabulary.names_special(request.input, more_than=MAX_SPECIAL_TOKENS):
-            raise errors.invalid(
-                "input", f"input: it must name no more than {MAX_SPECIAL_TOKENS} special tokens."
-            )
+        has = too_long(vocabulary, request.input, self._most_tokens)
+        if has is not None:
+            raise errors.input_too_long("input", has=has, most=self._most_tokens)
         return vocabulary.tokenize(request.input, add_special=True, parse_special=True)

@@ -109,12 +109,12 @@ class Inputs:
         """Refuse a text that cannot fit, before time is spent on tokenizing it."""
         n_bytes = len(text.encode())
         if n_bytes > self._n_ctx * self._vocabulary.longest_piece_bytes:
-            raise errors.input_too_long(param, has=f"{n_bytes} bytes", n_ctx=self._n_ctx)
+            raise errors.input_too_long(param, has=f"{n_bytes} bytes", most=self._n_ctx)
 
     def _checked(self, tokens: list[int], param: str, what: str = "") -> Tokens:
         if len(tokens) > self._n_ctx:
             has = f"{len(tokens)} tokens{' (' + what + ')' if what else ''}"
-            raise errors.input_too_long(param, has=has, n_ctx=self._n_ctx)
+            raise errors.input_too_long(param, has=has, most=self._n_ctx)
         return np.asarray(tokens, dtype=np.int32)
 
 

@@ -78,6 +78,11 @@ class Embeddings:
         self.served = served
         self._settings = settings
 
+    @property
+    def n_ctx(self) -> int:
+        """The longest context of them; 0 if there are none."""
+        return max((served.model.n_ctx for served in self.served), default=0)
+
     def embedding(self, body: bytes) -> Prepared:
         """Prepare a request to /v1/embeddings.
 

@@ -62,7 +62,7 @@ class EmbeddingOnlyRoutes:
                 raise errors.model_not_found(self._settings.model_alias)
             return found or first.model.vocabulary
 
-        return tokenizing_paths(vocabulary_of)
+        return tokenizing_paths(vocabulary_of, n_ctx=self._embeddings.n_ctx)
 
     def _made(self, make: Make) -> Handler:
         return answering(self._tokenizing, make, limit_bytes=self._settings.max_body_bytes)

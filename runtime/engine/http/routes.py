@@ -78,7 +78,7 @@ class Routes:
         self._tokenizing = background_threads(2, "tokenizing")
         self._compiling = ThreadPoolExecutor(1, "compiling")
         self._decoding = ThreadPoolExecutor(2, "decoding")
-        self._exchange = Exchange(stock, stall_s=settings.stall_s)
+        self._exchange = Exchange(stock)
         self._usage_book = UsageBook()
         self._document = openapi(stock)
         embedding = EmbeddingPaths(embeddings, settings, self._usage_book)
@@ -221,7 +221,7 @@ class Routes:
         def vocabulary_of(name: str | None) -> Vocabulary:
             return self._embeddings.vocabulary_of(name) or self._preparation.vocabulary_of(name)
 
-        return tokenizing_paths(vocabulary_of)
+        return tokenizing_paths(vocabulary_of, n_ctx=max(self._llama.n_ctx(), self._embeddings.n_ctx))
 
     def _made(self, make: Make) -> Handler:
         return answering(self._tokenizing, make, limit_bytes=self._settings.max_body_bytes)

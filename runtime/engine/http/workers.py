@@ -50,9 +50,11 @@ def answering(
     return handler
 
 
-def tokenizing_paths(vocabulary_of: Callable[[str | None], Vocabulary]) -> dict[str, Make]:
-    """What makes the response for each path of tokenizing."""
-    tokenizing = Tokenizing(vocabulary_of)
+def tokenizing_paths(
+    vocabulary_of: Callable[[str | None], Vocabulary], *, n_ctx: int
+) -> dict[str, Make]:
+    """What makes the response for each path of tokenizing. `n_ctx`: the longest context of a model."""
+    tokenizing = Tokenizing(vocabulary_of, n_ctx=n_ctx)
     return {
         "/extras/tokenize": tokenizing.tokens,
         "/extras/tokenize/count": tokenizing.count,

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from runtime.engine.api.tokenizing import LEAST_TOKENS
 from tests.support.client import CHAT, HELLO
 from tests.support.engine import Engine
 
@@ -50,6 +51,17 @@ async def test_a_prompt_beyond_the_context_is_a_400(quick: Engine, stream: bool)
         assert answer.error["code"] == "context_length_exceeded"
         assert answer.error["param"] == "messages"
         assert "512" in answer.error["message"]
+
+
+@pytest.mark.parametrize("path", ["/extras/tokenize", "/extras/tokenize/count"])
+async def test_a_text_far_beyond_the_context_is_not_tokenized(quick: Engine, path: str) -> None:
+    """4 MB would take seconds of a core beside others' answers; a few contexts are tokenized."""
+    for times, has in ((2**19, "4194304 bytes"), (2**15, f"more than {LEAST_TOKENS} tokens")):
+        refused = await quick.post(path, b'{"input": "%b"}' % (b"abc def " * times))
+        assert (refused.status, refused.error["param"]) == (400, "input")
+        assert refused.error["code"] == "context_length_exceeded"
+        assert has in refused.error["message"]
+    assert (await quick.post(path, {"input": "abc def " * 1000})).status == 200
 
 
 async def test_the_longest_prompt_leaves_one_token(quick: Engine) -> None:
