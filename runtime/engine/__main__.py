@@ -19,14 +19,14 @@ import threading
 import time
 from contextlib import suppress
 from types import FrameType
-from typing import Never
+from typing import Never, cast
 
 import uvicorn
 
 from runtime.config import Config, ConfigError, bracketed, load
 from runtime.engine import idle, tuning
 from runtime.engine.app import EMBEDDING_SLOTS, Engine, LoadError
-from runtime.engine.http.protocol import BoundedProtocol
+from runtime.engine.http.protocol import BoundedProtocol, protocol_for
 from runtime.engine.settings import THREAD_STACK_BYTES, EngineSettings
 from runtime.machine import ports
 from runtime.models import embedding_models, projectors, selection
@@ -74,7 +74,7 @@ def _serve(settings: EngineSettings, listener: socket.socket, handover: idle.Han
         uvicorn.Config(
             engine,
             lifespan="off",
-            http=BoundedProtocol,
+            http=protocol_for(settings.stall_s),
             log_config=None,
             access_log=False,
             server_header=False,
@@ -131,7 +131,8 @@ class _Server(uvicorn.Server):
             self._idling = asyncio.create_task(self._end_when_idle())
 
     def _protocol(self) -> asyncio.Protocol:
-        return BoundedProtocol(self.config, self.server_state, self.lifespan.state)
+        protocol = cast("type[BoundedProtocol]", self.config.http)
+        return protocol(self.config, self.server_state, self.lifespan.state)
 
     async def _end_when_idle(self) -> None:
         """End when nobody asks. The port stays open: new connections wait for the stand-in."""

@@ -75,8 +75,7 @@ class EmbeddingPaths:
             content = await self._in_thread(_written, prepared, rows)
             tells_usage = header(scope, USAGE_HEADER) is not None
             headers = [(USAGE_HEADER, _usage(prepared.job))] if tells_usage else []
-            async with asyncio.timeout(self._settings.stall_s):
-                await send_bytes(send, 200, content, headers, kind=b"application/json")
+            await send_bytes(send, 200, content, headers, kind=b"application/json")
 
         self.checked[handler] = prepare
         return handler

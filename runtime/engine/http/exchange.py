@@ -2,13 +2,12 @@
 
 A client that reads slowly, or not at all, occupies no slot and delays no other request: the model
 generates whether or not its tokens have been sent, and the context's length bounds how many wait.
+`protocol.py` disconnects a client that takes nothing.
 """
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
 
 import anyio
 
@@ -26,58 +25,23 @@ _NOT_TO_STOCK = frozenset(
 )
 
 
-class Client:
-    """Sends messages to a client, and gives up one that takes nothing for `stall_s` seconds.
-
-    Args:
-        send: ASGI's `send`.
-        give_up: called once, if the client has left or takes nothing.
-    """
-
-    def __init__(self, send: Send, *, stall_s: float, give_up: Callable[[], None]) -> None:
-        self._send = send
-        self._stall_s = stall_s
-        self._give_up = give_up
-        self._clock = asyncio.get_running_loop().time
-        self._sending_since: float | None = None
-
-    async def send(self, message: Message) -> None:
-        """Send a message; waits until the client has taken most of what came before."""
-        self._sending_since = self._clock()
-        try:
-            await self._send(message)
-        except OSError:
-            self._give_up()
-        finally:
-            self._sending_since = None
-
-    @contextmanager
-    def watched(self) -> Iterator[None]:
-        """Look now and then: a timeout for each message would cost more than sending it."""
-        self._look()
-        try:
-            yield
-        finally:
-            self._next_look.cancel()
-
-    def _look(self) -> None:
-        now = self._clock()
-        due = (now if self._sending_since is None else self._sending_since) + self._stall_s
-        if due <= now:
-            self._give_up()
-            due = now + self._stall_s
-        self._next_look = asyncio.get_running_loop().call_at(due, self._look)
-
-
 class _Visit:
     """A connected client, and the work that is done for it until it leaves."""
 
-    def __init__(self, work: anyio.CancelScope) -> None:
+    def __init__(self, work: anyio.CancelScope, send: Send) -> None:
         self._work = work
+        self._send = send
         self.response: GeneratedResponse | None = None
 
+    async def send(self, message: Message) -> None:
+        """Send a message; waits until the client has taken most of what came before."""
+        try:
+            await self._send(message)
+        except OSError:
+            self.leave()
+
     def leave(self) -> None:
-        """Stop all work for a client that has left or reads nothing."""
+        """Stop all work for a client that has left."""
         if self.response is not None:
             self.response.end()
         self._work.cancel()
@@ -86,9 +50,8 @@ class _Visit:
 class Exchange:
     """Runs generating requests through the stock app; a client that leaves gets nothing more done."""
 
-    def __init__(self, stock: App, *, stall_s: float) -> None:
+    def __init__(self, stock: App) -> None:
         self._stock = stock
-        self._stall_s = stall_s
 
     async def run(self, scope: Scope, receive: Receive, send: Send, *, prepare: Prepare) -> None:
         """Answer one request whose body has been read.
@@ -99,17 +62,15 @@ class Exchange:
         """
         async with anyio.create_task_group() as group:
             with anyio.CancelScope() as work:
-                visit = _Visit(work)
-                client = Client(send, stall_s=self._stall_s, give_up=visit.leave)
+                visit = _Visit(work, send)
                 group.start_soon(_watch, receive, visit)
-                with client.watched():
-                    try:
-                        visit.response = await prepare()
-                    except Refusal as refusal:
-                        await send_refusal(client.send, refusal)
-                    else:
-                        scope = _stock_scope(scope, visit.response)
-                        await self._stock(scope, receive, client.send)
+                try:
+                    visit.response = await prepare()
+                except Refusal as refusal:
+                    await send_refusal(visit.send, refusal)
+                else:
+                    scope = _stock_scope(scope, visit.response)
+                    await self._stock(scope, receive, visit.send)
             group.cancel_scope.cancel()
 
 

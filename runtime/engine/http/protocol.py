@@ -1,11 +1,18 @@
-"""The engine's side of HTTP connections: uvicorn's faster protocol, with a bound for heads.
+"""The engine's side of HTTP connections: uvicorn's faster protocol, with bounds for heads and clients.
 
-It frames a chunk of a stream with a tenth of the work of the one on h11, but reads heads of any length.
+It frames a chunk of a stream with a tenth of the work of the one on h11, but reads heads of any length,
+and keeps what a client does not read for as long as that client likes, also after the response's end.
 """
 
 from __future__ import annotations
 
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+import asyncio
+
+from uvicorn.protocols.http.httptools_impl import (
+    STATUS_LINE,
+    HttpToolsProtocol,
+    RequestResponseCycle,
+)
 
 from runtime.engine import errors
 from runtime.engine.errors import Refusal
@@ -13,13 +20,27 @@ from runtime.engine.errors import Refusal
 MAX_HEAD_BYTES = 65_536
 """The most of a request's head, that is its first line and headers, in bytes; or of a trailer. What is
 read at once with its end may be longer, up to 256 KiB."""
+LEAST_BYTES_PER_S = 512
+"""The least average rate of a client that has not read all of what was sent, as in the proxy."""
+
+
+def protocol_for(stall_s: float) -> type[BoundedProtocol]:
+    """The protocol, for clients that may read nothing for so many seconds."""
+
+    class Protocol(BoundedProtocol):
+        _stall_s = stall_s
+
+    return Protocol
 
 
 class BoundedProtocol(HttpToolsProtocol):
-    """One connection."""
+    """One connection; `protocol_for` makes its class."""
 
     _head_bytes = 0
     """Bytes that came since the end of the last head or piece of a body."""
+    _stall_s = 60.0
+    _look_timer: asyncio.TimerHandle | None = None
+    """Set while the client is behind."""
 
     def data_received(self, data: bytes) -> None:
         """Parse what came; refuse a head that does not end."""
@@ -46,6 +67,48 @@ class BoundedProtocol(HttpToolsProtocol):
     def send_400_response(self, msg: str) -> None:
         """Refuse what cannot be parsed, in the API's envelope."""
         self._refuse(errors.not_http("its method, path, headers or framing cannot be parsed"))
+
+    def pause_writing(self) -> None:
+        """The transport calls this when much is unread: nothing more is given to it until it resumes."""
+        super().pause_writing()
+        self._watch()
+
+    def resume_writing(self) -> None:
+        """The transport calls this when most has been read."""
+        super().resume_writing()
+        self._watch()
+
+    def on_response_complete(self) -> None:
+        """The request's cycle calls this when all of a response has been given to the transport."""
+        super().on_response_complete()
+        self._watch()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The transport calls this at the end."""
+        self._watch_no_longer()
+        super().connection_lost(exc)
+
+    def _watch(self) -> None:
+        """Give the client `stall_s` seconds to read what is unread, if it is all that there is."""
+        self._watch_no_longer()
+        unread_bytes = self.transport.get_write_buffer_size()
+        if unread_bytes and (self.flow.write_paused or self.cycle.response_complete):
+            self._look_timer = self.loop.call_later(self._stall_s, self._look, unread_bytes, self.cycle)
+
+    def _watch_no_longer(self) -> None:
+        if self._look_timer is not None:
+            self._look_timer.cancel()
+            self._look_timer = None
+
+    def _look(self, unread_bytes: int, cycle: RequestResponseCycle) -> None:
+        """Close the connection if the client has read too little; the work for it ends with that."""
+        if cycle is not self.cycle and not self.flow.write_paused:
+            return  # there is a next request, whose response is watched in its turn
+        read_bytes = unread_bytes - self.transport.get_write_buffer_size()
+        if read_bytes < min(LEAST_BYTES_PER_S * self._stall_s, unread_bytes):
+            self.transport.abort()
+        else:
+            self._watch()
 
     def _refuse(self, refusal: Refusal) -> None:
         body = refusal.body()

@@ -3,58 +3,64 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
 
 from runtime.engine.generation.channel import Channel, Ended
-from runtime.engine.http.exchange import Client
+from tests.support.client import CHAT
+from tests.support.engine import API_KEY, Engine
+from tests.support.slow_reader import SlowReader, slow_reader
+from tests.support.wait import until
 
-MESSAGE = {"type": "http.response.body", "body": b"x"}
-
-
-async def test_a_client_that_takes_nothing_is_given_up() -> None:
-    """After the stall time, with a message under way; a client without messages may wait longer."""
-    taken: list[Any] = []
-    given_up = asyncio.Event()
-
-    async def send(message: Any) -> None:
-        taken.append(message)
-        if len(taken) == 2:
-            await asyncio.Event().wait()
-
-    client = Client(send, stall_s=0.1, give_up=given_up.set)
-    with client.watched():
-        await client.send(MESSAGE)
-        await asyncio.sleep(0.3)
-        assert not given_up.is_set()
-        sending = asyncio.create_task(client.send(MESSAGE))
-        await asyncio.wait_for(given_up.wait(), 5)
-    sending.cancel()
+DETOKENIZED = json.dumps({"tokens": [300] * 65_536}).encode()
+"""Asks for a response that is longer than what the kernel holds for a slow reader."""
+ASKED = {
+    "messages": [{"role": "user", "content": "x"}],
+    "max_tokens": 600,
+    "logprobs": True,
+    "top_logprobs": 20,
+}
+END = b"\r\n0\r\n\r\n"
 
 
-async def test_a_slow_client_is_not_given_up() -> None:
-    """As long as it takes each message in time."""
-    given_up = asyncio.Event()
-
-    async def send(_message: Any) -> None:
-        await asyncio.sleep(0.5)
-
-    client = Client(send, stall_s=2, give_up=given_up.set)
-    with client.watched():
-        for _ in range(6):
-            await client.send(MESSAGE)
-    assert not given_up.is_set()
+@pytest.fixture(scope="module")
+def impatient(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    """A running engine that waits a second for a client which reads nothing."""
+    env = {"LLAMA_SERVER_STALL_SECONDS": "1"}
+    with Engine(tmp_path_factory.mktemp("impatient"), models / "quick.gguf", env=env) as engine:
+        yield engine.start()
 
 
-async def test_a_client_that_has_left_is_given_up() -> None:
-    """Without an error for whoever sends: its work is ended."""
-    given_up = asyncio.Event()
+def is_connected(engine: Engine, reader: SlowReader) -> bool:
+    """Whether the engine holds the reader's connection, which itself would not see its end."""
+    port = reader.connection.getsockname()[1]
+    held = psutil.Process(engine.pid).net_connections("tcp")
+    return any(one.raddr and one.raddr.port == port for one in held)
 
-    async def send(_message: Any) -> None:
-        raise ConnectionResetError
 
-    client = Client(send, stall_s=0.2, give_up=given_up.set)
-    await client.send(MESSAGE)
-    assert given_up.is_set()
+@pytest.mark.parametrize(("path", "bytes_per_s"), [("/extras/detokenize", 0), (CHAT, 100)])
+async def test_a_client_that_takes_next_to_nothing_is_disconnected(
+    impatient: Engine, path: str, bytes_per_s: int
+) -> None:
+    """Also of a whole response, which has been handed over at once: nobody sends any more then."""
+    body = DETOKENIZED if path != CHAT else json.dumps(ASKED).encode()
+    port = impatient.port
+    async with slow_reader(port, API_KEY, path=path, body=body, bytes_per_s=bytes_per_s) as reader:
+        await until(lambda: is_connected(impatient, reader), "the client to be connected")
+        await until(lambda: not is_connected(impatient, reader), "the client to be disconnected")
+
+
+async def test_a_slow_client_gets_all_of_its_stream(impatient: Engine) -> None:
+    """It always reads, but for one piece, of what was generated meanwhile, it takes several seconds."""
+    body = json.dumps({**ASKED, "stream": True}).encode()
+    async with slow_reader(impatient.port, API_KEY, path=CHAT, body=body, bytes_per_s=200_000) as reader:
+        await until(lambda: reader.closed or reader.received.endswith(END), "the end", deadline_s=60)
+    assert b"data: [DONE]" in reader.received
+    assert len(reader.received) > 600_000, "too short to take seconds"
 
 
 async def test_silence_is_reported_as_no_events() -> None:
