@@ -47,13 +47,19 @@ confirm_replacement() {
   case "$answer" in [Yy]*) ;; *) die 'nothing was changed' ;; esac
 }
 
-# Exchange the configuration files by the backup's; the old ones are kept.
+# Exchange the configuration files by the backup's; the old ones are kept. A .env that the backup does not have
+# would take precedence over its config.env.
 put_configuration() {
   local pair target
   for pair in config.env:runtime/config.env dot.env:.env; do
     target="$ROOT/${pair#*:}"
+    rm -f "$target.before-restore"
     [ ! -f "$target" ] || cp -p "$target" "$target.before-restore"
-    [ ! -f "$FOLDER/${pair%%:*}" ] || cp "$FOLDER/${pair%%:*}" "$target"
+    if [ -f "$FOLDER/${pair%%:*}" ]; then
+      cp "$FOLDER/${pair%%:*}" "$target"
+    elif [ "$target" = "$ROOT/.env" ]; then
+      rm -f "$target"
+    fi
   done
 }
 
@@ -61,8 +67,19 @@ put_configuration() {
 take_configuration_back() {
   local target
   for target in "$ROOT/runtime/config.env" "$ROOT/.env"; do
-    [ ! -f "$target.before-restore" ] || mv -f "$target.before-restore" "$target"
+    if [ -f "$target.before-restore" ]; then
+      mv -f "$target.before-restore" "$target"
+    else
+      rm -f "$target"
+    fi
   done
+}
+
+# give_up REASON [REMEDY]: nothing but the configuration has been changed: bring it back, and exit 1.
+give_up() {
+  take_configuration_back
+  start_again
+  die "$@"
 }
 
 restore_database() {
@@ -70,9 +87,7 @@ restore_database() {
   if ! load_database "$FOLDER"; then
     stop_all
     BEGUN=''
-    take_configuration_back
-    start_again
-    die 'the database could not be restored; nothing was changed'
+    give_up 'the database could not be restored; nothing was changed'
   fi
   py bin/user_management_cli.py init-db >&2 ||
     die 'the database has the content of the backup now, but could not be brought to this version' \
@@ -102,14 +117,13 @@ main() {
   ! supervisord_runs || WAS_RUNNING=1
   stop_all
   put_configuration
-  if ! (init_supervision && read_config); then
-    take_configuration_back
-    start_again
-    die 'the configuration in the backup is not valid here; nothing was changed'
-  fi
+  (init_supervision && read_config) || give_up 'the configuration in the backup is not valid here; nothing was changed'
   init_supervision
   read_config
-  if [ -f "$FOLDER/database.sql" ] && [ "$PROXY$EMBEDDED" = 11 ]; then
+  if [ -f "$FOLDER/database.sql" ]; then
+    [ "$PROXY$EMBEDDED" = 11 ] ||
+      give_up "the backup's database would not be used here; nothing was changed" \
+        'LLAMA_SERVER_DATABASE_URL, POSTGRES_AUTH_HOST and LLAMA_PROXY_ENABLED of the environment must not be set'
     restore_database
   fi
   sed -n 's/^model: /the backup was made with the model /p' "$FOLDER/about.txt" >&2

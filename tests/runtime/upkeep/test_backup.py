@@ -14,7 +14,7 @@ from urllib.request import Request, urlopen
 import openai
 import pytest
 
-from runtime.upkeep.archive import pack, unpack
+from runtime.upkeep.archive import FIRST_LINE, pack, unpack
 from tests.support.appliance import Appliance
 from tests.support.local_user import mode
 
@@ -86,12 +86,44 @@ def test_a_backup_of_a_newer_version_is_refused(second: Appliance, saved: Path, 
     (tmp_path / "config.env").write_text("LLAMA_SERVER_API_KEY=another\n")
     newer = second.base / "newer.tar.gz"
     pack(newer, tmp_path)
-    key = second.server_key
+    key, env = second.server_key, (second.root / ".env").read_text()
     done = second.console("restore", str(newer), "--yes")
     assert done.returncode == 1
     assert "newer version of Llamaserve" in done.stderr
     assert "nothing was changed" in done.stderr
     assert second.server_key == key
+    assert (second.root / ".env").read_text() == env
+
+
+def test_a_database_that_would_not_be_used_is_not_passed_over(second: Appliance, saved: Path) -> None:
+    """Where the environment names another one. Nothing is changed: a .env that was not there is not
+    there afterwards either."""
+    key, env = second.server_key, second.root / ".env"
+    aside = env.rename(second.base / "aside.env")
+    url = "postgresql://u:p@127.0.0.1:1/d"
+    done = run(second, "restore", str(saved), "--yes", LLAMA_SERVER_DATABASE_URL=url)
+    assert done.returncode == 1
+    assert "database would not be used here; nothing was changed" in done.stderr
+    assert "LLAMA_SERVER_DATABASE_URL" in done.stderr
+    assert second.server_key == key
+    assert not env.exists()
+    aside.rename(env)
+
+
+def test_the_configuration_is_the_backup_s_alone(second: Appliance, tmp_path: Path) -> None:
+    """A .env that the backup does not have would take precedence over its config.env."""
+    config, env = second.root / "runtime/config.env", second.root / ".env"
+    before = config.read_text(), env.read_text()
+    (tmp_path / "about.txt").write_text(f"{FIRST_LINE}\n")
+    (tmp_path / "config.env").write_text(f"{before[0]}LLAMA_PROXY_ENABLED=0\n")
+    pack(second.base / "configuration.tar.gz", tmp_path)
+    done = second.console("restore", str(second.base / "configuration.tar.gz"), "--yes")
+    assert done.returncode == 0, done.stderr
+    assert not env.exists()
+    assert config.read_text().endswith("LLAMA_PROXY_ENABLED=0\n")
+    for path, text in zip((config, env), before, strict=True):
+        assert path.with_name(f"{path.name}.before-restore").read_text() == text
+        path.write_text(text)
 
 
 def test_another_checkout_goes_on_with_users_keys_and_limits(
@@ -128,16 +160,22 @@ def test_what_is_there_is_replaced_only_when_it_is_meant(second: Appliance, save
     assert second.status()["ok"]
 
 
-def uninstall(appliance: Appliance, *arguments: str, cache: Path) -> subprocess.CompletedProcess[str]:
+def run(appliance: Appliance, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run console.sh with these variables in the environment."""
     return subprocess.run(
-        [appliance.root / "console.sh", "uninstall", *arguments],
-        env=appliance.environment | {"XDG_CACHE_HOME": str(cache), "XDG_CONFIG_HOME": str(cache)},
+        [appliance.root / "console.sh", *arguments],
+        env=appliance.environment | variables,
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
         check=False,
         timeout=120,
     )
+
+
+def uninstall(appliance: Appliance, *arguments: str, cache: Path) -> subprocess.CompletedProcess[str]:
+    folders = {"XDG_CACHE_HOME": str(cache), "XDG_CONFIG_HOME": str(cache)}
+    return run(appliance, "uninstall", *arguments, **folders)
 
 
 def test_uninstall_says_what_it_removes_and_asks(second: Appliance, tmp_path: Path) -> None:
