@@ -24,6 +24,9 @@ check_checkout() {
   command -v git >/dev/null 2>&1 || die 'git is not installed'
   in_git rev-parse --git-dir >/dev/null 2>&1 || die "$ROOT is not a git checkout" \
     'get the new version beside it, and use backup and restore'
+  in_git rev-parse --verify --quiet '@{upstream}' >/dev/null ||
+    die 'the checkout follows no branch of a remote' \
+      'git switch BRANCH chooses one that does; git branch --set-upstream-to makes this one follow another'
   changed="$(in_git status --porcelain --untracked-files=no)"
   [ -z "$changed" ] || die 'files of the checkout were changed:' "$changed" \
     'git stash puts the changes away'
@@ -71,12 +74,12 @@ main() {
     say "this is the newest version ($(in_git rev-parse --short HEAD))"
     return
   fi
+  in_git merge-base --is-ancestor HEAD '@{upstream}' ||
+    die 'the checkout has commits of its own: git rebase first'
   if supervisord_runs; then
     WAS_RUNNING=1
     save
   fi
-  in_git merge-base --is-ancestor HEAD '@{upstream}' ||
-    die 'the checkout has commits of its own: git rebase first'
   trap 'go_back' INT TERM
   in_git merge --quiet --ff-only '@{upstream}' || go_back
   in_git --no-pager log --oneline -n 20 "$OLD..HEAD" >&2 || :

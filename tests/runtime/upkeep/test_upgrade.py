@@ -75,6 +75,17 @@ def test_a_version_that_does_not_start_is_taken_back(appliance: Appliance) -> No
     assert appliance.status()["ok"]
 
 
+def test_a_checkout_that_follows_no_branch_is_told_so(appliance: Appliance) -> None:
+    """Such as that of a tag. Nothing is saved or fetched."""
+    git(appliance.root, "checkout", "--quiet", "--detach")
+    done = appliance.console("upgrade")
+    git(appliance.root, "checkout", "--quiet", "main")
+    assert done.returncode == 1
+    assert "follows no branch of a remote" in done.stderr
+    assert "git switch" in done.stderr
+    assert "commits of its own" not in done.stderr
+
+
 def test_changes_of_ones_own_are_not_lost(appliance: Appliance) -> None:
     """With changed files nothing is fetched."""
     readme = appliance.root / "README.md"
