@@ -130,6 +130,7 @@ def test_models_shows_which_is_in_use(appliance: Appliance) -> None:
     assert [one for one in entries if entries[one]["state"] == "in use"] == [name]
     assert entries[name]["architecture"] == "llama"
     assert entries[name]["context_length"] == entries[name]["configured_context"] == 4096
+    assert entries[name]["configured_slots"] == 8
     assert (entries[name]["has_chat_template"], entries[name]["fits"]) == (True, "yes")
     assert "is not a GGUF file" in entries["broken.gguf"]["problem"]
     broken = appliance.root / "models/broken.gguf"
@@ -139,6 +140,7 @@ def test_models_shows_which_is_in_use(appliance: Appliance) -> None:
     assert "\033" not in shown
     (row,) = [line for line in shown.splitlines() if line.startswith("*  ")]
     assert row.split()[1] == name
+    assert row.endswith(" with 8 slots of 4096 tokens)")
 
 
 def test_use_of_a_stopped_appliance_is_for_its_next_start(appliance: Appliance) -> None:

@@ -2,10 +2,10 @@
 # Summary: List the models: size, architecture, context, whether they fit into memory, which one is in use
 # Usage: ./console.sh models [--json]
 #
-# Whether a model fits is estimated from the file's header: weights, context (LLAMA_SERVER_N_CTX), buffers
-# and saved prompts (LLAMA_SERVER_CACHE_BYTES) against the free memory. `tight` fits as long as few prompts
-# are saved; `gpu` fits into the GPU's memory as a whole. Files that cannot be served are listed with the
-# reason.
+# Whether a model fits is estimated from the file's header: weights, the context of every slot
+# (LLAMA_SERVER_N_CTX, LLAMA_SERVER_PARALLEL; where they are not set, what memory allows), buffers and saved
+# prompts (LLAMA_SERVER_CACHE_BYTES) against the free memory. `tight` fits as long as few prompts are saved;
+# `gpu` fits into the GPU's memory as a whole. Files that cannot be served are listed with the reason.
 set -euo pipefail
 
 # shellcheck source=runtime/shell/lib.sh

@@ -72,6 +72,7 @@ def _description(config: Config, model: Model, memory: Room) -> dict[str, object
         "has_chat_template": model.has_chat_template,
         "pooling": model.pooling,
         "configured_context": found.n_ctx,
+        "configured_slots": found.n_slots,
         "needs_bytes": found.need.total_bytes,
         "fits": found.verdict,
     }
@@ -98,8 +99,16 @@ def _row(entry: dict[str, object]) -> tuple[str, ...]:
         str(entry["quantisation"] or "-"),
         str(entry["context_length"] or "-"),
         _chats(entry),
-        f"{entry['fits']} (needs {gigabytes(needs)})",
+        f"{entry['fits']} (needs {gigabytes(needs)}{_served(entry)})",
     )
+
+
+def _served(entry: dict[str, object]) -> str:
+    """With what a model that generates would be served."""
+    if entry["pooling"] is not None:
+        return ""
+    slots = "1 slot" if entry["configured_slots"] == 1 else f"{entry['configured_slots']} slots"
+    return f" with {slots} of {entry['configured_context']} tokens"
 
 
 def _chats(entry: dict[str, object]) -> str:

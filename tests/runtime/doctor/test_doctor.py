@@ -68,7 +68,13 @@ def test_a_healthy_appliance_has_no_problem(running: Appliance) -> None:
         "engines",
     }
     texts = [one["text"] for one in found]
-    for start in ("context: 4096 (the model's own)", "threads: ", "GPU layers: ", "memory: about "):
+    settings = (
+        "slots: 8 (the most unasked)",
+        "context: 4096 (the model's own)",
+        "threads: ",
+        "GPU layers: ",
+    )
+    for start in (*settings, "memory: about "):
         assert any(text.startswith(start) for text in texts), start
     assert f"port {running.configuration['LLAMA_PROXY_PORT']} is used by the proxy" in texts
     with running.popen("doctor") as gone:

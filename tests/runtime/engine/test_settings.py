@@ -74,6 +74,25 @@ def test_a_context_that_memory_has_no_room_for_is_made_smaller(tmp_path: Path) -
     assert EngineSettings.from_config(explicit, model, half).n_ctx == 8192
 
 
+def test_slots_are_as_many_as_fit_before_the_context_is_made_smaller(tmp_path: Path) -> None:
+    """Eight where memory is there, fewer where it is not, and one with a smaller context in the end."""
+    model = read_model(build_model(tmp_path / "model.gguf", context_length=8192))
+    config = load(tmp_path, {"LLAMA_SERVER_CACHE_BYTES": "1000000"})
+
+    def with_room_for(n_slots: int, *, less: int = 0) -> tuple[int, int]:
+        need = memory_need(model.shape, n_ctx=8192, n_slots=n_slots, cache_bytes=1_000_000)
+        found = EngineSettings.from_config(config, model, need.total_bytes - less)
+        return found.n_slots, found.n_ctx
+
+    assert [with_room_for(number) for number in (20, 8, 3, 1)] == [
+        (number, 8192) for number in (8, 8, 3, 1)
+    ]
+    assert with_room_for(8, less=1) == (7, 8192)
+    n_slots, n_ctx = with_room_for(1, less=1)
+    assert n_slots == 1
+    assert tuning.MIN_CONTEXT <= n_ctx < 8192
+
+
 def test_without_a_gpu_in_the_build_no_layer_goes_there(tmp_path: Path) -> None:
     """All do where llama.cpp was built for one; a number that is set wins."""
     assert settings(tmp_path).n_gpu_layers == (-1 if llama_cpp.llama_supports_gpu_offload() else 0)
