@@ -5,17 +5,20 @@ from __future__ import annotations
 import os
 import pty
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from urllib.request import Request, urlopen
 
 import pytest
 
 from models.starter.evaluate import MODEL as STARTER
 from runtime.config import KEYS
-from tests.support.appliance import copy_tree
+from tests.support.appliance import Appliance, copy_tree
+from tests.support.wait import wait_until
 
 SMOLLM2 = "SmolLM2-135M-Instruct.Q4_1.gguf"
 Step = Callable[..., tuple[str, str]]
@@ -93,3 +96,50 @@ def test_smollm2_is_a_name_for_its_file(step: Step, checkout: Path) -> None:
     assert step(line)[0] == SMOLLM2
     shutil.move(checkout / "models" / SMOLLM2, checkout / "models/smollm2.gguf")
     assert step(line)[0] == ""
+
+
+INSTALLATION = """#!/usr/bin/env bash
+# All but the engine is there; that is compiled when the file beside this one exists.
+folder="$(dirname -- "$0")"
+compiled() { [ -e "$folder/compiled" ]; }
+case "$*" in
+  --check) compiled ;;
+  '') until compiled; do sleep 0.1; done && exec bash "$folder/installation.sh" ;;
+  *) exec bash "$folder/installation.sh" "$@" ;;
+esac
+"""
+
+
+def test_users_are_created_while_the_engine_is_compiled() -> None:
+    """An interruption ends what has been begun; the next start goes on with the same database, and the
+    key works."""
+    keys: list[str] = []
+
+    def is_created() -> bool:
+        with suppress(AssertionError):  # there is no database yet
+            keys.append(appliance.cli("create-user", "--username", "early", "--quiet"))
+        return bool(keys)
+
+    with Appliance() as appliance:
+        installation = appliance.root / "runtime/install.sh"
+        installation.rename(installation.with_name("installation.sh"))
+        installation.write_text(INSTALLATION)
+        installation.chmod(0o755)
+        starting = appliance.popen("start")
+        wait_until(is_created, "a user to be created", deadline_s=60)
+        assert starting.poll() is None
+        starting.send_signal(signal.SIGINT)
+        assert "users can be created already" in starting.communicate(timeout=60)[1]
+        assert starting.returncode == 130
+        assert appliance.leftovers() == []
+
+        starting = appliance.popen("start")
+        wait_until(lambda: bool(appliance.pid("postgres")), "the database to be there again")
+        (installation.parent / "compiled").touch()
+        _, errors = starting.communicate(timeout=120)
+        assert starting.returncode == 0, errors
+        request = Request(
+            f"{appliance.proxy_url}/v1/models", headers={"Authorization": f"Bearer {keys[0]}"}
+        )
+        with urlopen(request, timeout=10) as answer:
+            assert answer.status == 200
