@@ -1,8 +1,8 @@
 """Measures the engine beside the stock server it stands around. Run it from the checkout:
 
-    runtime/.venv/bin/python -m tests.bench.engine WHAT [--json]
+    runtime/.venv/bin/python -m tests.bench.engine [WHAT] [--json]
 
-WHAT is one of these, or all:
+WHAT is one of these; without it all are measured:
 
 - leaving: seconds until the model is free when a client leaves.
 - turns: time to the first token when two long conversations alternate.
@@ -119,7 +119,7 @@ _MEASUREMENTS: dict[str, Measurement] = {
 
 def _parse(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.bench.engine")
-    parser.add_argument("what", choices=[*_MEASUREMENTS, "all"])
+    parser.add_argument("what", nargs="?", choices=[*_MEASUREMENTS, "all"], default="all")
     parser.add_argument("--rounds", type=int, default=0, help="instead of each measurement's own number")
     parser.add_argument(
         "--threads",
