@@ -180,7 +180,7 @@ class Lines:
         record.admitted = exchange.admission_noted = exchange.sent = True
         self._accounts.admitted(record)
         try:
-            text = await self._relayed(exchange, entry.backend, body)
+            text = await self._relayed(exchange, entry.backend, body, pauses=turn.lease is None)
         except EngineAwayError:
             self._turns.engine_lost(entry)
             self._end(exchange, errors.engine_starting(), sent=False)
@@ -209,7 +209,8 @@ class Lines:
         exchange.sent = sent
         self._accounts.end(exchange, error.status, error.error)
 
-    async def _relayed(self, exchange: Exchange, backend: int, body: bytes) -> bytes:
+    async def _relayed(self, exchange: Exchange, backend: int, body: bytes, *, pauses: bool) -> bytes:
+        """`pauses`: the engine may pause the line, and is silent meanwhile."""
         response, principal = exchange.response, exchange.principal
         received = bytearray()
         async with self._relay.send(
@@ -219,7 +220,7 @@ class Lines:
             user_id=principal.user_id,
             weight=principal.weight,
             backend=backend,
-            is_batch=True,
+            is_batch=pauses,
         ) as upstream:
             parser = upstream.parser
             response.status_code = parser.status

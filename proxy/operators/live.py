@@ -39,7 +39,11 @@ class Live:
         ]
         waiting = [one for one in described if one["place"] is not None]
         return {
-            "engine": {"available": self.turns.engine_available, "slots": self.turns.slots},
+            "engine": {
+                "available": self.turns.engine_available,
+                "slots": self.turns.slots,
+                "busy": self._busy(),
+            },
             "queues": {
                 work: {"waiting": queue.waiting, "running": queue.running, "slots": queue.limit}
                 for work, queue in queues.items()
@@ -48,6 +52,16 @@ class Live:
             "running": [one for one in described if one["place"] is None],
             "waiting": sorted(waiting, key=itemgetter("place")),
         }
+
+    def _busy(self) -> int:
+        """How many slots are in use, by lines of batches too, which may be paused just now."""
+        queues = self.turns.queues
+        busy = queues["generate"].running
+        for exchange in self.under_way.values():
+            entry = exchange.queue_entry
+            if entry is not None and entry.queue not in queues.values():  # lines have their own
+                busy += self.turns.queue_of(exchange.route) is queues["generate"]
+        return min(busy, self.turns.slots)
 
     def backends(self) -> list[dict[str, object]]:
         """The engines, in the order of the configuration."""
@@ -107,6 +121,7 @@ def _described(exchange: Exchange, place: int | None) -> dict[str, object]:
         "place": place,
         "estimated_wait_s": None if wait_s is None else round(wait_s, 1),
         "first_byte_s": None if first_byte_at is None else round(first_byte_at - exchange.arrived, 3),
+        "batch": None if exchange.record is None else exchange.record.batch_id,
         "stream": response.stream,
         "prompt_tokens": prompt_tokens,
         "completion_tokens": completion_tokens,

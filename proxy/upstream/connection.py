@@ -60,10 +60,13 @@ class UpstreamConnection(asyncio.Protocol):
         self._paused_at = 0.0
         self.paused_s = 0.0
         """Seconds that the engine has had to wait for us to read this response."""
+        self._is_patient = False
         self._writing_paused = False
 
-    async def exchange(self, head: bytes, body: bytes, *, bodiless: bool) -> None:
+    async def exchange(self, head: bytes, body: bytes, *, bodiless: bool, is_patient: bool) -> None:
         """Send a request and wait for the head of its response, which may come before all is sent.
+
+        `is_patient`: the engine may be silent for as long as it answers others.
 
         Raises:
             BrokeOffError, SilentError: there is no response.
@@ -74,6 +77,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._out = b""
         self.moved_at = self._loop.time()
         self.paused_s = 0.0
+        self._is_patient = is_patient
         self.parser.begin(bodiless=bodiless)
         if len(body) <= HIGH_WATER_BYTES:
             self._out = head + body
@@ -177,7 +181,7 @@ class UpstreamConnection(asyncio.Protocol):
     def check(self, now: float, timeout_s: float) -> None:
         """Fail a wait for the engine that has lasted longer than `timeout_s`."""
         waiting = self._waiter is not None and not self._reading_paused
-        if waiting and now - self.moved_at >= timeout_s:
+        if waiting and not self._is_patient and now - self.moved_at >= timeout_s:
             self._fail(SilentError(f"nothing came for {timeout_s:g} s"))
 
     def give_up_silent(self, now: float, silent_s: float) -> None:

@@ -62,11 +62,13 @@ class UpstreamPool:
         self._busy: set[UpstreamConnection] = set()
         self._timer: asyncio.TimerHandle | None = None
 
-    async def send(self, head: bytes, body: bytes, *, bodiless: bool = False) -> UpstreamConnection:
+    async def send(
+        self, head: bytes, body: bytes, *, bodiless: bool = False, is_patient: bool = False
+    ) -> UpstreamConnection:
         """Send a request; returns the connection once the head of the response is there.
 
         The caller has to `release` the connection. `bodiless`: the response has no body whatever its
-        head says, since the request is a HEAD.
+        head says, since the request is a HEAD. `is_patient`: without a time-out.
 
         Raises:
             ConnectError: the engine cannot have seen the request.
@@ -77,7 +79,7 @@ class UpstreamPool:
         if self._timer is None:
             self._set_timer()
         try:
-            await connection.exchange(head, body, bodiless=bodiless)
+            await connection.exchange(head, body, bodiless=bodiless, is_patient=is_patient)
         except BaseException:
             self.release(connection)
             raise

@@ -97,7 +97,7 @@ class Relay:
         `request_id` is unique for each request; `user_id` reaches the engine as an opaque tag.
         `hide_usage`: the client has not asked for the chunk that tells a stream's usage.
         `backend` is an index of `ProxySettings.all_backends`.
-        `is_batch`: our engine is to pause it when others need its slot.
+        `is_batch`: our engine is to pause it when others need its slot, for as long as they do.
 
         Raises:
             ApiError: 400, the request holds what would be more than one header line.
@@ -106,7 +106,7 @@ class Relay:
         head = engine.request_head(request, len(body), request_id, user_id, weight, is_batch=is_batch)
         bodiless = request.method == "HEAD"
         return UpstreamResponse(
-            self, backend, engine.pool, head, body, bodiless=bodiless, hide_usage=hide_usage
+            self, backend, engine.pool, (head, body, bodiless, is_batch), hide_usage=hide_usage
         )
 
     def url_of(self, backend: int) -> str:
@@ -236,23 +236,21 @@ class UpstreamResponse:
         relay: Relay,
         backend: int,
         pool: UpstreamPool,
-        head: bytes,
-        body: bytes,
+        request: tuple[bytes, bytes, bool, bool],
         *,
-        bodiless: bool,
         hide_usage: bool,
     ) -> None:
         self._relay = relay
         self._backend = backend
         self._pool = pool
-        self._request = head, body, bodiless
+        self._request = request
         self._hide_usage = hide_usage
         self._connection: UpstreamConnection
 
     async def __aenter__(self) -> Self:
-        head, body, bodiless = self._request
+        head, body, bodiless, is_patient = self._request
         try:
-            connection = await self._pool.send(head, body, bodiless=bodiless)
+            connection = await self._pool.send(head, body, bodiless=bodiless, is_patient=is_patient)
         except UpstreamError as error:
             raise self._relay.unanswered(self._backend, error) from error
         self._connection = connection

@@ -139,12 +139,12 @@ class NowPage:
 
     async def _show_live(self) -> None:
         state = await self._view.services.live.state(self._view.session)
-        queues = state["queues"]
+        engine, queues = state["engine"], state["queues"]
         self._model.text = ", ".join(state["models"]) or "–"
-        self._slots.text = f"{queues['generate']['running']} of {state['engine']['slots']}"
+        self._slots.text = f"{engine['busy']} of {engine['slots']}"
         self._queue.text = units.count(sum(queue["waiting"] for queue in queues.values()))
         self._rate.text = "–" if state["tokens_per_s"] is None else f"{state['tokens_per_s']:.1f}"
-        self._away.set_visibility(not state["engine"]["available"])
+        self._away.set_visibility(not engine["available"])
         if self._engines is not None:
             parts.set_rows(self._engines, [_engine(one) for one in state["backends"]])
         parts.set_rows(self._running, [_running(n, one) for n, one in enumerate(state["running"])])
@@ -231,7 +231,7 @@ def _running(number: int, one: dict[str, Any]) -> dict[str, Any]:
         "since": one.get("since"),
         "path": one.get("path") or units.NONE,
         "engine": urlsplit(one.get("backend") or "").netloc or units.NONE,
-        "state": one["state"],
+        "state": "line of a batch" if one.get("batch") else one["state"],
         "read": read / length if length else None,
         "prompt": f"{units.share(read, length)} of {units.compact(length)}" if length else units.NONE,
         "tokens": units.count(tokens),

@@ -204,6 +204,30 @@ async def test_the_window_is_a_deadline(
     assert (behind.request_counts.total, behind.output_file_id, behind.error_file_id) == (0, None, None)
 
 
+async def test_a_paused_line_is_waited_for(
+    settings: ProxySettings, key: str, upstream: FakeUpstream
+) -> None:
+    """Our engine is silent about a line for as long as users need its slot, which may be hours: the line
+    gets its answer all the same, and is asked once. It counts as a slot in use."""
+    engine = Echo(upstream)
+    engine.go_on.clear()
+    upstream.slots = 2
+    async with running_proxy(replace(settings, idle_timeout_s=0.2)) as proxy:
+        user = BatchUser(proxy, key)
+        await until(lambda: proxy.app.turns.engine_is_ours, "the engine to be known")
+        batch = await user.submit(lines_of(2))
+        await until(lambda: len(engine.questions) == 2, "both lines to run")
+        state: Any = proxy.app.operators.api._live.state()
+        assert (state["engine"]["busy"], state["engine"]["slots"]) == (2, 2)
+        assert {one["batch"] for one in state["running"]} == {batch.id}
+        await asyncio.sleep(1)  # for what must not happen
+        engine.go_on.set()
+        batch = await user.at(batch, "completed")
+        assert batch.request_counts is not None
+        assert (batch.request_counts.completed, len(engine.questions)) == (2, 2)
+        await user.client.close()
+
+
 async def test_batches_are_their_users_alone(user: BatchUser, create_user: Callable[..., str]) -> None:
     """Nobody else sees, cancels or reads one, or makes one of another's file."""
     batch = await user.at(await user.submit(lines_of(1)), "completed")

@@ -123,6 +123,9 @@ async def test_the_batches_of_others(stack: Stack, logged_in: OpenPage) -> None:
     await page.get_by_role("button", name="Cancel the batch").click()
     await expect(page.get_by_text("This batch has ended by itself.")).to_be_visible()
     assert (await state_of(stack, "alice", batch)).status == "in_progress"
+    now = await logged_in("alice")
+    await expect(now.locator(".panel:has-text('Running') tbody")).to_contain_text("line of a batch")
+    await expect(now.locator(".tile", has_text="slots in use")).to_contain_text("3 of 3")
     async with Browser(stack.url) as visitor:
         link = f"/downloads/{batch.input_file_id}"
         status, _, headers = await visitor.get(link)
