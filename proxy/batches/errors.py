@@ -28,6 +28,17 @@ def too_many_batches(most: int) -> ApiError:
     )
 
 
+def too_many_kept(most: int) -> ApiError:
+    return ApiError(
+        429,
+        f"You have {most} batches, as many as are kept of one user. Old ones are deleted days after "
+        "they have ended (LLAMA_FILES_RETENTION_DAYS).",
+        type_="requests",
+        code="too_many_batches",
+        headers={"x-should-retry": "false"},
+    )
+
+
 def cannot_cancel(batch_id: str, status: str) -> ApiError:
     return ApiError(
         409,
@@ -60,6 +71,7 @@ CANCELLED = ("batch_cancelled", "This line was not run before the batch was canc
 FAILED = ("batch_failed", "This line was not run before the batch failed: see its errors.")
 """Code and text in the result of a line that has not been run."""
 WAITS_FOR_BUDGET = "The budget of tokens is used up: the batch goes on when it is renewed."
+WAITS_FOR_ROOM = "The server has no room for more files and results of its users (LLAMA_FILES_BYTES)."
 WAITS_FOR_USER = "The user is deactivated: the batch goes on when the user is activated again."
 
 Problem = dict[str, object]

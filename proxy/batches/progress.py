@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import LiteralString
+from typing import LiteralString, NamedTuple
 
 from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
@@ -44,7 +44,7 @@ _LEASE = """
 """
 _RENEW = """
     UPDATE llama_batches SET leased_until = now() + %s * interval '1 s'
-    WHERE runner = %s AND id = ANY (%s) RETURNING id, status
+    WHERE runner = %s AND id = ANY (%s) RETURNING id, status, total - completed - failed
 """
 _SAVE = """
     WITH done AS (
@@ -109,6 +109,14 @@ class Batch:
     expires_at: datetime
 
 
+class State(NamedTuple):
+    """How far a leased batch is."""
+
+    status: str
+    lines_left: int
+    """Without a result; 0 until its file has been checked."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
     """The result of a line: a line of the output file, or of the error file if it failed."""
@@ -142,11 +150,11 @@ class Progress:
         async with self._pool.connection(timeout=TIMEOUT_S) as connection:
             return (await connection.execute(_LEASE, values)).rowcount == 1
 
-    async def renew(self, ids: Iterable[str]) -> dict[str, str]:
+    async def renew(self, ids: Iterable[str]) -> dict[str, State]:
         """Keep batches for LEASE_S more. The states of those that are still leased, by id."""
         async with self._pool.connection(timeout=TIMEOUT_S) as connection:
             cursor = await connection.execute(_RENEW, [LEASE_S, self._runner, list(ids)])
-            return dict(await cursor.fetchall())
+            return {row[0]: State(*row[1:]) for row in await cursor.fetchall()}
 
     async def release_all(self) -> None:
         """Give all batches back, so that another runner takes them at once."""
@@ -162,25 +170,29 @@ class Progress:
             return await read_owner(connection, batch.user_id, batch.key_id)
 
     async def used_lines(self, user_id: int) -> tuple[int | None, int]:
-        """How many lines a user may submit in 24 hours, and how many were submitted."""
+        """How many lines of a user may be begun in 24 hours, and how many were: a batch that has waited
+        behind others counts when its own lines are, however long ago it was created.
+        """
         async with self._pool.connection(timeout=TIMEOUT_S) as connection:
             cursor = await connection.execute(
                 "SELECT batch_limit, (SELECT coalesce(sum(total), 0) FROM llama_batches b"
-                " WHERE b.user_id = u.id AND b.created_at > now() - interval '1 day')"
+                " WHERE b.user_id = u.id AND b.in_progress_at > now() - interval '1 day')"
                 " FROM llama_users u WHERE id = %s",
                 [user_id],
             )
             row = await cursor.fetchone()
             return (None, 0) if row is None else (row[0], int(row[1]))
 
-    async def stored_bytes(self, user_id: int) -> int:
-        """The bytes of a user's files and results."""
+    async def stored_bytes(self, user_id: int) -> tuple[int, int]:
+        """The bytes of files and results, a user's and all users'."""
         async with self._pool.connection(timeout=TIMEOUT_S) as connection:
             cursor = await connection.execute(
-                "SELECT coalesce(sum(bytes), 0)::bigint FROM llama_files WHERE user_id = %s", [user_id]
+                "SELECT coalesce(sum(bytes) FILTER (WHERE user_id = %s), 0)::bigint,"
+                " coalesce(sum(bytes), 0)::bigint FROM llama_files",
+                [user_id],
             )
             row = await cursor.fetchone()
-            return 0 if row is None else int(row[0])
+            return (0, 0) if row is None else (int(row[0]), int(row[1]))
 
     async def begin(self, batch: Batch, items: list[Item]) -> None:
         """Store the lines of a batch whose file is valid, and begin it."""

@@ -36,6 +36,8 @@ class Runner:
         self._awake = asyncio.Event()
         self.results = {"completed": 0, "failed": 0}
         """How many lines have got their result from this proxy."""
+        self.lines_left = 0
+        """Lines without a result, of the batches that it works on; as of the last look."""
 
     @property
     def working(self) -> int:
@@ -72,13 +74,13 @@ class Runner:
                 del self._workers[batch_id]
                 if not task.cancelled() and (error := task.exception()) is not None:
                     logger.error("%s: its worker failed", worker.batch.id, exc_info=error)
-        if self._workers:
-            states = await self._progress.renew(self._workers)
-            for batch_id, (worker, task) in self._workers.items():
-                if batch_id not in states:  # it has ended, or is another runner's
-                    task.cancel()
-                elif states[batch_id] == "cancelling":
-                    worker.cancel()
+        states = await self._progress.renew(self._workers) if self._workers else {}
+        self.lines_left = sum(state.lines_left for state in states.values())
+        for batch_id, (worker, task) in self._workers.items():
+            if batch_id not in states:  # it has ended, or is another runner's
+                task.cancel()
+            elif states[batch_id].status == "cancelling":
+                worker.cancel()
         for batch in await self._progress.free():
             if len(self._workers) >= MAX_LEASED:
                 return

@@ -16,6 +16,8 @@ from proxy.files.table import TIMEOUT_S, new_file_id
 
 MAX_UNFINISHED = 32
 """Batches of one user that have not ended."""
+MAX_KEPT = 10_000
+"""Batches of one user, ended ones too: whoever only creates and cancels them fills no disk."""
 UNFINISHED: LiteralString = "('validating', 'in_progress', 'finalizing', 'cancelling')"
 
 Row = dict[str, Any]
@@ -41,8 +43,9 @@ _INPUT = """
     SELECT FROM llama_files
     WHERE id = %(input)s AND user_id = %(user_id)s AND purpose = 'batch' FOR SHARE
 """
-_UNFINISHED = f"""
-    SELECT count(*) FROM llama_batches WHERE user_id = %(user_id)s AND status IN {UNFINISHED}
+_NUMBERS = f"""
+    SELECT count(*) FILTER (WHERE status IN {UNFINISHED}), count(*) FROM llama_batches
+    WHERE user_id = %(user_id)s
 """  # noqa: S608
 _CANCEL: LiteralString = """
     UPDATE llama_batches SET status = 'cancelling', cancelling_at = now()
@@ -89,9 +92,12 @@ class BatchTable:
             cursor = await connection.execute(_INPUT, values)
             if await cursor.fetchone() is None:
                 raise no_such_file(new.input_file_id)
-            row = await (await connection.execute(_UNFINISHED, values)).fetchone()
-            if row is not None and row[0] >= MAX_UNFINISHED:
+            row = await (await connection.execute(_NUMBERS, values)).fetchone()
+            assert row is not None
+            if row[0] >= MAX_UNFINISHED:
                 raise errors.too_many_batches(MAX_UNFINISHED)
+            if row[1] >= MAX_KEPT:
+                raise errors.too_many_kept(MAX_KEPT)
             await connection.execute(_INSERT_FILES, values)
             await connection.execute(_INSERT, values)
         return await self.get(user_id, values["id"])

@@ -61,6 +61,7 @@ class Worker:
         self._owner: Principal | None = None
         self._looked_at = float("-inf")
         self._is_full = False
+        self._are_all_full = False
 
     def cancel(self) -> None:
         """The user wants it cancelled."""
@@ -178,18 +179,27 @@ class Worker:
             return None
 
     async def _active_owner(self) -> Principal:
-        """The batch's user with the present limits, once the user is active."""
+        """The batch's user with the present limits, once the user is active and results have room."""
         while True:
             now = time.monotonic()
             if self._owner is None or now - self._looked_at > LOOK_EVERY_S:
                 self._looked_at = now
                 self._owner = await self._surely(lambda: self._progress.owner(self.batch))
-                stored = await self._surely(lambda: self._progress.stored_bytes(self.batch.user_id))
-                self._is_full = stored > self._settings.user_files_bytes
-            if self._owner is not None and self._owner.is_active:
+                await self._look_at_room()
+            if self._owner is None or not self._owner.is_active:
+                why = errors.WAITS_FOR_USER
+            elif self._are_all_full and not self._is_full:
+                why = errors.WAITS_FOR_ROOM
+            else:
                 return self._owner
-            await self._surely(lambda: self._progress.wait_for(self.batch.id, errors.WAITS_FOR_USER))
+            await self._surely(lambda: self._progress.wait_for(self.batch.id, why))  # noqa: B023
             await asyncio.sleep(LOOK_EVERY_S)
+
+    async def _look_at_room(self) -> None:
+        """Whether results have room: a batch fails if its user has none, and waits if nobody has."""
+        own, of_all = await self._surely(lambda: self._progress.stored_bytes(self.batch.user_id))
+        self._is_full = own > self._settings.user_files_bytes
+        self._are_all_full = of_all > self._settings.files_bytes
 
     async def _surely(self, call: Callable[[], Awaitable[T]]) -> T:
         """Call what needs the database until that answers."""

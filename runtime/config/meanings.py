@@ -78,7 +78,7 @@ MEANINGS = {
     "LLAMA_FILES_BYTES_PER_USER": "Bytes that one user's files and results may have.",
     "LLAMA_FILES_BYTES": "Bytes that the files and results of all users may have.",
     "LLAMA_FILES_RETENTION_DAYS": "Days after which files, batches and their results are deleted.",
-    "LLAMA_BATCH_SLOTS": "Most lines of batches at the engine at a time. Empty: its slots.",
+    "LLAMA_BATCH_SLOTS": "Most lines of batches that a proxy runs at a time. Empty: the engine's slots.",
     "LLAMA_BATCH_MAX_LINES": "Most lines of a batch.",
     "LLAMA_PROXY_TLS_CERT": "PEM file with the certificate chain, for HTTPS.",
     "LLAMA_PROXY_TLS_KEY": "PEM file with the certificate's private key.",

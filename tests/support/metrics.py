@@ -7,11 +7,16 @@ import tempfile
 import time
 from pathlib import Path
 
+import pytest
 from psycopg_pool import AsyncConnectionPool
 
+from proxy.batches.gauges import samples
+from proxy.batches.progress import Progress
+from proxy.batches.runner import Runner
 from proxy.edge.body import BodyMemory
 from proxy.edge.registry import ConnectionRegistry
 from proxy.edge.slow_clients import SlowClients
+from proxy.files.directory import Directory
 from proxy.identity.authentication.authenticator import Authenticator
 from proxy.identity.authentication.failed_logins import FailedLogins
 from proxy.metrics.exposition import Metrics
@@ -19,6 +24,7 @@ from proxy.metrics.gauges import Parts
 from proxy.metrics.request_totals import RequestTotals
 from proxy.records.request_log import RequestLog
 from proxy.records.spool import Spool
+from proxy.scheduling.batch_turns import BatchTurns
 from proxy.scheduling.turns import Turns
 from tests.support.proxy import settings_for
 
@@ -39,8 +45,10 @@ async def _idle_metrics() -> Metrics:
         pool = AsyncConnectionPool(settings.database_url, open=False)
         spool = Spool(settings.spool_dir)
         spool.close()
+        turns = Turns(settings, clock=clock)
+        runner = Runner(Progress(pool), Directory(settings.files_dir), lambda _: pytest.fail("works"))
         parts = Parts(
-            turns=Turns(settings, clock=clock),
+            turns=turns,
             authenticator=Authenticator(
                 pool,
                 database_url=settings.database_url,
@@ -57,5 +65,6 @@ async def _idle_metrics() -> Metrics:
             body_memory=BodyMemory(1, body_limit_bytes=1, clock=clock),
             under_way=int,
             started_at=time.time(),
+            further=lambda: samples(runner, BatchTurns(turns, limit=None, clock=clock)),
         )
         return Metrics(RequestTotals(), parts)

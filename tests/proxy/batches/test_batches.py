@@ -13,6 +13,7 @@ import psycopg
 import pytest
 from aiohttp import web
 
+from proxy.batches import table, worker
 from proxy.settings import ProxySettings
 from tests.proxy.batches.conftest import BatchUser, lines_of
 from tests.support.proxy import running_proxy
@@ -139,7 +140,9 @@ async def test_a_bad_batch_is_refused(user: BatchUser, fields: dict[str, Any], p
 async def test_the_number_of_lines_is_bounded(
     settings: ProxySettings, create_user: Callable[..., str], upstream: FakeUpstream, database_url: str
 ) -> None:
-    """Of a batch by LLAMA_BATCH_MAX_LINES, of a user by the limit for 24 hours."""
+    """Of a batch by LLAMA_BATCH_MAX_LINES, of a user by the limit for 24 hours, which those that have
+    long waited behind others do not pass by.
+    """
     Echo(upstream)
     key = create_user("alice")
     with psycopg.connect(database_url) as connection:
@@ -157,14 +160,59 @@ async def test_the_number_of_lines_is_bounded(
                 assert batch.errors is not None
                 assert batch.errors.data
                 assert batch.errors.data[0].code == code
+        for column, status in (("created_at", "failed"), ("in_progress_at", "completed")):
+            with psycopg.connect(database_url) as connection:
+                connection.execute(f"UPDATE llama_batches SET {column} = now() - interval '2 days'")  # type: ignore[arg-type]  # noqa: S608
+            batch = await user.at(await user.submit(lines_of(3)), "failed", "completed")
+            assert batch.status == status
         await user.client.close()
+
+
+async def test_the_number_of_batches_is_bounded(
+    user: BatchUser, upstream: FakeUpstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those that have ended count: nobody fills the disk with batches that are created and cancelled."""
+    monkeypatch.setattr(table, "MAX_KEPT", 2)
+    Echo(upstream)
+    for _ in range(2):
+        await user.at(await user.submit(lines_of(1)), "completed")
+    with pytest.raises(openai.RateLimitError) as refusal:
+        await user.submit(lines_of(1))
+    assert refusal.value.code == "too_many_batches"
+
+
+async def test_results_wait_for_room(
+    settings: ProxySettings,
+    create_user: Callable[..., str],
+    upstream: FakeUpstream,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A batch whose results have no room among all users' files goes on when a file is deleted."""
+    monkeypatch.setattr(worker, "LOOK_EVERY_S", 0.01)
+    Echo(upstream)
+    keys = [create_user(name) for name in ("alice", "bob")]
+    async with running_proxy(replace(settings, files_bytes=60_000)) as proxy:
+        user, other = [BatchUser(proxy, key) for key in keys]
+        filling = await other.client.files.create(file=("f", b"x" * 45_000), purpose="batch")
+        batch = await user.submit(lines_of(60))
+
+        async def waits() -> bool:
+            return (await user.state(batch)).model_extra["waiting"] is not None  # type: ignore[index]
+
+        await until(waits, "the batch to wait")
+        assert (await user.state(batch)).status == "in_progress"
+        await other.client.files.delete(filling.id)
+        await user.at(batch, "completed")
+        await user.client.close()
+        await other.client.close()
 
 
 async def test_a_cancelled_batch_ends_at_once(user: BatchUser, upstream: FakeUpstream) -> None:
     """What has run keeps its result; every other line says that it has not been run."""
     Echo(upstream, answers=6)
-    batch = await user.submit(lines_of(30))
-    await user.at(batch, "in_progress", completed=2)
+    batch = await user.at(await user.submit(lines_of(30)), "in_progress", completed=2)
+    so_far = [result["custom_id"] for result in await user.results(batch.output_file_id)]
+    assert so_far[:2] == ["line-0", "line-1"]
     assert (await user.client.batches.cancel(batch.id)).status == "cancelling"
     batch = await user.at(batch, "cancelled")
     done = await user.results(batch.output_file_id)

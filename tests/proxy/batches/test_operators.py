@@ -9,6 +9,7 @@ from proxy.database.pool import connect
 from proxy.identity import users
 from tests.proxy.batches.conftest import BatchUser, lines_of
 from tests.support.upstream import FakeUpstream
+from tests.support.wait import until
 
 
 async def test_operators_see_and_cancel_batches(
@@ -33,7 +34,12 @@ async def test_operators_see_and_cancel_batches(
         "alice",
         5,
     )
-    assert b"llamaserve_batch_batches 1" in await admin("GET", "/metrics")
+
+    async def is_told() -> bool:
+        text = await admin("GET", "/metrics")
+        return b"llamaserve_batch_batches 1\n" in text and b"llamaserve_batch_lines_left 5\n" in text
+
+    await until(is_told, "the metrics to tell of its lines")
     assert (await admin("POST", f"/admin/v1/batches/{batch.id}/cancel"))["cancelled"] == batch.id
     await user.at(batch, "cancelled")
     assert (await admin("GET", "/admin/v1/audit?user=alice"))["data"][-1]["action"] == "cancel batch"
