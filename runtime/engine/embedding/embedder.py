@@ -31,6 +31,8 @@ NICENESS = 10
 
 _Picked = list[tuple[Job, int]]
 """A batch: jobs, and which of their inputs."""
+_Queue = tuple[bool, str]
+"""Whether it is of lines of batches, and the user's tag."""
 
 
 class Embedder:
@@ -59,9 +61,10 @@ class Embedder:
         self._is_beside = is_beside
         self._threads = threads
         self._inbox: SimpleQueue[Job | None] = SimpleQueue()
-        self._users: dict[str, deque[Job]] = {}
+        self._queues: dict[_Queue, deque[Job]] = {}
         """The jobs of each user that have inputs to be evaluated; the first is the next."""
-        self._served: dict[str, float] = {}
+        self._served: dict[bool, dict[str, float]] = {False: {}, True: {}}
+        """What users have had, in lines of batches and beside them."""
         self._stopping = False
 
     # Any thread may call these.
@@ -106,15 +109,18 @@ class Embedder:
             for job in {id(job): job for job, _ in picked}.values():
                 self._fail(job, error)
         self._progress.step()
+        seconds = time.perf_counter() - began
+        if not picked[0][0].user.is_batch:
+            self._put_off_lines(seconds)
         self._metrics.embedded(
             inputs=len(picked),
             tokens=sum(len(job.inputs[number]) for job, number in picked),
-            seconds=time.perf_counter() - began,
+            seconds=seconds,
         )
 
     def _receive(self) -> None:
         """Move jobs from the inbox to their users' queues; block while there is no work."""
-        if not self._users:
+        if not self._queues:
             self._progress.rest()
             self._enqueue(self._inbox.get())
             self._progress.step()
@@ -126,11 +132,11 @@ class Embedder:
 
     def _enqueue(self, job: Job | None) -> None:
         if job is not None:  # None only wakes the thread
-            self._users.setdefault(job.user.tag, deque()).append(job)
+            self._queues.setdefault(_queue_of(job), deque()).append(job)
 
     def _drop_ended(self) -> None:
         """End jobs whose client left or whose time is up; all of them when the server stops."""
-        for tag, jobs in list(self._users.items()):
+        for queue, jobs in list(self._queues.items()):
             for job in list(jobs):
                 if self._stopping:
                     job.end(End.STOPPING)
@@ -138,19 +144,25 @@ class Embedder:
                     jobs.remove(job)
                     job.finish()
             if not jobs:
-                del self._users[tag]
+                del self._queues[queue]
 
     def _picked(self) -> _Picked:
-        """The inputs of the next batch, which their jobs then count as taken."""
+        """The inputs of the next batch, which their jobs then count as taken.
+
+        Those of lines of batches only while there are no others.
+        """
+        is_batch = all(is_batch for is_batch, _ in self._queues)
         users = [
             packing.Waiting(tag=tag, weight=jobs[0].user.weight, lengths=self._lengths(jobs))
-            for tag, jobs in self._users.items()
+            for (of_batch, tag), jobs in self._queues.items()
+            if of_batch == is_batch
         ]
-        chosen = packing.choose(
-            users, self._served, n_tokens=BATCH_TOKENS, n_inputs=self._model.max_sequences
-        )
-        self._served = packing.serve(users, self._served, chosen)
-        return [self._next_of(tag) for tag in chosen]
+        served = self._served[is_batch]
+        chosen = packing.choose(users, served, n_tokens=BATCH_TOKENS, n_inputs=self._model.max_sequences)
+        if is_batch:
+            self._served[False] = {}
+        self._served[is_batch] = packing.serve(users, served, chosen)
+        return [self._next_of((is_batch, tag)) for tag in chosen]
 
     def _lengths(self, jobs: deque[Job]) -> list[int]:
         """Tokens of the inputs that `_next_of` would give, as many as a batch may have."""
@@ -163,9 +175,9 @@ class Embedder:
                 turns.append((inputs, number + 1))
         return lengths
 
-    def _next_of(self, tag: str) -> tuple[Job, int]:
+    def _next_of(self, queue: _Queue) -> tuple[Job, int]:
         """Take the next input of a user: its jobs get turns."""
-        jobs = self._users[tag]
+        jobs = self._queues[queue]
         job = jobs.popleft()
         number = job.n_taken
         job.n_taken += 1
@@ -174,7 +186,7 @@ class Embedder:
         if job.n_taken < len(job.inputs):
             jobs.append(job)
         elif not jobs:
-            del self._users[tag]
+            del self._queues[queue]
         return job, number
 
     def _evaluate(self, picked: _Picked) -> None:
@@ -214,10 +226,21 @@ class Embedder:
 
     def _complete(self, job: Job) -> None:
         """End a job, unless it has ended."""
-        jobs = self._users.get(job.user.tag)
+        jobs = self._queues.get(_queue_of(job))
         if jobs is not None and job in jobs:
             jobs.remove(job)
             if not jobs:
-                del self._users[job.user.tag]
+                del self._queues[_queue_of(job)]
         if not job.is_ended:
             job.finish()
+
+    def _put_off_lines(self, seconds: float) -> None:
+        """Let lines of batches, which others went before, have as much more time."""
+        for (is_batch, _), jobs in self._queues.items():
+            for job in jobs if is_batch else ():
+                if job.deadline is not None:
+                    job.deadline += seconds
+
+
+def _queue_of(job: Job) -> _Queue:
+    return job.user.is_batch, job.user.tag
