@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import csv
 import json
 import os
 import sys
@@ -27,9 +28,12 @@ def submit(server: Server, arguments: argparse.Namespace) -> int:
         lines = path
         if path.suffix.lower() == ".csv":
             lines = Path(directory) / "lines.jsonl"
-            with lines.open("w") as file:
-                for line in lines_of_csv(path, arguments):
-                    file.write(json.dumps(line) + "\n")
+            try:
+                with lines.open("w") as file:
+                    for line in lines_of_csv(path, arguments):
+                        file.write(json.dumps(line) + "\n")
+            except (UnicodeDecodeError, csv.Error) as error:
+                raise Failure(f"{path} cannot be read as CSV in UTF-8: {error}") from error
         uploaded = server.upload(lines)
     batch = server.call(
         "POST",
@@ -117,7 +121,7 @@ def main() -> int:
     """Run, and tell what went wrong."""
     try:
         return run(parse(sys.argv[1:]))
-    except Failure as failure:
+    except (Failure, OSError) as failure:
         print(f"error: {failure}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

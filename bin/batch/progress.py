@@ -75,8 +75,13 @@ def fetch(server: Server, batch: dict[str, Any], output: Path) -> None:
     errors = output.with_suffix(".errors" + output.suffix)
     for file_id, path in ((batch["output_file_id"], output), (batch["error_file_id"], errors)):
         if file_id is not None:
-            with path.open("wb") as file:
-                server.download(file_id, file)
+            part = path.with_name(path.name + ".part")
+            try:
+                with part.open("wb") as file:
+                    server.download(file_id, file)
+                part.replace(path)
+            finally:
+                part.unlink(missing_ok=True)
             print(path)
 
 

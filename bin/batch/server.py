@@ -7,6 +7,8 @@ import secrets
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
+from http.client import HTTPException, HTTPResponse, IncompleteRead
 from pathlib import Path
 from typing import IO, Any
 
@@ -64,21 +66,32 @@ class Server:
         with self._open("GET", f"/files/{file_id}/content", None, {}) as response:
             while piece := response.read(PIECE_BYTES):
                 to.write(piece)
+            if response.length:  # reading in pieces says nothing of an early end
+                raise IncompleteRead(b"", response.length)
 
-    def _open(self, method: str, path: str, data: Any, headers: dict[str, str]) -> Any:
+    @contextmanager
+    def _open(
+        self, method: str, path: str, data: Any, headers: dict[str, str]
+    ) -> Iterator[HTTPResponse]:
         headers = {**headers, "Authorization": f"Bearer {self._key}"}
         url = self._url + path
         if not url.startswith(("http://", "https://")):
             raise Failure(f"{self._url} is no http:// or https:// URL")
         request = urllib.request.Request(url, data=data, headers=headers, method=method)  # noqa: S310
         try:
-            return urllib.request.urlopen(request, timeout=TIMEOUT_S)  # noqa: S310
+            response = urllib.request.urlopen(request, timeout=TIMEOUT_S)  # noqa: S310
         except urllib.error.HTTPError as error:
             raise Failure(_told(error), passing=error.code in (429, 502, 503, 504)) from error
-        except OSError as error:
+        except (OSError, HTTPException) as error:
             reason = getattr(error, "reason", error)
             text = f"{self._url} cannot be reached: {reason}. Set OPENAI_BASE_URL or give --url."
             raise Failure(text, passing=True) from error
+        with response:
+            try:
+                yield response
+            except (ConnectionError, TimeoutError, HTTPException, ValueError) as error:
+                text = f"what {self._url} answered broke off: {error or type(error).__name__}"
+                raise Failure(text, passing=True) from error
 
 
 def _told(error: urllib.error.HTTPError) -> str:

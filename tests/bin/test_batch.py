@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 from proxy.database.pool import connect
 from proxy.identity import users
@@ -14,7 +16,9 @@ from tests.support.proxy import RunningProxy, running_proxy, settings_for
 from tests.support.upstream import fake_upstream
 
 
-async def batch(proxy: RunningProxy, key: str, *arguments: str | Path) -> tuple[int, str, str]:
+async def batch(
+    proxy: RunningProxy | SimpleNamespace, key: str, *arguments: str | Path
+) -> tuple[int, str, str]:
     """Run a command with nothing but Python: its status and what it has printed."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-S", "-m", "batch", *map(str, arguments), cwd=ROOT / "bin",
@@ -55,8 +59,45 @@ async def test_a_file_becomes_results(database_url: str, directory: Path) -> Non
             status, _, errors = await batch(proxy, key, "submit", table)
             assert status == 1
             assert "columns are custom_id, prompt" in errors
+            table.write_bytes(b"prompt\n\xff\n")
+            status, _, errors = await batch(proxy, key, "submit", table)
+            assert (status, errors.partition(": ")[0]) == (1, "error")
 
             listed = (await batch(proxy, key, "list"))[1].splitlines()
             assert [line.split()[3] for line in listed] == ["failed", "completed"]
             status, _, errors = await batch(proxy, "lsk_wrong", "list")
             assert (status, errors[:6]) == (1, "error:")
+
+
+async def test_answers_that_break_off(directory: Path) -> None:
+    """One in the middle of waiting is asked for again; results that are not whole are no results."""
+    state = {
+        "id": "b", "status": "completed", "waiting": None, "errors": None, "output_file_id": "file-1",
+        "error_file_id": None, "request_counts": {"total": 1, "completed": 1, "failed": 0},
+    }  # fmt: skip
+    whole = json.dumps(state).encode()
+    answers = [whole[:20], whole, b'{"custom_id"', whole, b"all of them"]
+    cut = [True, False, True, False, False]
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        text, length = answers.pop(0), 1000 if cut.pop(0) else 0
+        head = f"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {length or len(text)}\r\n\r\n"
+        writer.write(head.encode() + text)
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        there = SimpleNamespace(url=f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+        results = directory / "results.jsonl"
+        status, output, errors = await batch(there, "lsk_k", "wait", "b", "--output", results)
+        assert (status, output) == (1, "")
+        assert "broke off" in errors
+        assert "Traceback" not in errors
+        assert os.listdir(directory) == []
+        assert await batch(there, "lsk_k", "results", "b", "--output", results) == (
+            0,
+            f"{results}\n",
+            "",
+        )
+        assert results.read_text() == "all of them"
