@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import asdict
+from operator import itemgetter
 from typing import Any
 
 from psycopg import Connection
@@ -19,9 +21,14 @@ from proxy.operators.operation import Call, Operation, page_of
 
 
 def _list_users(connection: Connection, call: Call) -> object:
+    return _by_name(call, users.list_users(connection), "username")
+
+
+def _by_name(call: Call, found: Iterable[Any], name: str) -> object:
+    """A page of what has names in a field, in the order of these."""
     limit, after = call.values.get("limit", DEFAULT_PAGE), call.values.get("after", "")
-    found = [asdict(user) for user in users.list_users(connection) if user.username > after]
-    return page_of(found[: limit + 1], limit, lambda user: user["username"])
+    rows = sorted((one for one in map(asdict, found) if one[name] > after), key=itemgetter(name))
+    return page_of(rows[: limit + 1], limit, itemgetter(name))
 
 
 def _create_user(connection: Connection, call: Call) -> object:
@@ -101,16 +108,16 @@ def _withdraw_invitation(connection: Connection, call: Call) -> object:
     return asdict(users.get_user(connection, call.path["username"]))
 
 
-def _list_invitations(connection: Connection, _call: Call) -> object:
-    return {"data": [asdict(one) for one in invitations.list_invitations(connection).values()]}
+def _list_invitations(connection: Connection, call: Call) -> object:
+    return _by_name(call, invitations.list_invitations(connection).values(), "username")
 
 
 def _key(issued: IssuedKey) -> dict[str, Any]:
     return {"key": issued.key, "public_id": issued.public_id, "expires_at": issued.expires_at}
 
 
-def _list_groups(connection: Connection, _call: Call) -> object:
-    return {"data": [asdict(group) for group in groups.list_groups(connection)]}
+def _list_groups(connection: Connection, call: Call) -> object:
+    return _by_name(call, groups.list_groups(connection), "name")
 
 
 def _create_group(connection: Connection, call: Call) -> object:
@@ -171,8 +178,10 @@ OPERATIONS = (
     Operation(method="DELETE", path=_USER + "/invitation", run=_withdraw_invitation,
               summary="Make the link of a user's invitation void."),
     Operation(method="GET", path="/admin/v1/invitations", run=_list_invitations,
+              fields=fields.PAGE,
               summary="List each user's last invitation."),
-    Operation(method="GET", path="/admin/v1/groups", run=_list_groups, summary="List groups by name."),
+    Operation(method="GET", path="/admin/v1/groups", run=_list_groups, fields=fields.PAGE,
+              summary="List groups by name."),
     Operation(method="POST", path="/admin/v1/groups", run=_create_group, status=201,
               fields=(fields.GROUP_NAME, *fields.SHARED_LIMITS), summary="Create a group."),
     Operation(method="GET", path=_GROUP, run=_get_group, summary="Show a group."),

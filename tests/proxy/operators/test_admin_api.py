@@ -127,7 +127,7 @@ async def test_groups_are_made_filled_and_deleted(admin: Admin) -> None:
     assert (changed["rate_limit"], changed["token_budget"]) == (3, None)
     assert (await admin("PATCH", "/users/bob", group=None))["group"] is None
     await admin("DELETE", "/groups/lab")
-    assert await admin("GET", "/groups") == {"data": []}
+    assert (await admin("GET", "/groups"))["data"] == []
 
 
 @pytest.mark.parametrize(
@@ -178,7 +178,16 @@ async def test_lists_come_in_pages(admin: Admin, create_user: Callable[..., str]
     for key in keys:
         await _status(admin.proxy, key, 200)
     await admin.proxy.rows(5)
-    for path, name, count in (("/users", "username", 6), ("/requests", "id", 5), ("/audit", "id", 14)):
+    for number in range(3):
+        await admin("POST", "/groups", expect=201, name=f"group{number}")
+        await admin("POST", f"/users/guest{number}/invitation", expect=201)
+    for path, name, count in (
+        ("/users", "username", 9),
+        ("/groups", "name", 3),
+        ("/invitations", "username", 3),
+        ("/requests", "id", 5),
+        ("/audit", "id", 23),
+    ):
         found: list[Any] = []
         after: dict[str, Any] = {}
         while True:
