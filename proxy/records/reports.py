@@ -89,7 +89,7 @@ _REQUESTS: LiteralString = """
     SELECT 'req_' || replace(r.id::text, '-', '') AS id, r.created_at, r.username, k.public_id,
            r.method, r.path, r.model, r.status_code, r.error, r.latency_ms, r.ttft_ms, r.queue_ms,
            r.request_bytes, r.response_bytes, r.prompt_tokens, r.completion_tokens, r.tokens_charged,
-           r.stream, r.admitted, r.count
+           r.stream, r.admitted, r.count, r.batch_id, r.backend
     FROM llama_requests r LEFT JOIN llama_api_keys k ON k.id = r.key_id
 """
 _CONDITIONS: dict[str, LiteralString] = {

@@ -25,7 +25,7 @@ MAX_NEW = 99
 CSV_ROWS = 2000
 _CSV = ("id", "created_at", "username", "public_id", "method", "path", "model", "status_code", "error",
         "latency_ms", "ttft_ms", "queue_ms", "request_bytes", "response_bytes", "prompt_tokens",
-        "completion_tokens", "stream", "count")  # fmt: skip
+        "completion_tokens", "stream", "count", "batch_id")  # fmt: skip
 _STATUS_CELL = """
 <q-td :props="props"><span :class="props.row.failed ? 'problem' : ''">{{ props.value }}</span></q-td>
 """
@@ -229,6 +229,7 @@ def _show_details(one: dict[str, Any]) -> None:
                 ("bytes in and out", f"{units.size(one['request_bytes'])}, "
                                      f"{units.size(one['response_bytes'])}"),
                 ("streamed", "yes" if one["stream"] else "no"),
+                ("batch", one["batch_id"] or units.NONE),
             ):  # fmt: skip
                 _term(label, value)
             with ui.element("dt"):

@@ -221,23 +221,27 @@ async def test_a_closed_page_leads_nowhere_by_itself(stack: Stack, visitor: Brow
 
 
 async def test_a_revoked_key_ends_its_sessions(stack: Stack, visitor: Browser) -> None:
-    """A second after a key is revoked its pages are sent to the login and their sockets are closed."""
-    key = stack.new_user("carol")
-    await visitor.log_in(key)
-    _, text, _ = await visitor.get("/usage")
-    async with visitor.socket(page_id_of(text)) as socket:
-        await socket.receive_str()
-        await socket.send_str("40")
-        await socket.receive_str()
-        with connect(stack.database_url, application="tests") as connection:
-            users.set_active(connection, "carol", active=False)
-        revoked_at, told = time.monotonic(), False
-        async for message in socket:
-            told = told or '"/login?ended=1"' in str(message.data)
-    assert told
-    assert time.monotonic() - revoked_at < 10
-    status, _, _ = await visitor.get("/usage")
-    assert status == 303
+    """Within a second its pages are sent to the login and their sockets are closed. The best of several,
+    so that a busy machine does not matter."""
+    stack.new_user("carol")
+    taken: list[float] = []
+    while len(taken) < 5 and min(taken, default=9.0) >= 1:
+        await visitor.log_in(stack.keys["carol"])
+        _, text, _ = await visitor.get("/usage")
+        async with visitor.socket(page_id_of(text)) as socket:
+            await socket.receive_str()
+            await socket.send_str("40")
+            await socket.receive_str()
+            with connect(stack.database_url, application="tests") as connection:
+                issued = users.rotate_key(connection, "carol")
+            revoked_at, told = time.monotonic(), False
+            async for message in socket:
+                told = told or '"/login?ended=1"' in str(message.data)
+        taken.append(time.monotonic() - revoked_at)
+        assert told
+        assert (await visitor.get("/usage"))[0] == 303
+        stack.keys["carol"] = issued.key
+    assert min(taken) < 1, taken
 
 
 async def test_logging_out(stack: Stack, visitor: Browser) -> None:

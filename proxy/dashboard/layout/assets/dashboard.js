@@ -41,7 +41,8 @@ document.addEventListener("keydown", (event) => {
     document.getElementById("keys")?.click();
   } else if (event.key === "t") {
     toggleTheme();
-  } else if (/^[1-9]$/.test(event.key)) {
+  } else if (/^[1-9]$/.test(event.key) && !document.querySelector(".q-dialog")) {
+    // A dialog may show a key this once.
     document.querySelector(`a[data-key="${event.key}"]`)?.click();
   }
 });
