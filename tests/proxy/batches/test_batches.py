@@ -162,7 +162,7 @@ async def test_the_number_of_lines_is_bounded(
                 assert batch.errors.data[0].code == code
         for column, status in (("created_at", "failed"), ("in_progress_at", "completed")):
             with psycopg.connect(database_url) as connection:
-                connection.execute(f"UPDATE llama_batches SET {column} = now() - interval '2 days'")  # type: ignore[arg-type]  # noqa: S608
+                connection.execute(f"UPDATE llama_batches SET {column} = now() - interval '2 days'")  # noqa: S608
             batch = await user.at(await user.submit(lines_of(3)), "failed", "completed")
             assert batch.status == status
         await user.client.close()
