@@ -118,8 +118,8 @@ def _path_without(directory: Path, missing: frozenset[str]) -> str:
 @pytest.mark.timeout(300)  # all of an appliance, of which the slowest start counts
 def test_everything_works_in_strange_surroundings(appliance: Appliance) -> None:
     """IPv6 alone; no HOME, terminal, descriptors, ps or /dev/shm; /tmp is full; an ASCII locale, umask
-    000, blanks in paths, others' variables of Python and PostgreSQL, HTTP proxies that are not there;
-    signals ignored and blocked, and still each process ends at the first one.
+    000, blanks in paths, a byte order mark in .env, others' variables of Python and PostgreSQL, HTTP
+    proxies that are not there; signals ignored and blocked, and still each process ends at the first.
     Then the clock steps back by a day and forth by two: requests are served, and the window is exact."""
     step = appliance.base / "step"
     step.write_text("0")
@@ -132,6 +132,8 @@ def test_everything_works_in_strange_surroundings(appliance: Appliance) -> None:
     }
     kept = appliance.base / "venv"
     kept.mkdir()
+    settings = appliance.root / ".env"
+    settings.write_bytes(b"\xef\xbb\xbf" + settings.read_bytes())
     with namespaces(SETUP.format(venv=sys.prefix, kept=kept)) as prefix:
         there = Surrounded(appliance, prefix, environment)
         started = there.console("start", closed=True)

@@ -78,7 +78,8 @@ def _call(conversation: Conversation, item: Item, param: str) -> None:
 
 def _output(conversation: Conversation, item: Item, param: str) -> None:
     call_id = text_of(item.get("call_id"), f"{param}.call_id")
-    conversation.result(call_id, _content(item.get("output"), f"{param}.output"))
+    output = item.get("output")
+    conversation.result(call_id, "" if output is None else _content(output, f"{param}.output"))
 
 
 def _reasoning(conversation: Conversation, item: Item, param: str) -> None:

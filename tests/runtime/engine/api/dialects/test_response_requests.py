@@ -187,10 +187,12 @@ def test_what_cannot_be_done_is_refused_by_name(param: str, body: dict[str, Any]
 
 @pytest.mark.parametrize("empty", [None, "", {}, []])
 def test_empty_fields_of_a_call_are_not_there(empty: Any) -> None:
-    """Its arguments, and the namespace of its function."""
+    """Its arguments, the namespace of its function, and what it gave."""
     call = {"type": "function_call", "call_id": "c", "name": "f", "arguments": empty, "namespace": empty}
-    (message,) = _chat(input=[call])["messages"]
+    output = {"type": "function_call_output", "call_id": "c", "output": empty or None}
+    message, result = _chat(input=[call, output])["messages"]
 
+    assert result["content"] == ""
     function = message["tool_calls"][0]["function"]
     assert function["name"] == "f"
     assert function["arguments"] in ("", "{}")
