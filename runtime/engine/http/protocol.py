@@ -1,7 +1,8 @@
 """The engine's side of HTTP connections: uvicorn's faster protocol, with bounds for heads and clients.
 
-It frames a chunk of a stream with a tenth of the work of the one on h11, but reads heads of any length,
-and keeps what a client does not read for as long as that client likes, also after the response's end.
+It frames a chunk of a stream with a tenth of the work of the one on h11, but reads heads of any length
+and waits for them for ever, and keeps what a client does not read for as long as that client likes, also
+after the response's end.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ LEAST_BYTES_PER_S = 512
 
 
 def protocol_for(stall_s: float) -> type[BoundedProtocol]:
-    """The protocol, for clients that may read nothing for so many seconds."""
+    """The protocol. Clients have so many seconds for a head, and may read nothing for as long."""
 
     class Protocol(BoundedProtocol):
         _stall_s = stall_s
@@ -41,6 +42,13 @@ class BoundedProtocol(HttpToolsProtocol):
     _stall_s = 60.0
     _look_timer: asyncio.TimerHandle | None = None
     """Set while the client is behind."""
+    _head_timer: asyncio.TimerHandle | None = None
+    """Set while the head of a request is waited for."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """The transport calls this at the beginning."""
+        super().connection_made(transport)
+        self._await_head()
 
     def data_received(self, data: bytes) -> None:
         """Parse what came; refuse a head that does not end."""
@@ -52,6 +60,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """The parser calls this at the end of a head."""
         self._head_bytes = 0
+        self._await_no_head()
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
@@ -81,12 +90,24 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         """The request's cycle calls this when all of a response has been given to the transport."""
         super().on_response_complete()
+        if self.cycle.response_complete:  # else there is a next request already
+            self._await_head()
         self._watch()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The transport calls this at the end."""
         self._watch_no_longer()
+        self._await_no_head()
         super().connection_lost(exc)
+
+    def _await_head(self) -> None:
+        self._await_no_head()
+        self._head_timer = self.loop.call_later(self._stall_s, self.transport.abort)
+
+    def _await_no_head(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
 
     def _watch(self) -> None:
         """Give the client `stall_s` seconds to read what is unread, if it is all that there is."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,6 +25,7 @@ ASKED = {
     "logprobs": True,
     "top_logprobs": 20,
 }
+HEAD = b"GET /health HTTP/1.1\r\nHost: x"
 END = b"\r\n0\r\n\r\n"
 
 
@@ -52,6 +54,30 @@ async def test_a_client_that_takes_next_to_nothing_is_disconnected(
     async with slow_reader(port, API_KEY, path=path, body=body, bytes_per_s=bytes_per_s) as reader:
         await until(lambda: is_connected(impatient, reader), "the client to be connected")
         await until(lambda: not is_connected(impatient, reader), "the client to be disconnected")
+
+
+@pytest.mark.parametrize(
+    ("before", "head"),
+    [(b"", b""), (b"", HEAD), (HEAD + b"\r\n\r\n", HEAD)],
+    ids=["none", "first", "next"],
+)
+async def test_a_client_that_sends_no_whole_head_is_disconnected(
+    impatient: Engine, before: bytes, head: bytes
+) -> None:
+    """However often a byte of one arrives: that needs no key, and there are only so many descriptors."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", impatient.port)
+    writer.write(before + head)
+
+    async def trickle() -> None:
+        while head:
+            writer.write(b"x")
+            await asyncio.sleep(0.2)
+
+    trickling = asyncio.create_task(trickle())
+    with contextlib.suppress(ConnectionError):
+        assert (await asyncio.wait_for(reader.read(), 20)).count(b"HTTP/1.1 200 OK") == bool(before)
+    trickling.cancel()
+    writer.close()
 
 
 async def test_a_slow_client_gets_all_of_its_stream(impatient: Engine) -> None:
