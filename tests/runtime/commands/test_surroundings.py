@@ -174,3 +174,16 @@ def test_a_read_only_checkout_is_named(appliance: Appliance) -> None:
 
     assert done.returncode == 1
     assert f"cannot write in {root}/runtime" in done.stderr
+
+
+@as_root
+def test_few_open_files_are_told_with_the_command(appliance: Appliance) -> None:
+    """By `start`, in a session that may not raise the limit; nothing is started."""
+    may_not = ["setpriv", "--bounding-set=-sys_resource"]
+    few = ["bash", "-c", 'ulimit -n 256; exec "$@"', "bash"]
+    done = Surrounded(appliance, [*may_not, *few], appliance.environment).console("start")
+
+    assert done.returncode == 1
+    for told in ("may open 256 files", "needs 1024", "ulimit -n 4096"):
+        assert told in done.stderr
+    assert appliance.leftovers() == []
