@@ -36,7 +36,7 @@ MEANINGS = {
     "LLAMA_SERVER_CACHE_BYTES": "Memory for the saved prompts of conversations, in bytes; 0 is none.",
     "LLAMA_SERVER_MAX_BODY_BYTES": "Largest request body of the model server, in bytes.",
     "LLAMA_SERVER_REQUEST_SECONDS": "Longest time for one response, in seconds.",
-    "LLAMA_SERVER_STALL_SECONDS": "Seconds until a client that sends no head, or reads nothing, ends.",
+    "LLAMA_SERVER_STALL_SECONDS": "Seconds that a client may send no head or read nothing.",
     "LLAMA_SERVER_HANG_SECONDS": "Seconds without progress until the model server is restarted.",
     "LLAMA_SERVER_IDLE_SECONDS": "Seconds without a request until the model is unloaded; 0: never.",
     "LLAMA_SERVER_STOP_SECONDS": "Seconds that connections have to end when the model server stops.",

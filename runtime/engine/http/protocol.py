@@ -56,6 +56,9 @@ class BoundedProtocol(HttpToolsProtocol):
         super().data_received(data)
         if self._head_bytes > MAX_HEAD_BYTES and not self.transport.is_closing():
             self._refuse(errors.head_too_large(MAX_HEAD_BYTES))
+        # Until it begins, a kept connection has uvicorn's own time, which is longer than the proxy's.
+        if self._head_timer is None and self.cycle is not None and self.cycle.response_complete:
+            self._await_head()
 
     def on_headers_complete(self) -> None:
         """The parser calls this at the end of a head."""
@@ -90,8 +93,6 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         """The request's cycle calls this when all of a response has been given to the transport."""
         super().on_response_complete()
-        if self.cycle.response_complete:  # else there is a next request already
-            self._await_head()
         self._watch()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -101,7 +102,6 @@ class BoundedProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def _await_head(self) -> None:
-        self._await_no_head()
         self._head_timer = self.loop.call_later(self._stall_s, self.transport.abort)
 
     def _await_no_head(self) -> None:

@@ -80,6 +80,16 @@ async def test_a_client_that_sends_no_whole_head_is_disconnected(
     writer.close()
 
 
+async def test_a_connection_is_kept_for_longer_than_the_proxy_keeps_it(impatient: Engine) -> None:
+    """Else a request of the proxy's could meet its end, and nobody would know whether it was begun."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", impatient.port)
+    for _ in range(2):
+        writer.write(HEAD + b"\r\n\r\n")
+        assert (await asyncio.wait_for(reader.readuntil(b"}"), 20)).startswith(b"HTTP/1.1 200 OK")
+        await asyncio.sleep(2)  # twice the time for a head
+    writer.close()
+
+
 async def test_a_slow_client_gets_all_of_its_stream(impatient: Engine) -> None:
     """It always reads, but for one piece, of what was generated meanwhile, it takes several seconds."""
     body = json.dumps({**ASKED, "stream": True}).encode()
