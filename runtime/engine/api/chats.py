@@ -58,7 +58,13 @@ class Chats:
         )
 
     def prepare(
-        self, request: ChatRequest, sent: dict[str, Any], make_shape: MakeShape, form: Form
+        self,
+        request: ChatRequest,
+        sent: dict[str, Any],
+        make_shape: MakeShape,
+        form: Form,
+        *,
+        format_param: str,
     ) -> Prepared:
         """Prepare a chat.
 
@@ -67,11 +73,12 @@ class Chats:
             sent: its fields as they were sent.
             make_shape: makes the shape of the response.
             form: what the request asks of that.
+            format_param: the field that the response's format came in.
 
         Raises:
             Refusal: the request cannot be answered; says why.
         """
-        rules = self._rules(request)
+        rules = self._rules(request, format_param)
         prompt = self._prompt(request, sent, rules.offer)
         wanted = request.max_completion_tokens
         limits = self._generations.limits(
@@ -113,7 +120,7 @@ class Chats:
             request, tools = request.model_copy(update={"messages": messages}), []
         return self._prompts.of_chat(request, tools)
 
-    def _rules(self, request: ChatRequest) -> _Rules:
+    def _rules(self, request: ChatRequest, format_param: str) -> _Rules:
         offered, form = offer(request), request.response_format
         if form.type != "text" and request.grammar is not None:
             raise errors.invalid("grammar", "grammar: not together with response_format.")
@@ -128,11 +135,11 @@ class Chats:
                 return _Rules()
             return _Rules(grammar=self._calls.grammar(offered), offer=offered, is_lazy=True)
         schema, is_strict = _format_schema(form)
-        only_json = self._constraints.json_schema(schema, param="response_format", strict=is_strict)
+        only_json = self._constraints.json_schema(schema, param=format_param, strict=is_strict)
         if offered is None or isinstance(schema, bool):
             return _Rules(grammar=only_json)
         assert only_json.schema is not None
-        content = Content(schema=only_json.schema, is_strict=is_strict)
+        content = Content(schema=only_json.schema, is_strict=is_strict, param=format_param)
         return _Rules(grammar=self._calls.grammar(offered, content=content), offer=offered)
 
     def _markup(self, request: ChatRequest, prompt: Prompt, rules: _Rules) -> Markup | None:

@@ -102,19 +102,22 @@ class Preparation:
         """
         return self.chat_of(read_object(body), ChatShape)
 
-    def chat_of(self, sent: dict[str, Any], shape: MakeShape) -> Prepared:
+    def chat_of(
+        self, sent: dict[str, Any], shape: MakeShape, *, format_param: str = "response_format"
+    ) -> Prepared:
         """Prepare a chat that is not in bytes: every API that has messages comes down to this.
 
         Args:
             sent: the fields of a request to /v1/chat/completions.
             shape: makes the response's shape.
+            format_param: the field that the response's format came in, for errors.
 
         Raises:
             Refusal: the request cannot be answered; says why.
         """
         request = validated(ChatRequest, sent)
         self.check_model(request.model)
-        return self._chats.prepare(request, sent, shape, self._form(request))
+        return self._chats.prepare(request, sent, shape, self._form(request), format_param=format_param)
 
     def chat_tokens(self, sent: dict[str, Any]) -> int:
         """Count the tokens of a chat's prompt.

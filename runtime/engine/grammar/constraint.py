@@ -13,7 +13,7 @@ import logging
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import llama_cpp
 import numpy as np
@@ -35,7 +35,7 @@ from runtime.engine.grammar.sources import (
     check_length,
     json_source,
 )
-from runtime.engine.grammar.subschemas import Schema
+from runtime.engine.grammar.subschemas import Path, Schema
 from runtime.engine.vocabulary import Vocabulary
 
 logger = logging.getLogger(__name__)
@@ -159,8 +159,14 @@ class Constraints:
         """A grammar that is too large to be written; compiling it takes another one."""
         return Grammar(_UNWRITTEN, param, relax=relax)
 
-    def enforceable(self, schema: Schema, *, param: str, strict: bool) -> Schema:
+    def enforceable(self, schema: Schema, *, param: str, strict: bool, path: Path = ()) -> Schema:
         """A schema without the keywords that cannot be compiled. Takes up to some seconds.
+
+        Args:
+            schema: the schema.
+            param: the request's field that it came in, for the error.
+            strict: refuse such keywords.
+            path: where it stands in that field.
 
         Raises:
             Refusal: it is strict and has some, or allows nothing.
@@ -170,7 +176,7 @@ class Constraints:
         error = self._verdict(grammar.source).error
         if error and _is_certain(error):
             raise refusal(param, error)
-        return self._relaxed_schema(grammar) if error else grammar.schema
+        return self._relaxed_schema(grammar, path) if error else grammar.schema
 
     def grammar(self, text: str) -> Grammar:
         """Text that a grammar allows: llama.cpp's GBNF, or llguidance's Lark.
@@ -237,7 +243,7 @@ class Constraints:
         self._relaxations.put(grammar.source, made)
         return Grammar(made, grammar.param)
 
-    def _relaxed_schema(self, grammar: Grammar) -> Schema:
+    def _relaxed_schema(self, grammar: Grammar, path: Path = ()) -> Schema:
         """A grammar's schema without the keywords that cannot be compiled.
 
         Raises:
@@ -252,7 +258,8 @@ class Constraints:
         if grammar.is_strict:
             at_fault = faults(schema, check)
             if at_fault:
-                raise unenforceable(param, at_fault[0])
+                fault = replace(at_fault[0], path=(*path, *at_fault[0].path))
+                raise unenforceable(param, fault)
             raise refusal(param, self._verdict(grammar.source).error)
         return relaxed(schema, check)
 

@@ -127,7 +127,7 @@ class Calls:
         """The grammar with what can be compiled of each schema. Compiles each."""
         if content is not None:
             schema = self._constraints.enforceable(
-                content.schema, param="response_format", strict=content.is_strict
+                content.schema, param=content.param, strict=content.is_strict
             )
             content = replace(content, schema=schema)
         kept, left = list[Schema](), MAX_GRAMMAR_CHARACTERS // 2
@@ -142,7 +142,10 @@ class Calls:
                 kept.append(_OBJECT)
                 continue
             left -= size
-            kept.append(self._constraints.enforceable(schema, param=offer.param, strict=function.strict))
+            found = self._constraints.enforceable(
+                schema, param=offer.param, strict=function.strict, path=(function.name,)
+            )
+            kept.append(found)
         relax = None if offer.is_named else lambda: self._open(offer, kept, content)
         return self._written(offer, kept, content, relax=relax)
 

@@ -30,6 +30,8 @@ class Content:
 
     schema: Schema
     is_strict: bool
+    param: str
+    """The request's field that it came in."""
 
 
 class GrammarTooLongError(Exception):

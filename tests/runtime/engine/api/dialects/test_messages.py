@@ -126,6 +126,11 @@ async def test_errors_have_anthropic_s_envelope(quick: Engine, client: anthropic
     wrong_method = await quick.get(f"{MESSAGES}/count_tokens")
     with pytest.raises(anthropic.BadRequestError, match="max_tokens: is required"):
         await client.post(MESSAGES, body={"messages": HELLO}, cast_to=object)
+    wrong: Any = {"format": {"type": "json_schema", "schema": {"type": "string", "pattern": "[z-a]"}}}
+    with pytest.raises(anthropic.BadRequestError, match=r"'output_config\.format cannot be used"):
+        await client.messages.create(
+            model="quick", messages=HELLO, max_tokens=1, extra_body={"output_config": wrong}
+        )
     with pytest.raises(anthropic.NotFoundError):
         await client.messages.create(model="claude-x", messages=HELLO, max_tokens=1)
     with pytest.raises(anthropic.BadRequestError, match="Prompt is too long") as too_long:

@@ -163,6 +163,14 @@ async def test_errors_name_the_fields_of_this_api(client: openai.AsyncOpenAI) ->
     with pytest.raises(openai.NotFoundError):
         await client.responses.create(model="gpt-5", input="Hello")
 
+    hard: Any = {"type": "json_schema", "name": "x", "strict": True}
+    hard["schema"] = {"type": "string", "pattern": "(?=a)b"}
+    tool: Any = {"type": "function", "name": "f"}
+    for tools in ([], [tool]):
+        with pytest.raises(openai.BadRequestError, match=r"text\.format: pattern cannot") as refused:
+            await client.responses.create(model="quick", input="a", text={"format": hard}, tools=tools)
+        assert refused.value.param == "text.format"
+
     assert (too_long.value.param, too_long.value.code) == ("input", "context_length_exceeded")
     assert stored.value.param == "previous_response_id"
 

@@ -226,3 +226,16 @@ async def test_a_schema_that_cannot_be_enforced_is_no_error(hermes: Engine, sche
     answer = await hermes.chat(tools=tools, max_tokens=4)
 
     assert answer.status == 200, answer.text
+
+
+async def test_a_strict_schema_that_cannot_be_enforced_is_refused_by_place(
+    hermes: Engine,
+) -> None:
+    """The function is a part of it: there may be many."""
+    hard = {"type": "object", "properties": {"a": {"type": "string", "pattern": "(?=x)y"}}}
+    function = {"name": "odd", "parameters": hard, "strict": True}
+
+    answer = await hermes.chat(tools=[*TOOLS, {"type": "function", "function": function}])
+
+    assert (answer.status, answer.error["param"]) == (400, "tools")
+    assert "odd.properties.a.pattern" in answer.error["message"]
