@@ -57,4 +57,6 @@ def all_limits_text(user: User, config: Config) -> str:
         text += f"; {user.max_concurrent} at a time"
     if user.token_budget:
         text += f"; {budget_text(user.token_budget, user.budget_period)}"
+    if user.batch_limit:
+        text += f"; {user.batch_limit} lines of batches in 24 h"
     return text

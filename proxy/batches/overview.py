@@ -22,10 +22,31 @@ _CANCEL = """
       AND (%(user)s::text IS NULL OR u.username = %(user)s)
     RETURNING u.username
 """
+_LINES_A_DAY = """
+    SELECT u.batch_limit AS limit, coalesce(sum(b.total), 0)::bigint AS used,
+           max(b.in_progress_at) + interval '1 day' AS resets_at
+    FROM llama_users u LEFT JOIN llama_batches b
+      ON b.user_id = u.id AND b.in_progress_at > now() - interval '1 day'
+    WHERE u.username = %s AND u.batch_limit IS NOT NULL GROUP BY u.id
+"""
 _AUDIT = """
     INSERT INTO llama_audit (action, username, new)
     VALUES ('cancel batch', %s, jsonb_build_object('batch', %s::text))
 """
+
+
+def lines_a_day(connection: Connection, username: str) -> dict[str, Any] | None:
+    """What is used of a user's limit of lines in 24 hours, as `GET /v1/usage` tells windows; None: there
+    is no limit.
+    """
+    with connection.cursor(row_factory=dict_row) as cursor:
+        row = cursor.execute(_LINES_A_DAY, [username]).fetchone()
+    if row is None:
+        return None
+    resets_at = row["resets_at"] and row["resets_at"].isoformat(timespec="seconds")
+    remaining = max(0, row["limit"] - row["used"])
+    return {**row, "of": "user", "kind": "lines of batches", "window_seconds": 86_400.0,
+            "remaining": remaining, "resets_at": resets_at}  # fmt: skip
 
 
 def batches(

@@ -28,7 +28,7 @@ class Minute:
     """Admitted ones."""
     refusals: int
     ttft_ms: float | None
-    """The median time to the first token."""
+    """The median time to the first token of streams: other responses come whole."""
     tokens: int
 
 
@@ -65,7 +65,8 @@ def by_minute(connection: Connection, *, since: datetime, user: str | None = Non
                 " coalesce(sum(r.count) FILTER (WHERE r.admitted), 0)::bigint AS requests,"
                 " coalesce(sum(r.count) FILTER (WHERE NOT r.admitted AND r.status_code >= 400),"
                 " 0)::bigint AS refusals,"
-                " percentile_cont(0.5) WITHIN GROUP (ORDER BY r.ttft_ms) AS ttft_ms,"
+                " percentile_cont(0.5) WITHIN GROUP (ORDER BY r.ttft_ms) FILTER (WHERE r.stream)"
+                " AS ttft_ms,"
                 " coalesce(sum(r.completion_tokens), 0)::bigint AS tokens"
                 " FROM llama_requests r WHERE {} GROUP BY 1 ORDER BY 1"
             ).format(sql.SQL(_SPAN)),
@@ -78,19 +79,21 @@ def by_minute(connection: Connection, *, since: datetime, user: str | None = Non
 def percentiles(
     connection: Connection, *, since: datetime, until: datetime, user: str | None = None
 ) -> Percentiles:
-    """How long requests took."""
+    """How long requests took, without lines of batches, which wait for as long as others need."""
+    streams, every = sql.SQL("r.stream"), sql.SQL("true")
     columns = sql.SQL(", ").join(
-        sql.SQL("percentile_cont({}) WITHIN GROUP (ORDER BY r.{}_ms) AS {}").format(
-            sql.Literal(share), sql.SQL(what), sql.Identifier(f"{what}_p{share * 100:.0f}")
+        sql.SQL("percentile_cont({}) WITHIN GROUP (ORDER BY r.{}_ms) FILTER (WHERE {}) AS {}").format(
+            sql.Literal(share), sql.SQL(what), whose, sql.Identifier(f"{what}_p{share * 100:.0f}")
         )
-        for what in ("ttft", "queue", "latency")
+        for what, whose in (("ttft", streams), ("queue", every), ("latency", every))
         for share in (0.5, 0.95)
     )
     row = (
         connection.cursor(row_factory=class_row(Percentiles))
         .execute(
             sql.SQL(
-                "SELECT {} FROM llama_requests r WHERE r.admitted AND r.error IS NULL AND {}"
+                "SELECT {} FROM llama_requests r"
+                " WHERE r.admitted AND r.error IS NULL AND r.batch_id IS NULL AND {}"
             ).format(columns, sql.SQL(_SPAN)),
             {"since": since, "until": until, "user": user},
         )

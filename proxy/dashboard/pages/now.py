@@ -124,7 +124,7 @@ class NowPage:
             columns, key="row", empty="Nothing runs. Connect shows how to send a request.",
             times=["since"],
         )  # fmt: skip
-        table.add_slot("body-cell-prompt", _PROMPT_CELL)
+        table.classes("running").add_slot("body-cell-prompt", _PROMPT_CELL)
         if self._view.is_admin:
             table.add_slot("body-cell-end", _END_CELL)
             table.on("end", self._view.action(self._ask_to_end, admin=True))
@@ -231,7 +231,7 @@ def _running(number: int, one: dict[str, Any]) -> dict[str, Any]:
         "since": one.get("since"),
         "path": one.get("path") or units.NONE,
         "engine": urlsplit(one.get("backend") or "").netloc or units.NONE,
-        "state": "line of a batch" if one.get("batch") else one["state"],
+        "state": "batch" if one.get("batch") else one["state"],
         "read": read / length if length else None,
         "prompt": f"{units.share(read, length)} of {units.compact(length)}" if length else units.NONE,
         "tokens": units.count(tokens),

@@ -8,6 +8,7 @@ from typing import Any, cast
 
 from nicegui import ui
 
+from proxy.batches import overview
 from proxy.dashboard.data import errors
 from proxy.dashboard.data.usage import By, UsageFigures, read_usage
 from proxy.dashboard.layout import csv_files, parts, times, units
@@ -172,7 +173,10 @@ class UsagePage:
 
     async def _show_limits(self) -> None:
         found = await self._view.services.live.limits(self._view.session)
-        parts.set_rows(self._limits, [_limit(one) for one in (*found["windows"], *found["budgets"])])
+        limits = [*found["windows"], *found["budgets"]]
+        if (lines := await self._view.ask(overview.lines_a_day, self._view.username)) is not None:
+            limits.append(lines)
+        parts.set_rows(self._limits, [_limit(one) for one in limits])
 
     def _download(self) -> None:
         """The figures that are shown, as a file.

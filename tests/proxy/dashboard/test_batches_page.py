@@ -61,11 +61,11 @@ async def ended(stack: Stack, username: str, batch: Batch) -> Batch:
 
 async def test_a_batch_from_its_file_to_its_answers(stack: Stack, logged_in: OpenPage) -> None:
     """Its user sees lines done and failed and downloads the results; what was typed stays text. Another
-    user sees nothing of it, an administrator all but the results."""
+    user sees nothing of it, an administrator all but the results. A limit of lines is told, too."""
     lines = lines_of(3, max_tokens=4)
     lines[1]["body"]["temperature"] = 9
     batch = await submit(stack, "alice", lines, MARKUP)
-    stack.new_user("emil")
+    stack.new_user("emil", batch_limit=9)
     alice, emil, admin = [await logged_in(name, "/batches") for name in ("alice", "emil", "admin")]
     row = alice.locator(f"tr:has-text('{batch.id}')")
     await expect(row).to_contain_text("completed")
@@ -82,6 +82,13 @@ async def test_a_batch_from_its_file_to_its_answers(stack: Stack, logged_in: Ope
     await expect(admin.get_by_text("answers", exact=True)).to_have_count(0)
     await expect(emil.locator("body")).to_contain_text("No batches.")
     await expect(emil.locator("body")).not_to_contain_text(batch.id)
+    await ended(stack, "emil", await submit(stack, "emil", lines_of(2, max_tokens=4)))
+    await emil.goto(stack.url + "/usage")
+    cells = emil.locator("tbody tr", has_text="9 lines of batches").locator("td")
+    await expect(cells.nth(1)).to_have_text("2")
+    await expect(cells.nth(2)).to_have_text("7")
+    await emil.goto(stack.url + "/users")
+    await expect(emil.locator(".page")).to_contain_text("9 lines of batches in 24 h")
 
 
 async def test_why_a_batch_failed(stack: Stack, logged_in: OpenPage) -> None:
@@ -124,7 +131,7 @@ async def test_the_batches_of_others(stack: Stack, logged_in: OpenPage) -> None:
     await expect(page.get_by_text("This batch has ended by itself.")).to_be_visible()
     assert (await state_of(stack, "alice", batch)).status == "in_progress"
     now = await logged_in("alice")
-    await expect(now.locator(".panel:has-text('Running') tbody")).to_contain_text("line of a batch")
+    await expect(now.locator(".panel:has-text('Running') tbody")).to_contain_text("batch")
     await expect(now.locator(".tile", has_text="slots in use")).to_contain_text("3 of 3")
     async with Browser(stack.url) as visitor:
         link = f"/downloads/{batch.input_file_id}"

@@ -16,7 +16,7 @@ START = NOW - timedelta(hours=1)
 
 @pytest.fixture
 def records(database_url: str) -> Connection:
-    """Three requests of alice, and one of bob beside a look at the own limits."""
+    """Three streams of alice, and one of bob beside a look at the own limits."""
     connection = connect(database_url, application="tests")
     connection.execute("INSERT INTO llama_users (username) VALUES ('alice'), ('bob')")
     for number, (user, minute, admitted, error, ttft) in enumerate(
@@ -31,8 +31,8 @@ def records(database_url: str) -> Connection:
         connection.execute(
             "INSERT INTO llama_requests (id, created_at, username, user_id, method, path, admitted,"
             " error, status_code, latency_ms, ttft_ms, queue_ms, prompt_tokens, completion_tokens,"
-            " count) VALUES ((%s::text || '0000000-0000-7000-8000-000000000000')::uuid, %s, %s, 1,"
-            " 'POST', '/v1/x', %s, %s, %s, 1000, %s, 10, 7, 5, %s)",
+            " count, stream) VALUES ((%s::text || '0000000-0000-7000-8000-000000000000')::uuid, %s, %s,"
+            " 1, 'POST', '/v1/x', %s, %s, %s, 1000, %s, 10, 7, 5, %s, true)",
             [number, START + timedelta(minutes=minute), user, admitted, error,
              429 if error else 200, ttft, 3 if error else 1],
         )  # fmt: skip
@@ -52,8 +52,19 @@ def test_by_minute(records: Connection) -> None:
 
 
 def test_percentiles_and_refusals(records: Connection) -> None:
-    """Percentiles are of what came to a good end, refusals of what did not."""
+    """Percentiles are of what came to a good end, refusals of what did not. Only a stream has a first
+    token, and lines of batches are no measure of users' requests.
+    """
     with records:
+        for number, batch_id, latency in ((7, None, 1000), (8, "batch_1", 9e6), (9, "batch_1", 9e6)):
+            records.execute(
+                "INSERT INTO llama_requests (id, created_at, username, user_id, method, path, admitted,"
+                " status_code, latency_ms, ttft_ms, queue_ms, stream, batch_id) VALUES ((%s::text ||"
+                " '0000000-0000-7000-8000-000000000000')::uuid, %s, 'alice', 1, 'POST', '/v1/x', true,"
+                " 200, %s, 9e6, 10, false, %s)",
+                [number, START + timedelta(minutes=1), latency, batch_id],
+            )
+        assert breakdowns.by_minute(records, since=START)[0].ttft_ms == 200.0
         found = breakdowns.percentiles(records, since=START, until=NOW, user="alice")
         assert (found.ttft_p50, found.queue_p95, found.latency_p50) == (200.0, 10.0, 1000.0)
         nothing = breakdowns.percentiles(records, since=NOW, until=NOW)
