@@ -1,10 +1,11 @@
-"""Make docs/terminal.svg from a real session: start, create-user, curl, chat, usage.
+"""Make docs/terminal.svg from a real session: a first start, create-user, curl, chat, usage.
 
     python -m tests.docs.record_terminal [FILE]
 
-Runs a copy of the checkout with the starter model on the default ports, which must be free, and types
-the commands of `SESSION` into a real shell. Nothing is drawn that the terminal did not show; only long
-pauses are shortened.
+Runs a copy of the checkout on the default ports, which must be free, without an environment and with
+an empty cache: all is installed, compiled and fetched, which takes minutes and a network. Types the
+commands below into a real shell. Nothing is drawn that the terminal did not show; only long pauses are
+shortened.
 """
 
 from __future__ import annotations
@@ -19,10 +20,13 @@ from tests.support.appliance import Appliance
 
 PICTURE = ROOT / "docs" / "terminal.svg"
 COLUMNS = 100
-CAPTION = "Llamaserve: from a checkout to a user's first answer (pauses shortened)"
+CAPTION = "Llamaserve: from a fresh clone to a user's first answer (pauses shortened)"
 ENTER, END_OF_INPUT = "\n", "\x04"
 
 START = "./console.sh start"
+OFFER = "starter model. Download SmolLM2-135M-Instruct meanwhile (89 MB, Apache-2.0)? [Y/n] "
+"""The end of the question of a first start."""
+FIRST_START_S = 1800.0
 CREATE_USER = "KEY=$(./bin/user_management_cli.sh create-user --username alice --quiet)"
 CURL = (
     'curl -s http://127.0.0.1:8001/v1/chat/completions -H "Authorization: Bearer $KEY" \\',
@@ -30,15 +34,18 @@ CURL = (
     '  -d \'{"messages": [{"role": "user", "content": "Say hello."}]}\'; echo',
 )
 CHAT = "./console.sh chat"
-QUESTIONS = ("How do I create a user?", "What is the capital of France?")
+QUESTIONS = ("What is the capital of France?", "Name three primary colours.")
 USAGE = "./bin/user_management_cli.sh usage"
 
 
 def play(session: ShellSession) -> None:
     """Type the whole session."""
-    for command in (START, CREATE_USER):
-        session.type_text(command)
-        session.press(ENTER)
+    session.type_text(START)
+    session.press(ENTER, then=OFFER, timeout_s=FIRST_START_S)
+    session.type_text("y")
+    session.press(ENTER, timeout_s=FIRST_START_S)
+    session.type_text(CREATE_USER)
+    session.press(ENTER)
     for line in CURL:
         session.type_text(line)
         session.press(ENTER, then=PROMPT if line is CURL[-1] else "> ")
@@ -50,6 +57,14 @@ def play(session: ShellSession) -> None:
     session.press(END_OF_INPUT)
     session.type_text(USAGE)
     session.press(ENTER)
+
+
+def _fresh(appliance: Appliance) -> dict[str, str]:
+    """The environment of a machine on which nothing has been installed."""
+    environment = appliance.environment | {"XDG_CACHE_HOME": str(appliance.base / "cache")}
+    for name in ("LLAMA_VENV_DIR", "VIRTUAL_ENV", "CMAKE_ARGS", "PYTHONPATH"):
+        environment.pop(name, None)
+    return environment
 
 
 def main(arguments: list[str]) -> int:
@@ -64,7 +79,7 @@ def main(arguments: list[str]) -> int:
     settings = {name: KEYS[name].default for name in defaults}
     with (
         Appliance(model=False, folder="llamaserve", **settings) as appliance,
-        ShellSession(appliance.root, env=appliance.environment, columns=COLUMNS) as session,
+        ShellSession(appliance.root, env=_fresh(appliance), columns=COLUMNS) as session,
     ):
         play(session)
     lines = lines_of(shorten_pauses(session.pieces), columns=COLUMNS)
