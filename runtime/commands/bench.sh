@@ -3,7 +3,7 @@
 # Usage: ./console.sh bench [SCENARIO …] [--peers nginx,router,litellm,portkey] [--peers-dir DIR]
 #                           [--rounds N] [--seconds N] [--load wrk|loop] [--json FILE] [--svg FILE]
 #        ./console.sh bench NAME [ARGUMENT …]   engine, fairness, records, threads, guesses, attacks,
-#            backends, batch, batch_kills, bodies, chaos, cluster, dashboard, simulation, soak, hostile,
+#            backends, batch, batch_kills, bodies, chaos, cluster, company, dashboard, simulation, soak, hostile,
 #            slow_readers, bad_connections, embeddings, tools, templates, schemas or first_start
 #
 # The first form puts our proxy, with its database and records, and each installed peer in front of a mock

@@ -16,8 +16,8 @@ from tests.bench.gateway import command
 
 OTHERS = (
     "attacks", "backends", "bad_connections", "batch", "batch_kills", "bodies", "chaos", "cluster",
-    "dashboard", "embeddings", "engine", "fairness", "first_start", "guesses", "hostile", "records",
-    "schemas", "simulation", "slow_readers", "soak", "templates", "threads", "tools",
+    "company", "dashboard", "embeddings", "engine", "fairness", "first_start", "guesses", "hostile",
+    "records", "schemas", "simulation", "slow_readers", "soak", "templates", "threads", "tools",
 )  # fmt: skip
 """Modules beside this one; each is also `python -m tests.bench.NAME`."""
 
