@@ -192,7 +192,7 @@ class CallGrammar:
     ) -> str:
         """A value; `quoted` is the rule of the rest of a text in the style's own quotes."""
         texts, null = argument.texts, '"None"' if style.has_python_words else '"null"'
-        if style.has_python_words and argument.schema.get("type") == "boolean":
+        if style.has_python_words and argument.is_any_boolean:
             return '("True" | "False")'
         if texts is None or not (style.quote or argument.may_be_null):
             return self._json(argument.complete_schema(), function)

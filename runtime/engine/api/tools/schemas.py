@@ -30,6 +30,10 @@ class Argument:
     may_be_null: bool = False
     """Whether null is allowed for a text."""
 
+    @property
+    def is_any_boolean(self) -> bool:
+        return self.schema.get("type") == "boolean" and not _COMPOSITION & self.schema.keys()
+
     def complete_schema(self) -> Schema:
         """The schema with the definitions, if it refers to any."""
         has_references = '"$ref"' in json.dumps(self.schema)

@@ -142,16 +142,28 @@ REFERS = {
     },
 }
 """As schema generators write it that give each type a name."""
+ONE_TRUTH = {
+    "name": "one_truth",
+    "parameters": {
+        "type": "object",
+        "properties": {
+            "no": {"type": "boolean", "const": False},
+            "yes": {"type": "boolean", "enum": [True]},
+        },
+        "required": ["no", "yes"],
+        "additionalProperties": False,
+    },
+}
 TAKES_NOTHING = {"name": "takes_nothing", "parameters": {"type": "object"}}
 COUNTS = {"name": "counts", "parameters": {"type": "object", "additionalProperties": DIGIT}}
 
 
 @by_name
-def test_schemas_that_name_their_arguments_elsewhere_or_not_at_all_hold(
-    model: Model, syntax: Syntax
-) -> None:
-    """Behind a reference; nowhere; and by the schema of all others, where each has tags of its own."""
-    functions = [REFERS, TAKES_NOTHING, *([COUNTS] if isinstance(syntax.style, TaggedStyle) else [])]
+def test_schemas_hold_in_whatever_form_they_name_their_arguments(model: Model, syntax: Syntax) -> None:
+    """Behind a reference; nowhere; a boolean that is one of the two; and by the schema of all others,
+    where each has tags of its own."""
+    functions = [REFERS, TAKES_NOTHING, ONE_TRUTH]
+    functions += [COUNTS] if isinstance(syntax.style, TaggedStyle) else []
     offered = [Function.model_validate(one) for one in functions]
     matcher, random = matcher_of(model, syntax, offered), np.random.default_rng(3)
     shown = model.vocabulary.shown(syntax.texts())
@@ -164,6 +176,7 @@ def test_schemas_that_name_their_arguments_elsewhere_or_not_at_all_hold(
             seen.setdefault(name, set()).add(arguments)
 
     assert seen["takes_nothing"] == {"{}"}
+    assert len(seen["one_truth"]) == 1
     assert len(seen["refers"]) > 1
     assert "counts" not in seen or len(seen["counts"]) > 1
 
