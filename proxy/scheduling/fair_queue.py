@@ -145,9 +145,11 @@ class FairQueue:
         if self.running < self.limit and not self.paused and (user is None or user.running < user.limit):
             return
         user_waiting = len(user.waiting) if user is not None else 0
-        if user_waiting < self._user_queue_size and self.waiting < self._queue_size:
-            return
         user_full = user_waiting >= self._user_queue_size
+        # Users who fill the queue together do not shut out others: each may have one request waiting.
+        is_first = user_waiting == 0 and self._queue_size > 0
+        if not user_full and (is_first or self.waiting < self._queue_size):
+            return
         raise QueueFullError(
             waiting=user_waiting if user_full else self.waiting,
             of_user=user_full,

@@ -55,7 +55,7 @@ MEANINGS = {
     "LLAMA_PROXY_TOKEN_LIMIT": "Tokens that a user may use within the window. Empty: no limit.",
     "LLAMA_PROXY_SHARED": "1 keeps the rate windows in the database, for several proxies together.",
     "LLAMA_PROXY_MAX_CONCURRENT": "Requests at the engine at a time. Empty: as many as it has slots.",
-    "LLAMA_PROXY_QUEUE_SIZE": "Requests that may wait in the queue, of all users.",
+    "LLAMA_PROXY_QUEUE_SIZE": "Requests that may wait in the queue, of all users; each may have one.",
     "LLAMA_PROXY_QUEUE_SIZE_PER_USER": "Requests that may wait in the queue, of one user.",
     "LLAMA_PROXY_QUEUE_TIMEOUT_SECONDS": "Longest time in the queue, in seconds.",
     "LLAMA_PROXY_QUEUE_GRACE_SECONDS": "Seconds in the queue until a stream gets its headers.",

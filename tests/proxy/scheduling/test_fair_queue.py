@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from math import floor
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
@@ -63,11 +64,11 @@ class FairQueueMachine(RuleBasedStateMachine):
         except QueueFullError as error:
             refused = error
         if refused is not None:
-            assert len(waiting) >= QUEUE_SIZE or len(of_user) >= USER_QUEUE_SIZE
+            assert len(of_user) >= (1 if len(waiting) >= QUEUE_SIZE else USER_QUEUE_SIZE)
             assert refused.of_user == (len(of_user) >= USER_QUEUE_SIZE)
             assert refused.retry_after_s > 0
             return None
-        assert len(waiting) < QUEUE_SIZE + MAX_LIMIT
+        assert len(waiting) < QUEUE_SIZE + MAX_LIMIT + len(USERS)
         free = sum(map(self.running_of, USERS)) < self.limit and not self.queue.paused
         may = running < (MAX_CONCURRENT[user] or self.limit) and free and not of_user
         assert entry.running == may
@@ -215,6 +216,25 @@ def test_a_light_user_goes_before_a_heavy_one_s_queue() -> None:
     entries = {queue.enter(1): "a" for _ in range(33)}
     entries[queue.enter(2)] = "B"
     assert served(queue, entries) == "aB" + "a" * 32
+
+
+def test_users_who_fill_the_queue_together_shut_out_nobody() -> None:
+    """Everybody else may have one request waiting, which is next; more than that are refused."""
+    queue = fair_queue(queue_size=4, user_queue_size=2)
+    entries = {queue.enter(user): "a" for user in (1, 2) for _ in range(2)}
+    entries |= {queue.enter(1): "a", queue.enter(3): "B"}
+    with pytest.raises(QueueFullError) as refused:
+        queue.enter(3)
+    assert (refused.value.of_user, refused.value.waiting) == (False, 5)
+    assert served(queue, entries) == "aaBaaa"
+
+
+def test_where_nothing_may_wait_nothing_does() -> None:
+    """LLAMA_PROXY_QUEUE_SIZE=0: a request without a free slot is refused."""
+    queue = fair_queue(queue_size=0)
+    assert queue.enter(1).running
+    with pytest.raises(QueueFullError):
+        queue.enter(2)
 
 
 def test_turns_go_round() -> None:
