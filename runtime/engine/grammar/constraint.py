@@ -178,6 +178,10 @@ class Constraints:
             raise refusal(param, error)
         return self._relaxed_schema(grammar, path) if error else grammar.schema
 
+    def is_enforceable(self, schema: Schema, *, param: str) -> bool:
+        """Whether a schema can be compiled, with its keywords that cannot be enforced left out."""
+        return not self._verdict(self.json_schema(schema, param=param, strict=False).source).error
+
     def grammar(self, text: str) -> Grammar:
         """Text that a grammar allows: llama.cpp's GBNF, or llguidance's Lark.
 

@@ -145,6 +145,9 @@ class Calls:
             found = self._constraints.enforceable(
                 schema, param=offer.param, strict=function.strict, path=(function.name,)
             )
+            may_be_open = not (function.strict or offer.is_named)
+            if may_be_open and not self._constraints.is_enforceable(found, param=offer.param):
+                found = _OBJECT  # its reference leads nowhere: the others keep their schemas
             kept.append(found)
         relax = None if offer.is_named else lambda: self._open(offer, kept, content)
         return self._written(offer, kept, content, relax=relax)

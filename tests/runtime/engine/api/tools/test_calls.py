@@ -223,9 +223,15 @@ async def test_a_schema_that_cannot_be_enforced_is_no_error(hermes: Engine, sche
     """Arguments are any object then, and the other functions keep their schemas."""
     tools = [{"type": "function", "function": {"name": "odd", "parameters": schema}}, TOOLS[1]]
 
-    answer = await hermes.chat(tools=tools, max_tokens=4)
-
-    assert answer.status == 200, answer.text
+    required: Json = {"tools": tools, "tool_choice": "required", "max_tokens": 120, "temperature": 1}
+    for first_letter, name in (("o", "odd"), ("p", "ping")):
+        bias = {"logit_bias_type": "tokens", "logit_bias": {first_letter: 100}}
+        answer = await hermes.chat(**required, **bias)
+        call = answer.choice["message"]["tool_calls"][0]["function"]
+        assert call["name"] == name
+        is_text = name == "odd" and schema == {"type": "string"}  # odd, but can be enforced
+        assert call["arguments"][0] == ('"' if is_text else "{"), "it may be cut off later"
+    check_call("ping", call["arguments"])
 
 
 async def test_a_strict_schema_that_cannot_be_enforced_is_refused_by_place(
