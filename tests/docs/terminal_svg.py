@@ -5,6 +5,7 @@ Where a viewer does not animate, or the reader prefers reduced motion, all of it
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from xml.sax.saxutils import escape, quoteattr
@@ -15,6 +16,7 @@ LONGEST_PAUSE_S = 1.5
 """Longer waits are shortened to this; the caption of the picture says so."""
 GROUP_S = 0.08
 """Pieces on one line that come within this time appear together."""
+_WRITTEN_OVER = re.compile(r"\r(?!\n)")
 _ERASE_TO_END_OF_LINE = "\x1b[K"
 FONT_PX = 14
 LINE_PX = 19
@@ -45,12 +47,18 @@ Line = list[Span]
 
 
 def shorten_pauses(pieces: Iterable[Piece]) -> list[Piece]:
-    """The same pieces, with no pause longer than `LONGEST_PAUSE_S` before any of them."""
+    """The same pieces, with no pause longer than `LONGEST_PAUSE_S` before any of them.
+
+    All the time in which a line of progress is written over again counts as one pause.
+    """
     shortened: list[Piece] = []
     shown_at = previous_at = 0.0
+    left_s = LONGEST_PAUSE_S
     for piece in pieces:
-        shown_at += min(piece.at_s - previous_at, LONGEST_PAUSE_S)
+        pause_s = min(piece.at_s - previous_at, left_s)
+        shown_at += pause_s
         previous_at = piece.at_s
+        left_s = left_s - pause_s if _WRITTEN_OVER.search(piece.text) else LONGEST_PAUSE_S
         shortened.append(Piece(shown_at, piece.text, piece.typed))
     return shortened
 

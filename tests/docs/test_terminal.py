@@ -55,6 +55,12 @@ def test_long_pauses_are_shortened() -> None:
     pieces = [Piece(1, "a", False), Piece(100, "b", False), Piece(100.5, "c", False)]
     times = [piece.at_s for piece in shorten_pauses(pieces)]
     assert times == [1, 1 + LONGEST_PAUSE_S, 1.5 + LONGEST_PAUSE_S]
+    progress = [Piece(second, f"\r{second} s", False) for second in range(60)]
+    pieces = [*progress, Piece(60, " done\r\n", False), Piece(61, "$ ", False)]
+    assert [piece.at_s for piece in shorten_pauses(pieces)][-2:] == [
+        LONGEST_PAUSE_S,
+        1 + LONGEST_PAUSE_S,
+    ]
 
 
 def test_markup_in_the_output_stays_text() -> None:
