@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from runtime.engine.api.fields import Body, Number, Stop, Tokens, Whole, bounded, field_error
-from runtime.engine.templates.messages import EMPTY
+from runtime.engine.templates.messages import present
 
 FUNCTION_NAME = r"^[a-zA-Z0-9_.:/-]+$"
 MAX_STOPS = 16
@@ -216,7 +216,7 @@ class Message(Body):
     @classmethod
     def _without_empty_fields(cls, message: Any) -> Any:
         if isinstance(message, dict):
-            return {name: value for name, value in message.items() if value not in EMPTY}
+            return present(message)
         return message
 
 

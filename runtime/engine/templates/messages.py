@@ -38,7 +38,7 @@ def normalised(messages: Sequence[Mapping[str, Any]]) -> list[Message]:
 
 
 def _message(sent: Mapping[str, Any], param: str) -> Message:
-    message = _present(sent)
+    message = present(sent)
     role = str(message.pop("role"))
     message["content"] = _text(sent.get("content"), f"{param}.content")
     if role == "assistant" and not message["content"] and isinstance(message.get("refusal"), str):
@@ -56,8 +56,8 @@ def _message(sent: Mapping[str, Any], param: str) -> Message:
     return {"role": _ROLES.get(role, role), **message}
 
 
-def _present(sent: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields that are there."""
+def present(sent: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields that are there: an empty one counts as absent."""
     return {name: value for name, value in sent.items() if value not in EMPTY}
 
 
@@ -100,7 +100,7 @@ def _calls(message: Message, param: str) -> list[dict[str, Any]]:
 def _call(sent: Any, param: str) -> dict[str, Any]:
     if not isinstance(sent, Mapping):
         raise errors.invalid(param, f"{param} must be an object.")
-    call = _present(sent)
+    call = present(sent)
     if call.get("type", "function") != "function":
         raise errors.not_supported(f"{param}.type", f"{param}.type: functions are the only kind.")
     if not isinstance(call.get("id", ""), str):
@@ -112,7 +112,7 @@ def _call(sent: Any, param: str) -> dict[str, Any]:
 def _function(sent: Any, param: str) -> dict[str, Any]:
     if not isinstance(sent, Mapping):
         raise errors.invalid(param, f"{param} must be an object with a name and arguments.")
-    function = _present(sent)
+    function = present(sent)
     if not isinstance(function.get("name"), str):
         raise errors.invalid(f"{param}.name", f"{param}.name must be the name of a function.")
     arguments = arguments_of(function.get("arguments"), f"{param}.arguments")

@@ -192,6 +192,7 @@ async def test_lists_come_in_pages(admin: Admin, create_user: Callable[..., str]
         after: dict[str, Any] = {}
         while True:
             page = await admin("GET", path, limit=2, **after)
+            assert len(page["data"]) <= 2
             found += [row[name] for row in page["data"]]
             if not page["has_more"]:
                 break
